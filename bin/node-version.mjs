@@ -1,0 +1,45 @@
+// Plain Node, no dependency: this runs on the machine's own Node, however old (18 and up).
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Oldest Node that runs Wharfinger. */
+export const minimum = [24, 15];
+
+function isModern(version) {
+  const [major, minor] = version.split(".").map(Number);
+  return major > minimum[0] || (major === minimum[0] && minor >= minimum[1]);
+}
+
+/** Path of a Node that is new enough: this one, or the one npm brought for this platform. */
+export function modernNode() {
+  if (isModern(process.versions.node)) return process.execPath;
+  const brought = join(root, "node_modules", `node-${process.platform}-${process.arch}`, "bin", "node");
+  if (existsSync(brought)) return brought;
+  process.stderr.write(
+    `Wharfinger needs Node ${minimum.join(".")} or newer; this is ${process.versions.node}, and npm has no newer one for ${process.platform}-${process.arch}.\n` +
+      "Install a newer Node (https://nodejs.org) and run the command again.\n",
+  );
+  process.exit(1);
+}
+
+/** Runs a program to its end and resolves with its exit code. SIGINT and SIGTERM are passed on. */
+export function run(command, args, options = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: "inherit", ...options });
+    const pass = (signal) => child.kill(signal);
+    process.on("SIGTERM", pass);
+    process.on("SIGINT", () => {}); // the terminal sends it to the child as well
+    child.on("error", (error) => {
+      process.stderr.write(`${command}: ${error.message}\n`);
+      resolve(1);
+    });
+    child.on("exit", (code, signal) => {
+      process.off("SIGTERM", pass);
+      resolve(signal === null ? (code ?? 1) : 1);
+    });
+  });
+}

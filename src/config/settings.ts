@@ -1,0 +1,56 @@
+// The settings of an installation: one YAML file (`--settings FILE`), the same keys as the chart's `settings`.
+// Every key has a default; the loader is ./load-settings.ts.
+
+export interface Tenant {
+  readonly namespace: string;
+  readonly repositories: readonly string[];
+  readonly kinds: readonly string[];
+  readonly prefixes: readonly string[];
+}
+
+/** All durations are milliseconds. */
+export interface Settings {
+  readonly gc: {
+    /** How long a pushed blob or manifest stays without being referenced (storage.md, U2 and U3). */
+    readonly lease: number;
+    /** How long a deleted manifest can be restored. */
+    readonly trashFor: number;
+    /** How long the bytes stay after the last reference went. */
+    readonly doomDelay: number;
+    /** Pause between two rounds of the collector when nothing is due. */
+    readonly interval: number;
+    /** An upload whose writer has not been heard for this long is given up. */
+    readonly uploadAbandonedAfter: number;
+  };
+  readonly uploads: {
+    /** A session nobody writes to expires after this. */
+    readonly expireAfter: number;
+    /** A body that delivers nothing for this long is cut. */
+    readonly stallTimeout: number;
+  };
+  readonly egress: { readonly allowedCIDRs: readonly string[] };
+  readonly access: {
+    /** Users (`ci`) that may use the whole control API. */
+    readonly admins: readonly string[];
+    readonly anonymousPull: "None" | "PublicUpstreams" | "All";
+    readonly users: { readonly secretRef: { readonly namespace: string; readonly name: string } };
+  };
+  readonly tenants: readonly Tenant[];
+  readonly record: { readonly author: { readonly name: string; readonly email: string } };
+  readonly spool: { readonly lowWaterBytes: number };
+  readonly storage: { readonly lowWaterBytes: number };
+}
+
+const minute = 60_000;
+const hour = 60 * minute;
+
+export const defaultSettings: Settings = {
+  gc: { lease: 24 * hour, trashFor: 24 * hour, doomDelay: 48 * hour, interval: minute, uploadAbandonedAfter: 24 * hour },
+  uploads: { expireAfter: 24 * hour, stallTimeout: minute },
+  egress: { allowedCIDRs: [] },
+  access: { admins: [], anonymousPull: "PublicUpstreams", users: { secretRef: { namespace: "default", name: "wharfinger-users" } } },
+  tenants: [],
+  record: { author: { name: "Wharfinger", email: "wharfinger@localhost" } },
+  spool: { lowWaterBytes: 512 * 1024 * 1024 },
+  storage: { lowWaterBytes: 512 * 1024 * 1024 },
+};

@@ -1,0 +1,12 @@
+// Secret and ConfigMap data as the processes see them. They never pass through the record, a log or a reply.
+
+/** Data of one Secret or ConfigMap: key → bytes. */
+export type SecretData = ReadonlyMap<string, Uint8Array>;
+
+/** Where resources' `secretRef` and `configMapRef` lead. Reads are from memory: the owner keeps it current. */
+export interface SecretSource {
+  secret(namespace: string, name: string): SecretData | undefined;
+  configMap(namespace: string, name: string): SecretData | undefined;
+  /** Called after any Secret or ConfigMap changed. Returns the function that ends the subscription. */
+  onChange(listener: () => void): () => void;
+}

@@ -1,0 +1,54 @@
+// What both kinds of repositories can answer to a pull: the team's own (own-pull.ts) and those of an Upstream (proxy-pull.ts).
+
+import type { Digest } from "../../domain/digest.ts";
+import type { Reference } from "../../domain/reference.ts";
+import type { BlobReader } from "../blobs/blob-store.ts";
+
+/** Who asks. `mayPush` makes an existence check extend the lease (storage, U3). */
+export interface Caller {
+  /** `user:ci`, `anonymous`, `admin`, `run:<id>`: what logs and history say. */
+  readonly identity: string;
+  readonly mayPush: boolean;
+  /** An administrator or a tag-sync run asks for the upstream's answer of now (`Cache-Control: no-cache`). */
+  readonly revalidate: boolean;
+}
+
+export interface ManifestAnswer {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+  /** Value of a `Warning` header, when the answer is stale. */
+  readonly warning?: string;
+}
+
+export interface BlobAnswer {
+  readonly digest: Digest;
+  readonly size: number;
+  /** Opens the bytes; not called for HEAD. */
+  open(): Promise<BlobReader>;
+}
+
+export interface TagPage {
+  readonly tags: readonly string[];
+  /** More tags sort behind the last one. */
+  readonly more: boolean;
+}
+
+export interface Referrer {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+export interface PullService {
+  /** Rejects with ServiceError NAME_UNKNOWN or MANIFEST_UNKNOWN. `head` answers may cost less upstream. */
+  manifest(repository: string, reference: Reference, caller: Caller, options: { head: boolean }): Promise<ManifestAnswer>;
+  /** Rejects with ServiceError NAME_UNKNOWN or BLOB_UNKNOWN. */
+  blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer>;
+  /** Sorted bytewise; `after` is exclusive; at most `limit`. */
+  tags(repository: string, caller: Caller, page: { limit: number; after?: string }): Promise<TagPage>;
+  /** Manifests whose `subject` is `digest`; empty when there are none, also for an unknown digest (spec: never 404). */
+  referrers(repository: string, digest: Digest, caller: Caller, filter: { artifactType?: string }): Promise<readonly Referrer[]>;
+}
