@@ -1,0 +1,57 @@
+// Names that people read in `kubectl get` and in scripts: conditions, reasons, annotations. Never change one.
+
+export const conditionTypes = {
+  ready: "Ready",
+  reconciling: "Reconciling",
+  stalled: "Stalled",
+  recorded: "Recorded",
+  overridden: "Overridden",
+  reachable: "Reachable",
+  credentialsLoaded: "CredentialsLoaded",
+  rateLimited: "RateLimited",
+  verified: "Verified",
+  synced: "Synced",
+  shadowed: "Shadowed",
+  planned: "Planned",
+  pruned: "Pruned",
+  workloadsUnknown: "WorkloadsUnknown",
+} as const;
+
+export const reasons = {
+  succeeded: "Succeeded",
+  progressing: "Progressing",
+  suspended: "Suspended",
+  invalid: "Invalid",
+  notImplemented: "NotImplemented",
+  notGranted: "NotGranted",
+  overridden: "Overridden",
+  notRecorded: "NotRecorded",
+  invalidRecord: "InvalidRecord",
+  prefixInUse: "PrefixInUse",
+  hostInUse: "HostInUse",
+  dependencyNotReady: "DependencyNotReady",
+  secretNotFound: "SecretNotFound",
+  secretInvalid: "SecretInvalid",
+  repositoryInUse: "RepositoryInUse",
+  immutable: "Immutable",
+  runFailed: "RunFailed",
+} as const;
+
+export const annotations = {
+  requestedAt: "wharfinger.dev/requestedAt",
+  fluxRequestedAt: "reconcile.fluxcd.io/requestedAt",
+  approvePlan: "wharfinger.dev/approve-plan",
+  confirmRemoval: "wharfinger.dev/confirm-removal",
+  acceptRevision: "wharfinger.dev/accept-revision",
+} as const;
+
+/** Trailers of the record's commits: the memory of what was recorded. */
+export const trailers = {
+  resource: "Resource",
+  generation: "Generation",
+  specDigest: "Spec-Digest",
+  installation: "Installation",
+  appliedBy: "Applied-By",
+} as const;
+
+export const recordApiVersion = "record.wharfinger.dev/v1";

@@ -1,0 +1,167 @@
+// The control API as typed calls: what operator, jobs, reporters and the CLI use. The shapes are those of src/api/control.ts.
+
+import type {
+  ActivityEntry,
+  ApplyRequest,
+  ApplyResult,
+  AuditLine,
+  AuditRequest,
+  GcStatus,
+  Plan,
+  PrefetchRequest,
+  PrefetchResult,
+  Proposal,
+  ProposalRequest,
+  PublishRequest,
+  RecordState,
+  RepositoryView,
+  ResourceView,
+  RestoreRequest,
+  RestoreResult,
+  Run,
+  RunRequest,
+  RunUpdate,
+  UpstreamView,
+  VersionsView,
+} from "../api/control.ts";
+import { Transport } from "./transport.ts";
+
+export interface WaitOptions {
+  /** Long poll: how many seconds the registry may hold the answer back until there is something to say. */
+  readonly waitSeconds?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Every call rejects with ClientError. */
+export class ControlClient {
+  readonly #transport: Transport;
+
+  constructor(options: { url: string; token?: string }) {
+    this.#transport = new Transport(options);
+  }
+
+  record(): Promise<RecordState> {
+    return this.#get("record");
+  }
+
+  /** ClientError Conflict when `base` is not the published revision. */
+  publish(request: PublishRequest): Promise<RecordState> {
+    return this.#call("PUT", "record", request);
+  }
+
+  resources(): Promise<ResourceView[]> {
+    return this.#get("resources");
+  }
+
+  startRun(request: RunRequest): Promise<Run> {
+    return this.#call("POST", "runs", request);
+  }
+
+  run(id: string): Promise<Run> {
+    return this.#get(`runs/${encodeURIComponent(id)}`);
+  }
+
+  updateRun(id: string, update: RunUpdate): Promise<Run> {
+    return this.#call("PATCH", `runs/${encodeURIComponent(id)}`, update);
+  }
+
+  propose(request: ProposalRequest): Promise<Proposal> {
+    return this.#call("POST", "proposals", request);
+  }
+
+  /** The proposals that wait to be committed; with `waitSeconds` the answer is held back while there are none. */
+  waitingProposals(options: WaitOptions = {}): Promise<Proposal[]> {
+    return this.#wait("proposals", options);
+  }
+
+  /** One proposal; with `waitSeconds` the answer is held back while it is still waiting. */
+  proposal(id: string, options: WaitOptions = {}): Promise<Proposal> {
+    return this.#wait(`proposals/${encodeURIComponent(id)}`, options);
+  }
+
+  /** `repository` with its prefix. */
+  versions(repository: string): Promise<VersionsView> {
+    return this.#get(`versions/${repository}`);
+  }
+
+  /** `policy`: namespace/name. */
+  plan(policy: string): Promise<Plan> {
+    return this.#call("POST", `retention/${policy}/plan`, {});
+  }
+
+  apply(policy: string, request: ApplyRequest): Promise<ApplyResult> {
+    return this.#call("POST", `retention/${policy}/apply`, request);
+  }
+
+  prefetch(request: PrefetchRequest): Promise<PrefetchResult> {
+    return this.#call("POST", "prefetch", request, 3_600_000);
+  }
+
+  restore(request: RestoreRequest): Promise<RestoreResult> {
+    return this.#call("POST", "restore", request);
+  }
+
+  async *audit(request: AuditRequest): AsyncGenerator<AuditLine> {
+    const body = JSON.stringify(request);
+    for await (const line of this.#transport.lines({
+      method: "POST",
+      path: "/api/v1/audit",
+      headers: { "content-type": "application/json" },
+      body,
+    })) {
+      yield JSON.parse(line) as AuditLine;
+    }
+  }
+
+  gc(): Promise<GcStatus> {
+    return this.#get("gc");
+  }
+
+  repositories(): Promise<RepositoryView[]> {
+    return this.#get("repositories");
+  }
+
+  upstreams(): Promise<UpstreamView[]> {
+    return this.#get("upstreams");
+  }
+
+  activity(): Promise<ActivityEntry[]> {
+    return this.#get("activity");
+  }
+
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #get<T>(path: string): Promise<T> {
+    const answer = await this.#transport.send({ method: "GET", path: `/api/v1/${path}` });
+    return parse<T>(answer.body);
+  }
+
+  async #wait<T>(path: string, options: WaitOptions): Promise<T> {
+    const seconds = options.waitSeconds ?? 0;
+    const query = seconds > 0 ? `?wait=${seconds}` : "";
+    const answer = await this.#transport.send({
+      method: "GET",
+      path: `/api/v1/${path}${query}`,
+      timeout: (seconds + 30) * 1000,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    return parse<T>(answer.body);
+  }
+
+  async #call<T>(method: "POST" | "PUT" | "PATCH", path: string, body: unknown, timeout?: number): Promise<T> {
+    const answer = await this.#transport.send({
+      method,
+      path: `/api/v1/${path}`,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+      ...(timeout === undefined ? {} : { timeout }),
+    });
+    return parse<T>(answer.body);
+  }
+}
+
+function parse<T>(body: Uint8Array): T {
+  return JSON.parse(new TextDecoder().decode(body)) as T;
+}

@@ -1,0 +1,78 @@
+// Reading images through the registry's /v2, as a job does it: manifests whole and verified, documents under a cap.
+
+import { digestOf, algorithmOf, isDigest, type Digest } from "../domain/digest.ts";
+import { acceptedManifestTypes, headers } from "../domain/media-types.ts";
+import { ClientError } from "./errors.ts";
+import { Transport } from "./transport.ts";
+
+const maxManifestBytes = 4 * 1024 * 1024;
+
+export interface FetchedManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+}
+
+export class RegistryClient {
+  readonly #transport: Transport;
+
+  constructor(options: { url: string; token?: string }) {
+    this.#transport = new Transport(options);
+  }
+
+  /** Where a tag points now. `revalidate` makes the registry ask its upstream. Undefined when there is no such tag. */
+  async resolve(repository: string, reference: string, options: { revalidate?: boolean } = {}): Promise<Digest | undefined> {
+    try {
+      const answer = await this.#transport.send({
+        method: "HEAD",
+        path: `/v2/${repository}/manifests/${reference}`,
+        headers: manifestHeaders(options),
+      });
+      const digest = answer.headers[headers.contentDigest];
+      if (typeof digest !== "string" || !isDigest(digest))
+        throw new ClientError("Failed", `The registry named no digest for ${repository}:${reference}`, { status: answer.status });
+      return digest;
+    } catch (error) {
+      if (error instanceof ClientError && error.code === "NotFound") return undefined;
+      throw error;
+    }
+  }
+
+  /** By tag or digest; a digest is checked against the bytes. Undefined when there is none. */
+  async manifest(repository: string, reference: string, options: { revalidate?: boolean } = {}): Promise<FetchedManifest | undefined> {
+    try {
+      const answer = await this.#transport.send({
+        method: "GET",
+        path: `/v2/${repository}/manifests/${reference}`,
+        headers: manifestHeaders(options),
+        maxBytes: maxManifestBytes,
+      });
+      const digest = isDigest(reference) ? reference : digestOf(answer.body);
+      verify(digest, answer.body, `${repository}@${digest}`);
+      return { digest, mediaType: String(answer.headers["content-type"] ?? ""), bytes: answer.body };
+    } catch (error) {
+      if (error instanceof ClientError && error.code === "NotFound") return undefined;
+      throw error;
+    }
+  }
+
+  /** A document (attestation, configuration) whole; ClientError TooLarge beyond `maxBytes`. */
+  async blob(repository: string, digest: Digest, options: { maxBytes: number }): Promise<Uint8Array> {
+    const answer = await this.#transport.send({ method: "GET", path: `/v2/${repository}/blobs/${digest}`, maxBytes: options.maxBytes });
+    verify(digest, answer.body, `${repository}@${digest}`);
+    return answer.body;
+  }
+
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+}
+
+function manifestHeaders(options: { revalidate?: boolean }): Record<string, string> {
+  return { accept: acceptedManifestTypes.join(", "), ...(options.revalidate === true ? { "cache-control": "no-cache" } : {}) };
+}
+
+function verify(digest: Digest, bytes: Uint8Array, subject: string): void {
+  const found = digestOf(bytes, algorithmOf(digest));
+  if (found !== digest) throw new ClientError("Failed", `${subject}: the bytes hash to ${found}`, { status: 200 });
+}

@@ -1,0 +1,108 @@
+// One HTTP exchange with the registry: bounded bodies, errors in one form.
+
+import { Agent, request, type Dispatcher } from "undici";
+
+import { ClientError, errorForStatus } from "./errors.ts";
+
+export interface Exchange {
+  readonly method: Dispatcher.HttpMethod;
+  /** Path and query, from `/`. */
+  readonly path: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string | Uint8Array;
+  /** Most bytes of an answer that are read; more is ClientError TooLarge. */
+  readonly maxBytes?: number;
+  /** Longest wait for the headers of the answer, milliseconds. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Uint8Array;
+}
+
+const defaultMaxBytes = 64 * 1024 * 1024;
+
+export class Transport {
+  readonly #url: string;
+  readonly #authorization: string | undefined;
+  readonly #agent = new Agent({ keepAliveTimeout: 10_000, connections: 16, bodyTimeout: 0 });
+
+  /** `url`: scheme://host:port. `token`: sent as Bearer. */
+  constructor(options: { url: string; token?: string }) {
+    this.#url = options.url.replace(/\/+$/, "");
+    this.#authorization = options.token === undefined ? undefined : `Bearer ${options.token}`;
+  }
+
+  /** Rejects with ClientError for anything but 2xx. */
+  async send(exchange: Exchange): Promise<Answer> {
+    const answer = await this.#open(exchange);
+    const body = await read(answer.body, exchange.maxBytes ?? defaultMaxBytes);
+    if (answer.statusCode < 200 || answer.statusCode > 299) throw errorForStatus(answer.statusCode, describe(answer.statusCode, body));
+    return { status: answer.statusCode, headers: answer.headers, body };
+  }
+
+  /** The lines of a streamed answer (application/x-ndjson), as they arrive. */
+  async *lines(exchange: Exchange): AsyncGenerator<string> {
+    const answer = await this.#open(exchange);
+    if (answer.statusCode < 200 || answer.statusCode > 299) {
+      throw errorForStatus(answer.statusCode, describe(answer.statusCode, await read(answer.body, defaultMaxBytes)));
+    }
+    const decoder = new TextDecoder();
+    let rest = "";
+    for await (const chunk of answer.body) {
+      rest += decoder.decode(chunk as Uint8Array, { stream: true });
+      const lines = rest.split("\n");
+      rest = lines.pop() ?? "";
+      yield* lines.filter((line) => line !== "");
+    }
+    if (rest !== "") yield rest;
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.close();
+  }
+
+  async #open(exchange: Exchange): Promise<Dispatcher.ResponseData> {
+    const headers: Record<string, string> = { ...exchange.headers };
+    if (this.#authorization !== undefined) headers["authorization"] = this.#authorization;
+    try {
+      return await request(`${this.#url}${exchange.path}`, {
+        method: exchange.method,
+        headers,
+        body: exchange.body ?? null,
+        headersTimeout: exchange.timeout ?? 60_000,
+        dispatcher: this.#agent,
+        ...(exchange.signal === undefined ? {} : { signal: exchange.signal }),
+      });
+    } catch (cause) {
+      throw new ClientError("Unreachable", `No answer from the registry at ${this.#url}: ${(cause as Error).message}`, { cause });
+    }
+  }
+}
+
+async function read(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > maxBytes) throw new ClientError("TooLarge", `The answer is larger than ${maxBytes} bytes`, { status: 413 });
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The message of the registry's own error form, or the beginning of whatever came. */
+function describe(status: number, body: Uint8Array): string {
+  const text = new TextDecoder().decode(body.subarray(0, 64 * 1024));
+  try {
+    const parsed = JSON.parse(text) as { errors?: { code?: string; message?: string }[] };
+    const messages = (parsed.errors ?? []).map((error) => error.message ?? error.code ?? "").filter((message) => message !== "");
+    if (messages.length > 0) return messages.join("; ");
+  } catch {
+    // not ours: below
+  }
+  return `HTTP ${status}${text === "" ? "" : `: ${text.slice(0, 200)}`}`;
+}

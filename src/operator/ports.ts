@@ -1,0 +1,52 @@
+// What the control plane needs from the world: a source of resources, somebody who runs jobs. Kubernetes in a cluster, a folder in standalone mode.
+
+import type { Kind } from "../domain/resource.ts";
+
+/** A resource as it was found, not yet judged. */
+export interface ObservedResource {
+  readonly kind: Kind;
+  readonly namespace: string;
+  readonly name: string;
+  /** metadata.generation; undefined where nobody counts (a folder): then it counts up from what was last recorded. */
+  readonly generation: number | undefined;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly spec: unknown;
+  /** For messages: `upstreams.yaml:12`. */
+  readonly source: string | undefined;
+  /** Line (1-based) of a field in its source, for `spec.prefix` or `spec.images[0].repository`. */
+  lineOf(path: string): number | undefined;
+}
+
+/** A document that is not even a resource: malformed YAML, an unknown kind, the same name twice. */
+export interface SourceProblem {
+  readonly source: string;
+  readonly line: number | undefined;
+  readonly message: string;
+}
+
+export interface ResourceSnapshot {
+  readonly resources: readonly ObservedResource[];
+  readonly problems: readonly SourceProblem[];
+  /** false: the source could not be read whole. Then nothing counts as deleted. */
+  readonly complete: boolean;
+}
+
+export interface ResourceSource {
+  snapshot(): ResourceSnapshot;
+  /** Returns the function that ends the subscription. */
+  onChange(listener: () => void): () => void;
+}
+
+export type JobKind = "tag-sync" | "prune";
+
+export interface JobOutcome {
+  readonly run: string;
+  readonly succeeded: boolean;
+  readonly message: string;
+  readonly result: unknown;
+}
+
+/** Runs one job of one policy to its end. Never rejects: a failure is an outcome. */
+export interface JobRunner {
+  run(kind: JobKind, policy: string, trigger: "schedule" | "manual", signal: AbortSignal): Promise<JobOutcome>;
+}
