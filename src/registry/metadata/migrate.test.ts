@@ -1,0 +1,34 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
+import { Database, statement } from "./database.ts";
+import { migrate } from "./migrate.ts";
+
+let fresh: TestDatabase;
+const open: Database[] = [];
+const connect = () => {
+  const database = new Database({ url: fresh.url, connections: 2 });
+  open.push(database);
+  return database;
+};
+
+beforeAll(async () => {
+  fresh = await createDatabase();
+});
+afterAll(async () => {
+  for (const database of open) await database.close();
+  await fresh.drop();
+});
+
+test("four processes that start together run each migration once", async () => {
+  const runs = await Promise.all([connect(), connect(), connect(), connect()].map(migrate));
+  expect(runs.flat()).toEqual([...new Set(runs.flat())]);
+  expect(runs.flat().length).toBeGreaterThan(0);
+  expect(await migrate(connect())).toEqual([]);
+});
+
+test("a database of a newer version is refused", async () => {
+  const database = connect();
+  await database.execute(statement("test-newer", "INSERT INTO migrations (number, name) VALUES (9999, '9999-future.sql')"));
+  await expect(migrate(database)).rejects.toThrow(/newer Wharfinger.*9999-future/);
+});
