@@ -1,6 +1,6 @@
 // The pool, named statements and whole-transaction retries. All SQL of the registry lives in this room, in sets, one statement a name.
 
-import { Pool, types, type CustomTypesConfig, type PoolClient } from "pg";
+import { Pool, TypeOverrides, type PoolClient } from "pg";
 
 /** One statement with the name under which Postgres keeps it prepared. The name is unique in the registry. */
 export interface Statement {
@@ -21,10 +21,8 @@ export interface Queryable {
 
 /** bigint as number: sizes, offsets and ids here stay under 2^53. */
 const int8 = 20;
-const numericTypes: CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: "text" | "binary") =>
-    oid === int8 && format !== "binary" ? Number : types.getTypeParser(oid, format as "text")) as CustomTypesConfig["getTypeParser"],
-};
+const numericTypes = new TypeOverrides();
+numericTypes.setTypeParser(int8, Number);
 
 /** deadlock_detected, serialization_failure: the whole transaction is tried again. */
 const retried = new Set(["40P01", "40001"]);
