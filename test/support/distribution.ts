@@ -1,0 +1,86 @@
+// CNCF distribution as a real upstream: a folder, a free port, optionally a password.
+
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { hash } from "bcryptjs";
+
+import { tool } from "./tools.ts";
+
+export interface Distribution {
+  /** host:port, as it stands in image references. */
+  readonly host: string;
+  readonly url: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+export interface DistributionOptions {
+  readonly user?: { readonly name: string; readonly password: string };
+  /** Keep the data here; a temporary folder that goes with it by default. */
+  readonly folder?: string;
+}
+
+export async function startDistribution(options: DistributionOptions = {}): Promise<Distribution> {
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-distribution-"));
+  const port = await freePort();
+  const auth = options.user === undefined ? "" : `auth: {htpasswd: {realm: upstream, path: ${join(folder, "htpasswd")}}}\n`;
+  if (options.user !== undefined)
+    await writeFile(join(folder, "htpasswd"), `${options.user.name}:${await hash(options.user.password, 4)}\n`);
+  const config = join(folder, "config.yml");
+  await writeFile(
+    config,
+    `version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: ${options.folder ?? join(folder, "data")}}, delete: {enabled: true}}
+http: {addr: "127.0.0.1:${port}"}
+${auth}`,
+  );
+  const child = spawn(await tool("registry"), ["serve", config], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, OTEL_TRACES_EXPORTER: "none" },
+  });
+  let lastWords = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (lastWords = (lastWords + chunk).slice(-2000)));
+  const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
+  const url = `http://127.0.0.1:${port}`;
+  for (let waited = 0; !(await answers(url)); waited += 50) {
+    if (child.exitCode !== null || waited > 20_000) throw new Error(`distribution did not start: ${lastWords}`);
+    await sleep(50);
+  }
+  return {
+    host: `127.0.0.1:${port}`,
+    url,
+    pid: child.pid ?? 0,
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const { status } = await fetch(`${url}/v2/`);
+    return status === 200 || status === 401;
+  } catch {
+    return false;
+  }
+}
+
+/** A port that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))));
+    });
+  });
+}
