@@ -1,0 +1,78 @@
+// Load from a few keep-alive sockets: requests are written as they are, answers are counted by length and thrown away.
+
+import { connect } from "node:net";
+
+export interface LoadOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly connections: number;
+  /** Requests in all. */
+  readonly requests: number;
+}
+
+export interface LoadResult {
+  readonly seconds: number;
+  readonly bytes: number;
+}
+
+/** Rejects at the first answer that is not 200. */
+export async function load(options: LoadOptions): Promise<LoadResult> {
+  const lines = Object.entries({ host: `${options.host}:${options.port}`, ...options.headers }).map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  );
+  const request = `GET ${options.path} HTTP/1.1\r\n${lines.join("")}\r\n`;
+  const budget = { left: options.requests };
+  const started = performance.now();
+  const bytes = await Promise.all(Array.from({ length: options.connections }, () => oneConnection(options, request, budget)));
+  return { seconds: (performance.now() - started) / 1000, bytes: bytes.reduce((total, count) => total + count, 0) };
+}
+
+function oneConnection(options: LoadOptions, request: string, budget: { left: number }): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let total = 0;
+    /** Body bytes still to come of the running answer; undefined: its head is not complete yet. */
+    let rest: number | undefined;
+    let head = "";
+    const next = () => {
+      if (budget.left-- <= 0) {
+        socket.destroy();
+        resolve(total);
+        return;
+      }
+      rest = undefined;
+      head = "";
+      socket.write(request);
+    };
+    const socket = connect({
+      host: options.host,
+      port: options.port,
+      onread: {
+        buffer: Buffer.allocUnsafe(1024 * 1024),
+        callback(count, buffer) {
+          let offset = 0;
+          if (rest === undefined) {
+            head += Buffer.from(buffer.buffer, buffer.byteOffset, count).toString("latin1");
+            const end = head.indexOf("\r\n\r\n");
+            if (end < 0) return true;
+            if (!head.startsWith("HTTP/1.1 200")) {
+              socket.destroy();
+              reject(new Error(head.slice(0, end)));
+              return false;
+            }
+            rest = Number(/content-length: (\d+)/i.exec(head)?.[1]);
+            offset = count - (head.length - end - 4);
+          }
+          rest -= count - offset;
+          total += count - offset;
+          if (rest <= 0) next();
+          return true;
+        },
+      },
+    });
+    socket.on("connect", next);
+    socket.on("error", reject);
+    socket.on("close", () => resolve(total));
+  });
+}
