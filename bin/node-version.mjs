@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -31,15 +31,30 @@ export function run(command, args, options = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { stdio: "inherit", ...options });
     const pass = (signal) => child.kill(signal);
+    // A terminal sends Ctrl-C to the child as well, and many programs take a second one as "at once".
+    const interrupt = (signal) => !process.stdin.isTTY && child.kill(signal);
     process.on("SIGTERM", pass);
-    process.on("SIGINT", () => {}); // the terminal sends it to the child as well
+    process.on("SIGINT", interrupt);
+    const end = (code) => {
+      process.off("SIGTERM", pass);
+      process.off("SIGINT", interrupt);
+      resolve(code);
+    };
     child.on("error", (error) => {
       process.stderr.write(`${command}: ${error.message}\n`);
-      resolve(1);
+      end(1);
     });
-    child.on("exit", (code, signal) => {
-      process.off("SIGTERM", pass);
-      resolve(signal === null ? (code ?? 1) : 1);
-    });
+    child.on("exit", (code, signal) => end(signal === null ? (code ?? 1) : 1));
   });
+}
+
+/** Runs a module of ours to its end: in this process when its Node is new enough, else with the one npm brought. */
+export async function runProgram(file, args) {
+  const node = modernNode();
+  if (node !== process.execPath) {
+    process.exitCode = await run(node, [file, ...args]);
+    return;
+  }
+  process.argv = [node, file, ...args];
+  await import(pathToFileURL(file).href);
 }

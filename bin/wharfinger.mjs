@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+// `npx wharfinger …`: the program as it was built.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+import { root, runProgram } from "./node-version.mjs";
+
+const program = join(root, "dist", "cli", "main.js");
+if (existsSync(program)) {
+  await runProgram(program, process.argv.slice(2));
+} else {
+  process.stderr.write("Wharfinger is not built yet. Run `npm run build` (or `npm start`, which builds and serves) in its folder first.\n");
+  process.exitCode = 1;
+}
