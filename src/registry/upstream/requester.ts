@@ -1,0 +1,170 @@
+// An authorized request to one Upstream: circuit, budget, credentials, and one reading of the status for everybody.
+
+import type { Agent } from "undici";
+
+import { RateBudget, type Priority } from "./budget.ts";
+import { parseChallenges } from "./challenge.ts";
+import { Circuit } from "./circuit.ts";
+import { createAgent } from "./connector.ts";
+import type { EgressPolicy } from "./egress.ts";
+import { UpstreamError } from "./errors.ts";
+import { discard, exchange, type Answer } from "./exchange.ts";
+import { readRetryAfter, type RateLimit } from "./rate-limit.ts";
+import type { UpstreamTarget } from "./target.ts";
+import { TokenCache } from "./tokens.ts";
+
+export interface UpstreamRequest {
+  readonly method: "GET" | "HEAD";
+  /** For the scope of the token; `""` for the base. */
+  readonly repository: string;
+  /** Path and query, from `/`. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly priority: Priority;
+}
+
+/** How the upstream did when it was last asked. */
+export interface Health {
+  readonly reachable: boolean | undefined;
+  readonly message: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** Codes that say something about the upstream's health; the others are about one piece of content or about us. */
+const unhealthy: ReadonlySet<string> = new Set(["Unreachable", "Timeout", "ServerError", "Truncated"]);
+
+export class Requester {
+  readonly target: UpstreamTarget;
+  readonly #egress: EgressPolicy;
+  readonly #agent: Agent;
+  readonly #tokens: TokenCache;
+  readonly #budget: RateBudget;
+  readonly #circuit: Circuit;
+  readonly #now: () => number;
+  #health: Health = { reachable: undefined, message: "not asked yet", at: 0 };
+
+  constructor(options: { target: UpstreamTarget; egress: EgressPolicy; now?: () => number }) {
+    this.target = options.target;
+    this.#egress = options.egress;
+    this.#now = options.now ?? Date.now;
+    this.#agent = createAgent(options.target, options.egress);
+    this.#budget = new RateBudget(options.target, { now: this.#now });
+    this.#circuit = new Circuit({ now: this.#now });
+    this.#tokens = new TokenCache({
+      target: options.target,
+      egress: options.egress,
+      send: (request) => exchange(options.target, options.egress, this.#agent, request),
+      now: this.#now,
+    });
+  }
+
+  /** Resolves for 2xx, 3xx and 4xx other than 401, 403 and 429; the body must be read or discarded. Rejects with UpstreamError. */
+  async request(request: UpstreamRequest): Promise<Answer> {
+    this.#checkCredentials();
+    await this.#budget.admit(request.priority);
+    const wait = this.#circuit.admit();
+    if (wait > 0) {
+      throw new UpstreamError(
+        "CircuitOpen",
+        `${this.target.url.host} failed repeatedly (${this.#health.message}); it is asked again shortly`,
+        {
+          retryAfter: Math.ceil(wait / 1000),
+        },
+      );
+    }
+    try {
+      const answer = await this.#authorized(request);
+      this.#judge(request, answer);
+      this.#note(true, "answers");
+      return answer;
+    } catch (error) {
+      this.#failed(error);
+      throw error;
+    }
+  }
+
+  get health(): Health {
+    return this.#health;
+  }
+
+  get rateLimit(): RateLimit | undefined {
+    return this.#budget.current();
+  }
+
+  get blockedUntil(): number | undefined {
+    return this.#budget.blockedUntil();
+  }
+
+  /** Ends running transfers too. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #authorized(request: UpstreamRequest): Promise<Answer> {
+    const url = new URL(request.path, this.target.url);
+    const send = (authorization: Awaited<ReturnType<TokenCache["known"]>>) =>
+      exchange(this.target, this.#egress, this.#agent, {
+        method: request.method,
+        url,
+        ...(request.headers === undefined ? {} : { headers: request.headers }),
+        ...(authorization === undefined ? {} : { authorization }),
+      });
+    const first = await send(await this.#tokens.known(request.repository));
+    // Another origin may not ask for credentials: it is not the Upstream.
+    if (first.status !== 401 || first.foreign) return first;
+    discard(first.body);
+    const authorization = await this.#tokens.answer(request.repository, parseChallenges(first.headers["www-authenticate"]));
+    if (authorization === undefined) throw this.#denied(401, request);
+    return send(authorization);
+  }
+
+  #judge(request: UpstreamRequest, answer: Answer): void {
+    const { status, headers } = answer;
+    const pause = this.#budget.learn(status, headers);
+    if (status < 400 || (status < 500 && status !== 401 && status !== 403 && status !== 429)) return;
+    discard(answer.body);
+    const host = this.target.url.host;
+    if (pause !== undefined) {
+      throw new UpstreamError("RateLimited", `${host} answers 429 (too many requests); ask again in ${pause} s`, { retryAfter: pause });
+    }
+    if (status < 500) throw this.#denied(status, request);
+    const retryAfter = readRetryAfter(headers, this.#now());
+    throw new UpstreamError("ServerError", `${host} answers ${status}`, retryAfter === undefined ? {} : { retryAfter });
+  }
+
+  #denied(status: number, request: UpstreamRequest): UpstreamError {
+    const what = request.repository === "" ? "the request" : request.repository;
+    const hint =
+      this.target.credentials.state === "anonymous"
+        ? "it does not exist, or it needs credentials (spec.auth.secretRef)"
+        : "it does not exist, or the login of spec.auth.secretRef may not read it";
+    return new UpstreamError("Denied", `${this.target.url.host} refuses ${what} with ${status}: ${hint}`);
+  }
+
+  #checkCredentials(): void {
+    const { credentials, key } = this.target;
+    if (credentials.state === "invalid") throw new UpstreamError("CredentialsInvalid", `upstream ${key}: ${credentials.message}`);
+    if (credentials.state === "notImplemented") throw new UpstreamError("NotImplemented", `upstream ${key}: ${credentials.message}`);
+  }
+
+  #failed(error: unknown): void {
+    if (!(error instanceof UpstreamError)) return this.#circuit.abandoned();
+    if (unhealthy.has(error.code)) {
+      this.#circuit.failed();
+      this.#health = { reachable: false, message: error.message, at: this.#now() };
+      return;
+    }
+    if (error.code === "EgressRefused") {
+      this.#circuit.abandoned();
+      this.#health = { reachable: false, message: error.message, at: this.#now() };
+      return;
+    }
+    this.#note(true, error.message);
+  }
+
+  #note(reachable: boolean, message: string): void {
+    this.#circuit.succeeded();
+    this.#health = { reachable, message, at: this.#now() };
+  }
+}
