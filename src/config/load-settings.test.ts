@@ -1,0 +1,89 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { expect, test } from "vitest";
+import { stringify } from "yaml";
+
+import { describeSettings, loadSettings, parseSettings, SettingsError } from "./load-settings.ts";
+import { settingsReference } from "./settings-reference.ts";
+import { defaultSettings } from "./settings.ts";
+
+function problems(text: string): readonly string[] {
+  try {
+    parseSettings(text, "s.yaml");
+  } catch (error) {
+    if (error instanceof SettingsError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+test("without a file, and with an empty one, the defaults", async () => {
+  expect(await loadSettings(undefined)).toBe(defaultSettings);
+  expect(parseSettings("", "s.yaml")).toEqual(defaultSettings);
+  expect(parseSettings("# nothing yet\n", "s.yaml")).toEqual(defaultSettings);
+});
+
+test("what the file says, over the defaults; durations and bytes in units", () => {
+  const settings = parseSettings(
+    'gc: {lease: 2s, trashFor: 0s, interval: 200ms}\nspool: {lowWaterBytes: 1Gi}\nstorage: {lowWaterBytes: 7}\ntenants: [{namespace: team-a, repositories: ["team-a/**"]}]\n',
+    "s.yaml",
+  );
+  expect(settings.gc).toEqual({ ...defaultSettings.gc, lease: 2000, trashFor: 0, interval: 200 });
+  expect(settings.spool.lowWaterBytes).toBe(2 ** 30);
+  expect(settings.storage.lowWaterBytes).toBe(7);
+  expect(settings.tenants).toEqual([{ namespace: "team-a", repositories: ["team-a/**"], kinds: [], prefixes: [] }]);
+  expect(settings.access).toEqual(defaultSettings.access);
+});
+
+test("everything written out is read back as it was", () => {
+  const changed = parseSettings("gc: {lease: 1h30m}\naccess: {admins: [ann], anonymousPull: None}\n", "s.yaml");
+  expect(parseSettings(stringify(describeSettings(changed)), "s.yaml")).toEqual(changed);
+});
+
+test.each([
+  ["gc:\n  leese: 2s\n", ["s.yaml:2: gc.leese: unknown key; known here: lease, trashFor, doomDelay, interval, uploadAbandonedAfter"]],
+  ["gc: {lease: 5}\n", ['s.yaml:1: gc.lease: not a duration above zero; write for example "24h", "90s" or "200ms"']],
+  ["gc:\n  lease: 0s\n", ['s.yaml:2: gc.lease: not a duration above zero; write for example "24h", "90s" or "200ms"']],
+  ["gc: {trashFor: soon}\n", ['s.yaml:1: gc.trashFor: not a duration; write for example "24h", "90s" or "200ms"']],
+  ["spool: {lowWaterBytes: many}\n", ['s.yaml:1: spool.lowWaterBytes: not a number of bytes; write for example "512Mi" or 1000000']],
+  [
+    "egress:\n  allowedCIDRs:\n    - 10.0.0.0/8\n    - banana\n",
+    ['s.yaml:4: egress.allowedCIDRs[1]: not a network; write for example "10.20.0.0/16"'],
+  ],
+  ["access: {anonymousPull: Some}\n", ["s.yaml:1: access.anonymousPull: must be one of None, PublicUpstreams, All"]],
+  [
+    "tenants:\n- kinds: [Foo]\n",
+    [
+      "s.yaml:2: tenants[0]: namespace is missing",
+      "s.yaml:2: tenants[0].kinds[0]: must be one of Upstream, TagPolicy, RetentionPolicy, AccessPolicy",
+    ],
+  ],
+  ["- a\n", ["s.yaml:1: must be object"]],
+  ["gc: {lease: 1h}\ngc: {lease: 2h}\n", ["s.yaml:2: Map keys must be unique"]],
+  ["a: &x 1\nb: *x\n", ["s.yaml: anchors and aliases are not read here; write the value out"]],
+])("refused: %j", (text, expected) => {
+  expect(problems(text)).toEqual(expected);
+});
+
+test("every mistake is named, in the order of the lines", () => {
+  expect(problems("gc:\n  interval: 0s\naccess:\n  anonymousPull: Some\nspol: {}\n").map((problem) => problem.split(": ")[0])).toEqual([
+    "s.yaml:2",
+    "s.yaml:4",
+    "s.yaml:5",
+  ]);
+});
+
+test("a file that is not there, and one that is", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-settings-"));
+  const file = join(folder, "settings.yaml");
+  await expect(loadSettings(file)).rejects.toThrow(`${file}: cannot be read (ENOENT)`);
+  await writeFile(file, "gc: {doomDelay: 1s}\n");
+  expect((await loadSettings(file)).gc.doomDelay).toBe(1000);
+  await rm(folder, { recursive: true });
+});
+
+test("the reference page is what the schema says", async () => {
+  await expect(settingsReference()).toMatchFileSnapshot("../../docs/reference/settings.md");
+});

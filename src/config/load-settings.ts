@@ -1,0 +1,155 @@
+// `--settings FILE` → Settings. Every mistake is named with its line; an unknown key is a mistake, not a comment.
+
+import { readFile } from "node:fs/promises";
+
+import { Ajv, type ErrorObject } from "ajv";
+import ipaddr from "ipaddr.js";
+import { isMap, isScalar, LineCounter, parseDocument, type Document } from "yaml";
+
+import { formatDuration, parseDuration } from "../domain/duration.ts";
+import { parseQuantity } from "../domain/quantity.ts";
+import { formats, settingsSchema } from "./settings-schema.ts";
+import { defaultSettings, type Settings } from "./settings.ts";
+
+const maxBytes = 1024 * 1024;
+
+/** `problems`: one `file:line: key: what is wrong` each. */
+export class SettingsError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join("\n"));
+    this.name = "SettingsError";
+    this.problems = problems;
+  }
+}
+
+/** The defaults with what the file says over them. Rejects with SettingsError. */
+export async function loadSettings(file: string | undefined): Promise<Settings> {
+  if (file === undefined) return defaultSettings;
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new SettingsError([`${file}: cannot be read (${error.code ?? error.message})`]);
+  });
+  return parseSettings(text, file);
+}
+
+/** `file` is for messages. Throws SettingsError. */
+export function parseSettings(text: string, file: string): Settings {
+  if (text.length > maxBytes) throw new SettingsError([`${file}: larger than 1 MiB, which no settings are`]);
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const lineAt = (offset: number) => lines.linePos(offset).line;
+  const malformed = document.errors.map((error) => `${file}:${lineAt(error.pos[0])}: ${error.message}`);
+  if (malformed.length > 0) throw new SettingsError(malformed);
+  const value = valueOf(document, file);
+  if (!validate(value)) {
+    const problems = (validate.errors ?? []).map(explain).map(({ path, message }) => ({
+      line: lineAt(offsetOf(document, path)),
+      text: `${path.length === 0 ? "" : `${written(path)}: `}${message}`,
+    }));
+    problems.sort((a, b) => a.line - b.line);
+    throw new SettingsError(problems.map(({ line, text }) => `${file}:${line}: ${text}`));
+  }
+  return overlay(settingsSchema, defaultSettings, value) as Settings;
+}
+
+/** As a person would write them into the file: durations as text. Settings hold no secrets. */
+export function describeSettings(settings: Settings): Record<string, unknown> {
+  return describe(settingsSchema, settings) as Record<string, unknown>;
+}
+
+function valueOf(document: Document, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 0 }) ?? {};
+  } catch {
+    throw new SettingsError([`${file}: anchors and aliases are not read here; write the value out`]);
+  }
+}
+
+const validate = new Ajv({
+  allErrors: true,
+  verbose: true, // parentSchema in the errors
+  strict: false,
+  formats: {
+    [formats.duration]: (text: string) => parseDuration(text) !== undefined,
+    [formats.positiveDuration]: (text: string) => (parseDuration(text) ?? 0) > 0,
+    [formats.quantity]: (text: string) => parseQuantity(text) !== undefined,
+    [formats.cidr]: (text: string) => ipaddr.isValidCIDR(text),
+  },
+}).compile(settingsSchema);
+
+const examples: Record<string, string> = {
+  [formats.duration]: 'not a duration; write for example "24h", "90s" or "200ms"',
+  [formats.positiveDuration]: 'not a duration above zero; write for example "24h", "90s" or "200ms"',
+  [formats.quantity]: 'not a number of bytes; write for example "512Mi" or 1000000',
+  [formats.cidr]: 'not a network; write for example "10.20.0.0/16"',
+};
+
+function explain({ instancePath, keyword, params, message, parentSchema }: ErrorObject): { path: string[]; message: string } {
+  const path = instancePath.split("/").slice(1);
+  const param = params as Record<string, unknown>;
+  const { format, properties } = (parentSchema ?? {}) as SchemaNode;
+  if (keyword === "additionalProperties") {
+    const known = Object.keys(properties ?? {});
+    return { path: [...path, String(param["additionalProperty"])], message: `unknown key; known here: ${known.join(", ")}` };
+  }
+  if (format !== undefined && (keyword === "format" || keyword === "type")) return { path, message: examples[format] ?? "" };
+  if (keyword === "required") return { path, message: `${String(param["missingProperty"])} is missing` };
+  if (keyword === "enum") return { path, message: `must be one of ${(param["allowedValues"] as unknown[]).join(", ")}` };
+  return { path, message: message ?? "is not valid" };
+}
+
+/** ["tenants", "0", "kinds"] → tenants[0].kinds */
+function written(path: readonly string[]): string {
+  return path.map((step, index) => (/^\d+$/.test(step) ? `[${step}]` : `${index === 0 ? "" : "."}${step}`)).join("");
+}
+
+/** Where the key of `path` stands, or as much of it as exists. */
+function offsetOf(document: Document, path: readonly string[]): number {
+  let node: unknown = document.contents;
+  let offset = 0;
+  for (const step of path) {
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => (isScalar(key) ? String(key.value) : "") === step);
+      if (pair === undefined) break;
+      offset = isScalar(pair.key) ? (pair.key.range?.[0] ?? offset) : offset;
+      node = pair.value;
+    } else {
+      node = (node as { items?: unknown[] } | null)?.items?.[Number(step)];
+      offset = (node as { range?: [number, number, number] } | null)?.range?.[0] ?? offset;
+    }
+  }
+  return offset;
+}
+
+interface SchemaNode {
+  readonly default?: unknown;
+  readonly items?: SchemaNode;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly format?: string;
+}
+
+/** What the file says over the defaults, group by group; lists replace. Durations become milliseconds, quantities bytes. */
+function overlay(schema: SchemaNode, base: unknown, given: unknown): unknown {
+  if (given === undefined) return base ?? schema.default;
+  if (schema.properties !== undefined) {
+    const [left, right] = [base, given] as Record<string, unknown>[];
+    return Object.fromEntries(Object.entries(schema.properties).map(([key, child]) => [key, overlay(child, left?.[key], right?.[key])]));
+  }
+  if (schema.items !== undefined) return (given as unknown[]).map((item) => overlay(schema.items ?? {}, undefined, item));
+  if (isDuration(schema)) return parseDuration(given as string);
+  if (schema.format === formats.quantity) return parseQuantity(given as string | number);
+  return given;
+}
+
+function describe(schema: SchemaNode, value: unknown): unknown {
+  if (schema.properties !== undefined) {
+    const group = value as Record<string, unknown>;
+    return Object.fromEntries(Object.entries(schema.properties).map(([key, child]) => [key, describe(child, group[key])]));
+  }
+  return isDuration(schema) ? formatDuration(value as number) : value;
+}
+
+function isDuration({ format }: SchemaNode): boolean {
+  return format === formats.duration || format === formats.positiveDuration;
+}

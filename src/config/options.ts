@@ -1,0 +1,90 @@
+// The flags of the subcommands with their environment twins, in one table: the command line, its help and the reference are made from it.
+
+import { logLevels } from "../observability/logger.ts";
+
+export interface OptionDefinition {
+  /** As commander writes it: `-o, --output <form>`. */
+  readonly flags: string;
+  readonly variable: string;
+  readonly description: string;
+  readonly fallback?: string;
+  /** In words, where the default is found rather than fixed. */
+  readonly fallbackDescription?: string;
+  readonly choices?: readonly string[];
+  /** A switch: given alone it means true, and its twin says true or false. */
+  readonly boolean?: true;
+}
+
+export const dataOption: OptionDefinition = {
+  flags: "--data <dir>",
+  variable: "WHARFINGER_DATA",
+  description: "folder of the running process: database, images, record, admin token",
+  fallback: "data",
+};
+
+export const serveOptions = {
+  listen: {
+    flags: "--listen <host:port>",
+    variable: "WHARFINGER_LISTEN",
+    description: "address to serve on; port 0 takes any free one",
+    fallback: "127.0.0.1:5000",
+  },
+  data: dataOption,
+  config: {
+    flags: "--config <dir>",
+    variable: "WHARFINGER_CONFIG",
+    description: "folder with the resources (*.yaml, *.yml, *.json, at any depth); edits take effect while it runs",
+    fallbackDescription: "config, when there is such a folder, else the quickstart that comes with the program",
+  },
+  settings: {
+    flags: "--settings <file>",
+    variable: "WHARFINGER_SETTINGS",
+    description: "settings of the installation (YAML, docs/reference/settings.md)",
+    fallbackDescription: "the defaults",
+  },
+  logLevel: {
+    flags: "--log-level <level>",
+    variable: "WHARFINGER_LOG_LEVEL",
+    description: "least severe of the lines on stderr",
+    fallback: "info",
+    choices: logLevels,
+  },
+  allowAnonymous: {
+    flags: "--allow-anonymous [true|false]",
+    variable: "WHARFINGER_ALLOW_ANONYMOUS",
+    description: "everybody who reaches the address may pull, push and delete until the first AccessPolicy exists",
+    boolean: true,
+  },
+} as const satisfies Record<string, OptionDefinition>;
+
+export const clientOptions = {
+  registry: {
+    flags: "--registry <url>",
+    variable: "WHARFINGER_REGISTRY",
+    description: "the registry to ask",
+    fallbackDescription: "the address that the running process wrote into its data folder",
+  },
+  data: dataOption,
+  output: {
+    flags: "-o, --output <form>",
+    variable: "WHARFINGER_OUTPUT",
+    description: "form of the result on stdout",
+    fallback: "table",
+    choices: ["table", "json", "yaml"],
+  },
+} as const satisfies Record<string, OptionDefinition>;
+
+/** Instead of the admin token of the data folder; a flag would show it to everybody on the machine. */
+export const tokenVariable = "WHARFINGER_TOKEN";
+
+export function tokenFromEnvironment(environment: NodeJS.ProcessEnv = process.env): string | undefined {
+  const token = environment[tokenVariable]?.trim();
+  return token === undefined || token === "" ? undefined : token;
+}
+
+/** Throws an Error for anything but the ways to say yes or no. */
+export function parseBoolean(text: string): boolean {
+  if (["true", "1", "yes"].includes(text.toLowerCase())) return true;
+  if (["false", "0", "no"].includes(text.toLowerCase())) return false;
+  throw new Error("Write true or false.");
+}

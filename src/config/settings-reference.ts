@@ -1,0 +1,82 @@
+// docs/reference/settings.md out of the schema: a page that cannot say anything else than the program does.
+
+import { stringify } from "yaml";
+
+import { describeSettings } from "./load-settings.ts";
+import { clientOptions, serveOptions, tokenVariable, type OptionDefinition } from "./options.ts";
+import { formats, settingsSchema } from "./settings-schema.ts";
+import { defaultSettings } from "./settings.ts";
+
+interface SchemaNode {
+  readonly type?: string | readonly string[];
+  readonly format?: string;
+  readonly description?: string;
+  readonly enum?: readonly string[];
+  readonly items?: SchemaNode;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+}
+
+export function settingsReference(): string {
+  const defaults = describeSettings(defaultSettings);
+  return `# Settings
+
+Generated from \`src/config\` (\`npm run unit -- -u src/config\`); do not edit.
+
+## The file
+
+\`wharfinger serve --settings FILE\` reads one YAML file, once, at the start. Every key has a default; an unknown key is refused with its
+line. Durations are written \`24h\`, \`1h30m\`, \`90s\`, \`200ms\`; bytes \`512Mi\`, \`10G\` or a number.
+
+| key | form | default | |
+|---|---|---|---|
+${rows(settingsSchema, defaults, "").join("\n")}
+
+All of it, with the defaults:
+
+\`\`\`yaml
+${stringify(defaults, { lineWidth: 0 }).trimEnd()}
+\`\`\`
+
+## Options of \`wharfinger serve\`
+
+Each has a twin in the environment; a flag counts more. Secrets are never given as flags.
+
+${optionTable(Object.values(serveOptions))}
+
+## Options of the other subcommands
+
+${optionTable(Object.values(clientOptions))}
+
+\`${tokenVariable}\` in the environment is used instead of the admin token of the data folder. \`NO_COLOR\` (any value) turns colours off.
+`;
+}
+
+function rows(schema: SchemaNode, value: unknown, path: string): string[] {
+  if (schema.properties !== undefined) {
+    return Object.entries(schema.properties).flatMap(([key, child]) =>
+      rows(child, (value as Record<string, unknown> | undefined)?.[key], path === "" ? key : `${path}.${key}`),
+    );
+  }
+  const fallback = value === undefined ? "" : `\`${JSON.stringify(value).replaceAll('"', "")}\``;
+  const row = `| \`${path}\` | ${formOf(schema)} | ${fallback} | ${schema.description ?? ""} |`;
+  return schema.items?.properties === undefined ? [row] : [row, ...rows(schema.items, undefined, `${path}[]`)];
+}
+
+function formOf({ format, items, type, enum: choices }: SchemaNode): string {
+  if (choices !== undefined) return choices.join(", ");
+  if (format === formats.positiveDuration) return "duration, above zero";
+  if (format === formats.quantity) return "bytes";
+  if (format === formats.cidr) return "network";
+  if (format !== undefined) return format;
+  if (items !== undefined) return items.properties === undefined ? `list of ${formOf(items)}` : "list";
+  return type === "string" ? "text" : String(type);
+}
+
+function optionTable(options: readonly OptionDefinition[]): string {
+  const lines = options.map(({ flags, variable, description, fallback, fallbackDescription, choices }) => {
+    const described = choices === undefined ? description : `${description}: ${choices.join(", ")}`;
+    const standard = fallback === undefined ? (fallbackDescription ?? "") : `\`${fallback}\``;
+    return `| \`${flags.replaceAll("|", "\\|")}\` | \`${variable}\` | ${standard} | ${described} |`;
+  });
+  return ["| flag | environment | default | |", "|---|---|---|---|", ...lines].join("\n");
+}

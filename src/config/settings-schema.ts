@@ -1,0 +1,86 @@
+// The schema of `--settings FILE`. Descriptions become docs/reference/settings.md; the defaults are those of ./settings.ts.
+
+import { Type, type TSchema } from "typebox";
+
+import { kinds } from "../domain/resource.ts";
+
+/** Formats that only exist here; load-settings.ts checks and converts them. */
+export const formats = { duration: "duration", positiveDuration: "positive-duration", quantity: "quantity", cidr: "cidr" } as const;
+
+const group = (properties: Record<string, TSchema>, description?: string) =>
+  Type.Object(properties, { additionalProperties: false, required: [], description });
+const duration = (description: string) => Type.String({ format: formats.duration, description });
+/** A pause of zero would be a busy loop, a lease of zero would lose what is being pushed. */
+const positive = (description: string) => Type.String({ format: formats.positiveDuration, description });
+const bytes = (description: string) => Type.Unsafe({ type: ["string", "integer"], format: formats.quantity, minimum: 0, description });
+const name = (description: string) => Type.String({ minLength: 1, maxLength: 253, description });
+
+const tenant = Type.Object(
+  {
+    namespace: name("The namespace that gets the grant."),
+    repositories: Type.Array(Type.String({ minLength: 1 }), { default: [], description: "Globs of repositories its policies may select." }),
+    kinds: Type.Array(Type.Enum([...kinds]), { default: [], description: "Kinds of resources that count there." }),
+    prefixes: Type.Array(Type.String({ minLength: 1 }), { default: [], description: "Prefixes its Upstreams may use." }),
+  },
+  { additionalProperties: false, required: ["namespace"] },
+);
+
+export const settingsSchema = group({
+  gc: group(
+    {
+      lease: positive(
+        "How long a pushed blob or manifest stays although nothing refers to it: the time a client has between its first blob and its manifest.",
+      ),
+      trashFor: duration("How long a deleted manifest can be restored."),
+      doomDelay: duration("How long bytes stay after the last reference to them went."),
+      interval: positive("Pause of the collector when nothing is due."),
+      uploadAbandonedAfter: positive("An upload whose writer was not heard for this long is given up."),
+    },
+    "Garbage collection.",
+  ),
+  uploads: group(
+    {
+      expireAfter: positive("An upload session that nobody writes to ends after this."),
+      stallTimeout: positive("A body that delivers nothing for this long is cut."),
+    },
+    "Uploads.",
+  ),
+  egress: group(
+    {
+      allowedCIDRs: Type.Array(Type.String({ format: formats.cidr }), {
+        description: "Private networks that Upstreams may lead to, for example `10.20.0.0/16`.",
+      }),
+    },
+    "Where the registry may connect to.",
+  ),
+  access: group(
+    {
+      admins: Type.Array(name(""), { description: "Users that may use the whole control API." }),
+      anonymousPull: Type.Enum(["None", "PublicUpstreams", "All"], {
+        description: "What may be pulled without a login. `PublicUpstreams`: what Upstreams without credentials serve.",
+      }),
+      users: group({
+        secretRef: group({
+          namespace: name("Namespace of the Secret that holds the users."),
+          name: name("Name of the Secret that holds the users: key `htpasswd`, bcrypt."),
+        }),
+      }),
+    },
+    "Who may do what, beside the AccessPolicies.",
+  ),
+  tenants: Type.Array(tenant, { description: "Grants: which namespaces beside the administrators' count, for what." }),
+  record: group(
+    {
+      author: group({
+        name: name("Author of the record's commits."),
+        email: name("Its address."),
+      }),
+    },
+    "The Git record.",
+  ),
+  spool: group(
+    { lowWaterBytes: bytes("Free bytes below which nothing new is fetched from upstreams into the spool.") },
+    "Fetches from upstreams.",
+  ),
+  storage: group({ lowWaterBytes: bytes("Free bytes below which pushes are refused (507).") }, "The blob store."),
+});
