@@ -1,0 +1,126 @@
+// Runs of jobs: registered by the operator or by hand, one at a time for a policy, heard from while they work (design: operator.md, "Jobs").
+
+import type { Run, RunRequest, RunUpdate } from "../../api/control.ts";
+import { statement, type Queryable } from "./database.ts";
+
+export type StoredRun = Omit<Run, "spec" | "upstream" | "keys" | "settled">;
+
+interface RunRow {
+  readonly id: string;
+  readonly kind: Run["kind"];
+  readonly policy: string;
+  readonly trigger: string;
+  readonly state: Run["state"];
+  readonly generation: number;
+  readonly started_at: Date;
+  readonly finished_at: Date | null;
+  readonly progress: unknown;
+  readonly result: unknown;
+}
+
+const columns = "id, kind, policy, trigger, state, generation, started_at, finished_at, progress, result";
+
+const lock = statement("run-lock", "SELECT pg_advisory_xact_lock(hashtext('wharfinger-run'), hashtext($1))");
+const abandon = statement(
+  "run-abandon",
+  `UPDATE runs SET state = 'failed', finished_at = now(), result = jsonb_build_object('message', 'The job was not heard from any more.')
+   WHERE kind = $1 AND policy = $2 AND state = 'running' AND touched_at < now() - make_interval(secs => $3)`,
+);
+const underWay = statement(
+  "run-under-way",
+  `SELECT ${columns} FROM runs WHERE kind = $1 AND policy = $2 AND state = 'running' ORDER BY started_at DESC LIMIT 1`,
+);
+const insert = statement("run-insert", `INSERT INTO runs (kind, policy, trigger, generation) VALUES ($1, $2, $3, $4) RETURNING ${columns}`);
+
+/** Registers a run, or answers the one that is under way. One that was silent for `silence` seconds is given up. */
+export async function insertRun(
+  transaction: Queryable,
+  request: RunRequest & { readonly generation: number; readonly silence: number },
+): Promise<{ readonly started: StoredRun } | { readonly underWay: StoredRun }> {
+  const { kind, policy, trigger, generation, silence } = request;
+  await transaction.query(lock, [`${kind} ${policy}`]);
+  await transaction.execute(abandon, [kind, policy, silence]);
+  const [running] = await transaction.query<RunRow>(underWay, [kind, policy]);
+  if (running !== undefined) return { underWay: stored(running) };
+  const [row] = await transaction.query<RunRow>(insert, [kind, policy, trigger, generation]);
+  if (row === undefined) throw new Error("INSERT INTO runs returned no row");
+  return { started: stored(row) };
+}
+
+const byId = statement("run-by-id", `SELECT ${columns} FROM runs WHERE id = $1`);
+
+export async function runById(queryable: Queryable, id: string): Promise<StoredRun | undefined> {
+  if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return undefined;
+  const [row] = await queryable.query<RunRow>(byId, [id]);
+  return row === undefined ? undefined : stored(row);
+}
+
+const update = statement(
+  "run-update",
+  `UPDATE runs SET
+     touched_at = now(),
+     progress = coalesce($2, progress),
+     state = coalesce($3, state),
+     result = coalesce($4, result),
+     finished_at = CASE WHEN $3 IS NULL THEN finished_at ELSE now() END
+   WHERE id = $1 AND state = 'running'
+   RETURNING ${columns}`,
+);
+
+/** Undefined when the run has ended (or never was). */
+export async function updateRun(transaction: Queryable, id: string, change: RunUpdate): Promise<StoredRun | undefined> {
+  const [row] = await transaction.query<RunRow>(update, [id, json(change.progress), change.state ?? null, json(change.result)]);
+  return row === undefined ? undefined : stored(row);
+}
+
+const lastOf = statement("run-last", `SELECT ${columns} FROM runs WHERE kind = $1 AND policy = $2 ORDER BY started_at DESC LIMIT 1`);
+
+/** The newest run of a policy, also one under way: for status and pages. */
+export async function lastRun(queryable: Queryable, kind: Run["kind"], policy: string): Promise<StoredRun | undefined> {
+  const [row] = await queryable.query<RunRow>(lastOf, [kind, policy]);
+  return row === undefined ? undefined : stored(row);
+}
+
+const fail = statement(
+  "run-fail-unfinished",
+  `UPDATE runs SET state = 'failed', finished_at = now(), result = jsonb_build_object('message', 'The process ended before the run did.')
+   WHERE state = 'running'`,
+);
+
+/** For the start of standalone mode, where no job outlives the process. */
+export async function failUnfinishedRuns(queryable: Queryable): Promise<number> {
+  return queryable.execute(fail);
+}
+
+const prune = statement(
+  "run-prune",
+  `DELETE FROM runs WHERE id IN (
+     SELECT old.id FROM runs old
+     WHERE old.state <> 'running' AND old.started_at < now() - interval '30 days'
+       AND NOT EXISTS (SELECT FROM proposals WHERE run = old.id)
+     LIMIT 1000)`,
+);
+
+export async function pruneRuns(queryable: Queryable): Promise<number> {
+  return queryable.execute(prune);
+}
+
+function json(value: unknown): string | null {
+  return value === undefined ? null : JSON.stringify(value);
+}
+
+function stored(row: RunRow): StoredRun {
+  const { id, kind, policy, trigger, state, generation } = row;
+  return {
+    id,
+    kind,
+    policy,
+    trigger,
+    state,
+    generation,
+    startedAt: row.started_at.toISOString(),
+    finishedAt: row.finished_at?.toISOString() ?? null,
+    ...(row.progress === null ? {} : { progress: row.progress }),
+    ...(row.result === null ? {} : { result: row.result }),
+  };
+}

@@ -1,0 +1,114 @@
+// How tag-sync settled each digest, so that one that did not change costs one HEAD (design: tag-sync, point 1).
+
+import type { SyncOutcome } from "../../api/control.ts";
+import { statement, type Queryable } from "./database.ts";
+
+interface OutcomeRow {
+  readonly repository: string;
+  readonly source_tag: string;
+  readonly digest: string;
+  readonly outcome: string;
+  readonly message: string | null;
+  readonly retry_after: number | null;
+}
+
+// The job says whether another look is worth it; how long until then follows from the age: what is old changes rarely. After a week only what an
+// administrator can mend ($9) is looked at again.
+const upsert = statement(
+  "sync-outcome-upsert",
+  `INSERT INTO sync_outcomes AS known (policy, generation, repository, source_tag, digest, outcome, message, retry_at)
+   SELECT $1, $2, repository, source_tag, digest, outcome, message, now() + make_interval(secs => retry_after)
+   FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[])
+     AS new (repository, source_tag, digest, outcome, message, retry_after)
+   ORDER BY repository, source_tag, digest
+   ON CONFLICT (policy, generation, repository, source_tag, digest) DO UPDATE SET
+     outcome = excluded.outcome,
+     message = excluded.message,
+     checked_at = now(),
+     retry_at = CASE
+       WHEN excluded.retry_at IS NULL THEN NULL
+       WHEN excluded.outcome = ANY($9) THEN excluded.retry_at
+       WHEN now() - known.first_seen > interval '7 days' THEN NULL
+       ELSE greatest(excluded.retry_at, now() + least(now() - known.first_seen, interval '6 hours'))
+     END`,
+);
+
+/** Failures that are mended here, not upstream: they are never given up. */
+const mendedHere = ["KeyMissing", "CopyIncomplete"];
+
+/** Stores what a run settled. `retryAfter` (seconds) is the shortest pause; it grows with the age of the digest, 6 hours at most, for 7 days. */
+export async function recordOutcomes(
+  queryable: Queryable,
+  run: { readonly policy: string; readonly generation: number },
+  outcomes: readonly SyncOutcome[],
+): Promise<void> {
+  const unique = [...new Map(outcomes.map((entry) => [JSON.stringify([entry.repository, entry.sourceTag, entry.digest]), entry])).values()];
+  if (unique.length === 0) return;
+  await queryable.execute(upsert, [
+    run.policy,
+    run.generation,
+    unique.map(({ repository }) => repository),
+    unique.map(({ sourceTag }) => sourceTag),
+    unique.map(({ digest }) => digest),
+    unique.map(({ outcome }) => outcome),
+    unique.map(({ message }) => message ?? null),
+    unique.map(({ retryAfter }) => retryAfter ?? null),
+    mendedHere,
+  ]);
+}
+
+const settled = statement(
+  "sync-outcome-settled",
+  `SELECT repository, source_tag, digest, outcome, message, ceil(extract(epoch FROM retry_at - now()))::int AS retry_after
+   FROM (
+     SELECT *, row_number() OVER (PARTITION BY repository, source_tag ORDER BY checked_at DESC) AS age
+     FROM sync_outcomes WHERE policy = $1 AND generation = $2
+   ) known
+   WHERE age <= 10 AND (retry_at IS NULL OR retry_at > now())
+   ORDER BY repository, source_tag, age`,
+);
+
+/** What needs no look now: finished under this generation, or not yet due again. The last ten digests of each source tag. */
+export async function settledOutcomes(
+  queryable: Queryable,
+  run: { readonly policy: string; readonly generation: number },
+): Promise<SyncOutcome[]> {
+  return (await queryable.query<OutcomeRow>(settled, [run.policy, run.generation])).map(toOutcome);
+}
+
+const refused = statement(
+  "sync-outcome-refused",
+  `SELECT repository, source_tag, digest, outcome, message, ceil(extract(epoch FROM retry_at - now()))::int AS retry_after
+   FROM sync_outcomes
+   WHERE policy = $1 AND repository = $2 AND outcome <> 'Minted'
+   ORDER BY generation DESC, checked_at DESC LIMIT $3`,
+);
+
+/** What was refused and why, newest first: for `GET versions`. `repository` as upstream writes it. */
+export async function refusedOutcomes(
+  queryable: Queryable,
+  options: { readonly policy: string; readonly repository: string; readonly limit: number },
+): Promise<SyncOutcome[]> {
+  return (await queryable.query<OutcomeRow>(refused, [options.policy, options.repository, options.limit])).map(toOutcome);
+}
+
+const prune = statement(
+  "sync-outcome-prune",
+  "DELETE FROM sync_outcomes WHERE policy = $1 AND generation < $2 AND checked_at < now() - interval '30 days'",
+);
+
+/** Outcomes of earlier generations decide nothing any more. */
+export async function pruneOutcomes(queryable: Queryable, run: { readonly policy: string; readonly generation: number }): Promise<number> {
+  return queryable.execute(prune, [run.policy, run.generation]);
+}
+
+function toOutcome(row: OutcomeRow): SyncOutcome {
+  return {
+    repository: row.repository,
+    sourceTag: row.source_tag,
+    digest: row.digest,
+    outcome: row.outcome,
+    ...(row.message === null ? {} : { message: row.message }),
+    ...(row.retry_after === null ? {} : { retryAfter: Math.max(1, row.retry_after) }),
+  };
+}
