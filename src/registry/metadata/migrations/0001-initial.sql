@@ -45,10 +45,12 @@ CREATE TABLE objects (
   ever_live boolean NOT NULL DEFAULT false,
   touched_at timestamptz NOT NULL DEFAULT now(),
   doomed_at timestamptz,
-  sweep_after timestamptz -- null: doomed_at + doom_delay
+  sweep_after timestamptz, -- null: doomed_at + doom_delay; of a swept one: when it is deleted (once more)
+  deletions integer NOT NULL DEFAULT 0 -- how often the store confirmed that it is gone
 );
 CREATE INDEX objects_uploading ON objects (touched_at) WHERE state = 'uploading';
-CREATE INDEX objects_doomed ON objects (doomed_at) WHERE state IN ('doomed', 'swept');
+CREATE INDEX objects_doomed ON objects (doomed_at) WHERE state = 'doomed' AND sweep_after IS NULL;
+CREATE INDEX objects_sweep ON objects (sweep_after) WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL;
 
 CREATE TABLE blobs (
   digest text COLLATE "C" PRIMARY KEY,
@@ -74,7 +76,7 @@ CREATE TABLE manifests (
   bytes bytea NOT NULL,
   subject text COLLATE "C",
   artifact_type text,
-  annotations jsonb,
+  annotations json, -- not jsonb: it refuses some strings that a valid manifest may hold
   pushed_at timestamptz NOT NULL DEFAULT now(),
   untagged_since timestamptz,
   keep_until timestamptz NOT NULL,
@@ -102,7 +104,7 @@ CREATE TABLE manifest_children (
   repository bigint NOT NULL,
   manifest text COLLATE "C" NOT NULL,
   child text COLLATE "C" NOT NULL,
-  platform jsonb,
+  platform json,
   held text COLLATE "C",
   PRIMARY KEY (repository, manifest, child),
   CHECK (held IS NULL OR held = child),
@@ -173,9 +175,11 @@ CREATE TABLE runs (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   kind text NOT NULL CHECK (kind IN ('tag-sync', 'prune')),
   policy text COLLATE "C" NOT NULL, -- namespace/name
+  generation bigint NOT NULL DEFAULT 0, -- of the policy, when the run was registered
   trigger text NOT NULL CHECK (trigger IN ('schedule', 'manual')),
   state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'succeeded', 'failed')),
   started_at timestamptz NOT NULL DEFAULT now(),
+  touched_at timestamptz NOT NULL DEFAULT now(), -- when its job was last heard
   finished_at timestamptz,
   progress jsonb,
   result jsonb
@@ -227,7 +231,7 @@ CREATE INDEX proposal_pins_held_by ON proposal_pins (repository, held);
 
 CREATE TABLE uploads (
   id uuid PRIMARY KEY,
-  repository bigint NOT NULL REFERENCES repositories (id),
+  repository text COLLATE "C" NOT NULL, -- its name: a permission probe makes no repository and takes no prefix
   identity text NOT NULL,
   writer uuid, -- the request that owns the session now
   algorithm text NOT NULL DEFAULT 'sha256',

@@ -1,0 +1,235 @@
+// Blobs in a folder, for one process: `objects/<first two hex digits>/<key>` are whole, `uploading/<key>` are not.
+// Commit is fsync, rename, fsync of the folders (storage.md, "Uploads"). A failed fsync fails the upload: the kernel may have dropped the pages.
+
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { join } from "node:path";
+
+import { BlobStoreError, type BlobReader, type BlobStore, type BlobWriter } from "./blob-store.ts";
+import { closeFile, codeOfFile, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
+import { claimFolder, type FolderClaim } from "./folder-claim.ts";
+import { FolderReader } from "./folder-reader.ts";
+import { FolderWriter } from "./folder-writer.ts";
+
+const keyPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const deletionsAtOnce = 16;
+const readAgainBytes = 1024 * 1024;
+
+export interface FolderBlobStoreOptions {
+  readonly folder: string;
+  /** Under this much free space writes are refused (NoSpace) and reads go on. 0: never. */
+  readonly lowWaterBytes?: number;
+  /** fsync of a file, by descriptor. Only a test that wants it to fail gives another. */
+  readonly sync?: (descriptor: number) => Promise<void>;
+}
+
+export class FolderBlobStore implements BlobStore {
+  readonly #folder: string;
+  readonly #lowWaterBytes: number;
+  readonly #sync: (descriptor: number) => Promise<void>;
+  readonly #claim: FolderClaim;
+  /** Fan-out folders that are known to be there, durably. */
+  readonly #made = new Map<string, Promise<void>>();
+
+  private constructor(options: FolderBlobStoreOptions, claim: FolderClaim) {
+    this.#folder = options.folder;
+    this.#lowWaterBytes = options.lowWaterBytes ?? 0;
+    this.#sync = options.sync ?? syncFile;
+    this.#claim = claim;
+  }
+
+  /** Opens the folder, making it where needed. Rejects with BlobStoreError Locked while another process has it. Never scans. */
+  static async open(options: FolderBlobStoreOptions): Promise<FolderBlobStore> {
+    for (const part of ["objects", "uploading"]) await mkdir(join(options.folder, part), { recursive: true, mode: 0o700 });
+    const claim = await claimFolder(options.folder);
+    await syncFolder(options.folder);
+    return new FolderBlobStore(options, claim);
+  }
+
+  newKey(): string {
+    return randomUUID();
+  }
+
+  async create(key: string): Promise<BlobWriter> {
+    await this.#refuseWhenLow();
+    const path = this.#unfinished(key);
+    return this.#writer(key, await failing(`create ${key}`, openFile(path, "wx+")), 0);
+  }
+
+  async resume(key: string, offset: number): Promise<BlobWriter> {
+    await this.#refuseWhenLow();
+    const descriptor = await this.#openUnfinished(key);
+    try {
+      const size = await sizeOfFile(descriptor);
+      if (size < offset) throw new BlobStoreError("NotFound", `Only ${size} of ${offset} bytes of the upload ${key} are still there.`);
+      if (size > offset) await truncateFile(descriptor, offset);
+      return this.#writer(key, descriptor, offset);
+    } catch (error) {
+      await closeFile(descriptor);
+      throw error;
+    }
+  }
+
+  async *readUnfinished(key: string, end: number): AsyncGenerator<Uint8Array> {
+    const descriptor = await this.#openUnfinished(key);
+    try {
+      for (let position = 0; position < end;) {
+        const buffer = Buffer.allocUnsafe(Math.min(readAgainBytes, end - position));
+        const count = await readFile(descriptor, buffer, position);
+        if (count === 0) throw new BlobStoreError("NotFound", `Only ${position} of ${end} bytes of the upload ${key} are still there.`);
+        yield buffer.subarray(0, count);
+        position += count;
+      }
+    } finally {
+      await closeFile(descriptor);
+    }
+  }
+
+  async open(key: string): Promise<BlobReader> {
+    const descriptor = await failing(`open ${key}`, openFile(this.#finished(key), "r"));
+    try {
+      return new FolderReader(descriptor, await sizeOfFile(descriptor));
+    } catch (error) {
+      await closeFile(descriptor);
+      throw error;
+    }
+  }
+
+  async delete(keys: readonly string[]): Promise<ReadonlyMap<string, Error | undefined>> {
+    const results = new Map<string, Error | undefined>();
+    const waiting = keys.values();
+    const worker = async () => {
+      for (const key of waiting) results.set(key, await this.#remove(key));
+    };
+    await Promise.all(Array.from({ length: deletionsAtOnce }, worker));
+    // The caller forgets a key once it counts as deleted, so it must not come back after a crash of the machine.
+    const removed = [...results].filter(([, error]) => error === undefined).map(([key]) => key);
+    const folders = new Set(removed.map((key) => this.#fan(key)));
+    for (const folder of [...folders, "uploading"]) {
+      const failure = await syncFolder(join(this.#folder, folder)).then(
+        () => undefined,
+        (error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? undefined : error),
+      );
+      if (failure === undefined) continue;
+      for (const key of removed) if (folder === "uploading" || this.#fan(key) === folder) results.set(key, failure);
+    }
+    return results;
+  }
+
+  async *list(): AsyncGenerator<{ key: string; size: number; modified: Date; finished: boolean }> {
+    for (const fan of await readdir(join(this.#folder, "objects"))) yield* this.#listFolder(join("objects", fan), true);
+    yield* this.#listFolder("uploading", false);
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#folder);
+    return bavail * bsize;
+  }
+
+  async close(): Promise<void> {
+    await this.#claim.release();
+  }
+
+  async *#listFolder(folder: string, finished: boolean): AsyncGenerator<{ key: string; size: number; modified: Date; finished: boolean }> {
+    for (const key of await readdir(join(this.#folder, folder))) {
+      if (!keyPattern.test(key)) continue;
+      const found = await stat(join(this.#folder, folder, key)).catch(() => undefined);
+      if (found !== undefined) yield { key, size: found.size, modified: found.mtime, finished };
+    }
+  }
+
+  #writer(key: string, descriptor: number, offset: number): BlobWriter {
+    return new FolderWriter({
+      key,
+      descriptor,
+      offset,
+      sync: this.#sync,
+      refuseWhenLow: () => this.#refuseWhenLow(),
+      finish: () => this.#finish(key),
+    });
+  }
+
+  async #finish(key: string): Promise<void> {
+    await this.#ensureFan(this.#fan(key));
+    await rename(this.#unfinished(key), this.#finished(key));
+    await syncFolder(join(this.#folder, this.#fan(key)));
+    await syncFolder(join(this.#folder, "uploading"));
+  }
+
+  #ensureFan(fan: string): Promise<void> {
+    const known = this.#made.get(fan);
+    if (known !== undefined) return known;
+    const making = (async () => {
+      await mkdir(join(this.#folder, fan), { recursive: true, mode: 0o700 });
+      await syncFolder(join(this.#folder, "objects"));
+    })();
+    this.#made.set(fan, making);
+    making.catch(() => this.#made.delete(fan));
+    return making;
+  }
+
+  /** A commit whose transaction failed left its bytes under the final name; the session goes on with them. */
+  async #openUnfinished(key: string): Promise<number> {
+    try {
+      return await openFile(this.#unfinished(key), "r+");
+    } catch (error) {
+      if (codeOfFile(error) !== "ENOENT") throw failed(`open upload ${key}`, error);
+    }
+    await failing(`resume ${key}`, rename(this.#finished(key), this.#unfinished(key)));
+    return failing(`resume ${key}`, openFile(this.#unfinished(key), "r+"));
+  }
+
+  async #remove(key: string): Promise<Error | undefined> {
+    try {
+      await rm(this.#finished(key), { force: true });
+      await rm(this.#unfinished(key), { force: true });
+      return undefined;
+    } catch (error) {
+      return failed(`delete ${key}`, error);
+    }
+  }
+
+  async #refuseWhenLow(): Promise<void> {
+    if (this.#lowWaterBytes === 0) return;
+    const free = await this.freeBytes();
+    if (free >= this.#lowWaterBytes) return;
+    throw new BlobStoreError(
+      "NoSpace",
+      `Only ${free} bytes are free where blobs are stored; writes are refused below ${this.#lowWaterBytes}. Free some space or lower storage.lowWaterBytes.`,
+    );
+  }
+
+  #fan(key: string): string {
+    return join("objects", checked(key).slice(0, 2));
+  }
+
+  #finished(key: string): string {
+    return join(this.#folder, this.#fan(key), key);
+  }
+
+  #unfinished(key: string): string {
+    return join(this.#folder, "uploading", checked(key));
+  }
+}
+
+function checked(key: string): string {
+  if (!keyPattern.test(key)) throw new BlobStoreError("Failed", "A key of the folder store is a uuid.");
+  return key;
+}
+
+async function failing<T>(what: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw failed(what, error);
+  }
+}
+
+function failed(what: string, error: unknown): BlobStoreError {
+  if (error instanceof BlobStoreError) return error;
+  const code = codeOfFile(error);
+  if (code === "ENOENT") return new BlobStoreError("NotFound", `Not in the store: ${what}.`, { cause: error });
+  if (code === "ENOSPC" || code === "EDQUOT")
+    return new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error });
+  return new BlobStoreError("Failed", `The blob store failed to ${what}.`, { cause: error });
+}

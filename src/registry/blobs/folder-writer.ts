@@ -1,0 +1,99 @@
+import { BlobStoreError, type BlobWriter } from "./blob-store.ts";
+import { closeFile, codeOfFile, writeFilePieces } from "./file.ts";
+import { gatherPieces } from "./gather.ts";
+
+/** Free space is asked again after this many bytes. */
+const askAgainBytes = 64 * 1024 * 1024;
+
+export interface FolderWriterOptions {
+  readonly key: string;
+  readonly descriptor: number;
+  readonly offset: number;
+  sync(descriptor: number): Promise<void>;
+  refuseWhenLow(): Promise<void>;
+  /** Gives the durable file its final name, durably. */
+  finish(): Promise<void>;
+}
+
+export class FolderWriter implements BlobWriter {
+  readonly key: string;
+  readonly #options: FolderWriterOptions;
+  #offset: number;
+  #askAt: number;
+  #open = true;
+  /** After a failed write or fsync nothing is known about the file: every later call fails with the same error. */
+  #failure: BlobStoreError | undefined;
+
+  constructor(options: FolderWriterOptions) {
+    this.key = options.key;
+    this.#options = options;
+    this.#offset = options.offset;
+    this.#askAt = options.offset + askAgainBytes;
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  async write(chunks: readonly Uint8Array[]): Promise<void> {
+    this.#check();
+    if (this.#offset >= this.#askAt) {
+      await this.#options.refuseWhenLow();
+      this.#askAt = this.#offset + askAgainBytes;
+    }
+    for (let from = 0; from < chunks.length; from += gatherPieces) await this.#writeAll(chunks.slice(from, from + gatherPieces));
+  }
+
+  async flush(): Promise<void> {
+    this.#check();
+    await this.#attempt(() => this.#options.sync(this.#options.descriptor));
+  }
+
+  async commit(): Promise<void> {
+    await this.flush();
+    await this.close();
+    await this.#attempt(() => this.#options.finish());
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await closeFile(this.#options.descriptor);
+  }
+
+  async #writeAll(pieces: readonly Uint8Array[]): Promise<void> {
+    let rest = pieces;
+    while (rest.length > 0) {
+      const count = await this.#attempt(() => writeFilePieces(this.#options.descriptor, rest, this.#offset));
+      this.#offset += count;
+      rest = behind(rest, count);
+    }
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!this.#open) throw new BlobStoreError("Failed", `The upload ${this.key} is closed.`);
+  }
+
+  async #attempt<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const full = ["ENOSPC", "EDQUOT"].includes(codeOfFile(error) ?? "");
+      this.#failure = full
+        ? new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error })
+        : new BlobStoreError("Failed", `The upload ${this.key} could not be written.`, { cause: error });
+      throw this.#failure;
+    }
+  }
+}
+
+/** What is left of `pieces` after their first `count` bytes. */
+function behind(pieces: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  let skip = count;
+  for (const [index, piece] of pieces.entries()) {
+    if (skip < piece.byteLength) return [piece.subarray(skip), ...pieces.slice(index + 1)];
+    skip -= piece.byteLength;
+  }
+  return [];
+}

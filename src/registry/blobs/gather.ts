@@ -1,0 +1,29 @@
+// Bodies arrive in pieces of some kilobytes; a write a piece would cost more system calls than bytes are worth.
+
+/** What goes to the store in one write: 1 MiB, and at most as many pieces as one writev takes (IOV_MAX is 1,024). */
+export const gatherBytes = 1024 * 1024;
+export const gatherPieces = 1000;
+
+/** Collects pieces until they are worth a write. Holds references, copies nothing. */
+export class Gathered {
+  #pieces: Uint8Array[] = [];
+  #bytes = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** True when it is time to `take`. */
+  add(piece: Uint8Array): boolean {
+    this.#pieces.push(piece);
+    this.#bytes += piece.byteLength;
+    return this.#bytes >= gatherBytes || this.#pieces.length >= gatherPieces;
+  }
+
+  take(): Uint8Array[] {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    this.#bytes = 0;
+    return pieces;
+  }
+}

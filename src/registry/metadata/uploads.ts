@@ -1,0 +1,129 @@
+// Upload sessions. `writer` is the request that owns the session: whoever writes takes it over, and the older one changes no row any more.
+
+import type { Digest, DigestAlgorithm } from "../../domain/digest.ts";
+import { statement, type Queryable } from "./database.ts";
+
+export interface Upload {
+  readonly id: string;
+  readonly repository: string;
+  readonly identity: string;
+  readonly writer: string | null;
+  readonly algorithm: DigestAlgorithm;
+  readonly offset: number;
+  /** Digest of the bytes up to `offset`, by `algorithm`. */
+  readonly prefixDigest: Digest | null;
+  readonly objectKey: string | null;
+}
+
+const insert = statement(
+  "upload-insert",
+  `INSERT INTO uploads (id, repository, identity, algorithm, expires_at)
+   SELECT $1, $2, $3, $4, now() + make_interval(secs => $5)
+   WHERE NOT EXISTS (SELECT FROM prefixes WHERE prefix = $6 AND kind <> 'own')`,
+);
+const find = statement(
+  "upload-find",
+  `SELECT id, repository, identity, writer, algorithm, "offset", prefix_digest AS "prefixDigest", object_key AS "objectKey"
+   FROM uploads
+   WHERE id = $1 AND repository = $2 AND expires_at > now()`,
+);
+const take = statement(
+  "upload-take",
+  `UPDATE uploads SET writer = $2, expires_at = now() + make_interval(secs => $5)
+   WHERE id = $1 AND "offset" = $3 AND writer IS NOT DISTINCT FROM $4`,
+);
+const announce = statement(
+  "upload-announce",
+  `WITH mine AS (
+     UPDATE uploads SET object_key = $3 WHERE id = $1 AND writer = $2 RETURNING object_key
+   )
+   INSERT INTO objects (key, state) SELECT object_key, 'uploading' FROM mine`,
+);
+const advance = statement(
+  "upload-advance",
+  `UPDATE uploads
+   SET "offset" = $3, prefix_digest = $4, expires_at = now() + make_interval(secs => $5)
+   WHERE id = $1 AND writer = $2`,
+);
+const touch = statement(
+  "upload-touch",
+  `WITH session AS (
+     UPDATE uploads SET expires_at = now() + make_interval(secs => $4) WHERE id = $1 AND writer = $2 RETURNING object_key
+   )
+   UPDATE objects SET touched_at = now() FROM session WHERE key = $3 AND key = session.object_key AND state = 'uploading'`,
+);
+const finish = statement("upload-finish", "DELETE FROM uploads WHERE id = $1 AND writer = $2");
+const cancel = statement(
+  "upload-cancel",
+  `WITH gone AS (
+     DELETE FROM uploads WHERE id = $1 AND repository = $2 RETURNING object_key
+   ), doomed AS (
+     UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = now()
+     FROM gone WHERE key = gone.object_key AND state = 'uploading'
+   )
+   SELECT FROM gone`,
+);
+
+/** False when the prefix of `repository` is not the team's own. */
+export async function insertUpload(
+  database: Queryable,
+  upload: {
+    readonly id: string;
+    readonly repository: string;
+    readonly prefix: string;
+    readonly identity: string;
+    readonly algorithm: DigestAlgorithm;
+    readonly expireSeconds: number;
+  },
+): Promise<boolean> {
+  const { id, repository, identity, algorithm, expireSeconds } = upload;
+  return (await database.execute(insert, [id, repository, identity, algorithm, expireSeconds, upload.prefix])) === 1;
+}
+
+/** The session, unless it is gone or expired or belongs to another repository. */
+export async function findUpload(database: Queryable, repository: string, id: string): Promise<Upload | undefined> {
+  const [row] = await database.query<Upload>(find, [id, repository]);
+  return row;
+}
+
+/** Makes `writer` the owner of a session that was seen as `seen`. False: somebody else was faster. */
+export async function takeUpload(database: Queryable, seen: Upload, writer: string, expireSeconds: number): Promise<boolean> {
+  return (await database.execute(take, [seen.id, writer, seen.offset, seen.writer, expireSeconds])) === 1;
+}
+
+/** U1 of a session. False: it was taken over or ended. */
+export async function announceUpload(
+  database: Queryable,
+  session: { readonly id: string; readonly writer: string; readonly key: string },
+): Promise<boolean> {
+  return (await database.execute(announce, [session.id, session.writer, session.key])) === 1;
+}
+
+/** What the request that `writer` names has added. False: it was taken over or ended. */
+export async function advanceUpload(
+  database: Queryable,
+  session: { readonly id: string; readonly writer: string },
+  progress: { readonly offset: number; readonly prefixDigest: Digest; readonly expireSeconds: number },
+): Promise<boolean> {
+  return (
+    (await database.execute(advance, [session.id, session.writer, progress.offset, progress.prefixDigest, progress.expireSeconds])) === 1
+  );
+}
+
+/** Says that somebody still writes. False: it was taken over, ended or given up. */
+export async function touchUpload(
+  database: Queryable,
+  session: { readonly id: string; readonly writer: string; readonly key: string; readonly expireSeconds: number },
+): Promise<boolean> {
+  return (await database.execute(touch, [session.id, session.writer, session.key, session.expireSeconds])) === 1;
+}
+
+/** Ends a session as part of U2. False: it was taken over or ended. */
+export async function finishUpload(transaction: Queryable, id: string, writer: string): Promise<boolean> {
+  return (await transaction.execute(finish, [id, writer])) === 1;
+}
+
+/** Ends a session and gives its bytes up. False: there is none. */
+export async function cancelUpload(database: Queryable, repository: string, id: string): Promise<boolean> {
+  return (await database.execute(cancel, [id, repository])) === 1;
+}
