@@ -1,0 +1,86 @@
+// What is accepted, because it is part of the API, and not built yet. Such a resource is `Stalled: NotImplemented`, never silently ignored.
+// Whoever builds one of these takes its line out.
+
+import type { AccessPolicySpec, EvidenceType, Specs, TagPolicySpec, UpstreamSpec } from "../api/kinds.ts";
+import type { Kind } from "../domain/resource.ts";
+
+export interface NotImplemented {
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface Readiness {
+  /** Not empty: the resource is Stalled. */
+  readonly stalled: readonly NotImplemented[];
+  /** Left out, the rest of the resource works. */
+  readonly notes: readonly NotImplemented[];
+}
+
+const builtEvidence = new Set<EvidenceType>(["SLSAProvenance", "SPDX"]);
+const builtSubjects = new Set(["Anonymous", "User"]);
+
+const judges: { readonly [K in Kind]: (spec: Specs[K]) => Readiness } = {
+  Upstream: judgeUpstream,
+  TagPolicy: judgeTagPolicy,
+  RetentionPolicy: () => ({ stalled: [], notes: [] }),
+  AccessPolicy: judgeAccessPolicy,
+};
+
+export function notImplemented<K extends Kind>(kind: K, spec: Specs[K]): Readiness {
+  return judges[kind](spec);
+}
+
+function judgeUpstream(spec: UpstreamSpec): Readiness {
+  const provider = spec.auth.provider;
+  return {
+    stalled:
+      provider === "generic"
+        ? []
+        : [
+            {
+              path: "spec.auth.provider",
+              message: `provider ${provider} is not built yet: use generic with a secretRef, or wait for a later release`,
+            },
+          ],
+    notes: [],
+  };
+}
+
+function judgeTagPolicy(spec: TagPolicySpec): Readiness {
+  const later = spec.evidence.map(({ type }, index) => ({ type, index })).filter(({ type }) => !builtEvidence.has(type));
+  const unread = later.map(({ type, index }) => ({ path: `spec.evidence[${index}]`, message: `${type} is not read yet` }));
+  const nothingToRead = unread.length === spec.evidence.length;
+  return {
+    stalled: [
+      ...(spec.verify.keyless === undefined
+        ? []
+        : [{ path: "spec.verify.keyless", message: "keyless verification is not built yet: use keys, or wait for a later release" }]),
+      ...(spec.verify.trustedRoot === undefined
+        ? []
+        : [
+            {
+              path: "spec.verify.trustedRoot",
+              message: "a trusted root of your own is not built yet, keys need none: remove it, or wait for a later release",
+            },
+          ]),
+      ...(spec.backfill === undefined
+        ? []
+        : [{ path: "spec.backfill", message: "backfill is not built yet: remove it, or wait for a later release" }]),
+      ...(nothingToRead
+        ? unread.map(({ path, message }) => ({ path, message: `${message}: add SLSAProvenance or SPDX, or wait for a later release` }))
+        : []),
+    ],
+    notes: nothingToRead ? [] : unread.map(({ path, message }) => ({ path, message: `${message}: the other kinds of evidence are` })),
+  };
+}
+
+function judgeAccessPolicy(spec: AccessPolicySpec): Readiness {
+  const later = spec.subjects.map(({ kind }, index) => ({ kind, index })).filter(({ kind }) => !builtSubjects.has(kind));
+  return {
+    stalled: later.map(({ kind, index }) => ({
+      path: `spec.subjects[${index}]`,
+      message: `subjects of kind ${kind} are not built yet: use User or Anonymous, or wait for a later release`,
+    })),
+    notes: [],
+  };
+}

@@ -1,0 +1,125 @@
+// YAML as it may come from anybody: size checked first, no anchors, aliases, merge keys or tags, no key twice, and every value knows its line.
+
+import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Node, type Pair } from "yaml";
+
+import { parsePath } from "./problem.ts";
+
+/** Of one file. The largest Secret that Kubernetes takes has 1 MiB. */
+export const maxFileBytes = 3 * 1024 * 1024;
+
+export interface YamlProblem {
+  readonly line: number | undefined;
+  readonly message: string;
+}
+
+export interface YamlDocument {
+  /** Where it starts, 1-based. */
+  readonly line: number;
+  readonly value: unknown;
+  /** Line of a field, or of the nearest one around it that exists. */
+  lineOf(path: string): number;
+}
+
+export interface YamlFile {
+  readonly documents: readonly YamlDocument[];
+  /** Not empty: a document is malformed, and it is not among `documents`. */
+  readonly problems: readonly YamlProblem[];
+}
+
+/** Reads all documents of a text. Never throws. Messages never quote values: they may be secret. */
+export function readYaml(text: string): YamlFile {
+  if (Buffer.byteLength(text) > maxFileBytes) {
+    return { documents: [], problems: [{ line: undefined, message: `is larger than ${maxFileBytes / 1024 / 1024} MiB: split it` }] };
+  }
+  const lines = new LineCounter();
+  try {
+    const found = parseAllDocuments(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      // The library compares every key with every other; ours below is linear.
+      uniqueKeys: false,
+      merge: false,
+      stringKeys: true,
+      schema: "core",
+      logLevel: "silent",
+    });
+    const judged = [...found].map((document) => judge(document, lines));
+    return { documents: judged.flatMap(({ documents }) => documents), problems: judged.flatMap(({ problems }) => problems) };
+  } catch (error) {
+    // Deep nesting ends the library's recursion.
+    if (error instanceof RangeError) return { documents: [], problems: [{ line: undefined, message: "is nested too deeply" }] };
+    throw error;
+  }
+}
+
+function judge(document: Document.Parsed, lines: LineCounter): YamlFile {
+  const problems: YamlProblem[] = [
+    ...document.errors.map(({ message, pos }) => ({ line: lines.linePos(pos[0]).line, message: `is no YAML: ${withoutValues(message)}` })),
+    ...refused(document, lines),
+  ];
+  if (problems.length > 0) return { documents: [], problems };
+  const { contents } = document;
+  if (contents === null || (isScalar(contents) && contents.value === null)) return { documents: [], problems: [] };
+  const line = lineAt(contents, lines) ?? 1;
+  return {
+    documents: [{ line, value: document.toJS({ maxAliasCount: 0 }), lineOf: (path) => findLine(contents, path, lines) ?? line }],
+    problems,
+  };
+}
+
+/** Some of the library's messages quote what they stumbled over. */
+function withoutValues(message: string): string {
+  return message.replaceAll(/: .*$/gs, "").replaceAll(/"[^"]*"/g, "…");
+}
+
+function lineAt(node: Node | null | undefined, lines: LineCounter): number | undefined {
+  return node?.range ? lines.linePos(node.range[0]).line : undefined;
+}
+
+function refused(document: Document.Parsed, lines: LineCounter): YamlProblem[] {
+  const problems: YamlProblem[] = [];
+  const add = (node: Node, message: string) => problems.push({ line: lineAt(node, lines), message });
+  visit(document, {
+    Alias: (_, node) => void add(node, "has an alias (*): write the value out, aliases are not read"),
+    Node: (_, node) => {
+      if (!isAlias(node) && node.anchor !== undefined)
+        add(node, "has an anchor (&): write the value out where it is needed, anchors are not read");
+      if (hasExplicitTag(node)) add(node, "has a tag (!): tags are not read, put text in quotes instead");
+    },
+    Map: (_, node) => {
+      const seen = new Set<unknown>();
+      for (const { key } of node.items) {
+        if (!isScalar(key)) continue;
+        if (key.value === "<<") add(key, "has a merge key (<<): write the fields out, merge keys are not read");
+        if (seen.has(key.value)) add(key, `has the key ${JSON.stringify(key.value)} twice: remove one of them`);
+        seen.add(key.value);
+      }
+    },
+  });
+  return problems;
+}
+
+/** Plain collections carry the tag that they would have anyway. */
+function hasExplicitTag(node: Node): boolean {
+  if (isAlias(node) || node.tag === undefined) return false;
+  return !["tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"].includes(node.tag) || (isScalar(node) && node.tag !== undefined);
+}
+
+function findLine(root: Node, path: string, lines: LineCounter): number | undefined {
+  let here: Node | null = root;
+  let line = lineAt(root, lines);
+  for (const segment of parsePath(path)) {
+    const next: Node | Pair | undefined = childOf(here, segment);
+    if (next === undefined) return line;
+    const place = isPair(next) ? (next.key as Node) : next;
+    line = lineAt(place, lines) ?? line;
+    here = isPair(next) ? (next.value as Node | null) : next;
+  }
+  return line;
+}
+
+function childOf(node: Node | null, segment: string | number): Node | Pair | undefined {
+  if (isSeq(node)) return typeof segment === "number" ? (node.items[segment] as Node | undefined) : undefined;
+  if (!isMap(node)) return undefined;
+  return node.items.find(({ key }) => isScalar(key) && key.value === segment);
+}
