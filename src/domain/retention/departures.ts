@@ -1,0 +1,67 @@
+// What leaves with what: tags go one by one, a manifest goes when the last thing that needs it went. The order gives each entry its bytes,
+// and the apply its batches: nothing in a step needs anything that a later step takes.
+
+import type { Digest } from "../digest.ts";
+import { digestOfReferrerTag } from "../reference.ts";
+import type { ManifestFact, TagFact } from "./facts.ts";
+import type { Graph } from "./graph.ts";
+import { compareNames } from "./words.ts";
+
+/** A tag, or a manifest that nothing needs (no tag, no index, no subject). */
+export type Removal = { readonly tag: TagFact } | { readonly untagged: Digest };
+
+export interface Departure {
+  readonly removal: Removal;
+  /** Manifests that go now, indexes and subjects before what they held. */
+  readonly manifests: readonly ManifestFact[];
+}
+
+/**
+ * Takes `removals` away in order. Only manifests in `condemned` go, and only when nothing needs them any more:
+ * so a part of a plan never takes more than that part may.
+ */
+export function departures(graph: Graph, condemned: ReadonlySet<Digest>, removals: readonly Removal[]): readonly Departure[] {
+  const gone = new Set<Digest>();
+  const removedTags = new Set<string>();
+
+  const isFree = (digest: Digest): boolean => {
+    const manifest = graph.manifests.get(digest);
+    if (manifest === undefined || gone.has(digest) || !condemned.has(digest)) return false;
+    if (graph.tagsOf(digest).some(({ name }) => !removedTags.has(name))) return false;
+    if (graph.parentsOf(digest).some((parent) => !gone.has(parent))) return false;
+    const subject = graph.subjectOf(digest);
+    return subject === undefined || gone.has(subject);
+  };
+  const leave = (first: Digest): ManifestFact[] => {
+    const leaving: ManifestFact[] = [];
+    const waiting = [first];
+    for (const digest of waiting) {
+      const manifest = graph.manifests.get(digest);
+      if (manifest === undefined || !isFree(digest)) continue;
+      gone.add(digest);
+      leaving.push(manifest);
+      waiting.push(...graph.childrenOf(digest), ...graph.referrersOf(digest));
+    }
+    return leaving;
+  };
+
+  return removals.map((removal) => {
+    if ("tag" in removal) removedTags.add(removal.tag.name);
+    return { removal, manifests: leave("tag" in removal ? removal.tag.digest : removal.untagged) };
+  });
+}
+
+/** The order of a plan: ordinary tags, untagged manifests, `sha256-<hex>` tags, so that referrers go with their subject and never before. */
+export function inOrder(removals: readonly Removal[]): readonly Removal[] {
+  return removals.toSorted((a, b) => place(a) - place(b) || compareNames(nameOf(a), nameOf(b)));
+}
+
+function place(removal: Removal): number {
+  if ("untagged" in removal) return 1;
+  return digestOfReferrerTag(removal.tag.name) === undefined ? 0 : 2;
+}
+
+/** A digest has a colon and a tag has none: one key space. */
+export function nameOf(removal: Removal): string {
+  return "tag" in removal ? removal.tag.name : removal.untagged;
+}

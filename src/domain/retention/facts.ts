@@ -1,0 +1,80 @@
+// What a retention plan is made of: the repositories as they are, and what is known about their use. Times are epoch milliseconds.
+
+import type { Digest } from "../digest.ts";
+
+export interface TagFact {
+  readonly name: string;
+  readonly digest: Digest;
+  /** When it last moved: for an own repository its last push, for a version tag its publish. */
+  readonly pushedAt: number;
+}
+
+export interface BlobFact {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface ManifestFact {
+  readonly digest: Digest;
+  /** When this registry got it (a restore counts as a push). */
+  readonly pushedAt: number;
+  /** Since when no tag, parent or subject needs it; undefined: not counted yet. */
+  readonly untaggedSince?: number;
+  /** The lease of a push: until then nothing takes it. */
+  readonly keepUntil: number;
+  readonly subject?: Digest;
+  /** What an index names, here or not. */
+  readonly children: readonly Digest[];
+  readonly blobs: readonly BlobFact[];
+  /** Last pull of exactly this digest, by any tag or by digest. */
+  readonly pulledAt?: number;
+}
+
+export interface RepositoryFacts {
+  /** With its prefix. */
+  readonly name: string;
+  /** proxied: `tags` are its published version tags, and only those are judged; cached content is `Upstream.spec.cache`'s. */
+  readonly kind: "own" | "proxied";
+  readonly tags: readonly TagFact[];
+  readonly manifests: readonly ManifestFact[];
+  /** Digests named by `sha256-<hex>` tags that were here once and were deleted. */
+  readonly departed: ReadonlySet<Digest>;
+}
+
+/** What one cluster runs, from its reporter. */
+export interface ClusterFacts {
+  readonly name: string;
+  /** undefined: configured, and never heard of. */
+  readonly reportedAt?: number;
+  /** The report covers the whole cluster. */
+  readonly complete: boolean;
+  /** Digest → when it was last seen in use. */
+  readonly images: ReadonlyMap<Digest, number>;
+}
+
+export interface Facts {
+  readonly repositories: readonly RepositoryFacts[];
+  /** Since when pulls are counted; undefined: they are not. */
+  readonly pullsCountedSince?: number;
+  /** Configured clusters; empty: nobody can be asked what is in use. */
+  readonly clusters: readonly ClusterFacts[];
+  /** Blobs of these repositories that other repositories hold too: they do not come free. */
+  readonly heldElsewhere: ReadonlySet<Digest>;
+  readonly now: number;
+}
+
+/** A policy as it was published, of any action, suspended or not. */
+export interface PolicySource {
+  /** namespace/name */
+  readonly key: string;
+  readonly spec: unknown;
+  /** What its namespace may select; undefined: everything. */
+  readonly granted?: (repository: string) => boolean;
+}
+
+export interface Verdict {
+  readonly keep: boolean;
+  readonly rule: string;
+  readonly reason: string;
+}

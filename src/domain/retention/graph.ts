@@ -1,0 +1,109 @@
+// Who needs whom in one repository: indexes their children, subjects their referrers (by `subject` and by `sha256-<hex>` tags).
+
+import type { Digest } from "../digest.ts";
+import { digestOfReferrerTag } from "../reference.ts";
+import type { ManifestFact, RepositoryFacts, TagFact } from "./facts.ts";
+import { compareNames } from "./words.ts";
+
+export interface FollowerTag extends TagFact {
+  /** The digest in its name. */
+  readonly names: Digest;
+}
+
+export interface Graph {
+  readonly manifests: ReadonlyMap<Digest, ManifestFact>;
+  /** Tags that rules judge. */
+  readonly ordinary: readonly TagFact[];
+  /** `sha256-<hex>` and `sha256-<hex>.*`: no rule counts them, they follow the digest they name. */
+  readonly followers: readonly FollowerTag[];
+  readonly tagsOf: (digest: Digest) => readonly TagFact[];
+  /** Indexes here that name this manifest. */
+  readonly parentsOf: (digest: Digest) => readonly Digest[];
+  /** Children that are here. */
+  readonly childrenOf: (digest: Digest) => readonly Digest[];
+  /**
+   * The subject here that this manifest goes with. undefined also for one that holds its own subject (an index that refers to its child):
+   * two that need each other would need each other for ever.
+   */
+  readonly subjectOf: (digest: Digest) => Digest | undefined;
+  /** Manifests here with this subject. */
+  readonly referrersOf: (digest: Digest) => readonly Digest[];
+  /** Tags here that follow this digest. */
+  readonly followersOf: (digest: Digest) => readonly FollowerTag[];
+}
+
+export function graphOf(repository: RepositoryFacts): Graph {
+  // Sorted, so that the order in which facts were read changes no word of a plan.
+  const sorted = repository.manifests.toSorted((a, b) => compareNames(a.digest, b.digest));
+  const manifests = new Map(sorted.map((manifest) => [manifest.digest, manifest]));
+  const followers: FollowerTag[] = [];
+  const ordinary: TagFact[] = [];
+  for (const tag of repository.tags.toSorted((a, b) => compareNames(a.name, b.name))) {
+    // Version tags are minted, never `sha256-<hex>`: in a proxied repository each of them is judged.
+    const names = repository.kind === "own" ? digestOfReferrerTag(tag.name) : undefined;
+    if (names === undefined) ordinary.push(tag);
+    else followers.push({ ...tag, names });
+  }
+  const tags = groupBy([...ordinary, ...followers], ({ digest }) => [digest]);
+  const parents = groupBy(sorted, ({ children }) => children);
+  const referrers = groupBy(sorted, ({ subject }) => (subject === undefined ? [] : [subject]));
+  const following = groupBy(followers, ({ names }) => [names]);
+  const digests = (found: readonly ManifestFact[] | undefined) => (found ?? []).map(({ digest }) => digest);
+  const childrenOf = (digest: Digest) => (manifests.get(digest)?.children ?? []).filter((child) => manifests.has(child));
+  const referrersOf = (digest: Digest) => digests(referrers.get(digest));
+  return {
+    manifests,
+    followers,
+    ordinary,
+    tagsOf: (digest) => tags.get(digest) ?? [],
+    parentsOf: (digest) => digests(parents.get(digest)),
+    childrenOf,
+    subjectOf: anchors(sorted, manifests, { childrenOf, referrersOf }),
+    referrersOf,
+    followersOf: (digest) => following.get(digest) ?? [],
+  };
+}
+
+function anchors(
+  sorted: readonly ManifestFact[],
+  manifests: ReadonlyMap<Digest, ManifestFact>,
+  { childrenOf, referrersOf }: Pick<Graph, "childrenOf" | "referrersOf">,
+): Graph["subjectOf"] {
+  const subjects = new Map(
+    sorted.flatMap(({ digest, subject }) => (subject === undefined || !manifests.has(subject) ? [] : [[digest, subject] as const])),
+  );
+  const holds = (digest: Digest) => [...childrenOf(digest), ...referrersOf(digest).filter((referrer) => subjects.get(referrer) === digest)];
+  for (const [digest, subject] of subjects) if (reach([digest], holds).has(subject)) subjects.delete(digest);
+  return (digest) => subjects.get(digest);
+}
+
+/** All that `next` leads to from these digests, themselves included. */
+export function reach(from: Iterable<Digest>, next: (digest: Digest) => readonly Digest[]): Set<Digest> {
+  const found = new Set(from);
+  // A Set grows while it is iterated: this walks breadth first.
+  for (const digest of found) for (const other of next(digest)) found.add(other);
+  return found;
+}
+
+/** Nodes pull (and report) an index or one of its children, mostly by digest: what is known of one counts for both. */
+export function familyOf(graph: Graph, digest: Digest): readonly Digest[] {
+  return [...reach([digest], graph.parentsOf).union(reach([digest], graph.childrenOf))];
+}
+
+/** Last pull of the manifest, of an index around it or of a child; undefined: none was counted. */
+export function lastPull(graph: Graph, digest: Digest): number | undefined {
+  const pulls = familyOf(graph, digest).flatMap((member) => graph.manifests.get(member)?.pulledAt ?? []);
+  return pulls.length === 0 ? undefined : Math.max(...pulls);
+}
+
+function groupBy<T>(items: readonly T[], keys: (item: T) => readonly Digest[]): Map<Digest, T[]> {
+  const groups = new Map<Digest, T[]>();
+  for (const item of items) {
+    for (const key of keys(item)) {
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [item]);
+      else group.push(item);
+    }
+  }
+  return groups;
+}

@@ -1,0 +1,398 @@
+import { expect, test } from "vitest";
+
+import { digestOf, type Digest } from "../digest.ts";
+import type { ClusterFacts, Facts, ManifestFact, RepositoryFacts, TagFact } from "./facts.ts";
+import { planRetention, type PlannedEntry, type RetentionPlan } from "./plan.ts";
+
+const hour = 3_600_000;
+const day = 24 * hour;
+const now = Date.UTC(2026, 10, 21, 12);
+const longAgo = now - 400 * day;
+
+const digest = (name: string): Digest => digestOf(name);
+const manifest = (name: string, facts: Partial<ManifestFact> = {}): ManifestFact => ({
+  digest: digest(name),
+  pushedAt: longAgo,
+  keepUntil: longAgo,
+  children: [],
+  blobs: [{ digest: digest(`blob of ${name}`), size: 100 }],
+  ...facts,
+});
+const tag = (name: string, of: string, age = 365 * day): TagFact => ({ name, digest: digest(of), pushedAt: now - age });
+const own = (name: string, tags: readonly TagFact[], manifests?: readonly ManifestFact[]): RepositoryFacts => ({
+  name,
+  kind: "own",
+  tags,
+  manifests: manifests ?? tags.map(({ digest }) => ({ ...manifest(""), digest, blobs: [] })),
+  departed: new Set(),
+});
+const policy = (keep: readonly object[], more: object = {}) => ({
+  repositories: { include: ["team-a/**"], exclude: [] },
+  keep,
+  limits: { maxDeletePercent: 100, minTags: 0 },
+  ...more,
+});
+
+interface Case {
+  readonly repositories: readonly RepositoryFacts[];
+  readonly specs: Readonly<Record<string, unknown>>;
+  readonly facts?: Partial<Facts>;
+}
+function plan({ repositories, specs, facts }: Case): RetentionPlan {
+  return planRetention({
+    policy: Object.keys(specs)[0] ?? "",
+    policies: Object.entries(specs).map(([key, spec]) => ({ key, spec })),
+    facts: { repositories, clusters: [], heldElsewhere: new Set(), now, ...facts },
+  });
+}
+const nameOf = ({ tag, digest }: PlannedEntry) => tag ?? digest;
+const deleted = (plan: RetentionPlan) => plan.entries.filter(({ verdict }) => verdict === "delete").map(nameOf);
+const entry = (plan: RetentionPlan, name: string) => plan.entries.find((entry) => nameOf(entry) === name);
+
+test("a tag is kept if any rule of any policy that selects the repository keeps it, and the entry names both", () => {
+  const repositories = [own("team-a/app", [tag("v1", "a"), tag("pr-1", "b", 3 * day), tag("pr-2", "c", 2 * day), tag("pr-3", "d", day)])];
+  const planned = plan({
+    repositories,
+    specs: {
+      "default/a": policy([{ name: "reviews", tags: "^pr-.*", mostRecentlyPushed: 2 }]),
+      "team/b": policy([{ name: "releases", tags: "v.*" }], { action: "Plan" }),
+    },
+  });
+  expect(deleted(planned)).toEqual(["pr-1"]);
+  expect(entry(planned, "v1")).toMatchObject({ verdict: "keep", rule: "team/b: releases", reason: "it keeps all of them" });
+  expect(entry(planned, "pr-3")).toMatchObject({
+    rule: "reviews",
+    reason: "number 1 of 3 by push (2026-11-20 12:00 UTC), 2 are kept",
+  });
+  expect(entry(planned, "pr-1")).toMatchObject({
+    rule: "none",
+    reason: "no rule keeps it (reviews: number 3 of 3 by push (2026-11-18 12:00 UTC), 2 are kept; team/b: releases: does not match v.*)",
+  });
+  expect(planned.totals).toEqual({ kept: 3, deleted: 1, bytes: 0 });
+});
+
+test("a repository that the policy does not select is not in its plan", () => {
+  const planned = plan({
+    repositories: [own("team-b/app", [tag("x", "a")]), own("team-a/x/y", [tag("z", "a")]), own("team-a/keep", [tag("z", "a")])],
+    specs: { "d/p": policy([{ name: "v", tags: "v.*" }], { repositories: { include: ["team-a/**"], exclude: ["team-a/keep"] } }) },
+  });
+  expect(planned.entries.map(({ repository }) => repository)).toEqual(["team-a/x/y"]);
+});
+
+test("patterns are RE2 and match the whole tag", () => {
+  const planned = plan({
+    repositories: [own("team-a/app", [tag("v1", "a"), tag("dev1", "b"), tag("xv1x", "c")])],
+    specs: { "d/p": policy([{ name: "r", tags: "v1|d" }]) },
+  });
+  expect(deleted(planned)).toEqual(["dev1", "xv1x"]);
+});
+
+test.each([
+  ["lookaround", [{ name: "r", tags: "(?=v)" }], /tags is not an RE2 expression/],
+  ["a criterion of a newer version", [{ name: "r", attestedBy: "x" }], /has attestedBy, which this version does not know/],
+  ["two criteria", [{ name: "r", mostRecentlyPushed: 1, pushedWithin: "1h" }], /more than one criterion/],
+  ["a bad duration", [{ name: "r", pushedWithin: "30d" }], /not a duration/],
+  ["a bad range", [{ name: "r", semver: { range: "newest", newest: 1 } }], /semver\.range/],
+  ["a bad number", [{ name: "r", mostRecentlyPushed: "five" }], /whole number/],
+])("a policy that cannot be evaluated (%s) keeps everything it selects, also against others", (_, keep, message) => {
+  const broken = policy(keep, { repositories: { include: ["team-a/app"], exclude: [] } });
+  const repositories = [own("team-a/app", [tag("x", "a")]), own("team-a/other", [tag("y", "a")])];
+  const other = plan({ repositories, specs: { "d/good": policy([{ name: "none", tags: "v.*" }]), "d/broken": broken } });
+  expect(deleted(other)).toEqual(["y"]);
+  expect(entry(other, "x")).toMatchObject({ rule: "d/broken: invalid", reason: expect.stringMatching(message) });
+  const itself = plan({ repositories, specs: { "d/broken": broken } });
+  expect(deleted(itself)).toEqual([]);
+  expect(itself.blocked).toMatchObject({ reason: "PolicyInvalid", message: expect.stringMatching(message) });
+});
+
+test("a policy whose selection cannot be read selects everything", () => {
+  const specs = {
+    "d/p": policy([{ name: "none", tags: "v.*" }]),
+    "d/broken": policy([{ name: "all" }], { repositories: { include: "team-b" } }),
+  };
+  expect(deleted(plan({ repositories: [own("team-a/app", [tag("x", "a")])], specs }))).toEqual([]);
+});
+
+test("pushedWithin", () => {
+  const planned = plan({
+    repositories: [own("team-a/app", [tag("old", "a", 31 * day), tag("new", "b", 29 * day)])],
+    specs: { "d/p": policy([{ name: "fresh", pushedWithin: "720h" }]) },
+  });
+  expect(deleted(planned)).toEqual(["old"]);
+  expect(entry(planned, "old")?.reason).toContain("pushed 2026-10-21 12:00 UTC, longer ago than 720h");
+});
+
+test("deleting one tag never deletes another tag of the digest: the manifest goes with its last tag", () => {
+  const manifests = [manifest("a")];
+  const both = [tag("v1", "a"), tag("pr-1", "a")];
+  const one = plan({ repositories: [own("team-a/app", both, manifests)], specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) } });
+  expect(deleted(one)).toEqual(["pr-1"]);
+  expect(one.totals.bytes).toBe(0);
+  const none = plan({ repositories: [own("team-a/app", both, manifests)], specs: { "d/p": policy([{ name: "x", tags: "x" }]) } });
+  expect(none.entries.map(({ tag, bytes }) => [tag, bytes])).toEqual([
+    ["pr-1", 0],
+    ["v1", 100],
+  ]);
+});
+
+test("referrers follow their digest, by subject and by tag, and no rule counts their tags", () => {
+  const signature = `sha256-${digest("a").slice(7)}.sig`;
+  const fallback = `sha256-${digest("a").slice(7)}`;
+  const manifests = [manifest("a"), manifest("b"), manifest("sig"), manifest("list"), manifest("sbom", { subject: digest("a") })];
+  const tags = [tag("v1", "a", 2 * day), tag("v2", "b", 3 * day), tag(signature, "sig", hour), tag(fallback, "list", hour)];
+  const repositories = [own("team-a/app", tags, manifests)];
+  const kept = plan({ repositories, specs: { "d/p": policy([{ name: "newest", mostRecentlyPushed: 1 }]) } });
+  expect(deleted(kept)).toEqual(["v2"]); // the two referrer tags are newer and do not push v1 out
+  expect(entry(kept, signature)).toMatchObject({ rule: "follows", reason: expect.stringContaining("which is kept") });
+  const gone = plan({ repositories, specs: { "d/p": policy([{ name: "v2", tags: "v2" }]) } });
+  expect(deleted(gone)).toEqual(["v1", digest("sbom"), fallback, signature]);
+  expect(gone.totals.bytes).toBe(400);
+});
+
+test("a referrer goes because its subject was deleted, never because it is missing", () => {
+  const waiting = `sha256-${digest("later").slice(7)}.sig`;
+  const orphaned = `sha256-${digest("deleted").slice(7)}.att`;
+  const repository: RepositoryFacts = {
+    ...own(
+      "team-a/app",
+      [tag(waiting, "s1"), tag(orphaned, "s2")],
+      [manifest("s1"), manifest("s2"), manifest("early", { subject: digest("later") })],
+    ),
+    departed: new Set([digest("deleted")]),
+  };
+  const planned = plan({ repositories: [repository], specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) } });
+  expect(deleted(planned)).toEqual([orphaned]);
+  expect(entry(planned, digest("early"))?.reason).toContain("referrers may be pushed first");
+});
+
+test("children of a kept index stay, and go with the last index that names them", () => {
+  const children = [digest("c1"), digest("c2")];
+  const manifests = [
+    manifest("i1", { children }),
+    manifest("i2", { children: [digest("c2"), digest("absent")] }),
+    manifest("c1"),
+    manifest("c2"),
+  ];
+  const tags = [tag("old", "i1"), tag("v2", "i2"), tag("part", "c2")];
+  const planned = plan({ repositories: [own("team-a/app", tags, manifests)], specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) } });
+  expect(deleted(planned)).toEqual(["old", "part", digest("c1")]);
+  expect(entry(planned, "old")?.bytes).toBe(200); // the index and c1; c2 stays with v2
+  expect(entry(planned, digest("c1"))).toMatchObject({
+    rule: "follows",
+    reason: expect.stringMatching(/^child of sha256:.*, which goes$/),
+    bytes: 0,
+  });
+});
+
+test("untagged: the longest keepFor of all policies, from untagged_since, never under a lease", () => {
+  const manifests = [
+    manifest("old", { untaggedSince: now - 50 * hour }),
+    manifest("young", { untaggedSince: now - 40 * hour }),
+    manifest("leased", { untaggedSince: now - 500 * hour, keepUntil: now + hour }),
+    manifest("unknown"),
+  ];
+  const specs = {
+    "d/p": policy([{ name: "v", tags: "v.*" }]),
+    "d/longer": policy([{ name: "v", tags: "v.*" }], { untagged: { keepFor: "48h" } }),
+  };
+  const planned = plan({ repositories: [own("team-a/app", [], manifests)], specs });
+  expect(deleted(planned)).toEqual([digest("old")]);
+  expect(entry(planned, digest("old"))?.reason).toBe("untagged since 2026-11-19 10:00 UTC, longer ago than 48h");
+  expect(entry(planned, digest("young"))).toMatchObject({ rule: "untagged" });
+  expect(entry(planned, digest("leased"))).toMatchObject({ rule: "lease" });
+});
+
+test("a leased manifest stays when its tag goes, with its children", () => {
+  const manifests = [manifest("i", { children: [digest("c")], keepUntil: now + hour }), manifest("c")];
+  const planned = plan({
+    repositories: [own("team-a/app", [tag("pr-1", "i")], manifests)],
+    specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) },
+  });
+  expect(deleted(planned)).toEqual(["pr-1"]);
+  expect(planned.totals.bytes).toBe(0);
+});
+
+test("shared blobs come free once, and only when nothing kept or elsewhere holds them", () => {
+  const shared = { digest: digest("shared"), size: 1000 };
+  const elsewhere = { digest: digest("elsewhere"), size: 5000 };
+  const kept = { digest: digest("kept"), size: 7000 };
+  const repositories = [
+    own("team-a/one", [tag("x", "a")], [manifest("a", { blobs: [shared, elsewhere, kept] })]),
+    own("team-a/two", [tag("x", "b"), tag("v1", "c")], [manifest("b", { blobs: [shared] }), manifest("c", { blobs: [kept] })]),
+  ];
+  const planned = plan({
+    repositories,
+    specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) },
+    facts: { heldElsewhere: new Set([elsewhere.digest]) },
+  });
+  expect(planned.entries.map(({ repository, tag, bytes }) => [repository, tag, bytes])).toEqual([
+    ["team-a/one", "x", 0],
+    ["team-a/two", "v1", 0],
+    ["team-a/two", "x", 1000],
+  ]);
+  expect(planned.totals.bytes).toBe(1000);
+});
+
+test("pulledWithin deletes nothing before pulls were counted, and the image was here, for that long", () => {
+  const manifests = [manifest("used", { pulledAt: now - day }), manifest("unused"), manifest("restored", { pushedAt: now - day })];
+  const repositories = [own("team-a/app", [tag("a", "used"), tag("b", "unused"), tag("c", "restored")], manifests)];
+  const specs = { "d/p": policy([{ name: "used", pulledWithin: "720h" }]) };
+  expect(deleted(plan({ repositories, specs }))).toEqual([]);
+  const young = plan({ repositories, specs, facts: { pullsCountedSince: now - 29 * day } });
+  expect(deleted(young)).toEqual([]);
+  expect(entry(young, "b")?.reason).toBe("pulls are counted since 2026-10-23 12:00 UTC only, not yet for 720h");
+  expect(young.notes).toContain("pulls are counted since 2026-10-23 12:00 UTC");
+  expect(deleted(plan({ repositories, specs, facts: { pullsCountedSince: now - 31 * day } }))).toEqual(["b"]);
+});
+
+test("a pull by digest counts for the index, its children and their tags", () => {
+  const manifests = [
+    manifest("index", { children: [digest("amd64"), digest("arm64")] }),
+    manifest("amd64", { pulledAt: now - day }),
+    manifest("arm64"),
+    manifest("other"),
+  ];
+  const tags = [tag("a", "index"), tag("b", "amd64"), tag("c", "arm64"), tag("d", "other")];
+  const specs = { "d/p": policy([{ name: "used", tags: ".*", pulledWithin: "720h" }]) };
+  const facts = { pullsCountedSince: longAgo };
+  expect(deleted(plan({ repositories: [own("team-a/app", tags, manifests)], specs, facts }))).toEqual(["c", "d"]);
+});
+
+test("pulledWithin without tags keeps pinned digests that have no tag", () => {
+  const manifests = [manifest("pinned", { untaggedSince: longAgo, pulledAt: now - day }), manifest("gone", { untaggedSince: longAgo })];
+  const specs = (tags: object) => ({ "d/p": policy([{ name: "used", pulledWithin: "720h", ...tags }]) });
+  const facts = { pullsCountedSince: longAgo };
+  const repositories = [own("team-a/app", [], manifests)];
+  expect(deleted(plan({ repositories, specs: specs({}), facts }))).toEqual([digest("gone")]);
+  expect(deleted(plan({ repositories, specs: specs({ tags: "v.*" }), facts }))).toHaveLength(2);
+});
+
+test("mostRecentlyPulled keeps everything until 30 days of pulls are known; an image that just arrived ranks by its arrival", () => {
+  const manifests = [
+    manifest("a", { pulledAt: now - 9 * day }),
+    manifest("b", { pulledAt: now - 5 * day }),
+    manifest("c", { pushedAt: now - day }),
+  ];
+  const repositories = [own("team-a/app", [tag("a", "a"), tag("b", "b"), tag("c", "c", day)], manifests)];
+  const specs = { "d/p": policy([{ name: "popular", mostRecentlyPulled: 2 }]) };
+  expect(deleted(plan({ repositories, specs, facts: { pullsCountedSince: now - 29 * day } }))).toEqual([]);
+  expect(deleted(plan({ repositories, specs, facts: { pullsCountedSince: now - 31 * day } }))).toEqual(["a"]);
+});
+
+test("semver keeps the newest of each minor in version order; other tags are left to other rules", () => {
+  const names = ["v1.9.2", "v1.9.10", "v1.9.9", "1.10.0-rc.1", "1.10.0", "2.0.0-r1", "2.0.0-r3", "2.0.0-r2", "1.9", "latest"];
+  const repositories = [
+    own(
+      "team-a/app",
+      names.map((name) => tag(name, name)),
+    ),
+  ];
+  const keep = (semver: object) => deleted(plan({ repositories, specs: { "d/p": policy([{ name: "minors", semver }]) } }));
+  expect(keep({ newest: 2, per: "Minor", range: ">=1.0" })).toEqual(["1.10.0-rc.1", "1.9", "2.0.0-r1", "latest", "v1.9.2"]);
+  expect(keep({ newest: 1, per: "Major" })).toEqual([
+    "1.10.0-rc.1",
+    "1.9",
+    "2.0.0-r1",
+    "2.0.0-r2",
+    "latest",
+    "v1.9.10",
+    "v1.9.2",
+    "v1.9.9",
+  ]);
+});
+
+test("version tags of a proxied repository are judged alone: their manifests are the cache's", () => {
+  const versions: RepositoryFacts = { ...own("team-a/nginx", [tag("1.27.1", "a", 90 * day), tag("1.27.2", "b", day)]), kind: "proxied" };
+  const planned = plan({ repositories: [versions], specs: { "d/p": policy([{ name: "newest", mostRecentlyPushed: 1 }]) } });
+  expect(planned.entries.map(({ tag, verdict, version, bytes }) => [tag, verdict, version, bytes])).toEqual([
+    ["1.27.1", "delete", true, 0],
+    ["1.27.2", "keep", true, 0],
+  ]);
+  expect(planned.notes.join()).toContain("proposed to retire");
+});
+
+const cluster = (facts: Partial<ClusterFacts>): ClusterFacts => ({
+  name: "prod",
+  reportedAt: now - 600_000,
+  complete: true,
+  images: new Map(),
+  ...facts,
+});
+
+test("inUse asks nothing when no cluster is configured, and the plan says so", () => {
+  const specs = { "d/p": policy([{ name: "v", tags: "v.*" }]) };
+  const planned = plan({ repositories: [own("team-a/app", [tag("x", "a")])], specs });
+  expect(deleted(planned)).toEqual(["x"]);
+  expect(planned.notes).toEqual(["inUse asks nothing: no cluster is configured"]);
+  const ignoring = plan({ repositories: [], specs: { "d/p": policy([{ name: "v" }], { inUse: { mode: "Ignore" } }) } });
+  expect(ignoring.notes).toEqual(["the policy selects no repository that has anything to judge"]);
+});
+
+test.each([
+  ["silent", [cluster({ reportedAt: now - hour })], {}, "cluster prod last reported 2026-11-21 11:00 UTC"],
+  ["never heard of", [{ name: "prod", complete: false, images: new Map() }], {}, "cluster prod has never reported"],
+  ["partial", [cluster({ complete: false })], {}, "the report of cluster prod does not cover the whole cluster"],
+  ["not configured", [], { clusters: ["prod"] }, "cluster prod is not configured"],
+])("inUse fails closed: a cluster that is %s stops every deletion", (_, clusters, inUse, message) => {
+  const specs = {
+    "d/p": policy([{ name: "v", tags: "v.*" }], { inUse }),
+    "d/other": policy([{ name: "v", tags: "v.*" }], { inUse: { mode: "Ignore" } }),
+  };
+  const repositories = [own("team-a/app", [tag("x", "a")])];
+  const planned = plan({ repositories, specs, facts: { clusters } });
+  expect(deleted(planned)).toEqual([]);
+  expect(planned.blocked).toEqual({
+    reason: "WorkloadsUnknown",
+    message: `what clusters use is unknown, so everything is kept: ${message}`,
+  });
+});
+
+test("inUse keeps what a cluster uses, for keepFor after it was last seen, and what was pulled since the report", () => {
+  const images = new Map([
+    [digest("child"), now - hour],
+    [digest("earlier"), now - 73 * hour],
+  ]);
+  const manifests = [
+    manifest("index", { children: [digest("child")] }),
+    manifest("child"),
+    manifest("earlier"),
+    manifest("pulled", { pulledAt: now - 60_000 }),
+  ];
+  const tags = [tag("a", "index"), tag("b", "earlier"), tag("c", "pulled")];
+  const planned = plan({
+    repositories: [own("team-a/app", tags, manifests)],
+    specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) },
+    facts: { clusters: [cluster({ images })] },
+  });
+  expect(deleted(planned)).toEqual(["b"]);
+  expect(entry(planned, "a")).toMatchObject({ rule: "inUse", reason: "in use in cluster prod, last seen 2026-11-21 11:00 UTC" });
+});
+
+test("limits stop a plan that deletes too much, and count only from minTags on", () => {
+  const tags = ["a", "b", "c", "d"].map((name) => tag(name, name));
+  const specs = (limits: object) => ({ "d/p": policy([{ name: "some", tags: "a|b" }], { limits }) });
+  const repositories = [own("team-a/app", tags)];
+  expect(plan({ repositories, specs: specs({ maxDeletePercent: 49, minTags: 4 }) }).blocked).toEqual({
+    reason: "LimitExceeded",
+    message: "it would delete 2 of 4 tags (50 %), and limits.maxDeletePercent is 49: approve exactly this plan, or change the policy",
+  });
+  expect(plan({ repositories, specs: specs({ maxDeletePercent: 50, minTags: 4 }) }).blocked).toBeUndefined();
+  expect(plan({ repositories, specs: specs({ maxDeletePercent: 1, minTags: 5 }) }).blocked).toBeUndefined();
+  expect(plan({ repositories, specs: specs({}) }).blocked).toBeUndefined(); // 30 % counts from 10 tags on
+});
+
+test("what the namespace was not granted is not selected", () => {
+  const repositories = [own("team-a/app", [tag("x", "a")]), own("team-b/app", [tag("x", "a")])];
+  const planned = planRetention({
+    policy: "team-b/p",
+    policies: [
+      {
+        key: "team-b/p",
+        spec: policy([{ name: "v", tags: "v" }], { repositories: { include: ["**"] } }),
+        granted: (name) => name.startsWith("team-b/"),
+      },
+    ],
+    facts: { repositories, clusters: [], heldElsewhere: new Set(), now },
+  });
+  expect(planned.entries.map(({ repository }) => repository)).toEqual(["team-b/app"]);
+});
