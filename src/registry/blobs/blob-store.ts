@@ -36,6 +36,11 @@ export interface BlobStore {
   resume(key: string, offset: number): Promise<BlobWriter>;
   /** Reads unfinished bytes again, from 0 to `end`, for a hash that was lost with its process. */
   readUnfinished(key: string, end: number): AsyncIterable<Uint8Array>;
+  /**
+   * The bytes that a write in progress has taken so far, for readers of a fill: `read` resolves with 0 behind them, `size` says nothing.
+   * Stays readable through commit and delete, until it is closed. Rejects with `BlobStoreError` NotFound when nobody writes under this key.
+   */
+  openUnfinished(key: string): Promise<BlobReader>;
   /** Rejects with `BlobStoreError` NotFound when there is no such object. */
   open(key: string): Promise<BlobReader>;
   /** Deletes finished and unfinished bytes of these keys. A key that is not there counts as deleted. Per-key result. */

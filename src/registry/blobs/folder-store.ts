@@ -85,6 +85,10 @@ export class FolderBlobStore implements BlobStore {
     }
   }
 
+  async openUnfinished(key: string): Promise<BlobReader> {
+    return new FolderReader(await failing(`open upload ${key}`, openFile(this.#unfinished(key), "r")), 0);
+  }
+
   async open(key: string): Promise<BlobReader> {
     const descriptor = await failing(`open ${key}`, openFile(this.#finished(key), "r"));
     try {
