@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import {
@@ -115,6 +115,10 @@ describe("protected tags", () => {
     ["public/app", "v1.2.3", false],
   ])("%s:%s %s", (repository, tag, expected) => {
     expect(access.isProtected(repository, tag)).toBe(expected);
+  });
+
+  test("a pattern that cannot be read protects everything", () => {
+    expect(compileAccess(situation({ rules: [rule({ protectedTags: "(" })] })).isProtected("team-a/app", "x")).toBe(true);
   });
 
   test("a pattern that takes exponential time elsewhere is answered", () => {

@@ -55,7 +55,7 @@ export interface Access {
   readonly anonymousMayPull: boolean;
 }
 
-/** Compiles the policies once for a configuration; the answers are plain lookups. Rejects (throws) a pattern that is not RE2. */
+/** Compiles the policies once for a configuration; the answers are plain lookups. */
 export function compileAccess(situation: AccessSituation): Access {
   const rules = situation.rules.map(compileRule);
   const open = situation.openUntilFirstPolicy && !situation.everHadPolicy && rules.length === 0;
@@ -89,11 +89,21 @@ function compileRule(rule: AccessRule): CompiledRule {
   const everybody = rule.subjects.some(({ kind }) => kind === "Anonymous");
   const selects = compileSelector(rule.repositories);
   const within = rule.within === undefined ? undefined : compileSelector({ include: rule.within, exclude: [] });
-  const pattern = rule.protectedTags === undefined ? undefined : RE2JS.compile(rule.protectedTags);
+  const protects = rule.protectedTags === undefined ? () => false : compilePattern(rule.protectedTags);
   return {
     actions: new Set(rule.actions),
     covers: (identity) => everybody || (identity.kind === "user" && users.has(identity.name)),
     selects: (repository) => selects(repository) && (within === undefined || within(repository)),
-    protects: (tag) => pattern !== undefined && pattern.matches(tag),
+    protects,
   };
+}
+
+/** Validation refuses what is not RE2; should one slip through, every tag is protected rather than none. */
+function compilePattern(text: string): (tag: string) => boolean {
+  try {
+    const pattern = RE2JS.compile(text);
+    return (tag) => pattern.matches(tag);
+  } catch {
+    return () => true;
+  }
 }

@@ -38,7 +38,7 @@ export function parseV2Path(path: string): V2Path | V2PathProblem {
 
 function parseEnd(segments: readonly string[]): V2Path | V2PathProblem {
   const last = segments.at(-1) ?? "";
-  const before = segments.at(-2);
+  const before = segments.at(-2) ?? "";
   if (before === "blobs" && last === "uploads") return named(segments.slice(0, -2), (name) => ({ kind: "uploads", name }));
   if (before === "uploads" && segments.at(-3) === "blobs") {
     return named(segments.slice(0, -3), (name) => (last === "" ? { kind: "uploads", name } : upload(name, last)));

@@ -1,0 +1,133 @@
+// Who asks: a user of the htpasswd Secret by Basic, or the installation's admin token by Bearer (design: access.md).
+
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+
+import { LRUCache } from "lru-cache";
+
+import { admin, anonymous, type Identity } from "../../domain/access.ts";
+import type { Logger } from "../../observability/logger.ts";
+import { ServiceError } from "../services/errors.ts";
+import { parseHtpasswd, type Htpasswd } from "./htpasswd.ts";
+import { defaultBrake, LoginBrake, type BrakeOptions } from "./login-brake.ts";
+import { PasswordCheck } from "./password-check.ts";
+
+export const basicChallenge = 'Basic realm="Wharfinger", charset="UTF-8"';
+
+export interface AuthenticationOptions {
+  /** Bytes of the htpasswd file as they are now; undefined when there is none. The same object while nothing changed. */
+  readonly htpasswd: () => Uint8Array | undefined;
+  readonly adminToken: string;
+  /** Users with the rights of administrators over the control API. */
+  readonly admins: readonly string[];
+  readonly logger: Logger;
+  readonly brake?: BrakeOptions;
+}
+
+const checkedFor = 5 * 60_000;
+/** Checked for names that do not exist, so that they take as long as others. The hash of a random password. */
+const nobody = "$2b$10$5o.KFgq/jtfVr4dH6kyiMOCOqz7fvaDuKE57U8u46/zzpzL9Lckh.";
+const longestPassword = 1024;
+
+export class Authenticator {
+  readonly #options: AuthenticationOptions;
+  readonly #adminToken: Buffer;
+  readonly #brake: LoginBrake;
+  readonly #passwords = new PasswordCheck();
+  /** Keyed hashes of credentials that were right: no password is kept, and a changed hash line is another key. */
+  readonly #checked = new LRUCache<string, true>({ max: 10_000, ttl: checkedFor });
+  readonly #key = randomBytes(32);
+  #parsed: { readonly bytes: Uint8Array; readonly htpasswd: Htpasswd } | undefined;
+
+  constructor(options: AuthenticationOptions) {
+    this.#options = options;
+    this.#adminToken = sha256(options.adminToken);
+    this.#brake = new LoginBrake(options.brake ?? defaultBrake);
+  }
+
+  /** Rejects with ServiceError UNAUTHORIZED: wrong credentials are refused even where none are needed. */
+  async authenticate(request: { readonly authorization: string | undefined; readonly source: string }): Promise<Identity> {
+    const { authorization, source } = request;
+    if (authorization === undefined) return anonymous;
+    const [scheme = "", value = ""] = authorization.split(/ +/, 2);
+    switch (scheme.toLowerCase()) {
+      case "bearer":
+        return this.#bearer(value, source);
+      case "basic":
+        return this.#basic(value, source);
+      default:
+        throw wrongCredentials();
+    }
+  }
+
+  /** May use the whole control API. */
+  isAdmin(identity: Identity): boolean {
+    return identity.kind === "admin" || (identity.kind === "user" && this.#options.admins.includes(identity.name));
+  }
+
+  hasUsers(): boolean {
+    return this.#users().size > 0;
+  }
+
+  async close(): Promise<void> {
+    await this.#passwords.close();
+  }
+
+  #bearer(token: string, source: string): Identity {
+    if (timingSafeEqual(sha256(token), this.#adminToken)) return admin;
+    this.#options.logger.warn({ event: "login-refused", source, scheme: "bearer" }, "Login refused");
+    throw wrongCredentials();
+  }
+
+  async #basic(value: string, source: string): Promise<Identity> {
+    const decoded = Buffer.from(value, "base64").toString("utf8");
+    const colon = decoded.indexOf(":");
+    const name = colon < 0 ? decoded : decoded.slice(0, colon);
+    const password = colon < 0 ? "" : decoded.slice(colon + 1);
+    // podman without a login answers a challenge with an empty name and password.
+    if (name === "" && password === "") return anonymous;
+    if (!(await this.#isRight(name, password, source))) {
+      this.#options.logger.warn({ event: "login-refused", source, user: name.slice(0, 64) }, "Login refused");
+      throw wrongCredentials();
+    }
+    return { kind: "user", name };
+  }
+
+  async #isRight(name: string, password: string, source: string): Promise<boolean> {
+    if (password.length > longestPassword) return false;
+    const hash = this.#users().get(name);
+    const key = createHmac("sha256", this.#key)
+      .update(JSON.stringify([name, password, hash]))
+      .digest("base64");
+    if (this.#checked.has(key)) return true;
+    await this.#brake.hold(source, name);
+    const matches = (await this.#passwords.matches(password, hash ?? nobody)) && hash !== undefined;
+    if (!matches) {
+      this.#brake.failed(source, name);
+      return false;
+    }
+    this.#brake.succeeded(source, name);
+    this.#checked.set(key, true);
+    return true;
+  }
+
+  #users(): ReadonlyMap<string, string> {
+    const bytes = this.#options.htpasswd();
+    if (bytes === undefined) return none;
+    if (this.#parsed?.bytes !== bytes) {
+      const htpasswd = parseHtpasswd(Buffer.from(bytes).toString("utf8"));
+      for (const { line, reason } of htpasswd.problems) this.#options.logger.warn({ line }, `htpasswd, line ${line}: ${reason}`);
+      this.#parsed = { bytes, htpasswd };
+    }
+    return this.#parsed.htpasswd.users;
+  }
+}
+
+const none: ReadonlyMap<string, string> = new Map();
+
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+function wrongCredentials(): ServiceError {
+  return new ServiceError("UNAUTHORIZED", "The credentials are wrong.");
+}

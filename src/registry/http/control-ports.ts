@@ -1,0 +1,73 @@
+// What the routes of the control API need from the services: one narrow interface each. registry/main.ts wires them.
+
+import type {
+  ActivityEntry,
+  ApplyRequest,
+  ApplyResult,
+  AuditLine,
+  AuditRequest,
+  GcStatus,
+  Plan,
+  PrefetchRequest,
+  PrefetchResult,
+  Proposal,
+  ProposalRequest,
+  PublishRequest,
+  RecordState,
+  RepositoryView,
+  ResourceView,
+  RestoreRequest,
+  RestoreResult,
+  Run,
+  RunRequest,
+  RunUpdate,
+  UpstreamView,
+  VersionsView,
+} from "../../api/control.ts";
+
+/** Long poll: the answer may be held back this long until there is something to say, and not longer than `signal` lives. */
+export interface Patience {
+  readonly waitSeconds: number;
+  readonly signal: AbortSignal;
+}
+
+export interface RecordPort {
+  state(): Promise<RecordState>;
+  /** ServiceError CONFLICT when `base` is not the published revision. */
+  publish(request: PublishRequest): Promise<RecordState>;
+}
+
+export interface RunsPort {
+  start(request: RunRequest): Promise<Run>;
+  get(id: string): Promise<Run>;
+  update(id: string, update: RunUpdate): Promise<Run>;
+}
+
+export interface ProposalsPort {
+  propose(request: ProposalRequest): Promise<Proposal>;
+  waiting(patience: Patience): Promise<readonly Proposal[]>;
+  get(id: string, patience: Patience): Promise<Proposal>;
+}
+
+export interface RetentionPort {
+  /** `policy`: namespace/name. */
+  plan(policy: string): Promise<Plan>;
+  apply(policy: string, request: ApplyRequest, identity: string): Promise<ApplyResult>;
+}
+
+export interface ControlServices {
+  readonly record: RecordPort;
+  readonly resources: () => readonly ResourceView[];
+  readonly runs: RunsPort;
+  readonly proposals: ProposalsPort;
+  readonly retention: RetentionPort;
+  /** ServiceError NOT_FOUND when the repository has no ledger. */
+  readonly versions: (repository: string) => Promise<VersionsView>;
+  readonly prefetch: (request: PrefetchRequest) => Promise<PrefetchResult>;
+  readonly restore: (request: RestoreRequest, identity: string) => Promise<RestoreResult>;
+  readonly audit: (request: AuditRequest, signal: AbortSignal) => AsyncIterable<AuditLine>;
+  readonly gc: () => Promise<GcStatus>;
+  readonly repositories: () => Promise<readonly RepositoryView[]>;
+  readonly upstreams: () => Promise<readonly UpstreamView[]>;
+  readonly activity: () => Promise<readonly ActivityEntry[]>;
+}

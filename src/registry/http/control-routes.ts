@@ -1,0 +1,258 @@
+// The routes of /api/v1 as a table: what fastify serves and what the OpenAPI document says come from the same rows.
+
+import { Type, type Static, type TSchema } from "typebox";
+
+import {
+  ActivityEntry,
+  ApplyRequest,
+  ApplyResult,
+  AuditLine,
+  AuditRequest,
+  GcStatus,
+  Plan,
+  PrefetchRequest,
+  PrefetchResult,
+  Proposal,
+  ProposalRequest,
+  PublishRequest,
+  RecordState,
+  RepositoryView,
+  ResourceView,
+  RestoreRequest,
+  RestoreResult,
+  Run,
+  RunRequest,
+  RunUpdate,
+  UpstreamView,
+  VersionsView,
+} from "../../api/control.ts";
+import { isRepositoryName } from "../../domain/reference.ts";
+import { nameMessage } from "../../domain/v2-path.ts";
+import { ServiceError } from "../services/errors.ts";
+import type { ControlServices, Patience } from "./control-ports.ts";
+
+export interface ControlRequest<Body = unknown> {
+  /** Parts of the path, decoded. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly body: Body;
+  /** `admin`, `user:ci`: for history and logs. */
+  readonly caller: string;
+  /** Whether the caller may pull the repository, by its canonical name. */
+  readonly mayPull: (repository: string) => boolean;
+  /** One name for one repository; undefined when nobody serves it. */
+  readonly nameOf: (repository: string) => string | undefined;
+  readonly patience: Patience;
+}
+
+export interface ControlRoute {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH";
+  /** OpenAPI form, below /api/v1/. A parameter at the end may span segments. */
+  readonly path: string;
+  readonly summary: string;
+  /** `reader`: every user, for what the user may pull. */
+  readonly who: "admin" | "reader";
+  readonly body?: TSchema;
+  readonly bodyLimit?: number;
+  /** Takes `?wait=<seconds>`. */
+  readonly waits?: boolean;
+  readonly answer: TSchema;
+  /** The answer is an iteration of lines, not one document. */
+  readonly lines?: boolean;
+  readonly handle: (request: ControlRequest, services: ControlServices) => unknown;
+}
+
+type TypedRoute<Body extends TSchema> = Omit<ControlRoute, "body" | "handle"> & {
+  readonly body: Body;
+  readonly handle: (request: ControlRequest<Static<Body>>, services: ControlServices) => unknown;
+};
+
+/** A route with a body: fastify has checked it against the schema when `handle` is called. */
+function withBody<Body extends TSchema>(route: TypedRoute<Body>): ControlRoute {
+  return { ...route, handle: (request, services) => route.handle(request as ControlRequest<Static<Body>>, services) };
+}
+
+const megabyte = 1024 * 1024;
+const list = (schema: TSchema) => Type.Array(schema);
+
+function parameter(request: ControlRequest, name: string): string {
+  return request.parameters[name] ?? "";
+}
+
+const policyOf = (request: ControlRequest) => `${parameter(request, "namespace")}/${parameter(request, "name")}`;
+
+export const controlRoutes: readonly ControlRoute[] = [
+  {
+    method: "GET",
+    path: "record",
+    summary: "The published revision, and each pod's",
+    who: "admin",
+    answer: RecordState,
+    handle: (_, { record }) => record.state(),
+  },
+  withBody({
+    method: "PUT",
+    path: "record",
+    summary: "Publish a revision on the base it names; 409 when another one is published",
+    who: "admin",
+    body: PublishRequest,
+    bodyLimit: 64 * megabyte,
+    answer: RecordState,
+    handle: ({ body }, { record }) => record.publish(body),
+  }),
+  {
+    method: "GET",
+    path: "resources",
+    summary: "Each resource with its conditions (standalone: there is no API server)",
+    who: "admin",
+    answer: list(ResourceView),
+    handle: (_, { resources }) => resources(),
+  },
+  withBody({
+    method: "POST",
+    path: "runs",
+    summary: "Register a run of a policy's job",
+    who: "admin",
+    body: RunRequest,
+    answer: Run,
+    handle: ({ body }, { runs }) => runs.start(body),
+  }),
+  {
+    method: "GET",
+    path: "runs/{id}",
+    summary: "A run, with all that its job needs to know",
+    who: "admin",
+    answer: Run,
+    handle: (request, { runs }) => runs.get(parameter(request, "id")),
+  },
+  withBody({
+    method: "PATCH",
+    path: "runs/{id}",
+    summary: "Progress of a run, and its result when it ends",
+    who: "admin",
+    body: RunUpdate,
+    bodyLimit: 16 * megabyte,
+    answer: Run,
+    handle: (request, { runs }) => runs.update(parameter(request, "id"), request.body),
+  }),
+  {
+    method: "GET",
+    path: "proposals",
+    summary: "Versions found or to be retired that wait to be committed",
+    who: "admin",
+    waits: true,
+    answer: list(Proposal),
+    handle: ({ patience }, { proposals }) => proposals.waiting(patience),
+  },
+  withBody({
+    method: "POST",
+    path: "proposals",
+    summary: "Propose a version, or to retire some",
+    who: "admin",
+    body: ProposalRequest,
+    answer: Proposal,
+    handle: ({ body }, { proposals }) => proposals.propose(body),
+  }),
+  {
+    method: "GET",
+    path: "proposals/{id}",
+    summary: "One proposal; with wait, once it is settled",
+    who: "admin",
+    waits: true,
+    answer: Proposal,
+    handle: (request, { proposals }) => proposals.get(parameter(request, "id"), request.patience),
+  },
+  {
+    method: "GET",
+    path: "versions/{repository}",
+    summary: "The ledger of an image with its evidence: why does this tag point there",
+    who: "reader",
+    answer: VersionsView,
+    handle: readVersions,
+  },
+  {
+    method: "POST",
+    path: "retention/{namespace}/{name}/plan",
+    summary: "What a RetentionPolicy would keep and delete, with reasons",
+    who: "admin",
+    answer: Plan,
+    handle: (request, { retention }) => retention.plan(policyOf(request)),
+  },
+  withBody({
+    method: "POST",
+    path: "retention/{namespace}/{name}/apply",
+    summary: "Delete what a plan says, entry by entry, where it is still true",
+    who: "admin",
+    body: ApplyRequest,
+    answer: ApplyResult,
+    handle: (request, { retention }) => retention.apply(policyOf(request), request.body, request.caller),
+  }),
+  withBody({
+    method: "POST",
+    path: "prefetch",
+    summary: "Bring an image in before it is needed",
+    who: "admin",
+    body: PrefetchRequest,
+    answer: PrefetchResult,
+    handle: ({ body }, { prefetch }) => prefetch(body),
+  }),
+  withBody({
+    method: "POST",
+    path: "restore",
+    summary: "Bring back what was deleted and not collected yet",
+    who: "admin",
+    body: RestoreRequest,
+    answer: RestoreResult,
+    handle: ({ body, caller }, { restore }) => restore(body, caller),
+  }),
+  withBody({
+    method: "POST",
+    path: "audit",
+    summary: "Check the invariants of storage; lines of progress, then the report",
+    who: "admin",
+    body: AuditRequest,
+    answer: AuditLine,
+    lines: true,
+    handle: ({ body, patience }, { audit }) => audit(body, patience.signal),
+  }),
+  {
+    method: "GET",
+    path: "gc",
+    summary: "What the collector has before it",
+    who: "admin",
+    answer: GcStatus,
+    handle: (_, { gc }) => gc(),
+  },
+  {
+    method: "GET",
+    path: "repositories",
+    summary: "The repositories that the caller may pull",
+    who: "reader",
+    answer: list(RepositoryView),
+    handle: async ({ mayPull }, { repositories }) => (await repositories()).filter(({ name }) => mayPull(name)),
+  },
+  {
+    method: "GET",
+    path: "upstreams",
+    summary: "The registries behind this one, and how they are",
+    who: "admin",
+    answer: list(UpstreamView),
+    handle: (_, { upstreams }) => upstreams(),
+  },
+  {
+    method: "GET",
+    path: "activity",
+    summary: "What changed, newest first",
+    who: "admin",
+    answer: list(ActivityEntry),
+    handle: (_, { activity }) => activity(),
+  },
+];
+
+function readVersions(request: ControlRequest, { versions }: ControlServices): Promise<VersionsView> {
+  const written = parameter(request, "repository");
+  if (!isRepositoryName(written)) throw new ServiceError("INVALID", nameMessage);
+  const name = request.nameOf(written);
+  // The same words whether there is no ledger or the caller may not see it.
+  if (name === undefined || !request.mayPull(name)) throw new ServiceError("NOT_FOUND", `There are no versions of ${written}.`);
+  return versions(name);
+}

@@ -1,0 +1,114 @@
+// The control API, /api/v1: JSON for operator, jobs, CLI and pages. Every route needs a caller: the admin token, or a user.
+
+import { Readable } from "node:stream";
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { Type } from "typebox";
+
+import { describeIdentity, type Access, type Identity } from "../../domain/access.ts";
+import type { Logger } from "../../observability/logger.ts";
+import { ServiceError } from "../services/errors.ts";
+import type { Authenticator } from "./authentication.ts";
+import type { ControlServices, Patience } from "./control-ports.ts";
+import { controlRoutes, type ControlRequest, type ControlRoute } from "./control-routes.ts";
+import { expectsContinue } from "./request-body.ts";
+
+export interface ControlOptions {
+  readonly services: ControlServices;
+  readonly authenticator: Authenticator;
+  readonly access: () => Access;
+  readonly nameOf: (repository: string) => string | undefined;
+  readonly logger: Logger;
+  /** Aborted when the process stops: long polls end. */
+  readonly stopping: AbortSignal;
+}
+
+/** Longest time an answer is held back, seconds. */
+const longestWait = 60;
+const waitQuery = Type.Object({
+  wait: Type.Optional(Type.String({ pattern: "^[0-9]{1,4}$", description: `seconds, at most ${longestWait}` })),
+});
+
+declare module "fastify" {
+  interface FastifyRequest {
+    wharfingerIdentity?: Identity;
+  }
+}
+
+export function registerControl(app: FastifyInstance, options: ControlOptions): void {
+  app.decorateRequest("wharfingerIdentity");
+  for (const route of controlRoutes) {
+    app.route({
+      method: route.method,
+      url: fastifyUrl(route.path),
+      ...(route.bodyLimit === undefined ? {} : { bodyLimit: route.bodyLimit }),
+      schema: {
+        ...(route.body === undefined ? {} : { body: route.body }),
+        ...(route.waits === true ? { querystring: waitQuery } : {}),
+      },
+      // Before the body is read: a stranger's megabytes are not parsed.
+      onRequest: async (request, reply) => admit(request, reply, route, options),
+      handler: async (request, reply) => serve(request, reply, route, options),
+    });
+  }
+}
+
+/** `runs/{id}` → `/api/v1/runs/:id`; a repository is the rest of the path. */
+export function fastifyUrl(path: string): string {
+  return `/api/v1/${path.replace(/\{repository\}$/, "*").replaceAll(/\{(\w+)\}/g, ":$1")}`;
+}
+
+async function admit(request: FastifyRequest, reply: FastifyReply, route: ControlRoute, options: ControlOptions): Promise<void> {
+  const identity = await options.authenticator.authenticate({ authorization: request.headers.authorization, source: request.ip });
+  if (identity.kind === "anonymous") {
+    throw new ServiceError("UNAUTHORIZED", "The control API needs the admin token (Authorization: Bearer …) or a user.");
+  }
+  if (route.who === "admin" && !options.authenticator.isAdmin(identity)) {
+    options.logger.info(
+      { event: "refusal", identity: describeIdentity(identity), action: `${route.method} ${route.path}`, source: request.ip },
+      "Refused",
+    );
+    throw new ServiceError("DENIED", "This needs an administrator: the admin token, or a user of the setting access.admins.");
+  }
+  request.wharfingerIdentity = identity;
+  if (expectsContinue(request.raw)) reply.raw.writeContinue();
+}
+
+async function serve(request: FastifyRequest, reply: FastifyReply, route: ControlRoute, options: ControlOptions): Promise<unknown> {
+  const identity = request.wharfingerIdentity ?? { kind: "anonymous" };
+  const all = options.authenticator.isAdmin(identity);
+  const control: ControlRequest = {
+    parameters: parametersOf(request, route),
+    body: request.body,
+    caller: describeIdentity(identity),
+    mayPull: (repository) => all || options.access().may(identity, "pull", repository),
+    nameOf: options.nameOf,
+    patience: patienceOf(request, reply, options.stopping),
+  };
+  const answer = await route.handle(control, options.services);
+  if (route.lines !== true) return reply.type("application/json").send(JSON.stringify(answer));
+  return reply.type("application/x-ndjson").send(await lines(answer as AsyncIterable<unknown>));
+}
+
+function parametersOf(request: FastifyRequest, route: ControlRoute): Readonly<Record<string, string>> {
+  const parameters = request.params as Record<string, string>;
+  return route.path.endsWith("{repository}") ? { repository: parameters["*"] ?? "" } : parameters;
+}
+
+function patienceOf(request: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): Patience {
+  const { wait = "0" } = request.query as { wait?: string };
+  const gone = new AbortController();
+  reply.raw.once("close", () => gone.abort());
+  return { waitSeconds: Math.min(Number(wait) || 0, longestWait), signal: AbortSignal.any([gone.signal, stopping]) };
+}
+
+/** The first line is awaited before anything is sent: what fails at once is answered as an error. */
+async function lines(answers: AsyncIterable<unknown>): Promise<Readable> {
+  const iterator = answers[Symbol.asyncIterator]();
+  let next = await iterator.next();
+  return Readable.from(
+    (async function* () {
+      for (; next.done !== true; next = await iterator.next()) yield `${JSON.stringify(next.value)}\n`;
+    })(),
+  );
+}

@@ -1,0 +1,121 @@
+// The one table from error code to status and to the code that clients know (distribution spec, "Error Codes").
+
+import { ServiceError, type ServiceErrorCode } from "../services/errors.ts";
+
+/** What only HTTP can get wrong. */
+export type HttpErrorCode =
+  | "BODY_STALLED"
+  | "CONTENT_ENCODING"
+  | "ENDPOINT_UNKNOWN"
+  | "METHOD_NOT_ALLOWED"
+  | "NOT_READY"
+  | "PAGINATION_NUMBER_INVALID"
+  | "REQUEST_INVALID"
+  | "REQUEST_TOO_LARGE";
+
+/** A request that HTTP refuses before a service sees it. */
+export class HttpError extends Error {
+  readonly code: HttpErrorCode;
+  /** Extra headers of the answer, for example Allow. */
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(code: HttpErrorCode, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.name = "HttpError";
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
+interface Row {
+  readonly status: number;
+  /** Code on the wire: those of the distribution spec, else those that distribution itself uses. */
+  readonly code: string;
+}
+
+const row = (status: number, code: string): Row => ({ status, code });
+
+const table: Readonly<Record<ServiceErrorCode | HttpErrorCode, Row>> = {
+  BLOB_UNKNOWN: row(404, "BLOB_UNKNOWN"),
+  BLOB_UPLOAD_INVALID: row(400, "BLOB_UPLOAD_INVALID"),
+  BLOB_UPLOAD_UNKNOWN: row(404, "BLOB_UPLOAD_UNKNOWN"),
+  DIGEST_INVALID: row(400, "DIGEST_INVALID"),
+  MANIFEST_BLOB_UNKNOWN: row(404, "MANIFEST_BLOB_UNKNOWN"),
+  MANIFEST_INVALID: row(400, "MANIFEST_INVALID"),
+  MANIFEST_UNKNOWN: row(404, "MANIFEST_UNKNOWN"),
+  NAME_INVALID: row(400, "NAME_INVALID"),
+  NAME_UNKNOWN: row(404, "NAME_UNKNOWN"),
+  SIZE_INVALID: row(400, "SIZE_INVALID"),
+  UNAUTHORIZED: row(401, "UNAUTHORIZED"),
+  DENIED: row(403, "DENIED"),
+  UNSUPPORTED: row(405, "UNSUPPORTED"),
+  TOOMANYREQUESTS: row(429, "TOOMANYREQUESTS"),
+  RANGE_INVALID: row(416, "RANGE_INVALID"),
+  PAYLOAD_TOO_LARGE: row(413, "SIZE_INVALID"),
+  INSUFFICIENT_STORAGE: row(507, "UNAVAILABLE"),
+  UNAVAILABLE: row(503, "UNAVAILABLE"),
+  UPSTREAM_FAILED: row(502, "UNAVAILABLE"),
+  CONFLICT: row(409, "CONFLICT"),
+  INVALID: row(400, "INVALID"),
+  NOT_FOUND: row(404, "NOT_FOUND"),
+
+  BODY_STALLED: row(408, "BLOB_UPLOAD_INVALID"),
+  CONTENT_ENCODING: row(415, "UNSUPPORTED"),
+  // Not NAME_UNKNOWN: oras would take that for a missing repository.
+  ENDPOINT_UNKNOWN: row(404, "UNSUPPORTED"),
+  METHOD_NOT_ALLOWED: row(405, "UNSUPPORTED"),
+  NOT_READY: row(503, "UNAVAILABLE"),
+  PAGINATION_NUMBER_INVALID: row(400, "PAGINATION_NUMBER_INVALID"),
+  REQUEST_INVALID: row(400, "INVALID"),
+  REQUEST_TOO_LARGE: row(413, "INVALID"),
+};
+
+/** A refusal as it goes over the wire. */
+export interface Failure {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: { readonly errors: readonly { readonly code: string; readonly message: string; readonly detail?: unknown }[] };
+  /** Nobody foresaw it: the log gets the error, the client a plain sentence. */
+  readonly unexpected: boolean;
+}
+
+/** Turns whatever was thrown into an answer. Unforeseen errors never show their message. */
+export function describeFailure(error: unknown): Failure {
+  if (error instanceof ServiceError) return describeServiceError(error);
+  if (error instanceof HttpError) {
+    const { status, code } = table[error.code];
+    return { status, headers: error.headers, body: errorBody(code, error.message), unexpected: false };
+  }
+  if (isLostDependency(error)) {
+    const message = "The registry cannot reach its own database or storage at the moment. Try again shortly.";
+    return { status: 503, headers: { "retry-after": "1" }, body: errorBody("UNAVAILABLE", message), unexpected: true };
+  }
+  return {
+    status: 500,
+    headers: {},
+    body: errorBody("UNKNOWN", "The registry failed in a way nobody foresaw; its log says more."),
+    unexpected: true,
+  };
+}
+
+export function errorBody(code: string, message: string, detail?: unknown): Failure["body"] {
+  return { errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }] };
+}
+
+function describeServiceError(error: ServiceError): Failure {
+  const { status, code } = table[error.code];
+  const retryAfter = error.retryAfter ?? (status === 503 || status === 429 ? 1 : undefined);
+  return {
+    status,
+    headers: retryAfter === undefined ? {} : { "retry-after": String(Math.max(0, Math.ceil(retryAfter))) },
+    body: errorBody(code, error.message, error.detail),
+    unexpected: false,
+  };
+}
+
+/** Connection refused or lost, the server starting or stopping, no connection slot left (SQLSTATE classes 08, 53, 57P). */
+function isLostDependency(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  if (typeof code === "string") return /^(?:08|53|57P)|^E(?:CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH)$/.test(code);
+  return typeof message === "string" && /^(?:Connection terminated|timeout exceeded when trying to connect)/.test(message);
+}

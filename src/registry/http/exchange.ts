@@ -1,0 +1,32 @@
+// One request to /v2 after it was parsed and its caller is known: what the routes take.
+
+import type { IncomingMessage } from "node:http";
+
+import type { Access, Identity } from "../../domain/access.ts";
+import type { V2Path } from "../../domain/v2-path.ts";
+import type { Body } from "../services/push-service.ts";
+import type { Caller } from "../services/pull-service.ts";
+import type { Repository } from "./repositories.ts";
+
+export type PathOf<Kind extends V2Path["kind"]> = Extract<V2Path, { kind: Kind }>;
+
+export interface Exchange<Path extends V2Path = V2Path> {
+  readonly method: string;
+  readonly path: Path;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingMessage["headers"];
+  readonly identity: Identity;
+  readonly access: Access;
+  /** Content-Length; undefined for a chunked body. */
+  readonly length: number | undefined;
+  /** Taken once; nothing of the body is read before. */
+  body(): Body;
+}
+
+/** A request about one repository, whose caller may do what it asks. */
+export interface RepositoryExchange<Path extends V2Path = V2Path> extends Exchange<Path> {
+  readonly repository: Repository;
+  readonly caller: Caller;
+  /** For the audit line: what was pushed or deleted. */
+  note(event: string, fields: Readonly<Record<string, unknown>>): void;
+}

@@ -1,0 +1,70 @@
+// Lists (distribution spec, "Listing Tags", and the catalog): sorted bytewise, in keyset pages, with a relative Link to the next one.
+
+import { jsonAnswer, type Answer } from "./answer.ts";
+import { HttpError } from "./errors.ts";
+import type { Exchange, PathOf, RepositoryExchange } from "./exchange.ts";
+
+/** Where the catalog reads names: all repositories, own and cached, sorted bytewise; `after` is exclusive. */
+export interface RepositoryNames {
+  names(page: { readonly limit: number; readonly after?: string }): Promise<{ readonly names: readonly string[]; readonly more: boolean }>;
+}
+
+/** Most entries of a page; clients that ask for more get a Link. */
+const largestPage = 1000;
+/** No name and no tag is longer. */
+const longestName = 255;
+
+interface Page {
+  readonly limit: number;
+  readonly after?: string;
+}
+
+export async function listTags({ path, query, repository, caller }: RepositoryExchange<PathOf<"tags">>): Promise<Answer> {
+  const page = parsePage(query);
+  const { tags, more } = await repository.pull.tags(repository.name, caller, { ...page, limit: Math.max(page.limit, 1) });
+  // Asked even for nothing, so that n=0 of an unknown repository is still 404.
+  const shown = page.limit === 0 ? [] : tags;
+  return listAnswer(
+    { name: path.name, tags: shown },
+    { url: `/v2/${path.name}/tags/list`, query, page, last: more ? shown.at(-1) : undefined },
+  );
+}
+
+/** Only what the caller may pull. */
+export async function listRepositories({ query, identity, access }: Exchange, catalog: RepositoryNames): Promise<Answer> {
+  const page = parsePage(query);
+  const repositories: string[] = [];
+  let { after } = page;
+  let more = page.limit > 0;
+  while (more && repositories.length <= page.limit) {
+    const found = await catalog.names({ limit: largestPage, ...(after === undefined ? {} : { after }) });
+    repositories.push(...found.names.filter((name) => access.may(identity, "pull", name)));
+    after = found.names.at(-1);
+    more = found.more;
+  }
+  const shown = repositories.slice(0, page.limit);
+  const last = repositories.length > shown.length ? shown.at(-1) : undefined;
+  return listAnswer({ repositories: shown }, { url: "/v2/_catalog", query, page, last });
+}
+
+/** `last` undefined: nothing follows. */
+function listAnswer(body: unknown, options: { url: string; query: URLSearchParams; page: Page; last: string | undefined }): Answer {
+  const { url, query, page, last } = options;
+  if (last === undefined) return jsonAnswer(body);
+  const next = new URLSearchParams({ n: String(page.limit), last });
+  const namespace = query.get("ns");
+  if (namespace !== null) next.set("ns", namespace);
+  return jsonAnswer(body, { headers: { link: `<${url}?${next.toString()}>; rel="next"` } });
+}
+
+function parsePage(query: URLSearchParams): Page {
+  const n = query.get("n");
+  const last = query.get("last") ?? "";
+  if (n !== null && !/^\d{1,9}$/.test(n)) {
+    throw new HttpError("PAGINATION_NUMBER_INVALID", "n is not a number of entries: give 0 or more, or leave it out.");
+  }
+  if (last.length > longestName || last.includes("\0")) {
+    throw new HttpError("PAGINATION_NUMBER_INVALID", "last is not an entry of this list: take it from the Link of the page before.");
+  }
+  return { limit: Math.min(n === null ? largestPage : Number(n), largestPage), ...(last === "" ? {} : { after: last }) };
+}

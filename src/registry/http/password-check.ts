@@ -1,0 +1,67 @@
+// Checks passwords against bcrypt hashes in a thread of its own, one at a time, with a bounded queue.
+
+import { Worker } from "node:worker_threads";
+
+import { ServiceError } from "../services/errors.ts";
+import type { BcryptAnswer, BcryptQuestion } from "./bcrypt-worker.ts";
+
+/** More logins than this wait for nothing. */
+const longestQueue = 64;
+
+interface Waiting {
+  readonly resolve: (matches: boolean) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class PasswordCheck {
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #lastId = 0;
+
+  /** Rejects with ServiceError UNAVAILABLE when too many logins wait already. */
+  async matches(password: string, hash: string): Promise<boolean> {
+    if (this.#waiting.size >= longestQueue) {
+      throw new ServiceError("UNAVAILABLE", "Too many logins at once. Try again in a moment.", { retryAfter: 2 });
+    }
+    const worker = this.#start();
+    const question: BcryptQuestion = { id: ++this.#lastId, password, hash };
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(question.id, { resolve, reject });
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+      worker.postMessage(question);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const worker = new Worker(program());
+    // Logins alone do not keep the process running.
+    worker.unref();
+    worker.on("message", ({ id, matches }: BcryptAnswer) => {
+      this.#waiting.get(id)?.resolve(matches);
+      this.#waiting.delete(id);
+    });
+    worker.on("error", (error) => this.#lose(worker, error));
+    worker.on("exit", () => this.#lose(worker, new Error("The password thread ended")));
+    this.#worker = worker;
+    return worker;
+  }
+
+  #lose(worker: Worker, error: Error): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}
+
+/** The build renames its files, but not what a string says. */
+function program(): URL {
+  const url = new URL("./bcrypt-worker.ts", import.meta.url);
+  if (import.meta.url.endsWith(".js")) url.pathname = url.pathname.replace(/\.ts$/, ".js");
+  return url;
+}

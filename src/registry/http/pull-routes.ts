@@ -1,0 +1,84 @@
+// Pulling (distribution spec, "Pull"): manifests, blobs and their ranges, referrers.
+
+import type { OutgoingHttpHeaders } from "node:http";
+
+import { headers, mediaTypes } from "../../domain/media-types.ts";
+import { parseRange } from "../../domain/ranges.ts";
+import { BlobStoreError, type BlobReader } from "../blobs/blob-store.ts";
+import { ServiceError } from "../services/errors.ts";
+import type { BlobAnswer } from "../services/pull-service.ts";
+import { emptyAnswer, failureAnswer, jsonAnswer, type Answer } from "./answer.ts";
+import { contentHeaders, isUnchanged, rangeCounts } from "./conditional.ts";
+import type { PathOf, RepositoryExchange } from "./exchange.ts";
+
+export async function getManifest({ method, path, headers, repository, caller }: RepositoryExchange<PathOf<"manifest">>): Promise<Answer> {
+  const manifest = await repository.pull.manifest(repository.name, path.reference, caller, { head: method === "HEAD" });
+  const fields: OutgoingHttpHeaders = {
+    ...contentHeaders(manifest.digest, { byDigest: "digest" in path.reference }),
+    ...(manifest.warning === undefined ? {} : { warning: manifest.warning }),
+  };
+  if (isUnchanged(headers["if-none-match"], manifest.digest)) return emptyAnswer(304, fields);
+  return { status: 200, headers: { ...fields, "content-type": manifest.mediaType }, body: manifest.bytes };
+}
+
+export async function getBlob(exchange: RepositoryExchange<PathOf<"blob">>): Promise<Answer> {
+  const { method, path, headers, repository, caller } = exchange;
+  const find = () => repository.pull.blob(repository.name, path.digest, caller, { head: method === "HEAD" });
+  const blob = await find();
+  const fields = contentHeaders(blob.digest, { byDigest: true });
+  if (isUnchanged(headers["if-none-match"], blob.digest)) return emptyAnswer(304, fields);
+  const range =
+    rangeCounts(headers["if-range"]?.toString(), blob.digest) && method === "GET" ? parseRange(headers.range, blob.size) : whole;
+  if (range.kind === "unsatisfiable") return unsatisfiable(blob.size);
+  const start = range.kind === "part" ? range.start : 0;
+  const length = range.kind === "part" ? range.end - range.start + 1 : blob.size;
+  const answer: Answer = {
+    status: range.kind === "part" ? 206 : 200,
+    headers: {
+      ...fields,
+      "accept-ranges": "bytes",
+      "content-type": mediaTypes.octetStream,
+      "content-length": length,
+      ...(range.kind === "part" ? { "content-range": `bytes ${range.start}-${range.end}/${blob.size}` } : {}),
+    },
+  };
+  if (method === "HEAD" || length === 0) return answer;
+  return { ...answer, body: { reader: await open(blob, find), start, length } };
+}
+
+const whole = { kind: "whole" } as const;
+
+/** The key may have gone between the two looks (the blob was collected and pushed again): look once more before saying anything. */
+async function open(blob: BlobAnswer, find: () => Promise<BlobAnswer>): Promise<BlobReader> {
+  try {
+    return await blob.open();
+  } catch (error) {
+    if (!(error instanceof BlobStoreError && error.code === "NotFound")) throw error;
+    return (await find()).open();
+  }
+}
+
+function unsatisfiable(size: number): Answer {
+  const refused = failureAnswer(new ServiceError("RANGE_INVALID", `The range begins behind the end: the blob has ${size} bytes.`));
+  return { ...refused, headers: { ...refused.headers, "content-range": `bytes */${size}` } };
+}
+
+/** Never 404: clients take that for a registry without this API, for good. */
+export async function getReferrers({ path, query, repository, caller }: RepositoryExchange<PathOf<"referrers">>): Promise<Answer> {
+  const artifactType = query.get("artifactType") ?? undefined;
+  const found = repository.pull.referrers(repository.name, path.digest, caller, artifactType === undefined ? {} : { artifactType });
+  return referrersAnswer(await found.catch(noneWhenUnknown), { filtered: artifactType !== undefined });
+}
+
+/** `filtered`: an artifactType was asked for and applied. */
+export function referrersAnswer(manifests: readonly unknown[], options: { filtered: boolean }): Answer {
+  return jsonAnswer(
+    { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
+    { mediaType: mediaTypes.ociIndex, headers: options.filtered ? { [headers.ociFiltersApplied]: "artifactType" } : {} },
+  );
+}
+
+function noneWhenUnknown(error: unknown): readonly never[] {
+  if (error instanceof ServiceError && (error.code === "NAME_UNKNOWN" || error.code === "MANIFEST_UNKNOWN")) return [];
+  throw error;
+}

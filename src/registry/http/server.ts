@@ -1,0 +1,120 @@
+// One fastify application for /v2, /api/v1 and the probes, with the server settings that a registry needs: framework defaults cut long
+// uploads, wait for slow headers and answer in forms that no registry client understands.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+
+import type { Logger } from "../../observability/logger.ts";
+import { ServiceError } from "../services/errors.ts";
+import { basicChallenge } from "./authentication.ts";
+import { registerControl, type ControlOptions } from "./control.ts";
+import { describeFailure, errorBody, HttpError } from "./errors.ts";
+import { registerProbes, type ProbeOptions } from "./probes.ts";
+import type { V2 } from "./v2.ts";
+
+export interface ServerOptions {
+  readonly v2: V2;
+  readonly control: ControlOptions;
+  readonly probes: ProbeOptions;
+  readonly logger: Logger;
+}
+
+/** Time for the headers of a request. There is none for bodies: request-body.ts watches them. */
+const headersTimeout = 15_000;
+/** Longer than the idle time of common load balancers (GCP: 600 s), so that they close first and no request meets a closing socket. */
+const keepAliveTimeout = 620_000;
+const controlBodyLimit = 1024 * 1024;
+
+const v2Methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+
+export function buildServer({ v2, control, probes, logger }: ServerOptions): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: controlBodyLimit,
+    keepAliveTimeout,
+    requestTimeout: 0,
+    http: { headersTimeout, connectionsCheckingInterval: 5_000 },
+    trustProxy: false,
+    exposeHeadRoutes: true,
+    return503OnClosing: false,
+    forceCloseConnections: "idle",
+    // Nothing that a client sent is repaired: it is right or refused.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true } },
+    clientErrorHandler: answerBadHttp,
+    frameworkErrors: (error, request, reply) => {
+      // A path that cannot be decoded is refused by the parser of /v2 with its own words.
+      if (isV2(request)) void takeOver(request, reply, v2);
+      else refuse(error, reply, logger);
+    },
+  });
+  // Answered once the caller may write (request-body.ts, control.ts), not before.
+  app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => app.server.emit("request", request, response));
+
+  app.setErrorHandler((error: FastifyError, _request, reply) => refuse(error, reply, logger));
+  app.setNotFoundHandler(async (request, reply) => {
+    if (isV2(request)) return takeOver(request, reply, v2);
+    throw new HttpError("ENDPOINT_UNKNOWN", "There is nothing here: the registry answers under /v2/ and /api/v1/.");
+  });
+  for (const url of ["/v2", "/v2/*"]) {
+    // Taken over before fastify looks at a body: layers are streams of any type.
+    app.route({ method: v2Methods, url, onRequest: async (request, reply) => takeOver(request, reply, v2), handler: () => undefined });
+  }
+  registerControl(app, control);
+  registerProbes(app, probes);
+  return app;
+}
+
+function isV2(request: FastifyRequest): boolean {
+  return /^\/v2(?:[/?]|$)/.test(request.raw.url ?? "");
+}
+
+async function takeOver(request: FastifyRequest, reply: FastifyReply, v2: V2): Promise<void> {
+  reply.hijack();
+  await v2.handle(request.raw, reply.raw);
+}
+
+function refuse(error: Error, reply: FastifyReply, logger: Logger): void {
+  const failure = describeFailure(isFastifyError(error) ? translate(error) : error);
+  if (failure.unexpected) logger.error({ err: error }, "A request failed");
+  if (failure.status === 401) reply.header("www-authenticate", `Bearer realm="Wharfinger", ${basicChallenge}`);
+  void reply.code(failure.status).headers(failure.headers).type("application/json").send(JSON.stringify(failure.body));
+}
+
+function isFastifyError(error: Error): error is FastifyError {
+  return "statusCode" in error && typeof error.statusCode === "number" && error.statusCode < 500;
+}
+
+/** fastify's own refusals (a body that is no JSON, too large, outside its schema) in our words and form. */
+function translate(error: FastifyError): Error {
+  if (error.validation !== undefined) {
+    const found = error.validation
+      .slice(0, 10)
+      .map(({ instancePath, message }) => `${error.validationContext ?? ""}${instancePath} ${message ?? "is wrong"}`);
+    return new ServiceError("INVALID", `The request is not what this route takes: ${found.join("; ")}.`);
+  }
+  if (error.statusCode === 413) return new HttpError("REQUEST_TOO_LARGE", "The body is larger than this route takes.");
+  if (error.statusCode === 415) return new HttpError("CONTENT_ENCODING", "Send the body as application/json.");
+  return new HttpError("REQUEST_INVALID", error.message);
+}
+
+const badHttp: Readonly<Record<string, readonly [number, string, string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "The headers of the request did not come in time."],
+  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "The headers of the request are larger than 16 KiB."],
+};
+
+/** What is no HTTP at all (or two kinds of it at once) never reaches a route. The connection ends: nobody knows where a next request would begin. */
+function answerBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  const running = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage;
+  if (!socket.writable || error.code === "ECONNRESET" || running?.headersSent === true) {
+    socket.destroy();
+    return;
+  }
+  const [status, phrase, message] = badHttp[error.code ?? ""] ?? [400, "Bad Request", "The request is not valid HTTP/1.1."];
+  const body = JSON.stringify(errorBody("INVALID", message));
+  socket.end(
+    `HTTP/1.1 ${status} ${phrase}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    () => socket.destroySoon(),
+  );
+}

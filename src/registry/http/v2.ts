@@ -1,0 +1,254 @@
+// Everything under /v2, in the order in which a request is judged: path, encoding, method, whose repository, who asks, may they; then one
+// route calls one service.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+import { describeIdentity, type Access, type Action } from "../../domain/access.ts";
+import { headers } from "../../domain/media-types.ts";
+import { parseV2Path, type V2Path, type V2PathProblem } from "../../domain/v2-path.ts";
+import type { Logger } from "../../observability/logger.ts";
+import { ServiceError } from "../services/errors.ts";
+import type { PushService } from "../services/push-service.ts";
+import { failureAnswer, jsonAnswer, sendAnswer, type Answer } from "./answer.ts";
+import { basicChallenge, type Authenticator } from "./authentication.ts";
+import { BlobBuffers } from "./blob-buffers.ts";
+import { describeFailure, HttpError } from "./errors.ts";
+import type { Exchange, PathOf, RepositoryExchange } from "./exchange.ts";
+import { listRepositories, listTags, type RepositoryNames } from "./listing-routes.ts";
+import { getBlob, getManifest, getReferrers, referrersAnswer } from "./pull-routes.ts";
+import { PushRoutes } from "./push-routes.ts";
+import type { Repositories, Repository } from "./repositories.ts";
+import { declaredLength, leastUploadRate, readBody } from "./request-body.ts";
+
+export interface V2Options {
+  readonly repositories: Repositories;
+  readonly push: PushService;
+  readonly catalog: RepositoryNames;
+  readonly authenticator: Authenticator;
+  readonly access: () => Access;
+  /** Milliseconds without a byte after which a body, in either direction, is given up. */
+  readonly stallTimeout: number;
+  readonly logger: Logger;
+  readonly onAnswer?: (answer: {
+    readonly handler: string;
+    readonly method: string;
+    readonly status: number;
+    readonly seconds: number;
+  }) => void;
+}
+
+type RepositoryPath = Exclude<V2Path, { kind: "base" | "catalog" }>;
+
+const methods: Readonly<Record<V2Path["kind"], readonly string[]>> = {
+  base: ["GET", "HEAD"],
+  catalog: ["GET", "HEAD"],
+  tags: ["GET", "HEAD"],
+  manifest: ["GET", "HEAD", "PUT", "DELETE"],
+  blob: ["GET", "HEAD", "DELETE"],
+  uploads: ["POST"],
+  upload: ["GET", "HEAD", "PATCH", "PUT", "DELETE"],
+  referrers: ["GET", "HEAD"],
+};
+
+/** Names under which distribution counts the same requests. */
+const handlerNames: Readonly<Record<V2Path["kind"] | "invalid", string>> = {
+  base: "base",
+  catalog: "catalog",
+  tags: "tags",
+  manifest: "manifest",
+  blob: "blob",
+  uploads: "blob_upload",
+  upload: "blob_upload_chunk",
+  referrers: "referrers",
+  invalid: "unknown",
+};
+
+export class V2 {
+  readonly #options: V2Options;
+  readonly #pushes: PushRoutes;
+  readonly #buffers = new BlobBuffers();
+
+  constructor(options: V2Options) {
+    this.#options = options;
+    this.#pushes = new PushRoutes({ push: options.push, nameOf: (name) => options.repositories.find(name, undefined)?.name });
+  }
+
+  /** Answers one request; never rejects. */
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const started = performance.now();
+    const { path: target, query } = splitTarget(request.url ?? "/");
+    const path = parseV2Path(target);
+    response.once("close", () => {
+      const seconds = (performance.now() - started) / 1000;
+      this.#options.onAnswer?.({ handler: handlerNames[path.kind], method: request.method ?? "", status: response.statusCode, seconds });
+    });
+    const sending = { buffers: this.#buffers, stallTimeout: this.#options.stallTimeout };
+    try {
+      await sendAnswer(request, response, await this.#answer(request, response, path, query), sending);
+    } catch (error) {
+      if (response.headersSent || response.destroyed) {
+        this.#options.logger.debug({ error: (error as Error).message, path: target }, "The connection was lost");
+        response.destroy();
+        return;
+      }
+      await sendAnswer(request, response, this.#refuse(error, target), sending);
+    }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, path: V2Path | V2PathProblem, query: URLSearchParams): Promise<Answer> {
+    if (path.kind === "invalid") throw problem(path);
+    const method = request.method ?? "";
+    refuseEncoding(request);
+    if (!methods[path.kind].includes(method)) {
+      throw new HttpError("METHOD_NOT_ALLOWED", `${method} is not possible here.`, { allow: methods[path.kind].join(", ") });
+    }
+    const namespace = query.get("ns") ?? undefined;
+    const repository = "name" in path ? this.#find(path.name, namespace) : undefined;
+    const { authorization } = request.headers;
+    const source = request.socket.remoteAddress ?? "";
+    const identity = await this.#options.authenticator.authenticate({ authorization, source });
+    const access = this.#options.access();
+    const exchange: Exchange = {
+      method,
+      path,
+      query,
+      headers: request.headers,
+      identity,
+      access,
+      length: declaredLength(request),
+      body: () => readBody(request, response, { stallTimeout: this.#options.stallTimeout, ...leastUploadRate }),
+    };
+    if (path.kind === "base") return this.#base(exchange, authorization !== undefined);
+    if (path.kind === "catalog") return listRepositories(exchange, this.#options.catalog);
+    if (repository === undefined) throw unknownName();
+    const answer = await this.#inRepository({ ...exchange, path }, repository, source);
+    return namespace === undefined ? answer : { ...answer, headers: { ...answer.headers, [headers.ociNamespace]: namespace } };
+  }
+
+  /** With `ns` an unknown host is answered at once, so that the node asks elsewhere. */
+  #find(name: string, namespace: string | undefined): Repository | undefined {
+    const repository = this.#options.repositories.find(name, namespace);
+    if (repository === undefined && namespace !== undefined) throw unknownName();
+    return repository;
+  }
+
+  #base({ identity, access }: Exchange, showedCredentials: boolean): Answer {
+    // Docker's and podman's clients show credentials later only if this answer asked for them.
+    const welcome = identity.kind !== "anonymous" || access.open || (access.anonymousMayPull && !this.#options.authenticator.hasUsers());
+    if (!welcome) throw new ServiceError("UNAUTHORIZED", "Log in with a user of this registry.");
+    if (showedCredentials) this.#options.logger.info({ event: "login", identity: describeIdentity(identity) }, "Login");
+    return jsonAnswer({});
+  }
+
+  async #inRepository(exchange: Exchange<RepositoryPath>, repository: Repository, source: string): Promise<Answer> {
+    const { identity, access, path, method } = exchange;
+    const action = actionOf(path.kind, method);
+    const may = (action: Action) => access.may(identity, action, repository.name);
+    const who = describeIdentity(identity);
+    if (repository.kind === "proxied" && action !== "pull" && may("pull")) {
+      throw new ServiceError(
+        "UNSUPPORTED",
+        "This repository is another registry's, served from here: nothing can be pushed to it or deleted from it.",
+      );
+    }
+    if (!may(action)) {
+      this.#options.logger.info({ event: "refusal", identity: who, action, repository: repository.name, source }, "Refused");
+      return refusal(exchange, action);
+    }
+    const caller = {
+      identity: who,
+      mayPush: repository.kind === "own" && may("push"),
+      revalidate: asksAnew(exchange.headers["cache-control"]) && this.#options.authenticator.isAdmin(identity),
+    };
+    const note: RepositoryExchange["note"] = (event, fields) => {
+      this.#options.logger.info(
+        { event, identity: who, repository: repository.name, source, ...fields },
+        event === "push" ? "Pushed" : "Deleted",
+      );
+    };
+    return this.#route({ ...exchange, repository, caller, note });
+  }
+
+  #route(exchange: RepositoryExchange<RepositoryPath>): Promise<Answer> {
+    const { path, method } = exchange;
+    switch (path.kind) {
+      case "manifest":
+        return this.#manifest({ ...exchange, path });
+      case "blob":
+        return method === "DELETE" ? this.#pushes.deleteBlob({ ...exchange, path }) : getBlob({ ...exchange, path });
+      case "tags":
+        return listTags({ ...exchange, path });
+      case "referrers":
+        return getReferrers({ ...exchange, path });
+      case "uploads":
+        return this.#pushes.startUpload({ ...exchange, path });
+      case "upload":
+        return this.#upload({ ...exchange, path });
+    }
+  }
+
+  #manifest(exchange: RepositoryExchange<PathOf<"manifest">>): Promise<Answer> {
+    if (exchange.method === "PUT") return this.#pushes.putManifest(exchange);
+    return exchange.method === "DELETE" ? this.#pushes.deleteManifest(exchange) : getManifest(exchange);
+  }
+
+  #upload(exchange: RepositoryExchange<PathOf<"upload">>): Promise<Answer> {
+    switch (exchange.method) {
+      case "PATCH":
+        return this.#pushes.appendChunk(exchange);
+      case "PUT":
+        return this.#pushes.completeUpload(exchange);
+      case "DELETE":
+        return this.#pushes.cancelUpload(exchange);
+      default:
+        return this.#pushes.uploadStatus(exchange);
+    }
+  }
+
+  #refuse(error: unknown, path: string): Answer {
+    if (describeFailure(error).unexpected) this.#options.logger.error({ err: error, path }, "A request failed");
+    // Whether a repository is unknown or hidden, its refusal reads the same.
+    const shown = error instanceof ServiceError && error.code === "NAME_UNKNOWN" ? unknownName() : error;
+    const answer = failureAnswer(shown);
+    return answer.status === 401 ? { ...answer, headers: { ...answer.headers, "www-authenticate": basicChallenge } } : answer;
+  }
+}
+
+function splitTarget(target: string): { path: string; query: URLSearchParams } {
+  const relative = target.replace(/^https?:\/\/[^/?#]*/i, "").split("#", 1)[0] ?? "";
+  const mark = relative.indexOf("?");
+  if (mark < 0) return { path: relative, query: new URLSearchParams() };
+  return { path: relative.slice(0, mark), query: new URLSearchParams(relative.slice(mark + 1)) };
+}
+
+function refuseEncoding(request: IncomingMessage): void {
+  const encoding = request.headers["content-encoding"];
+  if (encoding === undefined || encoding === "" || encoding.toLowerCase() === "identity") return;
+  throw new HttpError("CONTENT_ENCODING", "Bodies are taken as they are: send this one without Content-Encoding.");
+}
+
+function actionOf(kind: RepositoryPath["kind"], method: string): Action {
+  if (kind === "uploads" || kind === "upload") return "push";
+  if (method === "PUT") return "push";
+  return method === "DELETE" ? "delete" : "pull";
+}
+
+/** Nobody learns from a refusal whether the repository exists. */
+function refusal({ identity, path, query }: Exchange, action: Action): Answer {
+  if (identity.kind === "anonymous") throw new ServiceError("UNAUTHORIZED", `This needs a user who may ${action} here. Log in first.`);
+  if (action !== "pull") throw new ServiceError("DENIED", `An AccessPolicy must allow you to ${action} here; none does.`);
+  if (path.kind === "referrers") return referrersAnswer([], { filtered: query.has("artifactType") });
+  throw unknownName();
+}
+
+function unknownName(): ServiceError {
+  return new ServiceError("NAME_UNKNOWN", "There is no such repository here, or you may not see it.");
+}
+
+function problem({ code, message }: V2PathProblem): Error {
+  return code === "NOT_FOUND" ? new HttpError("ENDPOINT_UNKNOWN", message) : new ServiceError(code, message);
+}
+
+function asksAnew(cacheControl: string | undefined): boolean {
+  return cacheControl !== undefined && /(?:^|,)\s*no-cache\s*(?:,|$)/i.test(cacheControl);
+}
