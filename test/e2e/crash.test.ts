@@ -40,7 +40,10 @@ metadata: {name: local}
 spec: {url: "${upstream.url}", insecure: true, prefix: up}
 `,
   );
-  await writeFile(join(folder, "settings.yaml"), "gc: {lease: 10s, trashFor: 2s, doomDelay: 1s, interval: 200ms, uploadAbandonedAfter: 3s}\n");
+  await writeFile(
+    join(folder, "settings.yaml"),
+    "gc: {lease: 10s, trashFor: 2s, doomDelay: 1s, interval: 200ms, uploadAbandonedAfter: 3s}\n",
+  );
   for (let n = 0; n < proxied; n++) {
     const digest = await pushImage({ reference: `${upstream.host}/library/image:${n}`, content: `image ${n}`, noise: 3_000_000 });
     upstreamImages.push({ tag: String(n), digest });
@@ -63,7 +66,11 @@ async function push(url: string, repository: string, tag: string): Promise<void>
     if (start.status !== 202) throw new Error(`POST ${start.status}`);
     const location = new URL(start.headers.get("location") ?? "", url);
     const half = Math.trunc(size / 2);
-    const patch = await fetch(location, { method: "PATCH", body: bytes.subarray(0, half), headers: { "content-type": "application/octet-stream" } });
+    const patch = await fetch(location, {
+      method: "PATCH",
+      body: bytes.subarray(0, half),
+      headers: { "content-type": "application/octet-stream" },
+    });
     if (patch.status !== 202) throw new Error(`PATCH ${patch.status}`);
     const next = new URL(patch.headers.get("location") ?? "", url);
     next.searchParams.set("digest", sha256(bytes));
@@ -80,7 +87,11 @@ async function push(url: string, repository: string, tag: string): Promise<void>
       layers: [descriptor(1, "application/vnd.oci.image.layer.v1.tar")],
     }),
   );
-  const reply = await fetch(`${url}/v2/${repository}/manifests/${tag}`, { method: "PUT", body: manifest, headers: { "content-type": "application/vnd.oci.image.manifest.v1+json" } });
+  const reply = await fetch(`${url}/v2/${repository}/manifests/${tag}`, {
+    method: "PUT",
+    body: manifest,
+    headers: { "content-type": "application/vnd.oci.image.manifest.v1+json" },
+  });
   if (reply.status !== 201) throw new Error(`manifest PUT ${reply.status}`);
   acknowledged.set(sha256(manifest), { repository, tag, blobs: blobs.map(({ digest }) => digest) });
 }
@@ -101,7 +112,9 @@ async function puller(url: string): Promise<void> {
   for (const { tag } of upstreamImages) {
     try {
       const manifest = (await (await fetch(`${url}/v2/up/library/image/manifests/${tag}`)).json()) as { layers: { digest: string }[] };
-      await Promise.all(manifest.layers.map(async ({ digest }) => (await fetch(`${url}/v2/up/library/image/blobs/${digest}`)).arrayBuffer()));
+      await Promise.all(
+        manifest.layers.map(async ({ digest }) => (await fetch(`${url}/v2/up/library/image/blobs/${digest}`)).arrayBuffer()),
+      );
     } catch {
       return;
     }
@@ -119,7 +132,8 @@ test(`${rounds} rounds of kill -9 during pushes and fills: nothing acknowledged 
     const traffic = [...Array.from({ length: pushers }, (_, number) => pusher(wharfinger.url, number, round)), puller(wharfinger.url)];
     await sleep(200 + Math.random() * 800);
     // Every third time the database goes the same way, at the same moment.
-    if (round % 3 === 2) process.kill(Number((await readFile(join(wharfinger.data, "postgres/postmaster.pid"), "utf8")).split("\n")[0]), "SIGKILL");
+    if (round % 3 === 2)
+      process.kill(Number((await readFile(join(wharfinger.data, "postgres/postmaster.pid"), "utf8")).split("\n")[0]), "SIGKILL");
     await wharfinger.kill9();
     await Promise.all(traffic);
     wharfinger = await wharfinger.restart();

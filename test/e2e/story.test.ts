@@ -42,9 +42,14 @@ async function json<T>(...args: string[]): Promise<T> {
   return JSON.parse(result.stdout) as T;
 }
 const crane = (...args: string[]) => use("crane", [...args, "--insecure"]);
-const git = (...args: string[]) => use("git", ["-C", join(wharfinger.data, "record"), "-c", "user.name=Ann", "-c", "user.email=ann@example.com", ...args]);
+const git = (...args: string[]) =>
+  use("git", ["-C", join(wharfinger.data, "record"), "-c", "user.name=Ann", "-c", "user.email=ann@example.com", ...args]);
 
-async function condition(kind: string, name: string, type: string): Promise<{ status: string; reason: string; message: string } | undefined> {
+async function condition(
+  kind: string,
+  name: string,
+  type: string,
+): Promise<{ status: string; reason: string; message: string } | undefined> {
   const [found] = await json<ResourceView[]>("get", kind, `default/${name}`);
   return found?.status.conditions.find((c) => c.type === type);
 }
@@ -103,8 +108,17 @@ test("own images: push and pull with crane, skopeo and buildah", async () => {
   const layout = join(folder, "layout");
   await use("skopeo", ["copy", "--src-tls-verify=false", `docker://${host()}/team-a/app:v1`, `oci:${layout}:v1`]);
   await use("skopeo", ["copy", "--dest-tls-verify=false", `oci:${layout}:v1`, `docker://${host()}/team-a/app:v1-skopeo`]);
-  await use("skopeo", ["copy", "--src-tls-verify=false", "--dest-tls-verify=false", "--format=v2s2", `docker://${host()}/team-a/app:v1`, `docker://${host()}/team-b/app:docker`]);
-  expect(JSON.parse(await crane("manifest", `${host()}/team-b/app:docker`)).mediaType).toBe("application/vnd.docker.distribution.manifest.v2+json");
+  await use("skopeo", [
+    "copy",
+    "--src-tls-verify=false",
+    "--dest-tls-verify=false",
+    "--format=v2s2",
+    `docker://${host()}/team-a/app:v1`,
+    `docker://${host()}/team-b/app:docker`,
+  ]);
+  expect(JSON.parse(await crane("manifest", `${host()}/team-b/app:docker`)).mediaType).toBe(
+    "application/vnd.docker.distribution.manifest.v2+json",
+  );
 
   const storage = ["--root", join(folder, "containers"), "--runroot", join(folder, "run"), "--storage-driver", "vfs"];
   const container = await use("buildah", [...storage, "from", "scratch"]);
@@ -122,9 +136,19 @@ test("pull through a prefix and through ?ns=, cached", async () => {
   first = await pushIndex({ reference: `${upstream.host}/${image}:latest`, content: "nginx 1.27.3-r2", platforms });
   expect(await crane("digest", `${host()}/cgr/${image}:latest`)).toBe(first.digest);
   await use("crane", ["validate", "--insecure", "--remote", `${host()}/cgr/${image}:latest`]);
-  await use("skopeo", ["copy", "--all", "--src-tls-verify=false", `docker://${host()}/cgr/${image}:latest`, `oci:${join(folder, "through")}:latest`]);
+  await use("skopeo", [
+    "copy",
+    "--all",
+    "--src-tls-verify=false",
+    `docker://${host()}/cgr/${image}:latest`,
+    `oci:${join(folder, "through")}:latest`,
+  ]);
   const mirror = await fetch(`${wharfinger.url}/v2/${image}/manifests/latest?ns=cgr.dev`);
-  expect([mirror.status, mirror.headers.get("docker-content-digest"), mirror.headers.get("oci-namespace")]).toEqual([200, first.digest, "cgr.dev"]);
+  expect([mirror.status, mirror.headers.get("docker-content-digest"), mirror.headers.get("oci-namespace")]).toEqual([
+    200,
+    first.digest,
+    "cgr.dev",
+  ]);
   expect((await fetch(`${wharfinger.url}/v2/${image}/manifests/latest?ns=nowhere.example`)).status).toBe(404);
 });
 
@@ -143,7 +167,12 @@ test("without evidence there is no version; with signed evidence there is", asyn
   const subjects = (await git("log", "--format=%s")).split("\n");
   expect(subjects[0]).toBe(`versions cgr/${image}: 1.27.3-r2`);
   const why = await json<VersionsView>("explain", `cgr/${image}:1.27.3`);
-  expect(why.ledger.builds[0]).toMatchObject({ version: "1.27.3-r2", digest: first.digest, sourceTag: "latest", evidence: { type: "SLSAProvenance" } });
+  expect(why.ledger.builds[0]).toMatchObject({
+    version: "1.27.3-r2",
+    digest: first.digest,
+    sourceTag: "latest",
+    evidence: { type: "SLSAProvenance" },
+  });
 });
 
 let second: Awaited<ReturnType<typeof pushIndex>>;
@@ -160,13 +189,21 @@ test("latest moves on: the old version stays, the new one (from an SBOM) joins",
   // Upstream cleans up: what was copied does not need it any more.
   await crane("delete", `${upstream.host}/${image}@${first.digest}`);
   await use("crane", ["validate", "--insecure", "--remote", `${host()}/cgr/${image}:1.27.3`]);
-  await use("skopeo", ["copy", "--all", "--src-tls-verify=false", `docker://${host()}/cgr/${image}:1.27.3`, `oci:${join(folder, "version")}:1.27.3`]);
+  await use("skopeo", [
+    "copy",
+    "--all",
+    "--src-tls-verify=false",
+    `docker://${host()}/cgr/${image}:1.27.3`,
+    `oci:${join(folder, "version")}:1.27.3`,
+  ]);
 });
 
 test("git revert of a version takes it out of service, and no run mints it again", async () => {
   const commit = await git("log", "-1", "--format=%H", "--grep", `versions cgr/${image}: 1.28.0-r0`);
   await git("revert", "--no-edit", commit);
-  await eventually("1.28.0 out of service", async () => ((await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status === 404 ? true : undefined));
+  await eventually("1.28.0 out of service", async () =>
+    (await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status === 404 ? true : undefined,
+  );
   await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard");
   expect((await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status).toBe(404);
   expect(await crane("digest", `${host()}/cgr/${image}:1.27.3`)).toBe(first.digest);
@@ -184,24 +221,36 @@ test("git revert of a version takes it out of service, and no run mints it again
 test("an edited resource is served within seconds; git revert brings the earlier one back and holds", async () => {
   const file = join(config, "upstream.yaml");
   await writeFile(file, (await readFile(file, "utf8")).replace("hosts: [cgr.dev]", "hosts: [cgr.dev, mirror.example]"));
-  await eventually("the new host", async () => ((await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status === 200 ? true : undefined));
+  await eventually("the new host", async () =>
+    (await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status === 200 ? true : undefined,
+  );
 
-  await writeFile(join(config, "broken.yaml"), "apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: broken}\nspec:\n  url: https://example.com\n  prefx: broken\n");
-  await eventually("the invalid file is reported", async () => (/broken\.yaml:6.*prefx|prefx.*broken\.yaml:6/.test(wharfinger.logs()) ? true : undefined));
+  await writeFile(
+    join(config, "broken.yaml"),
+    "apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: broken}\nspec:\n  url: https://example.com\n  prefx: broken\n",
+  );
+  await eventually("the invalid file is reported", async () =>
+    /broken\.yaml:6.*prefx|prefx.*broken\.yaml:6/.test(wharfinger.logs()) ? true : undefined,
+  );
   expect((await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status).toBe(200);
   await rm(join(config, "broken.yaml"));
 
   const commit = await git("log", "-1", "--format=%H", "--", "upstreams/default/chainguard.yaml");
   await git("revert", "--no-edit", commit);
-  await eventually("the earlier configuration", async () => ((await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status === 404 ? true : undefined));
-  await eventually("Overridden", async () => ((await condition("upstream", "chainguard", "Overridden"))?.status === "True" ? true : undefined));
+  await eventually("the earlier configuration", async () =>
+    (await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status === 404 ? true : undefined,
+  );
+  await eventually("Overridden", async () =>
+    (await condition("upstream", "chainguard", "Overridden"))?.status === "True" ? true : undefined,
+  );
   wharfinger = await (await wharfinger.stop(), wharfinger.restart());
   expect((await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status).toBe(404);
   expect((await condition("upstream", "chainguard", "Ready"))?.reason).toBe("Overridden");
 });
 
 test("plan, prune, restore, prune, sweep", async () => {
-  for (const number of [1, 2, 3, 4, 5]) await pushImage({ reference: `${host()}/team-c/app:build-${number}`, content: `build ${number}`, noise: 50_000 });
+  for (const number of [1, 2, 3, 4, 5])
+    await pushImage({ reference: `${host()}/team-c/app:build-${number}`, content: `build ${number}`, noise: 50_000 });
   await pushImage({ reference: `${host()}/team-c/app:v1.0`, content: "release" });
   const policy = join(config, "retention.yaml");
   const text = (action: string) => `apiVersion: wharfinger.dev/v1alpha1
@@ -216,17 +265,27 @@ spec:
   limits: {maxDeletePercent: 100}
 `;
   await writeFile(policy, text("Plan"));
-  await eventually("the policy is Ready", async () => ((await condition("retentionpolicy", "builds", "Ready"))?.status === "True" ? true : undefined));
+  await eventually("the policy is Ready", async () =>
+    (await condition("retentionpolicy", "builds", "Ready"))?.status === "True" ? true : undefined,
+  );
   const plan = await json<Plan>("plan", "default/builds");
   const verdicts = Object.fromEntries(plan.entries.map((entry) => [entry.tag, `${entry.verdict}: ${entry.rule}`]));
-  expect(verdicts).toMatchObject({ "build-1": expect.stringMatching(/^delete/), "build-3": expect.stringMatching(/^delete/), "build-4": expect.stringContaining("keep: "), "v1.0": expect.stringContaining("releases") });
+  expect(verdicts).toMatchObject({
+    "build-1": expect.stringMatching(/^delete/),
+    "build-3": expect.stringMatching(/^delete/),
+    "build-4": expect.stringContaining("keep: "),
+    "v1.0": expect.stringContaining("releases"),
+  });
   expect((await wharfingerCli("job", "prune", "--policy", "default/builds")).code).toBe(0);
   expect((await crane("ls", `${host()}/team-c/app`)).split("\n")).toHaveLength(6); // action: Plan deletes nothing
 
   await writeFile(policy, text("Delete"));
   await eventually("the policy deletes", async () => {
     const [view] = await json<ResourceView[]>("get", "retentionpolicy", "default/builds");
-    return (view?.spec as { action?: string }).action === "Delete" && view?.status.conditions.some((c) => c.type === "Ready" && c.status === "True" && c.observedGeneration === view.generation) ? true : undefined;
+    return (view?.spec as { action?: string }).action === "Delete" &&
+      view?.status.conditions.some((c) => c.type === "Ready" && c.status === "True" && c.observedGeneration === view.generation)
+      ? true
+      : undefined;
   });
   await wharfingerCli("job", "prune", "--policy", "default/builds");
   expect((await crane("ls", `${host()}/team-c/app`)).split("\n")).toEqual(["build-4", "build-5", "v1.0"]);
@@ -239,10 +298,14 @@ spec:
   const blobs = join(wharfinger.data, "blobs");
   const usage = async () => Number((await program("du", ["-sb", blobs])).stdout.split("\t")[0]);
   const before = await usage();
-  await eventually("everything unreferenced is swept", async () => {
-    const gc = await json<GcStatus>("gc", "status");
-    return gc.due === 0 && gc.doomed === 0 && (await usage()) < before - 100_000 ? true : undefined;
-  }, 40);
+  await eventually(
+    "everything unreferenced is swept",
+    async () => {
+      const gc = await json<GcStatus>("gc", "status");
+      return gc.due === 0 && gc.doomed === 0 && (await usage()) < before - 100_000 ? true : undefined;
+    },
+    40,
+  );
   const report = await json<AuditReport>("audit", "--deep");
   expect(report.findings).toEqual([]);
   expect((await wharfingerCli("restore", "team-c/app:build-1")).code).toBe(1);
