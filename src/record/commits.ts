@@ -1,0 +1,71 @@
+// Writing commits: a batch is one `git fast-import` and one compare-and-swap of the branch. It never touches the index or the work tree,
+// so a person's uncommitted changes are in nobody's way.
+
+import { RecordError } from "./errors.ts";
+import type { Author, Git } from "./git.ts";
+
+export interface PlannedCommit {
+  readonly subject: string;
+  /** Paragraphs and lists, without the trailers. */
+  readonly body: string;
+  readonly trailers: readonly (readonly [name: string, value: string])[];
+  /** `content` null removes the file; no files: an empty commit. */
+  readonly files: readonly { readonly path: string; readonly content: string | null }[];
+}
+
+/** Where the new commits wait until the branch takes them; overwritten by the next batch. */
+const waitingRef = "refs/wharfinger/next";
+
+/** Writes the commits on top of `parent` (null: the first ones), oldest first, without moving any branch. Returns their ids. */
+export async function writeCommits(
+  git: Git,
+  commits: readonly PlannedCommit[],
+  options: { parent: string | null; author: Author; now: Date },
+): Promise<readonly string[]> {
+  const stamp = `${clean(options.author.name)} <${clean(options.author.email)}> ${Math.floor(options.now.getTime() / 1000)} +0000`;
+  const stream = ["feature done\n"];
+  commits.forEach((commit, index) => {
+    stream.push(`commit ${waitingRef}\nmark :${index + 1}\nauthor ${stamp}\ncommitter ${stamp}\n`, data(message(commit)));
+    if (index > 0) stream.push(`from :${index}\n`);
+    else if (options.parent !== null) stream.push(`from ${options.parent}\n`);
+    for (const file of commit.files) {
+      stream.push(file.content === null ? `D ${file.path}\n` : `M 100644 inline ${file.path}\n${data(file.content)}`);
+    }
+    stream.push(`get-mark :${index + 1}\n`);
+  });
+  stream.push("done\n");
+  // Without a parent the branch would be continued from what waits there.
+  if (options.parent === null) await git.try(["update-ref", "-d", waitingRef]);
+  const output = await git.run(["fast-import", "--quiet", "--done", "--force"], { input: stream.join("") });
+  return output.toString("utf8").trim().split("\n");
+}
+
+/** Moves the branch from `from` to `to`. Rejects with RecordError Moved when it is not at `from`: somebody committed. */
+export async function moveBranch(git: Git, branch: string, { from, to }: { from: string | null; to: string }): Promise<void> {
+  const ref = `refs/heads/${branch}`;
+  const answer = await git.try(["update-ref", "-m", "wharfinger", ref, to, from ?? "0".repeat(to.length)]);
+  if (answer.code === 0) return;
+  if ((await readRef(git, ref)) !== from) throw new RecordError("Moved", "Somebody committed to the record in the meantime");
+  throw new RecordError("GitFailed", `git update-ref: ${answer.stderr.trim()}`);
+}
+
+/** The object that a reference names, null when it does not exist. */
+export async function readRef(git: Git, ref: string): Promise<string | null> {
+  const answer = await git.try(["rev-parse", "--verify", "--quiet", "--end-of-options", ref]);
+  const id = answer.stdout.toString("utf8").trim();
+  return answer.code === 0 && id !== "" ? id : null;
+}
+
+function message(commit: PlannedCommit): string {
+  const trailers = commit.trailers.map(([name, value]) => `${name}: ${clean(value)}`).join("\n");
+  return `${[clean(commit.subject), commit.body.trim(), trailers].filter((part) => part !== "").join("\n\n")}\n`;
+}
+
+function data(text: string): string {
+  return `data ${Buffer.byteLength(text)}\n${text}\n`;
+}
+
+/** Nothing that a header line or a trailer would end at. */
+function clean(text: string): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f<>]+/g, (found) => (/[<>]/.test(found) ? "" : " ")).trim();
+}

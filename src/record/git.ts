@@ -1,0 +1,167 @@
+// The git program as a child process: no shell, no configuration but ours, no hooks, no prompts (design: record, "When Git is not well").
+
+import { spawn } from "node:child_process";
+import { access, constants } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+
+import { RecordError } from "./errors.ts";
+
+/** Name and address of whoever a commit is by. */
+export interface Author {
+  readonly name: string;
+  readonly email: string;
+}
+
+export interface GitCall {
+  readonly input?: string | Uint8Array;
+  /** Most bytes of output that are read. */
+  readonly maxBytes?: number;
+  /** Milliseconds; then the child is killed. */
+  readonly timeout?: number;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface GitAnswer {
+  readonly code: number;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+const defaultMaxBytes = 512 * 1024 * 1024;
+const defaultTimeout = 120_000;
+
+/** Overrides of the repository's own configuration: whatever it says, nothing of it runs a program or changes bytes. */
+const configuration: readonly string[] = [
+  "core.hooksPath=/dev/null",
+  "core.fsmonitor=false",
+  "core.attributesFile=/dev/null",
+  "core.excludesFile=/dev/null",
+  "core.symlinks=false",
+  "core.autocrlf=false",
+  "core.quotePath=false",
+  // A commit that was acknowledged survives a power failure: git's default leaves loose objects to the kernel.
+  "core.fsync=objects,reference,index",
+  "commit.gpgSign=false",
+  "log.showSignature=false",
+  "log.showRoot=true",
+  "i18n.logOutputEncoding=UTF-8",
+  "diff.external=",
+  "submodule.recurse=false",
+  "protocol.allow=never",
+  "gc.autoDetach=false",
+];
+
+export class Git {
+  readonly #program: string;
+  /** Absolute. */
+  readonly directory: string;
+  readonly workTree: string | undefined;
+
+  /** `directory`: the `.git` folder, given and never searched for: a record inside somebody's checkout must not become that checkout. */
+  constructor(options: { program: string; directory: string; workTree?: string }) {
+    this.#program = options.program;
+    this.directory = options.directory;
+    this.workTree = options.workTree;
+  }
+
+  /** Rejects with RecordError GitFailed when git ends with anything but 0. Resolves with its output. */
+  async run(args: readonly string[], call: GitCall = {}): Promise<Buffer> {
+    const answer = await this.try(args, call);
+    if (answer.code === 0) return answer.stdout;
+    throw new RecordError("GitFailed", `git ${args[0] ?? ""}: ${answer.stderr.trim() || `exit code ${answer.code}`}`);
+  }
+
+  /** One line of output, without its end. */
+  async line(args: readonly string[], call: GitCall = {}): Promise<string> {
+    return (await this.run(args, call)).toString("utf8").trimEnd();
+  }
+
+  /** Resolves with the exit code, for commands whose code is an answer. */
+  async try(args: readonly string[], call: GitCall = {}): Promise<GitAnswer> {
+    const argv = [
+      `--git-dir=${this.directory}`,
+      ...(this.workTree === undefined ? [] : [`--work-tree=${this.workTree}`]),
+      "-c",
+      `safe.directory=${this.workTree ?? this.directory}`,
+      ...configuration.flatMap((entry) => ["-c", entry]),
+      ...args,
+    ];
+    return execute(this.#program, argv, { ...call, env: { ...environment(), ...call.env } });
+  }
+}
+
+/**
+ * Finds git on the PATH and checks that it is new enough. The path is absolute, so that a later change of directory or PATH changes nothing.
+ * Rejects with RecordError GitMissing.
+ */
+export async function findGit(path: string = process.env["PATH"] ?? ""): Promise<string> {
+  for (const folder of path.split(delimiter).filter((entry) => entry.startsWith("/"))) {
+    const program = join(folder, "git");
+    if (!(await isExecutable(program))) continue;
+    await refuseOld(program);
+    return program;
+  }
+  throw new RecordError(
+    "GitMissing",
+    "There is no git on the PATH. The record (what this registry serves, and its history) is a Git repository: install git 2.31 or newer (apt install git, dnf install git, brew install git) and start again.",
+  );
+}
+
+async function refuseOld(program: string): Promise<void> {
+  const { stdout } = await execute(program, ["version"], { env: environment() });
+  const [, major = "0", minor = "0"] = /git version (\d+)\.(\d+)/.exec(stdout.toString("utf8")) ?? [];
+  if (Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 31)) return;
+  throw new RecordError("GitMissing", `${program} is version ${major}.${minor}; the record needs git 2.31 or newer.`);
+}
+
+async function isExecutable(file: string): Promise<boolean> {
+  return access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Nothing of the caller's GIT_* variables reaches git: GIT_DIR or GIT_INDEX_FILE would lead it elsewhere. */
+function environment(): Record<string, string> {
+  return {
+    PATH: process.env["PATH"] ?? "",
+    HOME: "/nonexistent",
+    LC_ALL: "C",
+    GIT_CONFIG_NOSYSTEM: "1",
+    GIT_CONFIG_SYSTEM: "/dev/null",
+    GIT_CONFIG_GLOBAL: "/dev/null",
+    GIT_ATTR_NOSYSTEM: "1",
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_ASKPASS: "",
+    GIT_OPTIONAL_LOCKS: "0",
+    GIT_NO_REPLACE_OBJECTS: "1",
+    GIT_ALLOW_PROTOCOL: "",
+    GIT_DEFAULT_REF_FORMAT: "files",
+  };
+}
+
+function execute(program: string, argv: readonly string[], call: GitCall): Promise<GitAnswer> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, [...argv], {
+      env: { ...call.env },
+      stdio: ["pipe", "pipe", "pipe"],
+      timeout: call.timeout ?? defaultTimeout,
+    });
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    let size = 0;
+    child.stdout.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > (call.maxBytes ?? defaultMaxBytes)) child.kill("SIGKILL");
+      else stdout.push(chunk);
+    });
+    child.stderr.on("data", (chunk: Buffer) => stderr.length < 64 && stderr.push(chunk));
+    // git that ends early closes its input; its exit code says why.
+    child.stdin.on("error", () => undefined);
+    child.on("error", (cause) => reject(new RecordError("GitFailed", `${program}: ${cause.message}`, { cause })));
+    child.on("close", (code) => {
+      resolve({ code: code ?? 128, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString("utf8") });
+    });
+    child.stdin.end(call.input);
+  });
+}

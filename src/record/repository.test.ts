@@ -1,0 +1,269 @@
+// Real git in a folder of its own: what is committed, what is remembered, what a person's commits mean.
+
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { createLogger } from "../observability/logger.ts";
+import { specDigest } from "../validation/canonical.ts";
+import { validateResource } from "../validation/validate-resource.ts";
+import { resourceCommit, versionsCommit } from "./messages.ts";
+import { openRecord, type GitRecord } from "./repository.ts";
+
+const author = { name: "Wharfinger", email: "wharfinger@localhost" };
+const key = { kind: "Upstream", namespace: "default", name: "hub" } as const;
+const path = "upstreams/default/hub.yaml";
+
+let folder: string;
+let record: GitRecord;
+
+beforeEach(async () => {
+  folder = join(mkdtempSync(join(tmpdir(), "wharfinger-record-")), "record");
+  record = await open();
+});
+
+afterEach(async () => {
+  await record.close();
+  rmSync(join(folder, ".."), { recursive: true, force: true });
+});
+
+const open = () => openRecord({ folder, author, logger: createLogger({ level: "silent" }) });
+
+/** git as a person runs it. */
+function git(...args: string[]): string {
+  return execFileSync("git", ["-c", "user.name=Jane Doe", "-c", "user.email=jane@example.org", ...args], {
+    cwd: folder,
+    encoding: "utf8",
+    stdio: "pipe",
+  });
+}
+
+function spec(fields: object): unknown {
+  const verdict = validateResource({ ...key, spec: { url: "https://registry-1.docker.io", prefix: "hub", ...fields } });
+  if (verdict.problems !== undefined) throw new Error(JSON.stringify(verdict.problems));
+  return verdict.spec;
+}
+
+async function commitSpec(generation: number, fields: object): Promise<void> {
+  const effective = spec(fields);
+  const before = record.view.resources.get("Upstream/default/hub");
+  const change = { key, generation, spec: effective, specDigest: specDigest("Upstream", effective), before };
+  await record.commit([resourceCommit(change, { installation: record.installation, appliedBy: "folder" })]);
+}
+
+test("a new record begins with one commit and a clean work tree", () => {
+  expect(git("log", "--format=%s")).toBe("record: begins\n");
+  expect(git("status", "--porcelain")).toBe("");
+  expect(readFileSync(join(folder, ".sourceignore"), "utf8")).toContain("/**");
+});
+
+test("a resource is one file and one commit, with the memory in its trailers", async () => {
+  await commitSpec(1, {});
+  await commitSpec(2, { cache: { tagTTL: "1m" } });
+  expect(git("status", "--porcelain")).toBe("");
+  expect(git("log", "-1", "--format=%B")).toBe(
+    `upstream default/hub: generation 2\n\n* cache.tagTTL: 5m → 1m\n\nResource: Upstream/default/hub\nGeneration: 2\nSpec-Digest: ${specDigest("Upstream", spec({ cache: { tagTTL: "1m" } }))}\nInstallation: ${record.installation}\nApplied-By: folder\n\n`,
+  );
+  const file = record.view.resources.get("Upstream/default/hub");
+  expect(file?.spec).toEqual(spec({ cache: { tagTTL: "1m" } }));
+  expect(record.history.memoryOf(key)).toMatchObject({ generation: 2, installation: record.installation });
+  expect(readFileSync(join(folder, path), "utf8")).toMatch(
+    /^apiVersion: record.wharfinger.dev\/v1\nkind: Upstream\nmetadata:\n {2}name: hub\n {2}namespace: default\nspec:\n/,
+  );
+});
+
+test("a revert changes what is served and leaves the memory, also for a new process", async () => {
+  await commitSpec(1, {});
+  await commitSpec(2, { cache: { tagTTL: "1m" } });
+  git("revert", "--no-edit", "HEAD");
+  await record.refresh();
+  const check = (): void => {
+    expect(record.view.resources.get("Upstream/default/hub")?.spec).toEqual(spec({}));
+    expect(record.view.resources.get("Upstream/default/hub")?.revision).toMatchObject({
+      author: { name: "Jane Doe" },
+      installation: undefined,
+    });
+    expect(record.history.memoryOf(key)?.generation).toBe(2);
+  };
+  check();
+  await record.close();
+  record = await open();
+  check();
+});
+
+test("a cherry-pick of an operator's commit is a person's commit and no memory", async () => {
+  await commitSpec(1, {});
+  await commitSpec(2, { cache: { tagTTL: "1m" } });
+  await commitSpec(3, { cache: { tagTTL: "2m" } });
+  git("cherry-pick", "--strategy-option=theirs", "HEAD~1");
+  await record.refresh();
+  expect(record.view.resources.get("Upstream/default/hub")?.spec).toEqual(spec({ cache: { tagTTL: "1m" } }));
+  expect(record.view.resources.get("Upstream/default/hub")?.revision.installation).toBeUndefined();
+  expect(record.history.memoryOf(key)?.generation).toBe(3);
+});
+
+test.each([
+  ["unknown value", "insecure: maybe", "spec.insecure "],
+  ["malformed YAML", "insecure: [", ""],
+])("an invalid file (%s) is served as of the last valid commit and named with its line", async (_, broken, field) => {
+  await commitSpec(1, {});
+  const text = readFileSync(join(folder, path), "utf8");
+  writeFileSync(join(folder, path), text.replace("insecure: false", broken));
+  git("commit", "-aqm", "oops");
+  const view = await record.refresh();
+  const file = view.resources.get("Upstream/default/hub");
+  expect(file?.spec).toEqual(spec({}));
+  expect(file?.problem?.path).toBe(path);
+  expect(file?.problem?.line).toBeGreaterThan(1);
+  expect(file?.problem?.message).toContain(field);
+  expect(view.problems).toHaveLength(1);
+});
+
+test("an immutable field that a person changes in Git is refused", async () => {
+  await commitSpec(1, {});
+  writeFileSync(join(folder, path), readFileSync(join(folder, path), "utf8").replace("prefix: hub", "prefix: other"));
+  git("commit", "-aqm", "rename");
+  const file = (await record.refresh()).resources.get("Upstream/default/hub");
+  expect(file?.spec).toMatchObject({ prefix: "hub" });
+  expect(file?.problem?.message).toContain("spec.prefix");
+});
+
+test("a symbolic link is not followed", async () => {
+  await commitSpec(1, {});
+  execFileSync("ln", ["-sf", "/etc/passwd", join(folder, path)]);
+  git("commit", "-aqm", "link");
+  const file = (await record.refresh()).resources.get("Upstream/default/hub");
+  expect(file?.problem?.message).toContain("not a regular file");
+  expect(file?.spec).toEqual(spec({}));
+});
+
+test("uncommitted changes of a person are kept, in the work tree and in the index", async () => {
+  await commitSpec(1, {});
+  writeFileSync(join(folder, path), "mine\n");
+  await commitSpec(2, { cache: { tagTTL: "1m" } });
+  expect(readFileSync(join(folder, path), "utf8")).toBe("mine\n");
+  expect(record.dirty).toEqual([path]);
+  expect(git("status", "--porcelain")).toBe(` M ${path}\n`);
+  git("add", path);
+  await commitSpec(3, { cache: { tagTTL: "2m" } });
+  expect(git("show", `:${path}`)).toBe("mine\n");
+  expect(record.view.resources.get("Upstream/default/hub")?.spec).toMatchObject({ cache: { tagTTL: "2m" } });
+});
+
+test("a commit that a person makes at the same moment is not lost", async () => {
+  git("commit", "--allow-empty", "-qm", "theirs");
+  await expect(commitSpec(1, {})).rejects.toMatchObject({ code: "Moved" });
+  await record.refresh();
+  await commitSpec(1, {});
+  expect(git("log", "--format=%s")).toBe("upstream default/hub: generation 1\ntheirs\nrecord: begins\n");
+});
+
+test("what a crash left half done is finished by the next start", async () => {
+  await commitSpec(1, {});
+  await record.close();
+  const first = git("rev-parse", "HEAD").trim();
+  const before = readFileSync(join(folder, path));
+  record = await open();
+  await commitSpec(2, { cache: { tagTTL: "1m" } });
+  await record.close();
+  // As a kill between the branch and the work tree leaves it: the note, an old file, an old index, a lock.
+  git("read-tree", first);
+  writeFileSync(join(folder, path), before);
+  writeFileSync(join(folder, ".git/wharfinger/under-way.json"), JSON.stringify({ from: first }));
+  writeFileSync(join(folder, ".git/index.lock"), "");
+  record = await open();
+  expect(existsSync(join(folder, ".git/index.lock"))).toBe(false);
+  expect(git("status", "--porcelain")).toBe("");
+  expect(readFileSync(join(folder, path), "utf8")).toContain("tagTTL: 1m");
+});
+
+test("another git that holds the index delays the work tree and nothing else", async () => {
+  await commitSpec(1, {});
+  writeFileSync(join(folder, ".git/index.lock"), "");
+  await commitSpec(2, { cache: { tagTTL: "1m" } });
+  expect(record.view.resources.get("Upstream/default/hub")?.spec).toMatchObject({ cache: { tagTTL: "1m" } });
+  rmSync(join(folder, ".git/index.lock"));
+  await record.refresh();
+  expect(git("status", "--porcelain")).toBe("");
+});
+
+test("a folder with something else in it is refused", async () => {
+  const other = mkdtempSync(join(tmpdir(), "wharfinger-other-"));
+  writeFileSync(join(other, "notes.txt"), "mine");
+  await expect(openRecord({ folder: other, author, logger: createLogger({ level: "silent" }) })).rejects.toMatchObject({
+    code: "NotARepository",
+  });
+  rmSync(other, { recursive: true });
+});
+
+test("a hook of the repository is not run, and the person's own Git configuration changes nothing", async () => {
+  writeFileSync(
+    join(folder, ".git/config"),
+    `[core]\n\thooksPath = ${folder}/hooks\n\tfsmonitor = touch ${folder}/ran\n[commit]\n\tgpgSign = true\n`,
+    { flag: "a" },
+  );
+  await commitSpec(1, {});
+  expect(existsSync(join(folder, "ran"))).toBe(false);
+});
+
+test("a merge that a person makes keeps the memory of both sides", async () => {
+  await commitSpec(1, {});
+  git("checkout", "-qb", "side");
+  writeFileSync(join(folder, "NOTES.md"), "x");
+  git("add", "NOTES.md");
+  git("commit", "-qm", "notes");
+  git("checkout", "-q", "wharfinger");
+  await commitSpec(2, { cache: { tagTTL: "1m" } });
+  git("merge", "--no-ff", "-qm", "merge", "side");
+  await record.refresh();
+  expect(record.history.memoryOf(key)?.generation).toBe(2);
+  expect(record.view.resources.get("Upstream/default/hub")?.revision.subject).toBe("upstream default/hub: generation 2");
+});
+
+const digest = (letter: string) => `sha256:${letter.repeat(64)}` as const;
+const build = (version: string, letter: string) => ({
+  version,
+  digest: digest(letter),
+  sourceTag: "latest",
+  seen: "2026-11-21T09:30:00Z",
+  evidence: { type: "SPDX", attestation: digest("f"), predicateType: "https://spdx.dev/Document", platforms: ["linux/amd64"] } as const,
+});
+
+test("the revert of a version is a retired tag, also when the file goes with it and for a new process", async () => {
+  const ledger = {
+    image: "cgr.dev/chainguard/nginx",
+    builds: [build("1.27.3-r2", "a")],
+    tags: { "1.27.3-r2": digest("a"), "1.27": digest("a") },
+    pinned: {},
+    retired: {},
+  };
+  const committer = { installation: record.installation, appliedBy: "folder" };
+  await record.commit([versionsCommit("cgr/chainguard/nginx", { subject: "1.27.3-r2", body: "", ledger, before: undefined, committer })]);
+  expect(record.view.ledgers.get("cgr/chainguard/nginx")).toMatchObject({ ledger, unwritten: [] });
+  git("revert", "--no-edit", "HEAD");
+  await record.close();
+  record = await open();
+  const decided = record.view.ledgers.get("cgr/chainguard/nginx");
+  expect(decided?.ledger.tags).toEqual({});
+  expect(decided?.ledger.retired["1.27"]).toEqual({
+    digest: digest("a"),
+    by: "Jane Doe <jane@example.org>",
+    commit: git("rev-parse", "HEAD").trim(),
+  });
+  git("revert", "--no-edit", "HEAD");
+  await record.refresh();
+  expect(record.view.ledgers.get("cgr/chainguard/nginx")).toMatchObject({ ledger, unwritten: [] });
+});
+
+test("commits of others are noticed within a second", async () => {
+  const moved = new Promise<void>((resolve) => {
+    record.onMove(resolve);
+  });
+  git("commit", "--allow-empty", "-qm", "theirs");
+  const started = Date.now();
+  await moved;
+  expect(Date.now() - started).toBeLessThan(1_000);
+});

@@ -1,0 +1,269 @@
+// The record as the operator holds it: opened once, read when the branch moves, written in batches.
+
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+
+import type { Logger } from "../observability/logger.ts";
+import { moveBranch, readRef, writeCommits, type PlannedCommit } from "./commits.ts";
+import { RecordError } from "./errors.ts";
+import { firstFiles } from "./first-files.ts";
+import { findGit, Git, type Author } from "./git.ts";
+import { History } from "./history.ts";
+import { clearOwnIndexLock, clearStaleLocks } from "./locks.ts";
+import { emptyView, ViewReader, type RecordView } from "./record-view.ts";
+import { listTree } from "./tree.ts";
+import { watchReferences } from "./watch.ts";
+import { syncWorkTree } from "./work-tree.ts";
+
+export interface RecordOptions {
+  /** The work tree; made when it is missing. */
+  readonly folder: string;
+  readonly branch?: string;
+  readonly author: Author;
+  readonly logger: Logger;
+  /** An id made once; without it one is made and kept beside the repository's own files. */
+  readonly installation?: string;
+  readonly now?: () => Date;
+}
+
+/** Which commit the last person's `wharfinger record accept-revision | confirm-removal` named. */
+export interface Confirmations {
+  readonly accepted: string | null;
+  readonly removal: string | null;
+}
+
+export const refs = {
+  /** The last published commit: keeps it from being collected when history is rewritten, and remembers it when the database is lost. */
+  published: "refs/wharfinger/published",
+  accepted: "refs/wharfinger/accept",
+  removal: "refs/wharfinger/confirm",
+} as const;
+
+/** A reference lock that is older than this belongs to nobody: git holds it for milliseconds. */
+const staleAtStart = 1_000;
+const staleLater = 60_000;
+
+/** Opens the record, or makes it. Rejects with RecordError GitMissing, NotARepository. What a crash left half done is finished here. */
+export async function openRecord(options: RecordOptions): Promise<GitRecord> {
+  const folder = resolve(options.folder);
+  const directory = join(folder, ".git");
+  const git = new Git({ program: await findGit(), directory, workTree: folder });
+  await mkdir(folder, { recursive: true });
+  const entries = await readdir(folder);
+  if (!entries.includes(".git") && entries.length > 0) {
+    throw new RecordError(
+      "NotARepository",
+      `${folder} is not empty and is no Git repository; the record would be mixed with what lies there. Move it away, or name another folder.`,
+    );
+  }
+  const branch = options.branch ?? "wharfinger";
+  // Also in a repository that is there: git init repairs what a crash left out of it, and changes nothing else.
+  await git.run(["init", "--quiet", `--initial-branch=${branch}`, "--template="]);
+  await mkdir(join(directory, "wharfinger"), { recursive: true });
+  await mkdir(join(directory, "refs", "wharfinger"), { recursive: true });
+  const record = new GitRecord(git, branch, { ...options, folder }, await installationOf(directory, options.installation));
+  await record.start();
+  return record;
+}
+
+export class GitRecord {
+  readonly installation: string;
+  readonly folder: string;
+  readonly branch: string;
+  readonly #git: Git;
+  readonly #options: RecordOptions;
+  readonly #reader: ViewReader;
+  readonly #note: string;
+  readonly #listeners = new Set<() => void>();
+  #history = new History();
+  #view: RecordView = emptyView;
+  #dirty: readonly string[] = [];
+  #stopWatching: () => void = () => undefined;
+  #work: Promise<unknown> = Promise.resolve();
+
+  constructor(git: Git, branch: string, options: RecordOptions, installation: string) {
+    this.#git = git;
+    this.branch = branch;
+    this.#options = options;
+    this.folder = options.folder;
+    this.installation = installation;
+    this.#reader = new ViewReader(git);
+    this.#note = join(git.directory, "wharfinger", "under-way.json");
+  }
+
+  /** Mends what a crash left, reads the history once, writes the first commit of a new record. */
+  async start(): Promise<void> {
+    await this.#clearLocks(staleAtStart);
+    await this.#mend();
+    await this.refresh();
+    if (this.#view.head === null) await this.commit([firstFiles(this.installation)]);
+    this.#stopWatching = watchReferences(this.#git.directory, this.branch, () => {
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  get view(): RecordView {
+    return this.#view;
+  }
+
+  get history(): History {
+    return this.#history;
+  }
+
+  /** Files with a person's uncommitted changes that the last commits had to pass by. */
+  get dirty(): readonly string[] {
+    return this.#dirty;
+  }
+
+  /** Called when somebody else may have moved the branch or confirmed something. Returns the function that ends it. */
+  onMove(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Reads what is new. Cheap when nothing is. */
+  refresh(): Promise<RecordView> {
+    return this.#alone(async () => {
+      const head = await readRef(this.#git, `refs/heads/${this.branch}`);
+      if (head === this.#view.head) {
+        await this.#retryWorkTree();
+        return this.#view;
+      }
+      await this.#advance(head);
+      return this.#view;
+    });
+  }
+
+  /**
+   * Commits on top of the view. Rejects with RecordError Moved when somebody else committed first (read again, decide again), GitFailed when git cannot.
+   * Returns the ids, in order.
+   */
+  commit(commits: readonly PlannedCommit[]): Promise<readonly string[]> {
+    return this.#alone(async () => {
+      const from = this.#view.head;
+      const ids = await writeCommits(this.#git, commits, {
+        parent: from,
+        author: this.#options.author,
+        now: this.#options.now?.() ?? new Date(),
+      });
+      const to = ids.at(-1);
+      if (to === undefined) return ids;
+      await this.#clearLocks(staleLater);
+      await this.#writeNote(from);
+      await moveBranch(this.#git, this.branch, { from, to });
+      await this.#advance(to);
+      await this.#retryWorkTree();
+      return ids;
+    });
+  }
+
+  /** Whether `ancestor` is in the history of `commit`; false when one of them does not exist here. */
+  async isAncestor(ancestor: string, commit: string): Promise<boolean> {
+    const answer = await this.#git.try(["merge-base", "--is-ancestor", "--end-of-options", ancestor, commit]);
+    return answer.code === 0;
+  }
+
+  /** Paths and blobs of a commit; undefined when it does not exist here. */
+  async filesAt(commit: string): Promise<ReadonlyMap<string, string> | undefined> {
+    const known = await this.#git.try(["cat-file", "-e", `${commit}^{tree}`]);
+    if (known.code !== 0) return undefined;
+    return new Map((await listTree(this.#git, commit)).map(({ path, blob }) => [path, blob]));
+  }
+
+  /** The commit by an id that may be abbreviated. */
+  async commitOf(text: string): Promise<string | null> {
+    return /^[0-9a-f]{4,64}$/.test(text) ? readRef(this.#git, `${text}^{commit}`) : null;
+  }
+
+  async published(): Promise<string | null> {
+    return readRef(this.#git, refs.published);
+  }
+
+  async markPublished(commit: string): Promise<void> {
+    await this.#git.run(["update-ref", refs.published, commit]);
+  }
+
+  async confirmations(): Promise<Confirmations> {
+    const [accepted, removal] = await Promise.all([readRef(this.#git, refs.accepted), readRef(this.#git, refs.removal)]);
+    return { accepted, removal };
+  }
+
+  /** A person's word. `accepted`: a rewritten history counts from this commit on; `removal`: what waits to be removed at this commit may go. */
+  async confirm(what: keyof Confirmations, commit: string): Promise<void> {
+    await this.#git.run(["update-ref", refs[what], commit]);
+    for (const listener of this.#listeners) listener();
+  }
+
+  async close(): Promise<void> {
+    this.#stopWatching();
+    this.#listeners.clear();
+    await this.#work.catch(() => undefined);
+  }
+
+  async #advance(head: string | null): Promise<void> {
+    const known = this.#history.head;
+    if (head === null) this.#history = new History();
+    else if (known !== null && !(await this.isAncestor(known, head))) this.#history = new History();
+    if (head !== null) await this.#history.advance(this.#git, head);
+    this.#view = await this.#reader.read(this.#history);
+  }
+
+  /** From where the work tree has to be brought to the branch: written before the branch moves, gone when the work tree followed. */
+  async #writeNote(from: string | null): Promise<void> {
+    if ((await this.#readNote()) !== undefined) return;
+    const temporary = `${this.#note}.new`;
+    await writeFile(temporary, JSON.stringify({ from }), { flush: true });
+    await rename(temporary, this.#note);
+  }
+
+  async #readNote(): Promise<{ from: string | null } | undefined> {
+    const text = await readFile(this.#note, "utf8").catch(() => undefined);
+    return text === undefined ? undefined : (JSON.parse(text) as { from: string | null });
+  }
+
+  async #mend(): Promise<void> {
+    if (await clearOwnIndexLock(this.#git.directory, this.#note))
+      this.#options.logger.warn("removed the index lock that a crash left in the record");
+    await this.#retryWorkTree();
+  }
+
+  async #retryWorkTree(): Promise<void> {
+    const note = await this.#readNote();
+    const to = await readRef(this.#git, `refs/heads/${this.branch}`);
+    if (note === undefined || to === null) return;
+    const checkedOut = (await readFile(join(this.#git.directory, "HEAD"), "utf8")).trim() === `ref: refs/heads/${this.branch}`;
+    const result = checkedOut ? await syncWorkTree(this.#git, this.folder, { from: note.from, to }) : { dirty: [], done: true };
+    this.#dirty = result.dirty;
+    if (result.dirty.length > 0) {
+      this.#options.logger.warn(
+        { files: result.dirty },
+        `the record has uncommitted changes in files that were committed meanwhile; they are kept as they are, are not served, and show in git -C ${this.folder} diff`,
+      );
+    }
+    if (result.done) await rm(this.#note, { force: true });
+  }
+
+  async #clearLocks(age: number): Promise<void> {
+    const removed = await clearStaleLocks(this.#git.directory, this.branch, age);
+    if (removed.length > 0) this.#options.logger.warn({ locks: removed }, "removed lock files that a crash left in the record");
+  }
+
+  /** One reader or writer at a time. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#work.then(work, work);
+    this.#work = next.catch(() => undefined);
+    return next;
+  }
+}
+
+async function installationOf(directory: string, given: string | undefined): Promise<string> {
+  if (given !== undefined) return given;
+  const file = join(directory, "wharfinger", "installation");
+  const known = (await readFile(file, "utf8").catch(() => "")).trim();
+  if (known !== "") return known;
+  const made = randomUUID();
+  await writeFile(`${file}.new`, `${made}\n`, { flush: true });
+  await rename(`${file}.new`, file);
+  return made;
+}

@@ -1,0 +1,92 @@
+// YAML as the record takes it: one document, no anchors, no aliases, no tags, bounded before it is parsed.
+
+import { LineCounter, parseAllDocuments, visit, type Document } from "yaml";
+
+export interface FileProblem {
+  readonly path: string;
+  /** 1-based; undefined when the whole file is meant. */
+  readonly line: number | undefined;
+  readonly message: string;
+}
+
+export interface YamlFile {
+  readonly document: Document.Parsed;
+  /** Line of a field such as `spec.images[0].repository`, of its nearest parent when it is missing. */
+  lineOf(field: string): number | undefined;
+}
+
+/** Bytes. A resource is bounded by its schema, a ledger grows with every version. */
+export const maxFileBytes = { resource: 256 * 1024, ledger: 16 * 1024 * 1024 } as const;
+
+/** Parses, or says what is wrong and in which line. */
+export function parseYaml(path: string, bytes: Buffer, maxBytes: number): YamlFile | FileProblem {
+  if (bytes.length > maxBytes) return { path, line: undefined, message: `is ${bytes.length} bytes long; at most ${maxBytes} are read` };
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(bytes.toString("utf8"), {
+    lineCounter: lines,
+    stringKeys: true,
+    uniqueKeys: false,
+    prettyErrors: false,
+  });
+  const [document, second] = Array.isArray(documents) ? documents : [];
+  if (document === undefined) return { path, line: undefined, message: "is empty" };
+  if (second !== undefined)
+    return { path, line: lineAt(lines, second.range[0]), message: "has a second document; one file is one document" };
+  const [error] = [...document.errors, ...document.warnings];
+  if (error !== undefined) return { path, line: lineAt(lines, error.pos[0]), message: error.message };
+  const refused = refuse(document);
+  if (refused !== undefined) return { path, line: lineAt(lines, refused.offset), message: refused.message };
+  return { document, lineOf: (field) => lineOfField(document, lines, field) };
+}
+
+export function isProblem(file: object): file is FileProblem {
+  return "message" in file;
+}
+
+function refuse(document: Document.Parsed): { offset: number; message: string } | undefined {
+  let found: { offset: number; message: string } | undefined;
+  visit(document, {
+    Node(_, node) {
+      const offset = node.range?.[0] ?? 0;
+      if ("source" in node && node.constructor.name === "Alias")
+        found = { offset, message: "aliases are not accepted: write the value out" };
+      else if ("anchor" in node && node.anchor !== undefined) found = { offset, message: "anchors are not accepted: write the value out" };
+      else if (node.tag !== undefined && !node.tag.startsWith("tag:yaml.org,2002:"))
+        found = { offset, message: `the tag ${node.tag} is not accepted` };
+      return found === undefined ? undefined : visit.BREAK;
+    },
+    // The library compares every key with every other; a ledger has thousands.
+    Map(_, map) {
+      const keys = new Set<unknown>();
+      for (const { key } of map.items) {
+        const { value, range } = key as { value?: unknown; range?: [number, number, number] };
+        if (keys.has(value)) found = { offset: range?.[0] ?? 0, message: `"${String(value)}" is there twice` };
+        keys.add(value);
+      }
+      return found === undefined ? undefined : visit.BREAK;
+    },
+    Pair(_, pair) {
+      const key = pair.key as { value?: unknown; range?: [number, number, number] } | null;
+      if (key?.value !== "<<") return undefined;
+      found = { offset: key.range?.[0] ?? 0, message: "merge keys (<<) are not accepted: write the fields out" };
+      return visit.BREAK;
+    },
+  });
+  return found;
+}
+
+function lineOfField(document: Document.Parsed, lines: LineCounter, field: string): number | undefined {
+  const keys = field
+    .split(/[.[\]]+/)
+    .filter((part) => part !== "")
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+  for (let depth = keys.length; depth > 0; depth--) {
+    const node = document.getIn(keys.slice(0, depth), true) as { range?: [number, number, number] } | undefined;
+    if (node?.range !== undefined) return lineAt(lines, node.range[0]);
+  }
+  return document.contents === null ? undefined : 1;
+}
+
+function lineAt(lines: LineCounter, offset: number): number {
+  return lines.linePos(offset).line;
+}
