@@ -68,8 +68,21 @@ export const PublishRequest = Type.Object({
   ledgers: record(nullable(LedgerDocument)),
   /** Proposals that this revision contains, or that were refused. */
   settled: Type.Array(Type.Object({ id: Type.String(), refused: Type.Optional(Type.String({ description: "why" })) })),
+  /** The record's history has an AccessPolicy, be it removed since: deleting the last one reopens nothing. */
+  everHadAccessPolicy: Type.Optional(Type.Boolean()),
 });
 export type PublishRequest = Static<typeof PublishRequest>;
+
+/** A resource of the published revision that the registry could not take over; the others are served. */
+export const RefusedResource = Type.Object({
+  kind: Type.String(),
+  namespace: Type.String(),
+  name: Type.String(),
+  /** As in conditions: PrefixInUse, HostInUse, Invalid. */
+  reason: Type.String(),
+  message: Type.String(),
+});
+export type RefusedResource = Static<typeof RefusedResource>;
 
 export const RecordState = Type.Object({
   apiVersion: Type.String(),
@@ -78,6 +91,7 @@ export const RecordState = Type.Object({
   /** Document versions every live pod reads. */
   documentVersions: Type.Array(Type.Integer()),
   pods: Type.Array(Type.Object({ id: Type.String(), revision: nullable(Type.String()), seenAt: time })),
+  refused: Type.Optional(Type.Array(RefusedResource)),
 });
 export type RecordState = Static<typeof RecordState>;
 

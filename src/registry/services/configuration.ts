@@ -18,6 +18,8 @@ export interface Configuration {
   readonly tagPolicies: readonly Published<TagPolicySpec>[];
   readonly retentionPolicies: readonly Published<RetentionPolicySpec>[];
   readonly accessPolicies: readonly Published<AccessPolicySpec>[];
+  /** An AccessPolicy is published or once was: deleting the last one reopens nothing. */
+  readonly everHadAccessPolicy: boolean;
   /** The Upstream that serves under this first path segment. */
   upstreamByPrefix(prefix: string): Published<UpstreamSpec> | undefined;
   /** The Upstream that answers `?ns=<host>`; aliases of Docker Hub count as docker.io. */

@@ -1,0 +1,79 @@
+// The published revision, and what each process serves (design: record, "Publishing").
+
+import type { RecordedResource, RefusedResource } from "../../api/control.ts";
+import { statement, type Queryable } from "./database.ts";
+
+export interface RecordDocument {
+  /** What is served. */
+  readonly resources: readonly RecordedResource[];
+  readonly refused: readonly RefusedResource[];
+  readonly everHadAccessPolicy: boolean;
+}
+
+export interface PublishedRecord {
+  readonly revision: string;
+  readonly document: RecordDocument;
+  readonly publishedAt: Date;
+}
+
+export interface Pod {
+  readonly id: string;
+  readonly revision: string | null;
+  readonly seenAt: Date;
+}
+
+// The table has no row before the first publish, so the turn is an advisory lock.
+const turn = statement("record-turn", "SELECT pg_advisory_xact_lock(hashtext('wharfinger-publish'))");
+const read = statement("record-read", `SELECT revision, document, published_at AS "publishedAt" FROM record`);
+const version = statement("record-version", `SELECT revision, published_at AS "publishedAt" FROM record`);
+const write = statement(
+  "record-write",
+  `INSERT INTO record (revision, document) VALUES ($1, $2)
+   ON CONFLICT (only_row) DO UPDATE SET revision = excluded.revision, document = excluded.document, published_at = now()`,
+);
+const heartbeat = statement(
+  "record-heartbeat",
+  `INSERT INTO pods (id, revision) VALUES ($1, $2)
+   ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, seen_at = now()`,
+);
+const forget = statement("record-forget-pods", "DELETE FROM pods WHERE id = $1 OR seen_at < now() - interval '1 hour'");
+const pods = statement(
+  "record-pods",
+  `SELECT id, revision, seen_at AS "seenAt" FROM pods WHERE seen_at > now() - interval '90 seconds' ORDER BY id`,
+);
+
+/** One publish at a time, in all processes. */
+export async function takeTurnToPublish(transaction: Queryable): Promise<void> {
+  await transaction.query(turn);
+}
+
+/** Undefined: nothing was ever published. */
+export async function publishedRecord(queryable: Queryable): Promise<PublishedRecord | undefined> {
+  const [row] = await queryable.query<PublishedRecord>(read);
+  return row;
+}
+
+/** The same without the document: what a process asks to see whether it is up to date. */
+export async function publishedVersion(queryable: Queryable): Promise<Omit<PublishedRecord, "document"> | undefined> {
+  const [row] = await queryable.query<Omit<PublishedRecord, "document">>(version);
+  return row;
+}
+
+export async function writeRecord(transaction: Queryable, revision: string, document: RecordDocument): Promise<void> {
+  await transaction.execute(write, [revision, JSON.stringify(document)]);
+}
+
+/** This process lives and serves this revision. */
+export async function notePod(queryable: Queryable, id: string, revision: string | null): Promise<void> {
+  await queryable.execute(heartbeat, [id, revision]);
+}
+
+/** This process ends; rows of those that ended without a word go after an hour. */
+export async function forgetPod(queryable: Queryable, id: string): Promise<void> {
+  await queryable.execute(forget, [id]);
+}
+
+/** Processes heard in the last 90 seconds. */
+export async function livePods(queryable: Queryable): Promise<Pod[]> {
+  return queryable.query<Pod>(pods);
+}

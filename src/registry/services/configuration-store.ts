@@ -1,0 +1,117 @@
+// The published configuration in memory: read at start and after each publish, and followed when another process published.
+
+import type { RecordedResource } from "../../api/control.ts";
+import type { AccessPolicySpec, RetentionPolicySpec, TagPolicySpec, UpstreamSpec } from "../../api/kinds.ts";
+import { canonicalHost } from "../../domain/upstream-names.ts";
+import type { Logger } from "../../observability/logger.ts";
+import type { Database } from "../metadata/database.ts";
+import { forgetPod, notePod, publishedRecord, publishedVersion, type RecordDocument } from "../metadata/record.ts";
+import type { Configuration, ConfigurationSource, Published } from "./configuration.ts";
+
+export interface ConfigurationStoreOptions {
+  readonly database: Database;
+  /** Name of this process among those that serve the same database. */
+  readonly pod: string;
+  readonly logger: Logger;
+  /** Pause between two looks at the published revision, milliseconds: how late another process's publish is noticed at most. */
+  readonly interval?: number;
+}
+
+/** Milliseconds between two rows that say this process lives. */
+const heartbeat = 15_000;
+
+export class ConfigurationStore implements ConfigurationSource {
+  readonly #options: ConfigurationStoreOptions;
+  readonly #listeners = new Set<() => void>();
+  #current: Configuration = configurationOf(null, undefined);
+  /** When the revision in memory was published: the same revision may be published again with other content. */
+  #publishedAt = 0;
+  #saidAt = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor(options: ConfigurationStoreOptions) {
+    this.#options = options;
+  }
+
+  current(): Configuration {
+    return this.#current;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Reads what is published and follows it from then on. */
+  async start(): Promise<void> {
+    await this.reload();
+    this.#timer = setInterval(() => {
+      this.#looking = this.#look().catch((error: unknown) =>
+        this.#options.logger.warn({ error: String(error) }, "the published revision could not be read"),
+      );
+    }, this.#options.interval ?? 1_000);
+    this.#timer.unref();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking;
+    await forgetPod(this.#options.database, this.#options.pod).catch(() => undefined);
+  }
+
+  /** Takes over what is published, at once. */
+  async reload(): Promise<void> {
+    const published = await publishedRecord(this.#options.database);
+    const publishedAt = published?.publishedAt.getTime() ?? 0;
+    if (publishedAt !== this.#publishedAt || (published?.revision ?? null) !== this.#current.revision) {
+      this.#publishedAt = publishedAt;
+      this.#current = configurationOf(published?.revision ?? null, published?.document);
+      for (const listener of this.#listeners) listener();
+    }
+    await this.#say();
+  }
+
+  async #look(): Promise<void> {
+    const version = await publishedVersion(this.#options.database);
+    const same = (version?.revision ?? null) === this.#current.revision && (version?.publishedAt.getTime() ?? 0) === this.#publishedAt;
+    if (!same) await this.reload();
+    else if (Date.now() - this.#saidAt > heartbeat) await this.#say();
+  }
+
+  async #say(): Promise<void> {
+    this.#saidAt = Date.now();
+    await notePod(this.#options.database, this.#options.pod, this.#current.revision);
+  }
+}
+
+function configurationOf(revision: string | null, document: RecordDocument | undefined): Configuration {
+  const resources = document?.resources ?? [];
+  const upstreams = publishedOf<UpstreamSpec>(resources, "Upstream");
+  const byPrefix = new Map(upstreams.map((upstream) => [upstream.spec.prefix, upstream]));
+  const byHost = new Map(upstreams.flatMap((upstream) => upstream.spec.hosts.map((host) => [canonicalHost(host), upstream])));
+  return {
+    revision,
+    upstreams,
+    tagPolicies: publishedOf<TagPolicySpec>(resources, "TagPolicy"),
+    retentionPolicies: publishedOf<RetentionPolicySpec>(resources, "RetentionPolicy"),
+    accessPolicies: publishedOf<AccessPolicySpec>(resources, "AccessPolicy"),
+    everHadAccessPolicy: document?.everHadAccessPolicy ?? false,
+    upstreamByPrefix: (prefix) => byPrefix.get(prefix),
+    upstreamByHost: (host) => byHost.get(canonicalHost(host)),
+  };
+}
+
+function publishedOf<Spec>(resources: readonly RecordedResource[], kind: RecordedResource["kind"]): readonly Published<Spec>[] {
+  return resources
+    .filter((resource) => resource.kind === kind)
+    .map(({ namespace, name, generation, revision, suspend, spec }) => ({
+      kind,
+      namespace,
+      name,
+      generation,
+      revision,
+      suspend,
+      spec: spec as Spec,
+    }));
+}

@@ -1,0 +1,132 @@
+// PUT record: a revision of the record becomes what the registry serves, in one transaction (design: record, "Publishing").
+
+import type { PublishRequest, RecordedResource, RecordState, RefusedResource } from "../../api/control.ts";
+import { reasons, recordApiVersion } from "../../api/conditions.ts";
+import type { UpstreamSpec } from "../../api/kinds.ts";
+import { describeKey, keyString } from "../../domain/resource.ts";
+import { findConflicts, type JudgedResource } from "../../validation/conflicts.ts";
+import { validateResource } from "../../validation/validate-resource.ts";
+import type { Database, Queryable } from "../metadata/database.ts";
+import { settleProposals } from "../metadata/proposals.ts";
+import { livePods, publishedRecord, takeTurnToPublish, writeRecord } from "../metadata/record.ts";
+import { claimPrefix, retirePrefixes } from "../metadata/upstream-prefixes.ts";
+import type { ConfigurationStore } from "./configuration-store.ts";
+import { ServiceError } from "./errors.ts";
+import { checkLedgers, publishLedgers } from "./publish-ledgers.ts";
+
+/** Versions of the document that this release reads and writes. */
+const documentVersions = [1];
+
+export class PublishService {
+  readonly #database: Database;
+  readonly #configuration: ConfigurationStore;
+
+  constructor(options: { database: Database; configuration: ConfigurationStore }) {
+    this.#database = options.database;
+    this.#configuration = options.configuration;
+  }
+
+  /** GET record. */
+  async state(): Promise<RecordState> {
+    const [published, pods] = await Promise.all([publishedRecord(this.#database), livePods(this.#database)]);
+    return {
+      apiVersion: recordApiVersion,
+      revision: published?.revision ?? null,
+      publishedAt: published?.publishedAt.toISOString() ?? null,
+      documentVersions,
+      pods: pods.map(({ id, revision, seenAt }) => ({ id, revision, seenAt: seenAt.toISOString() })),
+      refused: [...(published?.document.refused ?? [])],
+    };
+  }
+
+  /**
+   * Rejects with ServiceError CONFLICT unless `base` is the published revision, INVALID for a malformed ledger. A resource that is not valid, or whose prefix
+   * holds pushed images, is left out and named in the answer: one of them never stops the others.
+   */
+  async publish(request: PublishRequest): Promise<RecordState> {
+    checkLedgers(request.ledgers);
+    const judged = judge(request.resources);
+    await this.#database.transaction(async (transaction) => {
+      await takeTurnToPublish(transaction);
+      const published = await publishedRecord(transaction);
+      refuseOtherBase(request, published?.revision ?? null);
+      const claimed = await claimPrefixes(transaction, judged.accepted);
+      await publishLedgers(transaction, request, claimed.accepted);
+      await settleProposals(transaction, { settled: request.settled, revision: request.revision });
+      await writeRecord(transaction, request.revision, {
+        resources: claimed.accepted,
+        refused: [...judged.refused, ...claimed.refused],
+        everHadAccessPolicy:
+          request.everHadAccessPolicy === true ||
+          published?.document.everHadAccessPolicy === true ||
+          claimed.accepted.some(({ kind }) => kind === "AccessPolicy"),
+      });
+    });
+    await this.#configuration.reload();
+    return this.state();
+  }
+}
+
+function refuseOtherBase(request: PublishRequest, published: string | null): void {
+  if (request.base === published) return;
+  throw new ServiceError(
+    "CONFLICT",
+    `The published revision is ${published ?? "none"}, not ${request.base ?? "none"}: read GET /api/v1/record and publish on top of that`,
+    { detail: { published } },
+  );
+}
+
+/** Content from Git passes the same rules here as at the operator, which may be older or newer. */
+function judge(resources: readonly RecordedResource[]): { accepted: readonly RecordedResource[]; refused: readonly RefusedResource[] } {
+  const refused: RefusedResource[] = [];
+  const seen = new Set<string>();
+  const valid: RecordedResource[] = [];
+  for (const resource of resources) {
+    if (seen.has(keyString(resource))) throw new ServiceError("INVALID", `${describeKey(resource)} is there twice`);
+    seen.add(keyString(resource));
+    const verdict = validateResource(resource, { unknownFields: "warn" });
+    if (verdict.problems === undefined) valid.push({ ...resource, spec: verdict.spec });
+    else refused.push(refuse(resource, reasons.invalid, verdict.problems.map(({ path, message }) => `${path} ${message}`).join("; ")));
+  }
+  const conflicts = findConflicts(valid as unknown as readonly JudgedResource[]).filter(({ resource }) => resource.kind === "Upstream");
+  const losers = new Set(conflicts.map(({ resource }) => keyString(resource)));
+  for (const loser of valid.filter((resource) => losers.has(keyString(resource)))) {
+    const found = conflicts.find(({ resource }) => keyString(resource) === keyString(loser));
+    refused.push(refuse(loser, found?.reason ?? reasons.invalid, found?.message ?? ""));
+  }
+  return { accepted: valid.filter((resource) => !losers.has(keyString(resource))), refused };
+}
+
+async function claimPrefixes(
+  transaction: Queryable,
+  resources: readonly RecordedResource[],
+): Promise<{ accepted: readonly RecordedResource[]; refused: readonly RefusedResource[] }> {
+  const refused: RefusedResource[] = [];
+  const kept: string[] = [];
+  // In one order everywhere, so that two publishes and a first push never wait for each other in a circle.
+  const upstreams = resources.filter(({ kind }) => kind === "Upstream").sort((a, b) => (prefixOfSpec(a) < prefixOfSpec(b) ? -1 : 1));
+  for (const upstream of upstreams) {
+    const prefix = prefixOfSpec(upstream);
+    const holders = await claimPrefix(transaction, prefix, `${upstream.namespace}/${upstream.name}`);
+    if (holders.length === 0) kept.push(prefix);
+    else refused.push(refuse(upstream, reasons.prefixInUse, prefixInUse(prefix, holders)));
+  }
+  await retirePrefixes(transaction, kept);
+  const losers = new Set(refused.map((resource) => `${resource.namespace}/${resource.name}`));
+  const accepted = resources.filter((resource) => resource.kind !== "Upstream" || !losers.has(`${resource.namespace}/${resource.name}`));
+  return { accepted, refused };
+}
+
+function prefixInUse(prefix: string, holders: readonly string[]): string {
+  const named = holders.length > 5 ? `${holders.slice(0, 5).join(", ")} and more` : holders.join(", ");
+  return `prefix ${prefix} holds pushed repositories (${named}): delete them, or choose another prefix`;
+}
+
+function prefixOfSpec(resource: RecordedResource): string {
+  return (resource.spec as UpstreamSpec).prefix;
+}
+
+function refuse(resource: RecordedResource, reason: string, message: string): RefusedResource {
+  const { kind, namespace, name } = resource;
+  return { kind, namespace, name, reason, message };
+}
