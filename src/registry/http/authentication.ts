@@ -81,8 +81,9 @@ export class Authenticator {
   async #basic(value: string, source: string): Promise<Identity> {
     const decoded = Buffer.from(value, "base64").toString("utf8");
     const colon = decoded.indexOf(":");
-    const name = colon < 0 ? decoded : decoded.slice(0, colon);
-    const password = colon < 0 ? "" : decoded.slice(colon + 1);
+    if (colon < 0) throw wrongCredentials();
+    const name = decoded.slice(0, colon);
+    const password = decoded.slice(colon + 1);
     // podman without a login answers a challenge with an empty name and password.
     if (name === "" && password === "") return anonymous;
     if (!(await this.#isRight(name, password, source))) {

@@ -87,7 +87,7 @@ class Stream {
       const buffer = pair[turn as 0 | 1];
       const count = await this.#read(buffer.subarray(0, Math.min(buffer.length, end - position)), position);
       await written;
-      if (this.#gone) return;
+      if (this.#gone || this.#response.destroyed) return;
       if (position === start) this.#writeHead();
       written = this.#write(buffer.subarray(0, count));
       position += count;
