@@ -66,7 +66,7 @@ export class ViewReader {
     if (head === null) return emptyView;
     const tree = new Map((await listTree(this.#git, head)).map((file) => [file.path, file]));
     const ledgerPaths = history.paths().filter((path) => parsePath(path)?.type === "ledger");
-    await this.#fetch([
+    await this.#load([
       ...[...tree.values()].filter((file) => parsePath(file.path)?.type === "resource").map((file) => file.blob),
       ...ledgerPaths.flatMap((path) => relevantBlobs(history.changesOf(path))),
     ]);
@@ -187,11 +187,11 @@ export class ViewReader {
   }
 
   async #read(blob: string): Promise<Buffer> {
-    await this.#fetch([blob]);
+    await this.#load([blob]);
     return this.#bytes.get(blob) ?? Buffer.alloc(0);
   }
 
-  async #fetch(blobs: readonly string[]): Promise<void> {
+  async #load(blobs: readonly string[]): Promise<void> {
     const missing = blobs.filter((blob) => !this.#bytes.has(blob));
     for (const [blob, bytes] of await readBlobs(this.#git, missing)) this.#bytes.set(blob, bytes);
   }
