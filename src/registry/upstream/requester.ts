@@ -96,6 +96,11 @@ export class Requester {
     return this.#budget.blockedUntil();
   }
 
+  /** Lets running transfers end; for a client that another one replaces. */
+  async retire(): Promise<void> {
+    await this.#agent.close();
+  }
+
   /** Ends running transfers too. */
   async close(): Promise<void> {
     await this.#agent.destroy();

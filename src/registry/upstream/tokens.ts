@@ -90,12 +90,12 @@ export class TokenCache {
   #fetchOnce(ask: Ask): Promise<Token> {
     const running = this.#pending.get(ask.scope);
     if (running !== undefined) return running;
-    const fetching = this.#fetch(ask).finally(() => this.#pending.delete(ask.scope));
+    const fetching = this.#request(ask).finally(() => this.#pending.delete(ask.scope));
     this.#pending.set(ask.scope, fetching);
     return fetching;
   }
 
-  async #fetch(ask: Ask): Promise<Token> {
+  async #request(ask: Ask): Promise<Token> {
     this.#egress.checkRealm(this.#target, ask.realm);
     const started = this.#now();
     const { credentials } = this.#target;

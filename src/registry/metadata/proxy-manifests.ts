@@ -1,0 +1,72 @@
+// M1 for a proxied repository: exact bytes, references recorded but not held (`held` is what pins), the tag that led here.
+
+import { blobsOf, childrenOf, type Manifest } from "../../domain/manifest.ts";
+import type { Digest } from "../../domain/digest.ts";
+import type { Database } from "./database.ts";
+import { lockManifests, upsertManifest } from "./manifests.ts";
+import type { ProxiedRepository } from "./proxy-blobs.ts";
+import { ensureProxiedRepository } from "./proxy-repositories.ts";
+import { moveProxiedTag } from "./proxy-tags.ts";
+import { insertBlobReferences, insertChildReferences } from "./references.ts";
+import { findTags } from "./tags.ts";
+
+export interface FetchedManifest {
+  readonly digest: Digest;
+  readonly bytes: Uint8Array;
+  readonly manifest: Manifest;
+}
+
+const nothingHeld = () => false;
+
+/** Stores what upstream answered. With `tag`, that is where the tag points from now on; `by` says who noticed. */
+export async function storeProxiedManifest(
+  database: Database,
+  repository: ProxiedRepository,
+  fetched: FetchedManifest,
+  options: { readonly tag?: string; readonly by: string },
+): Promise<void> {
+  const { digest, bytes, manifest } = fetched;
+  await database.transaction(async (transaction) => {
+    const repositoryId = await ensureProxiedRepository(transaction, repository.name, repository.upstream);
+    // It never counts as untagged: cached content goes by eviction alone.
+    await upsertManifest(
+      transaction,
+      {
+        repositoryId,
+        digest,
+        mediaType: manifest.mediaType,
+        bytes,
+        subject: manifest.subject?.digest ?? null,
+        artifactType: manifest.artifactType ?? null,
+        annotations: manifest.annotations ?? null,
+      },
+      { tagged: true, pushed: true },
+    );
+    await insertChildReferences(
+      transaction,
+      { repositoryId, digest },
+      childrenOf(manifest).map((child) => ({ digest: child.digest, platform: child.platform })),
+      nothingHeld,
+    );
+    await insertBlobReferences(transaction, { repositoryId, digest }, blobsOf(manifest), nothingHeld);
+    if (options.tag !== undefined) await moveProxiedTag(transaction, repositoryId, options.tag, digest, options.by);
+  });
+}
+
+/** Upstream says that the tag points at a manifest that is here already. False: it is not here any longer. */
+export async function pointProxiedTag(
+  database: Database,
+  repository: ProxiedRepository,
+  tag: string,
+  digest: Digest,
+  options: { readonly by: string },
+): Promise<boolean> {
+  return database.transaction(async (transaction) => {
+    const repositoryId = await ensureProxiedRepository(transaction, repository.name, repository.upstream);
+    const [before] = await findTags(transaction, repositoryId, [tag]);
+    const both = before === undefined ? [digest] : [digest, before.digest];
+    if (!(await lockManifests(transaction, repositoryId, both)).includes(digest)) return false;
+    await moveProxiedTag(transaction, repositoryId, tag, digest, options.by);
+    return true;
+  });
+}

@@ -1,0 +1,26 @@
+// Rows of repositories that belong to an Upstream. They appear with the first thing that upstream really had.
+
+import { statement, type Queryable } from "./database.ts";
+
+const ensure = statement(
+  "proxy-repository-ensure",
+  `INSERT INTO repositories (name, upstream) VALUES ($1, $2)
+   ON CONFLICT (name) DO UPDATE SET upstream = excluded.upstream WHERE repositories.upstream IS NOT NULL
+   RETURNING id`,
+);
+const makeTagsStale = statement(
+  "proxy-repository-stale-tags",
+  `UPDATE tags SET checked_at = NULL FROM repositories r WHERE r.id = tags.repository AND r.upstream = $1 AND tags.checked_at IS NOT NULL`,
+);
+
+/** Id of the proxied repository `name`, made when it is new. Throws when the name is one of the team's own. */
+export async function ensureProxiedRepository(database: Queryable, name: string, upstream: string): Promise<number> {
+  const [row] = await database.query<{ id: number }>(ensure, [name, upstream]);
+  if (row === undefined) throw new Error(`repository ${name} holds pushed content and cannot be served from upstream ${upstream}`);
+  return row.id;
+}
+
+/** The Upstream leads elsewhere now: nothing that was confirmed before counts as fresh. */
+export function forgetConfirmations(database: Queryable, upstream: string): Promise<number> {
+  return database.execute(makeTagsStale, [upstream]);
+}

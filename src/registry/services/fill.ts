@@ -1,0 +1,252 @@
+// One fetch, many readers (design: upstream.md, "Blobs"). The file that grows is the object's own temporary file; nobody who reads it,
+// slowly or not to the end, is noticed by the fetch. The last bytes go out only when the digest matches.
+
+import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
+import type { BlobReader, BlobWriter } from "../blobs/blob-store.ts";
+import { UpstreamError } from "../upstream/errors.ts";
+import type { RemoteBody } from "../upstream/upstream-client.ts";
+
+/** What no reader gets before the whole is verified. */
+const heldBack = 64 * 1024;
+/** Bytes that may wait in memory while the disk is busy. */
+const maxPending = 2 * 1024 * 1024;
+const maxResumes = 3;
+const touchEvery = 60_000;
+
+export interface FillOptions {
+  readonly digest: Digest;
+  /** Bytes; undefined: upstream does not say, known at the end. */
+  readonly size: number | undefined;
+  readonly first: RemoteBody;
+  /** Asks upstream again for the bytes from `from` on. */
+  readonly again: (from: number) => Promise<RemoteBody | undefined>;
+  readonly writer: BlobWriter;
+  /** The bytes of `writer` as they are written; usable until closed, also after the commit. */
+  readonly written: BlobReader;
+  /** Called about once a minute. */
+  readonly touch: () => Promise<void>;
+  /** The writer has committed `size` bytes that hash to the digest. */
+  readonly keep: (size: number) => Promise<void>;
+  /** It failed; nothing may stay. */
+  readonly abandon: (error: Error) => Promise<void>;
+  /** Milliseconds before the first resumption, doubled for each. */
+  readonly resumePause?: number;
+}
+
+export class Fill {
+  readonly #options: FillOptions;
+  #size: number | undefined;
+  #received = 0;
+  #written = 0;
+  /** Readers may have what lies before this. */
+  #released = 0;
+  #error: Error | undefined;
+  #body: RemoteBody;
+  #stopped = false;
+  #waiting: (() => void)[] = [];
+  #readers = 0;
+  #ended = false;
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  #writing: Promise<void> | undefined;
+  #touchedAt = Date.now();
+  /** Resolves with the size when the bytes are verified; rejects when they never will be. */
+  readonly verified: Promise<number>;
+  /** Resolves when the blob is stored and its rows are committed. */
+  readonly kept: Promise<void>;
+
+  constructor(options: FillOptions) {
+    this.#options = options;
+    this.#size = options.size;
+    this.#body = options.first;
+    this.verified = this.#download();
+    this.kept = this.#finish();
+    // Whoever wants to know asks; a failure that nobody asks about is in the log of `abandon`.
+    this.verified.catch(() => {});
+    this.kept.catch(() => {});
+  }
+
+  get size(): number | undefined {
+    return this.#size;
+  }
+
+  /** False once it is over and the last reader has gone: then the store has the bytes, or nobody has. */
+  get isReadable(): boolean {
+    return !this.#ended || (this.#readers > 0 && this.#error === undefined);
+  }
+
+  /** Reads as the bytes arrive. The size must be known. */
+  reader(): BlobReader {
+    this.#readers++;
+    let open = true;
+    return {
+      size: this.#size ?? 0,
+      read: (buffer, position) => this.#read(buffer, position, () => open),
+      close: async () => {
+        if (!open) return;
+        open = false;
+        this.#readers--;
+        this.#wake();
+        await this.#letGo();
+      },
+    };
+  }
+
+  /** Ends the transfer; every reader fails. */
+  stop(): void {
+    this.#stopped = true;
+    this.#body.discard();
+  }
+
+  async #read(buffer: Uint8Array, position: number, isOpen: () => boolean): Promise<number> {
+    for (;;) {
+      if (!isOpen()) throw new Error("the blob was closed while it was read");
+      if (this.#error !== undefined) throw this.#error;
+      if (position < this.#released) {
+        const count = Math.min(buffer.byteLength, this.#released - position);
+        return this.#options.written.read(buffer.subarray(0, count), position);
+      }
+      if (this.#size !== undefined && position >= this.#size) return 0;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  async #download(): Promise<number> {
+    const { digest } = this.#options;
+    const hash = startDigest(algorithmOf(digest));
+    try {
+      for (let resumes = 0; ; resumes++) {
+        try {
+          await this.#drain((chunk) => hash.update(chunk));
+          break;
+        } catch (error) {
+          this.#body.discard();
+          if (resumes === maxResumes || this.#stopped || !isResumable(error)) throw error;
+          await this.#resume(resumes, error);
+        }
+      }
+      await this.#writing;
+      const found = finishDigest(hash, algorithmOf(digest));
+      if (found !== digest) throw new UpstreamError("DigestMismatch", `upstream answers blob ${digest} with bytes that hash to ${found}`);
+    } catch (error) {
+      this.#body.discard();
+      this.#error = error as Error;
+      this.#wake();
+      throw error;
+    }
+    this.#size = this.#received;
+    this.#released = this.#received;
+    this.#wake();
+    return this.#received;
+  }
+
+  /** Readers have everything by now; what follows keeps it for the next ones. */
+  async #finish(): Promise<void> {
+    const { writer, keep, abandon } = this.#options;
+    try {
+      const size = await this.verified;
+      await writer.commit();
+      await keep(size);
+    } catch (error) {
+      await this.#writing?.catch(() => {});
+      await writer.close().catch(() => {});
+      await abandon(error as Error);
+      throw error;
+    } finally {
+      this.#ended = true;
+      await this.#letGo();
+    }
+  }
+
+  async #resume(resumes: number, reason: unknown): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, (this.#options.resumePause ?? 100) * 2 ** resumes));
+    let body: RemoteBody | undefined;
+    try {
+      body = await this.#options.again(this.#received);
+    } catch (error) {
+      if (!isResumable(error)) throw error;
+      this.#body = broken(error as Error, this.#received);
+      return;
+    }
+    if (body === undefined) throw reason;
+    this.#body = body;
+    if (body.size === undefined || this.#size === undefined || body.size === this.#size) return;
+    throw new UpstreamError("UnexpectedAnswer", `upstream says that the blob has ${body.size} bytes, and said ${this.#size} before`);
+  }
+
+  async #drain(hash: (chunk: Uint8Array) => void): Promise<void> {
+    // An upstream that ignores Range starts again; what is here already is passed over.
+    let skip = this.#received - this.#body.start;
+    for await (const piece of this.#body.body) {
+      if (this.#stopped) throw new UpstreamError("Unreachable", "the registry is stopping");
+      const chunk = skip === 0 ? piece : piece.subarray(Math.min(skip, piece.byteLength));
+      skip -= piece.byteLength - chunk.byteLength;
+      if (chunk.byteLength === 0) continue;
+      if (this.#size !== undefined && this.#received + chunk.byteLength > this.#size) {
+        throw new UpstreamError("DigestMismatch", `upstream sends more than the ${this.#size} bytes of blob ${this.#options.digest}`);
+      }
+      hash(chunk);
+      this.#received += chunk.byteLength;
+      await this.#write(chunk);
+    }
+    if (this.#size !== undefined && this.#received < this.#size) {
+      throw new UpstreamError("Truncated", `upstream sent ${this.#received} of ${this.#size} bytes of blob ${this.#options.digest}`);
+    }
+  }
+
+  /** Writes whatever has arrived as soon as the write before is done: small at first for speed, large under load for cost. */
+  async #write(chunk: Uint8Array): Promise<void> {
+    this.#pending.push(chunk);
+    this.#pendingBytes += chunk.byteLength;
+    if (this.#writing === undefined) {
+      this.#writing = this.#flush();
+      // It is awaited before the end, at the latest; until then a failure must not count as unhandled.
+      this.#writing.catch(() => {});
+    } else if (this.#pendingBytes >= maxPending) await this.#writing;
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#pending.length > 0) {
+      const pieces = this.#pending;
+      this.#pending = [];
+      this.#pendingBytes = 0;
+      await this.#options.writer.write(pieces);
+      for (const piece of pieces) this.#written += piece.byteLength;
+      if (this.#size !== undefined) this.#released = Math.max(this.#released, Math.min(this.#written, this.#size - heldBack));
+      this.#wake();
+      if (Date.now() - this.#touchedAt > touchEvery) {
+        this.#touchedAt = Date.now();
+        await this.#options.touch();
+      }
+    }
+    this.#writing = undefined;
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resume of waiting) resume();
+  }
+
+  async #letGo(): Promise<void> {
+    if (this.#ended && this.#readers === 0) await this.#options.written.close();
+  }
+}
+
+/** The connection broke; the content itself was not refused. */
+function isResumable(error: unknown): boolean {
+  return error instanceof UpstreamError && ["Truncated", "Timeout", "Unreachable", "ServerError"].includes(error.code);
+}
+
+/** Stands for a body that could not be had, so that the next attempt counts like any other. */
+function broken(error: Error, start: number): RemoteBody {
+  return {
+    start,
+    size: undefined,
+    // eslint-disable-next-line require-yield
+    body: (async function* () {
+      throw error;
+    })(),
+    discard: () => {},
+  };
+}

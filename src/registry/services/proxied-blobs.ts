@@ -1,0 +1,288 @@
+// Blobs of proxied repositories: from the store when this repository has the right, else by a fill (design: upstream.md,
+// "Blobs" and "The right to a cached blob").
+
+import { LRUCache } from "lru-cache";
+
+import type { Digest } from "../../domain/digest.ts";
+import type { Logger } from "../../observability/logger.ts";
+import { BlobStoreError, type BlobStore } from "../blobs/blob-store.ts";
+import { findBlob, type StoredBlob } from "../metadata/blobs.ts";
+import { codeOf, type Database } from "../metadata/database.ts";
+import { abandonObject, announceObject, touchObject } from "../metadata/objects.ts";
+import { commitFill, expectedBlobSize, findBlobOfOrigin, linkProxiedBlob } from "../metadata/proxy-blobs.ts";
+import type { Priority } from "../upstream/budget.ts";
+import { UpstreamError } from "../upstream/errors.ts";
+import type { RemoteBody } from "../upstream/upstream-client.ts";
+import { ServiceError } from "./errors.ts";
+import { Fill } from "./fill.ts";
+import { PassThrough } from "./pass-through.ts";
+import type { BlobAnswer } from "./pull-service.ts";
+import { SingleFlight } from "./single-flight.ts";
+import { withFailure } from "./upstream-failure.ts";
+import type { Place } from "./upstreams.ts";
+
+/** Milliseconds for which upstream's 404 is believed without asking again. */
+const missingFor = 5000;
+
+export interface ProxiedBlobsOptions {
+  readonly database: Database;
+  readonly store: BlobStore;
+  readonly logger: Logger;
+  /** Milliseconds before a broken transfer is first resumed. */
+  readonly resumePause?: number;
+}
+
+/** How a blob that was not stored can be had now. */
+type Acquired = { readonly fill: Fill } | { readonly stored: StoredBlob } | "missing" | "noSpace";
+
+interface RunningFill {
+  /** Names here whose right to the bytes is shown: the one that fetches, and those for which upstream answered HEAD. */
+  readonly repositories: Map<string, string>;
+  readonly started: Promise<Fill | "missing" | "noSpace">;
+}
+
+export class ProxiedBlobs {
+  readonly #options: ProxiedBlobsOptions;
+  /** By origin and digest: repositories of one Upstream share a transfer. */
+  readonly #fills = new Map<string, RunningFill>();
+  readonly #acquiring = new SingleFlight<Acquired>();
+  readonly #asking = new SingleFlight<{ size: number | undefined } | undefined>();
+  readonly #missing = new LRUCache<string, true>({ max: 10_000, ttl: missingFor });
+
+  constructor(options: ProxiedBlobsOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with ServiceError. A cold `head` costs one HEAD upstream. */
+  async blob(place: Place, digest: Digest, options: { head: boolean; priority: Priority }): Promise<BlobAnswer> {
+    const { head, priority } = options;
+    const stored = await findBlob(this.#options.database, place.name, digest);
+    if (stored !== undefined) return this.#fromStore(place, digest, stored);
+    if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
+    const subject = subjectOf(place, digest);
+    if (!place.upstream.cache.keeps) return withFailure(subject, this.#passThrough(place, digest, priority));
+    if (head && !this.#joined(place, digest)) return withFailure(subject, this.#head(place, digest, priority));
+    return withFailure(subject, this.#get(place, digest, priority));
+  }
+
+  /** Brings the blob in and waits until it is stored. Its size, or undefined when upstream does not have it. Rejects with ServiceError. */
+  async ensure(place: Place, digest: Digest, priority: Priority): Promise<number | undefined> {
+    const stored = await findBlob(this.#options.database, place.name, digest);
+    if (stored !== undefined) return stored.size;
+    if (place.upstream.offline) return undefined;
+    const acquired = await withFailure(subjectOf(place, digest), this.#acquire(place, digest, priority));
+    if (acquired === "missing") return undefined;
+    if (acquired === "noSpace")
+      throw new ServiceError("INSUFFICIENT_STORAGE", "there is no space left to copy images; free some and try again");
+    if ("stored" in acquired) return acquired.stored.size;
+    return withFailure(
+      subjectOf(place, digest),
+      acquired.fill.kept.then(() => acquired.fill.verified),
+    );
+  }
+
+  /** Ends running fills; their readers fail. Resolves when nothing is written any more. */
+  async close(): Promise<void> {
+    const running = [...this.#fills.values()];
+    await Promise.all(
+      running.map(async ({ started }) => {
+        const fill = await started.catch(() => undefined);
+        if (!(fill instanceof Fill)) return;
+        fill.stop();
+        await fill.kept.catch(() => {});
+      }),
+    );
+  }
+
+  async #get(place: Place, digest: Digest, priority: Priority): Promise<BlobAnswer> {
+    const acquired = await this.#acquire(place, digest, priority);
+    if (acquired === "missing") throw unknown(place, digest, "and upstream does not have it");
+    if (acquired === "noSpace") return this.#passThrough(place, digest, priority);
+    if ("stored" in acquired) return this.#fromStore(place, digest, acquired.stored);
+    const { fill } = acquired;
+    return {
+      digest,
+      size: fill.size ?? (await fill.verified),
+      open: async () => (fill.isReadable ? fill.reader() : (await this.blob(place, digest, { head: false, priority })).open()),
+    };
+  }
+
+  async #head(place: Place, digest: Digest, priority: Priority): Promise<BlobAnswer> {
+    const found = await this.#ask(place, digest, priority);
+    if (found === undefined) throw unknown(place, digest, "and upstream does not have it");
+    const size = found.size ?? (await expectedBlobSize(this.#options.database, place.name, digest));
+    if (size === undefined) throw new UpstreamError("UnexpectedAnswer", `${place.upstream.host} does not say how large the blob is`);
+    return { digest, size, open: async () => (await this.blob(place, digest, { head: false, priority })).open() };
+  }
+
+  async #passThrough(place: Place, digest: Digest, priority: Priority): Promise<BlobAnswer> {
+    const { size } = await this.#head(place, digest, priority);
+    const download = (from: number) => place.upstream.client.getBlob(place.repository, digest, { from, priority });
+    return { digest, size, open: () => Promise.resolve(new PassThrough({ digest, size, download })) };
+  }
+
+  #acquire(place: Place, digest: Digest, priority: Priority): Promise<Acquired> {
+    return this.#acquiring.run(`${place.name} ${digest}`, async () => {
+      const { database } = this.#options;
+      const running = this.#fills.get(fillKey(place, digest));
+      if (running !== undefined) return this.#join(running, place, digest, priority);
+      // A fill leaves the map after its commit: what the map does not have any more, the database has.
+      const stored = await findBlob(database, place.name, digest);
+      if (stored !== undefined) return { stored };
+      const linked = await this.#link(place, digest, priority);
+      if (linked !== undefined) return linked;
+      return asAcquired(await this.#start(place, digest, priority));
+    });
+  }
+
+  /** Bytes that came from the same origin before, when that origin answers for this repository with the same size. */
+  async #link(place: Place, digest: Digest, priority: Priority): Promise<Acquired | undefined> {
+    const { database } = this.#options;
+    const before = await findBlobOfOrigin(database, place.upstream.origin, digest);
+    if (before === undefined) return undefined;
+    const found = await this.#ask(place, digest, priority);
+    if (found === undefined) return "missing";
+    if (found.size !== before.size) return undefined;
+    try {
+      await linkProxiedBlob(database, [repositoryOf(place)], digest);
+    } catch (error) {
+      if (codeOf(error) === "23503") return undefined; // collected a moment ago: fetch it
+      throw error;
+    }
+    return { stored: before };
+  }
+
+  async #join(running: RunningFill, place: Place, digest: Digest, priority: Priority): Promise<Acquired> {
+    const fill = await running.started;
+    if (!(fill instanceof Fill))
+      return running.repositories.has(place.name) ? fill : asAcquired(await this.#start(place, digest, priority));
+    if (running.repositories.has(place.name)) return { fill };
+    const found = await this.#ask(place, digest, priority);
+    if (found === undefined) return "missing";
+    const size = fill.size ?? (await fill.verified);
+    if (found.size !== size) throw new UpstreamError("UnexpectedAnswer", `${place.upstream.host} states two sizes for blob ${digest}`);
+    running.repositories.set(place.name, place.upstream.key);
+    // The commit may have happened while we asked; then the link is made here.
+    void fill.kept.then(() => linkProxiedBlob(this.#options.database, [repositoryOf(place)], digest)).catch(() => {});
+    return { fill };
+  }
+
+  async #start(place: Place, digest: Digest, priority: Priority): Promise<Fill | "missing" | "noSpace"> {
+    const key = fillKey(place, digest);
+    const running = this.#fills.get(key);
+    if (running !== undefined && running.repositories.has(place.name)) return running.started;
+    const repositories = new Map([[place.name, place.upstream.key]]);
+    const started = this.#download(place, digest, priority, repositories);
+    const entry = { repositories, started };
+    this.#fills.set(key, entry);
+    const forget = () => {
+      if (this.#fills.get(key) === entry) this.#fills.delete(key);
+    };
+    started.then((fill) => (fill instanceof Fill ? fill.kept.then(forget, forget) : forget()), forget);
+    return started;
+  }
+
+  async #download(
+    place: Place,
+    digest: Digest,
+    priority: Priority,
+    repositories: ReadonlyMap<string, string>,
+  ): Promise<Fill | "missing" | "noSpace"> {
+    if (this.#missing.has(missingKey(place, digest))) return "missing";
+    const ask = (from: number) => place.upstream.client.getBlob(place.repository, digest, { from, priority });
+    const first = await ask(0);
+    if (first === undefined) {
+      this.#missing.set(missingKey(place, digest), true);
+      return "missing";
+    }
+    try {
+      return await this.#fill(place, digest, first, ask, repositories);
+    } catch (error) {
+      first.discard();
+      if (error instanceof BlobStoreError && error.code === "NoSpace") return "noSpace";
+      throw error;
+    }
+  }
+
+  async #fill(
+    place: Place,
+    digest: Digest,
+    first: RemoteBody,
+    again: (from: number) => Promise<RemoteBody | undefined>,
+    repositories: ReadonlyMap<string, string>,
+  ): Promise<Fill> {
+    const { database, store, resumePause } = this.#options;
+    const size = first.size ?? (await expectedBlobSize(database, place.name, digest));
+    const key = store.newKey();
+    await announceObject(database, key);
+    const writer = await store.create(key);
+    return new Fill({
+      digest,
+      size,
+      first,
+      again,
+      writer,
+      written: await store.openUnfinished(key),
+      touch: async () => void (await touchObject(database, key)),
+      keep: (bytes) =>
+        commitFill(database, {
+          key,
+          digest,
+          size: bytes,
+          origin: place.upstream.origin,
+          repositories: [...repositories].map(([name, upstream]) => ({ name, upstream })),
+        }),
+      abandon: (reason) => this.#abandon(place, digest, key, reason),
+      ...(resumePause === undefined ? {} : { resumePause }),
+    });
+  }
+
+  async #abandon(place: Place, digest: Digest, key: string, reason: Error): Promise<void> {
+    const { database, logger } = this.#options;
+    logger.warn({ upstream: place.upstream.key, repository: place.name, digest, reason: reason.message }, "fetch of a blob failed");
+    try {
+      await abandonObject(database, key);
+    } catch (error) {
+      // G3 takes it later.
+      logger.error({ key, reason: (error as Error).message }, "a failed fetch left an object behind");
+    }
+  }
+
+  async #ask(place: Place, digest: Digest, priority: Priority): Promise<{ size: number | undefined } | undefined> {
+    const key = missingKey(place, digest);
+    if (this.#missing.has(key)) return undefined;
+    const found = await this.#asking.run(key, () => place.upstream.client.headBlob(place.repository, digest, priority));
+    if (found === undefined) this.#missing.set(key, true);
+    return found;
+  }
+
+  #joined(place: Place, digest: Digest): boolean {
+    return this.#fills.get(fillKey(place, digest))?.repositories.has(place.name) === true;
+  }
+
+  #fromStore(place: Place, digest: Digest, stored: StoredBlob): BlobAnswer {
+    const { store, database } = this.#options;
+    const open = async () => {
+      try {
+        return await store.open(stored.key);
+      } catch (error) {
+        if (!(error instanceof BlobStoreError) || error.code !== "NotFound") throw error;
+        // The key may have been replaced since it was looked up.
+        const again = await findBlob(database, place.name, digest);
+        if (again === undefined || again.key === stored.key) throw error;
+        return store.open(again.key);
+      }
+    };
+    return { digest, size: stored.size, open };
+  }
+}
+
+const fillKey = (place: Place, digest: Digest) => `${place.upstream.origin} ${digest}`;
+const missingKey = (place: Place, digest: Digest) => `${place.upstream.origin} ${place.repository} ${digest}`;
+const subjectOf = (place: Place, digest: Digest) => `${place.name}@${digest}`;
+const repositoryOf = (place: Place) => ({ name: place.name, upstream: place.upstream.key });
+const asAcquired = (result: Fill | "missing" | "noSpace"): Acquired => (result instanceof Fill ? { fill: result } : result);
+
+function unknown(place: Place, digest: Digest, why: string): ServiceError {
+  return new ServiceError("BLOB_UNKNOWN", `blob ${digest} of ${place.name} is not cached, ${why}`, { detail: { digest } });
+}

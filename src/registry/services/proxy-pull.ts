@@ -1,0 +1,75 @@
+// Pulls from repositories of an Upstream: where the name leads, who asks, and the service that answers.
+
+import type { Digest } from "../../domain/digest.ts";
+import type { Reference } from "../../domain/reference.ts";
+import type { Logger } from "../../observability/logger.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Database } from "../metadata/database.ts";
+import type { Priority } from "../upstream/budget.ts";
+import { ProxiedBlobs } from "./proxied-blobs.ts";
+import { ProxiedLists } from "./proxied-lists.ts";
+import { ProxiedManifests } from "./proxied-manifests.ts";
+import type { BlobAnswer, Caller, ManifestAnswer, PullService, Referrer, TagPage } from "./pull-service.ts";
+import type { Upstreams } from "./upstreams.ts";
+
+export interface ProxyPullOptions {
+  readonly database: Database;
+  readonly store: BlobStore;
+  readonly upstreams: Upstreams;
+  readonly logger: Logger;
+  /** Milliseconds before a broken transfer is first resumed. */
+  readonly resumePause?: number;
+}
+
+export class ProxyPull implements PullService {
+  readonly #upstreams: Upstreams;
+  readonly #manifests: ProxiedManifests;
+  readonly #lists: ProxiedLists;
+  readonly #blobs: ProxiedBlobs;
+
+  constructor(options: ProxyPullOptions) {
+    this.#upstreams = options.upstreams;
+    this.#manifests = new ProxiedManifests(options);
+    this.#lists = new ProxiedLists(options);
+    this.#blobs = new ProxiedBlobs(options);
+  }
+
+  async manifest(repository: string, reference: Reference, caller: Caller): Promise<ManifestAnswer> {
+    const { revalidate } = caller;
+    return this.#manifests.manifest(this.#upstreams.locate(repository), reference, { revalidate, priority: priorityOf(caller) });
+  }
+
+  async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
+    return this.#blobs.blob(this.#upstreams.locate(repository), digest, { head: options.head, priority: priorityOf(caller) });
+  }
+
+  async tags(repository: string, caller: Caller, page: { limit: number; after?: string }): Promise<TagPage> {
+    const { revalidate } = caller;
+    return this.#lists.tags(this.#upstreams.locate(repository), page, { revalidate, priority: priorityOf(caller) });
+  }
+
+  async referrers(repository: string, digest: Digest, caller: Caller, filter: { artifactType?: string }): Promise<readonly Referrer[]> {
+    const { revalidate } = caller;
+    return this.#lists.referrers(this.#upstreams.locate(repository), digest, { ...filter, revalidate, priority: priorityOf(caller) });
+  }
+
+  /** For prefetch: a manifest as a pull would get it, on the lowest priority. */
+  prefetchManifest(repository: string, reference: Reference, priority: Priority): Promise<ManifestAnswer> {
+    return this.#manifests.manifest(this.#upstreams.locate(repository), reference, { revalidate: false, priority });
+  }
+
+  /** For prefetch: waits until the blob is stored. Its size in bytes, undefined when upstream does not have it. */
+  prefetchBlob(repository: string, digest: Digest, priority: Priority): Promise<number | undefined> {
+    return this.#blobs.ensure(this.#upstreams.locate(repository), digest, priority);
+  }
+
+  /** Ends what is being fetched. Close it before the database and the store. */
+  close(): Promise<void> {
+    return this.#blobs.close();
+  }
+}
+
+/** Runs of jobs wait behind people. */
+function priorityOf({ identity }: Caller): Priority {
+  return identity.startsWith("run:") ? "tag-sync" : "pull";
+}

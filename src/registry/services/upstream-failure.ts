@@ -1,0 +1,27 @@
+// What a client is told when upstream fails: one table from UpstreamError to the protocol's codes.
+
+import { UpstreamError } from "../upstream/errors.ts";
+import { ServiceError, type ServiceErrorCode } from "./errors.ts";
+
+/** Any error of the way out as a ServiceError; others stay what they are. `subject`: what was asked for, with the prefix. */
+export function failureOf(error: unknown, subject: string): unknown {
+  if (!(error instanceof UpstreamError)) return error;
+  return new ServiceError(codeOf(error), `${subject} is not cached, and upstream failed: ${error.message}`, {
+    cause: error,
+    ...(error.retryAfter === undefined ? {} : { retryAfter: error.retryAfter }),
+  });
+}
+
+export async function withFailure<T>(subject: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw failureOf(error, subject);
+  }
+}
+
+function codeOf(error: UpstreamError): ServiceErrorCode {
+  if (error.code === "RateLimited") return "TOOMANYREQUESTS";
+  if (error.code === "Denied") return "DENIED";
+  return "UPSTREAM_FAILED";
+}

@@ -1,0 +1,196 @@
+// The Upstreams as they run: one client each, kept while its configuration and Secrets stay the same, and how each one is doing.
+
+import type { UpstreamView } from "../../api/control.ts";
+import type { UpstreamSpec } from "../../api/kinds.ts";
+import { milliseconds } from "../../domain/duration.ts";
+import type { SecretSource } from "../../domain/secrets.ts";
+import { findByName } from "../../domain/upstream-names.ts";
+import type { EgressPolicy } from "../upstream/egress.ts";
+import { UpstreamError } from "../upstream/errors.ts";
+import { Requester } from "../upstream/requester.ts";
+import { targetUrl } from "../upstream/target.ts";
+import { UpstreamClient } from "../upstream/upstream-client.ts";
+import type { ConfigurationSource, Published } from "./configuration.ts";
+import { ServiceError } from "./errors.ts";
+import { targetOf } from "./upstream-target.ts";
+
+export interface RunningUpstream {
+  /** `namespace/name`. */
+  readonly key: string;
+  /** The Upstream at its address: bytes of one address say nothing about another one. */
+  readonly origin: string;
+  readonly host: string;
+  readonly client: UpstreamClient;
+  readonly offline: boolean;
+  /** Milliseconds. `keeps` false: everything passes through. */
+  readonly cache: { readonly keeps: boolean; readonly tagTTL: number; readonly staleIfError: number };
+}
+
+/** A repository of an Upstream, by its name here and there. */
+export interface Place {
+  readonly upstream: RunningUpstream;
+  /** Here, with the prefix. */
+  readonly name: string;
+  /** As upstream writes it. */
+  readonly repository: string;
+}
+
+interface Entry {
+  published: Published<UpstreamSpec>;
+  /** The spec as text, to see whether a new revision changed it. */
+  readonly text: string;
+  readonly requester: Requester;
+  readonly running: RunningUpstream;
+}
+
+export interface UpstreamsOptions {
+  readonly configuration: ConfigurationSource;
+  readonly secrets: SecretSource;
+  readonly egress: EgressPolicy;
+  /** An Upstream got another address: what was confirmed by the old one is stale. */
+  readonly onMoved?: (key: string) => void;
+}
+
+export class Upstreams {
+  readonly #options: UpstreamsOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #addresses = new Map<string, string>();
+  readonly #unsubscribe: readonly (() => void)[];
+
+  constructor(options: UpstreamsOptions) {
+    this.#options = options;
+    this.#reconcile();
+    this.#unsubscribe = [options.configuration.onChange(() => this.#reconcile()), options.secrets.onChange(() => this.#dropClients())];
+  }
+
+  /** The place that a full repository name means. Throws ServiceError NAME_UNKNOWN. */
+  locate(name: string): Place {
+    const published = this.#options.configuration.current().upstreamByPrefix(name.split("/", 1)[0] ?? "");
+    if (published === undefined) throw new ServiceError("NAME_UNKNOWN", `no upstream serves ${name}`);
+    const found = findByName(published.spec, name);
+    if (found === undefined) {
+      throw new ServiceError(
+        "NAME_UNKNOWN",
+        `${name} is not among the repositories that upstream ${published.namespace}/${published.name} serves`,
+      );
+    }
+    return { upstream: this.#entry(published).running, ...found };
+  }
+
+  /** GET upstreams. */
+  views(): UpstreamView[] {
+    return this.#options.configuration.current().upstreams.map((published) => this.#view(published));
+  }
+
+  /** Asks the Upstream now. Rejects with ServiceError NOT_FOUND; an upstream that does not answer is a view, not an error. */
+  async probe(key: string): Promise<UpstreamView> {
+    const published = this.#options.configuration.current().upstreams.find(({ namespace, name }) => `${namespace}/${name}` === key);
+    if (published === undefined) throw new ServiceError("NOT_FOUND", `there is no upstream ${key}`);
+    try {
+      if (!published.spec.offline) await this.#entry(published).running.client.ping();
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+    }
+    return this.#view(published);
+  }
+
+  /** Ends running transfers too. */
+  async close(): Promise<void> {
+    for (const end of this.#unsubscribe) end();
+    await Promise.all([...this.#entries.values()].map(({ requester }) => requester.close()));
+    this.#entries.clear();
+  }
+
+  #entry(published: Published<UpstreamSpec>): Entry {
+    const key = keyOf(published);
+    const known = this.#entries.get(key);
+    if (known?.published === published) return known;
+    const text = JSON.stringify(published.spec);
+    if (known?.text === text) {
+      known.published = published;
+      return known;
+    }
+    if (known !== undefined) void known.requester.retire();
+    const entry = this.#start(published, text);
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  #start(published: Published<UpstreamSpec>, text: string): Entry {
+    const { spec } = published;
+    const requester = new Requester({ target: targetOf(published, this.#options.secrets), egress: this.#options.egress });
+    const { url } = requester.target;
+    const key = keyOf(published);
+    return {
+      published,
+      text,
+      requester,
+      running: {
+        key,
+        origin: `${key} ${url.origin}`,
+        host: url.host,
+        client: new UpstreamClient(requester),
+        offline: spec.offline,
+        cache: {
+          keeps: spec.cache.mode === "Always",
+          tagTTL: milliseconds(spec.cache.tagTTL),
+          staleIfError: milliseconds(spec.cache.staleIfError),
+        },
+      },
+    };
+  }
+
+  #view(published: Published<UpstreamSpec>): UpstreamView {
+    const { spec } = published;
+    const { requester } = this.#entry(published);
+    const { health, target, rateLimit, blockedUntil } = requester;
+    const { credentials } = target;
+    const problem = credentials.state === "invalid" || credentials.state === "notImplemented" ? credentials.message : undefined;
+    const resetsAt = blockedUntil ?? rateLimit?.resetsAt;
+    return {
+      key: keyOf(published),
+      prefix: spec.prefix,
+      url: spec.url,
+      hosts: [...spec.hosts],
+      reachable: health.reachable === undefined ? "Unknown" : health.reachable ? "True" : "False",
+      message: problem ?? (spec.offline ? "offline: serves what is cached and asks nothing" : health.message),
+      ...(rateLimit === undefined
+        ? {}
+        : {
+            rateLimit: {
+              limit: rateLimit.limit,
+              remaining: blockedUntil === undefined ? rateLimit.remaining : 0,
+              ...(resetsAt === undefined ? {} : { resetsAt: new Date(resetsAt).toISOString() }),
+            },
+          }),
+      credentialsLoaded: problem === undefined,
+    };
+  }
+
+  #reconcile(): void {
+    const { upstreams } = this.#options.configuration.current();
+    const keys = new Set(upstreams.map(keyOf));
+    for (const published of upstreams) {
+      const [key, address] = [keyOf(published), targetUrl(published.spec.url).origin];
+      const before = this.#addresses.get(key);
+      this.#addresses.set(key, address);
+      if (before !== undefined && before !== address) this.#options.onMoved?.(key);
+    }
+    for (const [key, { requester }] of this.#entries) {
+      if (keys.has(key)) continue;
+      this.#entries.delete(key);
+      void requester.retire();
+    }
+  }
+
+  /** Credentials may have changed: whoever names a Secret starts anew; transfers on their way end as they began. */
+  #dropClients(): void {
+    for (const [key, { published, requester }] of this.#entries) {
+      if (published.spec.auth.secretRef === undefined && published.spec.certSecretRef === undefined) continue;
+      this.#entries.delete(key);
+      void requester.retire();
+    }
+  }
+}
+
+const keyOf = ({ namespace, name }: { readonly namespace: string; readonly name: string }) => `${namespace}/${name}`;
