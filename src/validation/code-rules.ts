@@ -9,6 +9,9 @@ import { hostProblem, issuerProblem, urlProblem } from "./hosts.ts";
 import type { Problem } from "./problem.ts";
 import { scheduleProblem, timeZoneProblem } from "./schedule.ts";
 
+export const codeRules = ["code-url", "code-host", "code-cron", "code-time-zone", "code-semver", "code-extract", "code-issuer"] as const;
+type CodeRule = (typeof codeRules)[number];
+
 /** What a rule found: refused, or worth a word. */
 export interface Judgement {
   readonly problems: readonly Problem[];
@@ -27,7 +30,7 @@ export function judgeByCode<K extends Kind>(kind: K, spec: Specs[K]): Judgement 
   return judges[kind](spec);
 }
 
-function check(path: string, rule: string, message: string | undefined): Problem[] {
+function check(path: string, rule: CodeRule, message: string | undefined): Problem[] {
   return message === undefined ? [] : [{ path, message, rule }];
 }
 

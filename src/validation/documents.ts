@@ -123,7 +123,16 @@ function readDocument(document: YamlDocument, file: string): ReadDocument {
     };
   }
   return {
-    resource: { kind, namespace, name, generation: undefined, annotations, spec: value["spec"], source, lineOf: (path) => document.lineOf(path) },
+    resource: {
+      kind,
+      namespace,
+      name,
+      generation: undefined,
+      annotations,
+      spec: value["spec"],
+      source,
+      lineOf: (path) => document.lineOf(path),
+    },
     problems: [],
   };
 }

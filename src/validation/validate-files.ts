@@ -144,7 +144,16 @@ export async function listFiles(path: string): Promise<string[]> {
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const inside = join(path, entry.name);
     if (entry.isDirectory()) files.push(...(await listFiles(inside)));
-    else if (/\.(?:ya?ml|json)$/.test(entry.name) && (await stat(inside)).isFile()) files.push(inside);
+    else if (/\.(?:ya?ml|json)$/.test(entry.name) && (await isFile(inside))) files.push(inside);
   }
   return files;
+}
+
+/** A link that leads nowhere is no file: editors leave such locks beside what they edit. */
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
 }

@@ -78,10 +78,15 @@ function before(kind: Kind, { previous }: ValidationOptions): unknown {
   return isObject(previous) ? prepare(specSchemaOf(kind), previous, ["spec"]).value : undefined;
 }
 
-/** Rules of the object as a whole see its metadata. */
+/** Rules of the object as a whole see its metadata, and are about nothing else there. */
 function objectRules(resource: ResourceInput, spec: unknown): Problem[] {
   const { "x-kubernetes-validations": rules } = schemaOf(resource.kind);
-  return celProblems({ type: "object", "x-kubernetes-validations": rules }, { metadata: { name: resource.name }, spec }, undefined, []);
+  return celProblems({ type: "object", "x-kubernetes-validations": rules }, { metadata: { name: resource.name }, spec }, undefined, []).map(
+    (problem) => ({
+      ...problem,
+      path: "metadata.name",
+    }),
+  );
 }
 
 /** What an API server asks of names (RFC 1123). The record makes paths of them. */

@@ -1,11 +1,27 @@
 // YAML as it may come from anybody: size checked first, no anchors, aliases, merge keys or tags, no key twice, and every value knows its line.
 
-import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Node, type Pair } from "yaml";
+import {
+  Composer,
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  Parser,
+  visit,
+  type CST,
+  type Document,
+  type Node,
+  type Pair,
+} from "yaml";
 
 import { parsePath } from "./problem.ts";
 
 /** Of one file. The largest Secret that Kubernetes takes has 1 MiB. */
 export const maxFileBytes = 3 * 1024 * 1024;
+
+const maxDepth = 64;
 
 export interface YamlProblem {
   readonly line: number | undefined;
@@ -32,29 +48,43 @@ export function readYaml(text: string): YamlFile {
     return { documents: [], problems: [{ line: undefined, message: `is larger than ${maxFileBytes / 1024 / 1024} MiB: split it` }] };
   }
   const lines = new LineCounter();
-  try {
-    const found = parseAllDocuments(text, {
-      lineCounter: lines,
-      prettyErrors: false,
-      // The library compares every key with every other; ours below is linear.
-      uniqueKeys: false,
-      merge: false,
-      stringKeys: true,
-      schema: "core",
-      logLevel: "silent",
-    });
-    const judged = [...found].map((document) => judge(document, lines));
-    return { documents: judged.flatMap(({ documents }) => documents), problems: judged.flatMap(({ problems }) => problems) };
-  } catch (error) {
-    // Deep nesting ends the library's recursion.
-    if (error instanceof RangeError) return { documents: [], problems: [{ line: undefined, message: "is nested too deeply" }] };
-    throw error;
+  const tokens = [...new Parser(lines.addNewLine).parse(text)];
+  // The library composes recursively and would end its stack on deeper ones.
+  if (tokens.some((token) => isDeeperThan(token, maxDepth))) {
+    return { documents: [], problems: [{ line: undefined, message: `is nested more than ${maxDepth} levels deep` }] };
   }
+  const composer = new Composer({
+    // The library compares every key with every other; ours below is linear.
+    uniqueKeys: false,
+    merge: false,
+    stringKeys: true,
+    schema: "core",
+    logLevel: "silent",
+  });
+  const judged = [...composer.compose(tokens)].map((document) => judge(document, lines));
+  return { documents: judged.flatMap(({ documents }) => documents), problems: judged.flatMap(({ problems }) => problems) };
+}
+
+/** Walks the tokens without recursion. */
+function isDeeperThan(root: CST.Token, limit: number): boolean {
+  let level: CST.Token[] = [root];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > limit) return true;
+    level = level.flatMap(childrenOf);
+  }
+  return false;
+}
+
+function childrenOf(token: CST.Token): CST.Token[] {
+  if (token.type === "document") return token.value === undefined ? [] : [token.value];
+  if (!("items" in token)) return [];
+  return token.items.flatMap(({ key, value }) => [key, value].filter((child) => child !== undefined && child !== null));
 }
 
 function judge(document: Document.Parsed, lines: LineCounter): YamlFile {
   const problems: YamlProblem[] = [
     ...document.errors.map(({ message, pos }) => ({ line: lines.linePos(pos[0]).line, message: `is no YAML: ${withoutValues(message)}` })),
+    ...document.warnings.map(({ pos }) => ({ line: lines.linePos(pos[0]).line, message: tagMessage })),
     ...refused(document, lines),
   ];
   if (problems.length > 0) return { documents: [], problems };
@@ -76,17 +106,20 @@ function lineAt(node: Node | null | undefined, lines: LineCounter): number | und
   return node?.range ? lines.linePos(node.range[0]).line : undefined;
 }
 
+const tagMessage = "has a tag (!): tags are not read, put text in quotes instead";
+
 function refused(document: Document.Parsed, lines: LineCounter): YamlProblem[] {
   const problems: YamlProblem[] = [];
   const add = (node: Node, message: string) => problems.push({ line: lineAt(node, lines), message });
   visit(document, {
-    Alias: (_, node) => void add(node, "has an alias (*): write the value out, aliases are not read"),
     Node: (_, node) => {
-      if (!isAlias(node) && node.anchor !== undefined)
-        add(node, "has an anchor (&): write the value out where it is needed, anchors are not read");
-      if (hasExplicitTag(node)) add(node, "has a tag (!): tags are not read, put text in quotes instead");
-    },
-    Map: (_, node) => {
+      if (isAlias(node)) {
+        add(node, "has an alias (*): write the value out, aliases are not read");
+        return;
+      }
+      if (node.anchor !== undefined) add(node, "has an anchor (&): write the value out where it is needed, anchors are not read");
+      if (isScalar(node) && node.tag !== undefined) add(node, tagMessage);
+      if (!isMap(node)) return;
       const seen = new Set<unknown>();
       for (const { key } of node.items) {
         if (!isScalar(key)) continue;
@@ -97,12 +130,6 @@ function refused(document: Document.Parsed, lines: LineCounter): YamlProblem[] {
     },
   });
   return problems;
-}
-
-/** Plain collections carry the tag that they would have anyway. */
-function hasExplicitTag(node: Node): boolean {
-  if (isAlias(node) || node.tag === undefined) return false;
-  return !["tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"].includes(node.tag) || (isScalar(node) && node.tag !== undefined);
 }
 
 function findLine(root: Node, path: string, lines: LineCounter): number | undefined {

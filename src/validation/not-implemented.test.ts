@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+
+import type { Kind } from "../domain/resource.ts";
+import { notImplemented } from "./not-implemented.ts";
+import { validateResource } from "./validate-resource.ts";
+
+function judge(kind: Kind, spec: unknown) {
+  const judged = validateResource({ kind, namespace: "default", name: "example", spec });
+  if (judged.problems !== undefined) throw new Error(JSON.stringify(judged.problems));
+  const { stalled, notes } = notImplemented(kind, judged.spec);
+  return { stalled: stalled.map(({ path }) => path), notes: notes.map(({ path }) => path) };
+}
+
+const policy = { upstreamRef: { name: "cgr" }, images: [{ repository: "a/b" }], verify: { keys: [{ secretRef: { name: "k" } }] } };
+const keyless = [{ issuer: "https://issuer.example.com", subject: "a" }];
+const access = { repositories: { include: ["**"] }, actions: ["pull"] };
+
+test.each([
+  ["Upstream", { url: "https://a.example.com", prefix: "a" }, [], []],
+  ["Upstream", { url: "https://a.example.com", prefix: "a", auth: { provider: "aws" } }, ["spec.auth.provider"], []],
+  // The default names four kinds of evidence: two are read, two are a note.
+  ["TagPolicy", policy, [], ["spec.evidence[2]", "spec.evidence[3]"]],
+  ["TagPolicy", { ...policy, evidence: [{ type: "SPDX" }] }, [], []],
+  ["TagPolicy", { ...policy, evidence: [{ type: "Apko" }, { type: "CycloneDX" }] }, ["spec.evidence[0]", "spec.evidence[1]"], []],
+  ["TagPolicy", { ...policy, evidence: [{ type: "SPDX" }], verify: { keyless } }, ["spec.verify.keyless"], []],
+  ["TagPolicy", { ...policy, evidence: [{ type: "SPDX" }], backfill: {} }, ["spec.backfill"], []],
+  [
+    "TagPolicy",
+    { ...policy, evidence: [{ type: "SPDX" }], verify: { ...policy.verify, trustedRoot: { configMapRef: { name: "r" } } } },
+    ["spec.verify.trustedRoot"],
+    [],
+  ],
+  ["RetentionPolicy", { repositories: { include: ["**"] }, keep: [{ name: "a" }] }, [], []],
+  ["AccessPolicy", { ...access, subjects: [{ kind: "User", name: "ci" }, { kind: "Anonymous" }] }, [], []],
+  [
+    "AccessPolicy",
+    {
+      ...access,
+      subjects: [
+        { kind: "User", name: "ci" },
+        { kind: "Group", issuer: "corp", name: "a" },
+        { kind: "ServiceAccount", namespace: "a", name: "*" },
+      ],
+    },
+    ["spec.subjects[1]", "spec.subjects[2]"],
+    [],
+  ],
+] as const)("%s %j", (kind, spec, stalled, notes) => {
+  expect(judge(kind, spec)).toEqual({ stalled, notes });
+});

@@ -1,0 +1,108 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { formatFinding, listFiles, validateFiles, type FilesReport } from "./validate-files.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "wharfinger-validate-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function validate(files: Readonly<Record<string, string>>): Promise<FilesReport> {
+  const inside = await mkdtemp(join(folder, "case-"));
+  await mkdir(join(inside, "sub"));
+  for (const [name, text] of Object.entries(files)) await writeFile(join(inside, name), text);
+  const report = await validateFiles([inside]);
+  const cut = (text: string) => text.replace(`${inside}/`, "");
+  return {
+    ...report,
+    documents: report.documents.map((document) => ({
+      ...document,
+      source: cut(document.source),
+      findings: document.findings.map((finding) => ({ ...finding, file: cut(finding.file) })),
+    })),
+    problems: report.problems.map((finding) => ({ ...finding, file: cut(finding.file) })),
+  };
+}
+
+const linesOf = ({ documents, problems }: FilesReport) =>
+  [...problems, ...documents.flatMap(({ findings }) => findings)].map(formatFinding);
+const upstream = (name: string, rest = "") =>
+  `apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: ${name}}\nspec:\n  url: https://a.example.com\n  prefix: ${name}\n${rest}`;
+
+test("the examples are valid; what is not built yet is said", async () => {
+  const report = await validateFiles([resolve(import.meta.dirname, "../../examples/quickstart")]);
+  expect(report.valid).toBe(true);
+  expect(report.documents.map(({ kind, name, verdict }) => [kind, name, verdict])).toEqual([
+    ["TagPolicy", "chainguard", "not-implemented"],
+    ["RetentionPolicy", "team-a", "valid"],
+    ["Upstream", "hub", "valid"],
+    ["Upstream", "ghcr", "valid"],
+    ["Upstream", "quay", "valid"],
+    ["Upstream", "k8s", "valid"],
+    ["Upstream", "cgr", "valid"],
+  ]);
+});
+
+test("each problem by file, line and field", async () => {
+  const report = await validate({
+    "a.yaml": `${upstream("a")}---\n${upstream("b", "  hosts: [https://b]\n  colour: red\n")}`,
+    "b.yaml": "a: [1",
+    "sub/c.yml": upstream("c", "  insecure: true\n"),
+    "sub/d.txt": "not read",
+    ".hidden.yaml": "not read: [",
+  });
+  expect(report.valid).toBe(false);
+  expect(linesOf(report)).toEqual([
+    "b.yaml:1: is no YAML: Flow sequence in block collection must be sufficiently indented and end with a ]",
+    "a.yaml:15: spec.colour: is no field of this kind",
+    "sub/c.yml:7: warning: spec.insecure has no effect on an https url: remove it",
+  ]);
+  expect(report.documents.map(({ name, verdict }) => [name, verdict])).toEqual([
+    ["a", "valid"],
+    ["b", "invalid"],
+    ["c", "valid"],
+  ]);
+});
+
+test("resources that are valid alone and not together", async () => {
+  const policy =
+    "apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: p}\nspec:\n  upstreamRef: {name: nowhere}\n  images: [{repository: a/b}]\n  evidence: [{type: SPDX}]\n  verify: {keys: [{secretRef: {name: k}}]}\n";
+  const report = await validate({ "a.yaml": upstream("a"), "b.yaml": upstream("b").replace("prefix: b", "prefix: a"), "c.yaml": policy });
+  expect(report.valid).toBe(false);
+  expect(linesOf(report)).toEqual([
+    "b.yaml:6: spec.prefix: prefix a belongs to upstream default/a, which was there first: choose another prefix",
+    "c.yaml:5: warning: spec.upstreamRef.name: there is no upstream default/nowhere that is served: create it, or name another one of the same namespace",
+  ]);
+});
+
+test("Secrets are judged and never shown", async () => {
+  const report = await validate({ "s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}\n" });
+  expect(report.valid).toBe(true);
+  expect(report.documents).toEqual([
+    { kind: "Secret", namespace: "default", name: "s", source: "s.yaml:1", verdict: "valid", findings: [] },
+  ]);
+});
+
+test("what is not there or too large is a problem, not a crash", async () => {
+  const large = join(folder, "large.yaml");
+  await writeFile(large, "#".repeat(3 * 1024 * 1024 + 1));
+  const report = await validateFiles([join(folder, "nothing"), large]);
+  expect(linesOf(report).map((line) => line.replace(`${folder}/`, ""))).toEqual([
+    "nothing: cannot be read (ENOENT)",
+    "large.yaml: is larger than 3 MiB: split it",
+  ]);
+});
+
+test("links to files are read, links to folders are not", async () => {
+  const inside = await mkdtemp(join(folder, "links-"));
+  await writeFile(join(inside, "a.yaml"), upstream("a"));
+  await symlink("a.yaml", join(inside, "b.yaml"));
+  await symlink(".", join(inside, "loop"));
+  await symlink("nowhere", join(inside, "c.yaml"));
+  await expect(listFiles(inside)).resolves.toEqual([join(inside, "a.yaml"), join(inside, "b.yaml")]);
+});
