@@ -1,0 +1,29 @@
+// wharfinger explain: the ledger entry behind a tag, and why there is none.
+
+import type { Command } from "commander";
+
+import { ask, clientCommand, parseImage, type ImageReference } from "./command-line.ts";
+import { CommandError } from "./failure.ts";
+import { printResult } from "./output.ts";
+import { renderVersions } from "./render/versions.ts";
+
+export function explainCommand(): Command {
+  return clientCommand("explain", "show why a version tag points where it does: the build, its evidence, the commit")
+    .argument("<image>", "repository:tag or repository@digest", parseImage)
+    .action((image: ImageReference, _options: unknown, command: Command) =>
+      ask(command, async ({ control }, output) => {
+        const view = await control.versions(image.repository);
+        const { ledger } = view;
+        const known =
+          image.tag === undefined
+            ? ledger.builds.some(({ digest }) => digest === image.digest)
+            : [ledger.tags, ledger.pinned, ledger.retired].some((names) => Object.hasOwn(names, image.tag ?? ""));
+        await printResult(output, view, (shown) => renderVersions(shown, image));
+        if (known) return;
+        const tags = Object.keys(ledger.tags);
+        throw new CommandError(
+          `${image.repository} has no version ${image.tag ?? image.digest}. ${tags.length === 0 ? "No version was found for it yet." : `It has ${tags.join(", ")}.`}`,
+        );
+      }),
+    );
+}

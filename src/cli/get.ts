@@ -1,0 +1,44 @@
+// wharfinger get: each resource with its conditions, since there is no API server to ask here.
+
+import { InvalidArgumentError, type Command } from "commander";
+
+import { kinds, type Kind } from "../domain/resource.ts";
+import { ask, clientCommand, parseResourceName } from "./command-line.ts";
+import { CommandError } from "./failure.ts";
+import { printResult } from "./output.ts";
+import { renderResource, renderResources } from "./render/resources.ts";
+
+/** As in the resource definitions. */
+const shortNames: Readonly<Record<Kind, string>> = {
+  Upstream: "upst",
+  TagPolicy: "tagpol",
+  RetentionPolicy: "retpol",
+  AccessPolicy: "accpol",
+};
+
+export function getCommand(): Command {
+  return clientCommand("get", "show resources with their conditions")
+    .argument("[kind]", `${kinds.join(", ")}, or ${Object.values(shortNames).join(", ")}`, parseKind)
+    .argument("[name]", "namespace/name", parseResourceName)
+    .action((kind: Kind | undefined, name: string | undefined, _options: unknown, command: Command) =>
+      ask(command, async ({ control }, output) => {
+        const found = (await control.resources())
+          .filter((view) => kind === undefined || view.kind === kind)
+          .filter((view) => name === undefined || `${view.namespace}/${view.name}` === name);
+        if (name !== undefined && found.length === 0)
+          throw new CommandError(`There is no ${kind} ${name}. \`wharfinger get ${kind}\` lists those there are.`);
+        await printResult(output, found, name === undefined ? renderResources : (views) => views.map(renderResource).join("\n\n"));
+      }),
+    );
+}
+
+function parseKind(text: string): Kind {
+  const wanted = text.toLowerCase();
+  const found = kinds.find((kind) => [kind, plural(kind), shortNames[kind]].some((name) => name.toLowerCase() === wanted));
+  if (found === undefined) throw new InvalidArgumentError(`Kinds are ${kinds.join(", ")}.`);
+  return found;
+}
+
+function plural(kind: Kind): string {
+  return kind.endsWith("y") ? `${kind.slice(0, -1)}ies` : `${kind}s`;
+}

@@ -1,0 +1,57 @@
+// The command line as a whole: every subcommand, and what a mistake answers.
+
+import { readFileSync } from "node:fs";
+
+import { Command, CommanderError } from "commander";
+
+import { auditCommand } from "./audit.ts";
+import { explainCommand } from "./explain.ts";
+import { exitCodes } from "./failure.ts";
+import { gcCommand } from "./gc.ts";
+import { getCommand } from "./get.ts";
+import { note } from "./output.ts";
+import { restoreCommand } from "./restore.ts";
+import { validateCommand } from "./validate.ts";
+
+const examples = `
+Examples:
+  wharfinger serve --config ./resources       serve the resources of a folder, on 127.0.0.1:5000
+  wharfinger get                              every resource with its conditions
+  wharfinger explain cgr/chainguard/nginx:1.27.3
+  wharfinger plan default/builds              keep or delete, and why, for every tag
+  wharfinger validate ./resources             judge files before they are served
+
+Exit codes: 0 done, 1 failed or refused (the reason is on stderr), 2 wrong usage.
+Every option has a twin in the environment; --help of a subcommand names them.`;
+
+/** Runs one command line (without program names) and resolves with its exit code. */
+export async function run(args: readonly string[]): Promise<number> {
+  const program = new Command("wharfinger")
+    .description(
+      "A container registry that is configured by resources, recorded in Git, and gives versions to images that only have `latest`.",
+    )
+    .version(version())
+    .addHelpText("after", examples);
+  for (const make of [getCommand, explainCommand, restoreCommand, auditCommand, gcCommand, validateCommand]) {
+    program.addCommand(make());
+  }
+  everyCommand(program, (command) => command.exitOverride().showHelpAfterError("(--help shows the usage)"));
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return Number(process.exitCode ?? exitCodes.done);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+    note(error instanceof Error ? error.message : String(error));
+    return exitCodes.failed;
+  }
+}
+
+function everyCommand(command: Command, apply: (command: Command) => void): void {
+  apply(command);
+  for (const child of command.commands) everyCommand(child, apply);
+}
+
+function version(): string {
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  return version;
+}

@@ -1,0 +1,60 @@
+// A version and what it stands on, for a person who asks why.
+
+import type { LedgerDocument, VersionsView } from "../../api/control.ts";
+import type { ImageReference } from "../command-line.ts";
+import { faint, table } from "../output.ts";
+
+export function renderVersions(view: VersionsView, image: ImageReference): string {
+  const digest = image.digest ?? view.ledger.tags[image.tag ?? ""] ?? view.ledger.pinned[image.tag ?? ""]?.digest;
+  const build = view.ledger.builds.find((candidate) => candidate.digest === digest);
+  return [
+    ...decisions(view.ledger, image.tag ?? ""),
+    ...(build === undefined ? [] : describeBuild(view, build)),
+    ...(view.refused.length === 0
+      ? []
+      : [
+          "",
+          "Refused lately:",
+          table(
+            ["TAG", "DIGEST", "REASON", "MESSAGE"],
+            view.refused.map((r) => [r.sourceTag, short(r.digest), r.outcome, r.message ?? ""]),
+          ),
+        ]),
+  ].join("\n");
+}
+
+function decisions(ledger: LedgerDocument, tag: string): string[] {
+  const pinned = ledger.pinned[tag];
+  const retired = ledger.retired[tag];
+  const because = (decision: { by: string; commit?: string; reason?: string }) =>
+    `by ${decision.by}${decision.commit === undefined ? "" : ` in ${decision.commit.slice(0, 7)}`}${decision.reason === undefined ? "" : `: ${decision.reason}`}`;
+  return [
+    ...(pinned === undefined ? [] : [`${tag} is pinned ${because(pinned)}`]),
+    ...(retired === undefined
+      ? []
+      : [`${tag} is out of service ${because(retired)}; it is not minted again until somebody takes it out of the ledger's \`retired\``]),
+  ];
+}
+
+function describeBuild(view: VersionsView, build: LedgerDocument["builds"][number]): string[] {
+  const { evidence } = build;
+  const signer =
+    evidence.key === undefined
+      ? `${evidence.subject ?? "nobody"} (${evidence.issuer ?? "no issuer"})`
+      : `${evidence.key.name} (${evidence.key.fingerprint})`;
+  const tags = Object.entries(view.ledger.tags).filter(([, digest]) => digest === build.digest);
+  return [
+    `${view.repository}@${build.digest}`,
+    `  version    ${build.version}`,
+    `  tags       ${tags.map(([tag]) => tag).join(", ")}`,
+    `  seen       ${build.seen} at ${view.ledger.image}:${build.sourceTag}`,
+    `  evidence   ${evidence.type} ${faint(evidence.predicateType)}`,
+    `  attested   ${evidence.attestation}${evidence.signed === undefined ? "" : ` on ${evidence.signed}`}`,
+    `  signer     ${signer}`,
+    `  platforms  ${evidence.platforms.join(", ")}`,
+    `  policy     ${view.policy ?? "none any more"}`,
+    `  record     ${view.revision.slice(0, 7)}`,
+  ];
+}
+
+const short = (digest: string) => digest.slice(0, digest.indexOf(":") + 13);
