@@ -12,8 +12,8 @@ export interface Closure {
 
 export interface MissingContent {
   readonly digest: Digest;
-  /** Manifests that name it, with their bytes: non-distributable layers are allowed to be absent, and only the manifest tells them. */
-  readonly bytes: Uint8Array | null;
+  /** A manifest that names it: non-distributable layers are allowed to be absent, and only the manifest tells them. Null for a manifest. */
+  readonly namedBy: { readonly mediaType: string; readonly bytes: Uint8Array } | null;
 }
 
 const closure = statement(
@@ -38,7 +38,7 @@ const lockLinks = statement(
 );
 const absentBlobs = statement(
   "pin-absent-blobs",
-  `SELECT DISTINCT named.digest, manifests.bytes
+  `SELECT DISTINCT ON (named.digest) named.digest, manifests.media_type AS "mediaType", manifests.bytes
    FROM manifest_blobs named JOIN manifests ON manifests.repository = $1 AND manifests.digest = named.manifest
    WHERE named.repository = $1 AND named.manifest = ANY($2)
      AND NOT EXISTS (SELECT FROM repository_blobs link WHERE link.repository = $1 AND link.digest = named.digest)
@@ -64,10 +64,10 @@ export async function lockClosure(transaction: Queryable, repository: number, ro
   const locked = await transaction.query<{ digest: Digest }>(lockManifests, [repository, wanted]);
   const manifests = locked.map(({ digest }) => digest);
   await transaction.query(lockLinks, [repository, manifests]);
-  const blobs = await transaction.query<{ digest: Digest; bytes: Uint8Array }>(absentBlobs, [repository, manifests]);
+  const blobs = await transaction.query<{ digest: Digest; mediaType: string; bytes: Uint8Array }>(absentBlobs, [repository, manifests]);
   const there = new Set(manifests);
-  const children = wanted.filter((digest) => !there.has(digest)).map((digest) => ({ digest, bytes: null }));
-  return { manifests, missing: [...children, ...blobs] };
+  const children = wanted.filter((digest) => !there.has(digest)).map((digest) => ({ digest, namedBy: null }));
+  return { manifests, missing: [...children, ...blobs.map(({ digest, ...namedBy }) => ({ digest, namedBy }))] };
 }
 
 /** Sets `held` throughout the locked closure, `absent` blobs aside, and pins its manifests to the proposal. */

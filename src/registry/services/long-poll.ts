@@ -1,0 +1,51 @@
+// Answers that wait until there is something to say: rung in this process, looked up again every second for what other pods did.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface Waiting {
+  readonly waitSeconds: number;
+  readonly signal: AbortSignal;
+}
+
+const maxWaitSeconds = 60;
+const interval = 1_000;
+
+/** Wakes everything that waits. */
+export class Bell {
+  #waiting = new Set<() => void>();
+
+  ring(): void {
+    const woken = this.#waiting;
+    this.#waiting = new Set();
+    for (const wake of woken) wake();
+  }
+
+  /** Resolves at the next ring, after `milliseconds`, or when `signal` aborts. */
+  async heard(milliseconds: number, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const rung = new Promise<void>((resolve) => {
+      this.#waiting.add(resolve);
+      over.signal.addEventListener("abort", () => this.#waiting.delete(resolve), { once: true });
+    });
+    const either = AbortSignal.any([signal, over.signal]);
+    await Promise.race([rung, sleep(milliseconds, undefined, { signal: either }).catch(() => {})]);
+    over.abort();
+  }
+}
+
+/** Asks until the answer is `enough`, time is over, or nobody listens any more. Resolves with the last answer. */
+export async function askUntil<T>(bell: Bell, ask: () => Promise<T>, enough: (answer: T) => boolean, waiting: Waiting): Promise<T> {
+  const end = performance.now() + Math.min(Math.max(waiting.waitSeconds, 0), maxWaitSeconds) * 1_000;
+  for (;;) {
+    // The ear is open before the question goes out, so that nothing rings in between.
+    const heard = new AbortController();
+    const rung = bell.heard(Math.max(0, Math.min(interval, end - performance.now())), AbortSignal.any([heard.signal, waiting.signal]));
+    const answer = await ask();
+    if (enough(answer) || waiting.signal.aborted || performance.now() >= end) {
+      heard.abort();
+      await rung;
+      return answer;
+    }
+    await rung;
+  }
+}

@@ -1,0 +1,126 @@
+// Runs of jobs (design: tag-sync, "One run"; operator.md, "Jobs"): registering one, telling it all it needs, hearing how it goes.
+
+import type { Run, RunRequest, RunUpdate, SyncOutcome } from "../../api/control.ts";
+import type { SecretSource } from "../../domain/secrets.ts";
+import type { Database } from "../metadata/database.ts";
+import { pruneProposals } from "../metadata/proposals.ts";
+import { insertRun, pruneRuns, runById, updateRun, type StoredRun } from "../metadata/runs.ts";
+import { pruneOutcomes, recordOutcomes, settledOutcomes } from "../metadata/sync-outcomes.ts";
+import type { ConfigurationSource, Published } from "./configuration.ts";
+import { ServiceError } from "./errors.ts";
+import { keyOf, keysOf, policyScope } from "./policy-scope.ts";
+import { storable, unlessStorable } from "./storable.ts";
+
+/** Seconds after which a job that says nothing counts as dead. Jobs report every 30 seconds. */
+const silence = 600;
+const maxOutcomes = 1_000;
+
+export class Runs {
+  readonly #database: Database;
+  readonly #configuration: ConfigurationSource;
+  readonly #secrets: SecretSource;
+
+  constructor(options: { database: Database; configuration: ConfigurationSource; secrets: SecretSource }) {
+    this.#database = options.database;
+    this.#configuration = options.configuration;
+    this.#secrets = options.secrets;
+  }
+
+  /** ServiceError NOT_FOUND (no such policy), CONFLICT (suspended, or a run of it is under way). */
+  async start(request: RunRequest): Promise<Run> {
+    const policy = this.#policy(request);
+    if (policy.suspend) {
+      throw new ServiceError("CONFLICT", `${policy.kind} ${request.policy} is suspended; nothing runs until spec.suspend is taken away.`);
+    }
+    const { generation } = policy;
+    const registered = await this.#database.transaction((transaction) => insertRun(transaction, { ...request, generation, silence }));
+    if ("underWay" in registered) {
+      const { id, startedAt } = registered.underWay;
+      throw new ServiceError("CONFLICT", `A ${request.kind} run of ${request.policy} is under way since ${startedAt}: ${id}.`);
+    }
+    await this.#tidy(registered.started);
+    return this.#view(registered.started);
+  }
+
+  /** ServiceError NOT_FOUND. */
+  async get(id: string): Promise<Run> {
+    return this.#view(await this.#find(id));
+  }
+
+  /** ServiceError NOT_FOUND, INVALID, or CONFLICT when the run has ended: then its job may stop. */
+  async update(id: string, update: RunUpdate): Promise<Run> {
+    const run = await this.#find(id);
+    const outcomes = update.outcomes ?? [];
+    if (outcomes.length > maxOutcomes)
+      throw new ServiceError("INVALID", `${outcomes.length} outcomes at once, at most ${maxOutcomes} are taken.`);
+    if (outcomes.length > 0 && run.kind !== "tag-sync")
+      throw new ServiceError("INVALID", `A ${run.kind} run has no outcomes of source tags.`);
+    const changed = await unlessStorable(
+      this.#database.transaction(async (transaction) => {
+        const row = await updateRun(transaction, id, update);
+        if (row !== undefined) await recordOutcomes(transaction, run, outcomes.map(bounded));
+        return row;
+      }),
+    );
+    if (changed === undefined) throw new ServiceError("CONFLICT", `Run ${id} has ended (${run.state}); a new one takes its place.`);
+    return this.#view(changed);
+  }
+
+  async #find(id: string): Promise<StoredRun> {
+    const run = await runById(this.#database, id);
+    if (run === undefined) throw new ServiceError("NOT_FOUND", `There is no run ${storable(id, 100)}.`);
+    return run;
+  }
+
+  #policy({ kind, policy }: Pick<RunRequest, "kind" | "policy">): Published<unknown> {
+    const configuration = this.#configuration.current();
+    if (kind === "tag-sync") return policyScope(configuration, policy).policy;
+    const found = configuration.retentionPolicies.find((candidate) => keyOf(candidate) === policy);
+    if (found === undefined) throw new ServiceError("NOT_FOUND", `No RetentionPolicy ${policy} is published.`);
+    return found;
+  }
+
+  /** Keys and settled outcomes are for the job alone: a run that has ended shows neither. */
+  async #view(run: StoredRun): Promise<Run> {
+    if (run.state !== "running") return { ...run, spec: this.#specOf(run) };
+    if (run.kind === "prune") return { ...run, spec: this.#policy(run).spec };
+    const scope = policyScope(this.#configuration.current(), run.policy);
+    const { prefix, url, repositoryPrefix } = scope.upstream.spec;
+    return {
+      ...run,
+      spec: scope.policy.spec,
+      upstream: { prefix, url, repositoryPrefix },
+      keys: keysOf(scope, this.#secrets),
+      settled: await settledOutcomes(this.#database, run),
+    };
+  }
+
+  /** Null when the policy is gone meanwhile. */
+  #specOf(run: StoredRun): unknown {
+    try {
+      return this.#policy(run).spec;
+    } catch (error) {
+      if (error instanceof ServiceError) return null;
+      throw error;
+    }
+  }
+
+  /** What is old and decides nothing goes, a little at each start. */
+  async #tidy(run: StoredRun): Promise<void> {
+    await pruneRuns(this.#database);
+    await pruneProposals(this.#database);
+    if (run.kind === "tag-sync") await pruneOutcomes(this.#database, run);
+  }
+}
+
+function bounded(outcome: SyncOutcome): SyncOutcome {
+  const { message } = outcome;
+  return {
+    ...outcome,
+    repository: storable(outcome.repository, 255),
+    sourceTag: storable(outcome.sourceTag, 128),
+    outcome: storable(outcome.outcome, 64),
+    ...(message === undefined ? {} : { message: storable(message, 1_000) }),
+    ...(outcome.retryAfter === undefined ? {} : { retryAfter: Math.min(Math.max(Math.trunc(outcome.retryAfter), 1), 7 * 24 * 3_600) }),
+  };
+}
