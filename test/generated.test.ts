@@ -1,14 +1,30 @@
-// What is generated from crds/ is what the generators would write now.
+// What is generated from crds/ is what the generators would write now, and the examples in the reference are valid.
 
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 
 import { expect, test } from "vitest";
 
+import { kinds } from "../src/domain/resource.ts";
+import { readDocuments } from "../src/validation/documents.ts";
+import { validateResource } from "../src/validation/validate-resource.ts";
+
 const root = resolve(import.meta.dirname, "..");
 
-test.each(["generate-types.mjs"])("scripts/%s has nothing to write", async (script) => {
+test.each(["generate-types.mjs", "generate-reference.mjs"])("scripts/%s has nothing to write", async (script) => {
   const { stderr } = await promisify(execFile)(process.execPath, [resolve(root, "scripts", script), "--check"], { cwd: root });
   expect(stderr).toBe("");
+});
+
+test.each(kinds)("the examples in the reference of %s are valid", (kind) => {
+  const name = `docs/reference/${kind.toLowerCase()}.md`;
+  const examples = [...readFileSync(resolve(root, name), "utf8").matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, text = ""]) => text);
+  expect(examples).not.toEqual([]);
+  for (const text of examples) {
+    const { resources, problems } = readDocuments([{ name, text }]);
+    expect(problems).toEqual([]);
+    expect(resources.flatMap((resource) => validateResource(resource).problems ?? [])).toEqual([]);
+  }
 });
