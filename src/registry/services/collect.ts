@@ -1,0 +1,164 @@
+// The collector: G1, G2, G3 and pruning, online, in every registry process, in proportion to what changed (storage.md).
+
+import type { Logger } from "../../observability/logger.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Database } from "../metadata/database.ts";
+import { pruneChangesBefore, pruneOldTrash, readGcNumbers, readXmin, type GcNumbers } from "../metadata/gc-prune.ts";
+import { reviewQueue } from "../metadata/gc-review.ts";
+import { writeGcTimes, type GcTimes } from "../metadata/gc-settings.ts";
+import { abandonSilentObjects, claimDoomedObjects, expireUploads, forgetObjects, retryObjects } from "../metadata/gc-sweep.ts";
+
+/** All in milliseconds. */
+export interface CollectorTimes extends GcTimes {
+  /** Pause between two rounds. */
+  readonly interval: number;
+  /** G3: a writer that was silent for this long is given up. */
+  readonly uploadAbandonedAfter: number;
+}
+
+export interface CollectorOptions {
+  readonly database: Database;
+  readonly store: BlobStore;
+  readonly times: CollectorTimes;
+  readonly logger: Logger;
+}
+
+/** What one round did. */
+export interface Collected {
+  /** Upload sessions ended because nobody wrote to them. */
+  readonly expiredUploads: number;
+  /** Keys whose writer was silent. */
+  readonly abandoned: number;
+  /** Queue rows looked at. */
+  readonly reviewed: number;
+  /** Rights to read that ended. */
+  readonly links: number;
+  /** Blobs whose bytes are doomed now. */
+  readonly blobs: number;
+  /** Keys that the store deleted. */
+  readonly swept: number;
+  /** Keys that the store could not delete; they are tried again. */
+  readonly failed: number;
+  readonly prunedTrash: number;
+  readonly prunedChanges: number;
+}
+
+/** A process that still reads with an older snapshot than this refreshes it from nothing (storage.md, Reading). */
+const snapshotsLive = 20 * 60_000;
+
+export class Collector {
+  readonly #options: CollectorOptions;
+  /** When which transaction was the oldest running one, oldest first. */
+  #horizons: { readonly xmin: string; readonly readAt: number }[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #round: Promise<unknown> = Promise.resolve();
+  #stopping = false;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+  }
+
+  /** Writes the times to the database and starts the rounds. */
+  async start(): Promise<void> {
+    await writeGcTimes(this.#options.database, this.#options.times);
+    this.#schedule();
+  }
+
+  /** One whole round: until nothing more is due. Rounds of one process never overlap. */
+  runOnce(): Promise<Collected> {
+    const round = this.#round.then(() => this.#collect());
+    this.#round = round.catch(() => undefined);
+    return round;
+  }
+
+  status(): Promise<GcNumbers> {
+    return readGcNumbers(this.#options.database);
+  }
+
+  /** Ends after the batch that is running. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#timer);
+    await this.#round;
+  }
+
+  #schedule(): void {
+    if (this.#stopping) return;
+    this.#timer = setTimeout(() => {
+      this.runOnce()
+        .then((collected) => this.#report(collected))
+        .catch((error: unknown) => this.#options.logger.error({ err: error }, "collecting failed; it is tried again"))
+        .finally(() => this.#schedule());
+    }, this.#options.times.interval).unref();
+  }
+
+  async #collect(): Promise<Collected> {
+    const { database, times } = this.#options;
+    const expiredUploads = await this.#batches(() => expireUploads(database));
+    const abandoned = await this.#batches(() => abandonSilentObjects(database, times.uploadAbandonedAfter));
+    const { reviewed, links, blobs } = await this.#review();
+    const { swept, failed } = await this.#sweep();
+    const prunedTrash = await this.#batches(() => pruneOldTrash(database));
+    const prunedChanges = await this.#pruneChanges();
+    return { expiredUploads, abandoned, reviewed, links, blobs, swept, failed, prunedTrash, prunedChanges };
+  }
+
+  /** G1. What a batch queues for now (the blob of a link that it deleted) comes up in the next one. */
+  async #review(): Promise<{ reviewed: number; links: number; blobs: number }> {
+    const total = { reviewed: 0, links: 0, blobs: 0 };
+    for (; !this.#stopping;) {
+      const batch = await reviewQueue(this.#options.database);
+      total.reviewed += batch.reviewed;
+      total.links += batch.links;
+      total.blobs += batch.blobs;
+      if (batch.reviewed === 0) break;
+    }
+    return total;
+  }
+
+  /** G2. The claim is committed before the store hears of it; every key is judged by its own result. */
+  async #sweep(): Promise<{ swept: number; failed: number }> {
+    const { database, store, logger } = this.#options;
+    const total = { swept: 0, failed: 0 };
+    for (; !this.#stopping;) {
+      const keys = await claimDoomedObjects(database);
+      if (keys.length === 0) break;
+      const results = await store.delete(keys);
+      const failed = keys.filter((key) => !results.has(key) || results.get(key) !== undefined);
+      const gone = keys.filter((key) => results.has(key) && results.get(key) === undefined);
+      await forgetObjects(database, gone);
+      await retryObjects(database, failed);
+      if (failed.length > 0)
+        logger.warn({ keys: failed.length, err: results.get(failed[0]!) }, "the blob store could not delete; it is tried again");
+      total.swept += gone.length;
+      total.failed += failed.length;
+    }
+    return total;
+  }
+
+  /** Changes are pruned below an `xmin` that was read long enough ago, never by their age. */
+  async #pruneChanges(): Promise<number> {
+    const { database } = this.#options;
+    const now = performance.now();
+    this.#horizons.push({ xmin: await readXmin(database), readAt: now });
+    const old = this.#horizons.filter(({ readAt }) => now - readAt >= snapshotsLive);
+    const horizon = old.at(-1);
+    if (horizon === undefined) return 0;
+    this.#horizons = this.#horizons.slice(old.length - 1);
+    return this.#batches(() => pruneChangesBefore(database, horizon.xmin));
+  }
+
+  async #batches(work: () => Promise<number>): Promise<number> {
+    let total = 0;
+    for (; !this.#stopping;) {
+      const count = await work();
+      total += count;
+      if (count === 0) break;
+    }
+    return total;
+  }
+
+  #report(collected: Collected): void {
+    if (Object.values(collected).some((count) => count > 0)) this.#options.logger.info(collected, "collected");
+  }
+}

@@ -1,0 +1,99 @@
+// Pulling from the team's own repositories. Each pull asks the database for now; the memory view comes with the second issue.
+
+import type { Digest } from "../../domain/digest.ts";
+import type { Reference } from "../../domain/reference.ts";
+import { BlobStoreError, type BlobReader, type BlobStore } from "../blobs/blob-store.ts";
+import { claimBlob, findBlob, type StoredBlob } from "../metadata/blobs.ts";
+import type { Queryable } from "../metadata/database.ts";
+import {
+  claimManifestByDigest,
+  claimManifestByTag,
+  findManifestByDigest,
+  findManifestByTag,
+  type StoredManifest,
+} from "../metadata/manifests.ts";
+import { listReferrers } from "../metadata/referrers.ts";
+import { findRepository } from "../metadata/repositories.ts";
+import { listTags } from "../metadata/tags.ts";
+import { ServiceError } from "./errors.ts";
+import type { BlobAnswer, Caller, ManifestAnswer, PullService, Referrer, TagPage } from "./pull-service.ts";
+import type { PullStatistics } from "./pull-statistics.ts";
+
+export interface OwnPullOptions {
+  readonly database: Queryable;
+  readonly store: BlobStore;
+  readonly statistics: PullStatistics;
+}
+
+export class OwnPull implements PullService {
+  readonly #database: Queryable;
+  readonly #store: BlobStore;
+  readonly #statistics: PullStatistics;
+
+  constructor(options: OwnPullOptions) {
+    this.#database = options.database;
+    this.#store = options.store;
+    this.#statistics = options.statistics;
+  }
+
+  async manifest(repository: string, reference: Reference, caller: Caller, options: { head: boolean }): Promise<ManifestAnswer> {
+    const claim = options.head && caller.mayPush;
+    const found = await this.#findManifest(repository, reference, claim);
+    if (found === undefined)
+      throw await this.#unknown(repository, "MANIFEST_UNKNOWN", "tag" in reference ? reference.tag : reference.digest);
+    const { repositoryId, digest, mediaType, bytes } = found;
+    this.#statistics.record({ repositoryId, digest, tag: "tag" in reference ? reference.tag : undefined });
+    return { digest, mediaType, bytes };
+  }
+
+  async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
+    const claim = options.head && caller.mayPush;
+    const found = await (claim ? claimBlob : findBlob)(this.#database, repository, digest);
+    if (found === undefined) throw await this.#unknown(repository, "BLOB_UNKNOWN", digest);
+    return { digest, size: found.size, open: () => this.#open(repository, digest, found) };
+  }
+
+  async tags(repository: string, _caller: Caller, page: { limit: number; after?: string }): Promise<TagPage> {
+    const found = await listTags(this.#database, repository, { after: page.after, limit: page.limit + 1 });
+    if (found.length === 0 && (await findRepository(this.#database, repository)) === undefined) throw unknownName(repository);
+    return { tags: found.slice(0, page.limit), more: found.length > page.limit };
+  }
+
+  async referrers(repository: string, digest: Digest, _caller: Caller, filter: { artifactType?: string }): Promise<readonly Referrer[]> {
+    const rows = await listReferrers(this.#database, repository, digest, filter.artifactType);
+    return rows.map(({ mediaType, digest, size, artifactType, annotations }) => ({
+      mediaType,
+      digest,
+      size,
+      ...(artifactType === null ? {} : { artifactType }),
+      ...(annotations === null ? {} : { annotations }),
+    }));
+  }
+
+  #findManifest(repository: string, reference: Reference, claim: boolean): Promise<StoredManifest | undefined> {
+    if ("tag" in reference) return (claim ? claimManifestByTag : findManifestByTag)(this.#database, repository, reference.tag);
+    return (claim ? claimManifestByDigest : findManifestByDigest)(this.#database, repository, reference.digest);
+  }
+
+  /** A key that is not found is looked up again once: the blob may have been collected and pushed again under another key. */
+  async #open(repository: string, digest: Digest, found: StoredBlob): Promise<BlobReader> {
+    try {
+      return await this.#store.open(found.key);
+    } catch (error) {
+      if (!(error instanceof BlobStoreError) || error.code !== "NotFound") throw error;
+      const again = await findBlob(this.#database, repository, digest);
+      if (again === undefined) throw await this.#unknown(repository, "BLOB_UNKNOWN", digest);
+      if (again.key === found.key) throw error;
+      return this.#store.open(again.key);
+    }
+  }
+
+  async #unknown(repository: string, code: "MANIFEST_UNKNOWN" | "BLOB_UNKNOWN", reference: string): Promise<ServiceError> {
+    if ((await findRepository(this.#database, repository)) === undefined) return unknownName(repository);
+    return new ServiceError(code, `${repository} does not have ${reference}.`, { detail: { reference } });
+  }
+}
+
+function unknownName(repository: string): ServiceError {
+  return new ServiceError("NAME_UNKNOWN", `There is no repository ${repository}.`, { detail: { name: repository } });
+}

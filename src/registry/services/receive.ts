@@ -1,0 +1,115 @@
+// Bytes of a body on their way into the store: hashed as they come, written in gathered pieces while the next ones arrive.
+
+import type { Hash } from "node:crypto";
+
+import { BlobStoreError, type BlobWriter } from "../blobs/blob-store.ts";
+import { Gathered } from "../blobs/gather.ts";
+import { ServiceError } from "./errors.ts";
+import type { Body } from "./push-service.ts";
+
+/** Where the bytes go; opened when the first one is here, so that a probe without a body costs nothing. */
+export interface Destination {
+  readonly writer: BlobWriter;
+  readonly hash: Hash;
+}
+
+export interface Reception {
+  readonly body: Body;
+  readonly open: () => Promise<Destination>;
+  /** Called often while bytes arrive; does something once a minute. */
+  readonly touch: () => Promise<void>;
+  readonly interruption?: Interruption;
+}
+
+export interface Received {
+  /** Undefined when not one byte came. */
+  readonly destination: Destination | undefined;
+  /** Bytes written and hashed. */
+  readonly bytes: number;
+  /** Why the body ended early; everything before is written. */
+  readonly broken: Error | undefined;
+}
+
+/** Ends the reading of a body from outside, also while it waits for bytes. */
+export class Interruption {
+  #reason: Error | undefined;
+  #reject: ((error: Error) => void) | undefined;
+
+  interrupt(reason: Error): void {
+    this.#reason ??= reason;
+    this.#reject?.(this.#reason);
+  }
+
+  get reason(): Error | undefined {
+    return this.#reason;
+  }
+
+  /** `work`, or a rejection as soon as somebody interrupts. (A race with one long-lived promise would keep every reaction in memory.) */
+  async watch<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#reason !== undefined) throw this.#reason;
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        this.#reject = reject;
+        work().then(resolve, reject);
+      });
+    } finally {
+      this.#reject = undefined;
+    }
+  }
+}
+
+/**
+ * Resolves when everything that arrived is written, also when the body broke. Rejects when the store or the database failed; the writer is
+ * closed then. The body is never ended from here: what is left of it belongs to whoever answers the request.
+ */
+export async function receive({ body, open, touch, interruption = new Interruption() }: Reception): Promise<Received> {
+  const pieces = body[Symbol.asyncIterator]();
+  const gathered = new Gathered();
+  let destination: Destination | undefined;
+  let bytes = 0;
+  let writing: Promise<void> = Promise.resolve();
+  let broken: Error | undefined;
+  // One write at a time; it goes on while the next pieces arrive and are hashed.
+  const write = async (writer: BlobWriter) => {
+    await writing;
+    writing = writer.write(gathered.take());
+    writing.catch(() => undefined);
+  };
+  try {
+    for (;;) {
+      const next = await interruption.watch(() => pieces.next()).catch((error: Error) => (broken = error));
+      if (next instanceof Error || next.done === true) break;
+      if (next.value.byteLength === 0) continue;
+      destination ??= await open();
+      destination.hash.update(next.value);
+      bytes += next.value.byteLength;
+      if (gathered.add(next.value)) await write(destination.writer);
+      await touch();
+    }
+    if (destination !== undefined) await write(destination.writer);
+    await writing;
+  } catch (error) {
+    await writing.catch(() => undefined);
+    await destination?.writer.close();
+    throw storeFailure(error);
+  }
+  return { destination, bytes, broken };
+}
+
+/** What a failure of the store means to the client. */
+export function storeFailure(error: unknown): unknown {
+  if (!(error instanceof BlobStoreError)) return error;
+  if (error.code === "NoSpace") {
+    return new ServiceError(
+      "INSUFFICIENT_STORAGE",
+      "The registry has no space left for blobs; pulls go on. Free space or ask an administrator.",
+      {
+        cause: error,
+      },
+    );
+  }
+  if (error.code === "NotFound") {
+    return new ServiceError("BLOB_UPLOAD_UNKNOWN", "The bytes of this upload are gone. Start a new one.", { cause: error });
+  }
+  return error;
+}

@@ -1,0 +1,302 @@
+// Upload sessions: POST, PATCH, PUT, GET, DELETE of the distribution spec, "Pushing blobs" (storage.md, "Uploads").
+// The row says how far a session is; the process that wrote last also keeps the running hash, so that nobody reads bytes twice.
+
+import { randomUUID, type Hash } from "node:crypto";
+
+import { LRUCache } from "lru-cache";
+
+import { algorithmOf, digestOf, finishDigest, startDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
+import { prefixOf } from "../../domain/reference.ts";
+import type { BlobStore, BlobWriter } from "../blobs/blob-store.ts";
+import { claimBlob } from "../metadata/blobs.ts";
+import type { Database } from "../metadata/database.ts";
+import { findPrefix } from "../metadata/repositories.ts";
+import {
+  advanceUpload,
+  announceUpload,
+  cancelUpload,
+  findUpload,
+  finishUpload,
+  insertUpload,
+  takeUpload,
+  touchUpload,
+  type Upload,
+} from "../metadata/uploads.ts";
+import { commitBlob, givenUp } from "./commit-blob.ts";
+import { ServiceError } from "./errors.ts";
+import { heartbeat } from "./heartbeat.ts";
+import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
+import type { Caller } from "./pull-service.ts";
+import type { Body, UploadStatus } from "./push-service.ts";
+import { Interruption, receive, storeFailure, type Destination, type Received } from "./receive.ts";
+
+/** Hashes of sessions between two requests; one that fell out is made again by reading the bytes once. */
+const rememberedHashes = 10_000;
+const takeoverAttempts = 5;
+
+export interface UploadSessionsOptions {
+  readonly database: Database;
+  readonly store: BlobStore;
+  /** Milliseconds after which a session that nobody writes to expires. */
+  readonly expireAfter: number;
+  /** Milliseconds between two signs of life while a body arrives. */
+  readonly touchEvery?: number;
+}
+
+export interface Addition {
+  /** First byte by Content-Range; undefined: wherever the session is. */
+  readonly start?: number;
+  /** Bytes that the client announced. */
+  readonly length?: number;
+  readonly body: Body;
+}
+
+interface Remembered {
+  readonly algorithm: DigestAlgorithm;
+  readonly offset: number;
+  readonly hash: Hash;
+}
+
+/** One request that writes to a session which it has taken over. */
+interface Writing {
+  readonly upload: Upload;
+  readonly writer: string;
+  readonly interruption: Interruption;
+  /** Known once the first byte came, or when an earlier request had one. */
+  key: string | undefined;
+}
+
+export class UploadSessions {
+  readonly #database: Database;
+  readonly #store: BlobStore;
+  readonly #expireSeconds: number;
+  readonly #touchEvery: number | undefined;
+  readonly #hashes = new LRUCache<string, Remembered>({ max: rememberedHashes });
+  /** The request that writes to a session in this process, and the end of its work. */
+  readonly #running = new Map<string, { readonly interruption: Interruption; readonly ended: Promise<void> }>();
+
+  constructor(options: UploadSessionsOptions) {
+    this.#database = options.database;
+    this.#store = options.store;
+    this.#expireSeconds = options.expireAfter / 1000;
+    this.#touchEvery = options.touchEvery;
+  }
+
+  async start(repository: string, caller: Caller, algorithm: DigestAlgorithm): Promise<UploadStatus> {
+    const id = randomUUID();
+    const prefix = prefixOf(repository);
+    const row = { id, repository, prefix, identity: caller.identity, algorithm, expireSeconds: this.#expireSeconds };
+    if (await insertUpload(this.#database, row)) return { id, offset: 0 };
+    throw belongsToUpstream(repository, (await findPrefix(this.#database, prefix)) ?? { kind: "proxied", upstream: null });
+  }
+
+  async status(repository: string, id: string): Promise<UploadStatus> {
+    const { offset } = await this.#find(repository, id);
+    return { id, offset };
+  }
+
+  /** PATCH. What arrived before a body broke counts; a body that is shorter than announced does not. */
+  async append(repository: string, id: string, caller: Caller, addition: Addition): Promise<UploadStatus> {
+    return this.#alone(repository, id, caller, addition, async (writing) => {
+      const received = await this.#receive(writing, addition.body, writing.upload.algorithm);
+      const { destination, broken } = received;
+      if (destination === undefined) {
+        if (broken !== undefined) throw broken;
+        refuseLength(addition.length, received);
+        return { id, offset: writing.upload.offset };
+      }
+      try {
+        if (broken !== undefined && writing.interruption.reason !== undefined) throw broken;
+        if (broken === undefined) refuseLength(addition.length, received);
+        await destination.writer.flush();
+        const offset = await this.#advance(writing, destination);
+        if (broken !== undefined) throw broken;
+        return { id, offset };
+      } catch (error) {
+        throw storeFailure(error);
+      } finally {
+        await destination.writer.close();
+      }
+    });
+  }
+
+  /** PUT: the last bytes, the digest, U2. A session that is gone is done when the repository has the digest: the first answer got lost. */
+  async complete(repository: string, id: string, caller: Caller, addition: Addition & { readonly digest: Digest }): Promise<void> {
+    try {
+      await this.#alone(repository, id, caller, addition, (writing) => this.#complete(repository, writing, addition));
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      if ((await claimBlob(this.#database, repository, addition.digest)) === undefined) throw error;
+    }
+    this.#hashes.delete(id);
+  }
+
+  async cancel(repository: string, id: string): Promise<void> {
+    await this.#find(repository, id);
+    await this.#interruptRunning(id, cancelled());
+    if (!(await cancelUpload(this.#database, repository, id))) throw givenUp();
+    this.#hashes.delete(id);
+  }
+
+  async #complete(repository: string, writing: Writing, addition: Addition & { readonly digest: Digest }): Promise<void> {
+    const { upload } = writing;
+    const { digest } = addition;
+    const algorithm = algorithmOf(digest);
+    const received = await this.#receive(writing, addition.body, algorithm);
+    let writer = received.destination?.writer;
+    try {
+      if (received.broken !== undefined) throw received.broken;
+      refuseLength(addition.length, received);
+      const actual = await this.#digest(writing, received.destination, algorithm);
+      if (actual !== digest) {
+        await cancelUpload(this.#database, repository, upload.id);
+        throw wrongDigest(digest, actual);
+      }
+      writer ??= writing.key === undefined ? await this.#create(writing) : await this.#store.resume(writing.key, upload.offset);
+      await writer.commit();
+    } catch (error) {
+      throw storeFailure(error);
+    } finally {
+      await writer?.close();
+    }
+    const { key, offset: size } = writer;
+    await this.#database.transaction(async (transaction) => {
+      if (!(await finishUpload(transaction, upload.id, writing.writer))) throw givenUp();
+      const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
+      await commitBlob(transaction, { repositoryId, key, digest, size });
+    });
+  }
+
+  /** Runs `work` as the one writer of the session: an older request in this process is ended first, one elsewhere loses the row. */
+  async #alone<T>(repository: string, id: string, caller: Caller, addition: Addition, work: (writing: Writing) => Promise<T>): Promise<T> {
+    await this.#find(repository, id);
+    for (; this.#running.has(id);) await this.#interruptRunning(id, takenOver());
+    const interruption = new Interruption();
+    let end: () => void = () => undefined;
+    const running = { interruption, ended: new Promise<void>((resolve) => (end = resolve)) };
+    this.#running.set(id, running);
+    try {
+      return await work(await this.#take(repository, id, caller, addition.start, interruption));
+    } finally {
+      this.#running.delete(id);
+      end();
+    }
+  }
+
+  async #take(repository: string, id: string, caller: Caller, start: number | undefined, interruption: Interruption): Promise<Writing> {
+    for (let attempt = 1; attempt <= takeoverAttempts; attempt++) {
+      const upload = await this.#find(repository, id);
+      if (upload.identity !== caller.identity) throw givenUp();
+      if (start !== undefined && start !== upload.offset) throw outOfOrder(upload.offset, start);
+      const writer = randomUUID();
+      if (await takeUpload(this.#database, upload, writer, this.#expireSeconds)) {
+        return { upload, writer, interruption, key: upload.objectKey ?? undefined };
+      }
+    }
+    throw takenOver();
+  }
+
+  async #find(repository: string, id: string): Promise<Upload> {
+    const upload = isUuid(id) ? await findUpload(this.#database, repository, id) : undefined;
+    if (upload === undefined) throw givenUp();
+    return upload;
+  }
+
+  #receive(writing: Writing, body: Body, algorithm: DigestAlgorithm): Promise<Received> {
+    const { upload, writer, interruption } = writing;
+    const session = { id: upload.id, writer, expireSeconds: this.#expireSeconds };
+    return receive({
+      body,
+      interruption,
+      open: () => this.#open(writing, algorithm),
+      touch: heartbeat(() => touchUpload(this.#database, { ...session, key: writing.key ?? "" }), { every: this.#touchEvery }),
+    });
+  }
+
+  async #open(writing: Writing, algorithm: DigestAlgorithm): Promise<Destination> {
+    if (writing.key === undefined) return { writer: await this.#create(writing), hash: startDigest(algorithm) };
+    const hash = await this.#hashOfPrefix(writing.upload, writing.key, algorithm);
+    return { writer: await this.#store.resume(writing.key, writing.upload.offset), hash };
+  }
+
+  /** U1, at the first byte. */
+  async #create(writing: Writing): Promise<BlobWriter> {
+    const key = this.#store.newKey();
+    if (!(await announceUpload(this.#database, { id: writing.upload.id, writer: writing.writer, key }))) throw givenUp();
+    writing.key = key;
+    return this.#store.create(key);
+  }
+
+  async #digest(writing: Writing, destination: Destination | undefined, algorithm: DigestAlgorithm): Promise<Digest> {
+    if (destination !== undefined) return finishDigest(destination.hash, algorithm);
+    const { upload, key } = writing;
+    if (key === undefined) return digestOf("", algorithm);
+    if (upload.prefixDigest !== null && algorithmOf(upload.prefixDigest) === algorithm) return upload.prefixDigest;
+    return finishDigest(await this.#hashOfPrefix(upload, key, algorithm), algorithm);
+  }
+
+  async #hashOfPrefix(upload: Upload, key: string, algorithm: DigestAlgorithm): Promise<Hash> {
+    const remembered = this.#hashes.get(upload.id);
+    if (remembered?.offset === upload.offset && remembered.algorithm === algorithm) return remembered.hash.copy();
+    const hash = startDigest(algorithm);
+    for await (const piece of this.#store.readUnfinished(key, upload.offset)) hash.update(piece);
+    return hash;
+  }
+
+  async #advance(writing: Writing, { writer, hash }: Destination): Promise<number> {
+    const { id, algorithm } = writing.upload;
+    const progress = {
+      offset: writer.offset,
+      prefixDigest: finishDigest(hash.copy(), algorithm),
+      expireSeconds: this.#expireSeconds,
+    };
+    if (!(await advanceUpload(this.#database, { id, writer: writing.writer }, progress))) throw givenUp();
+    this.#hashes.set(id, { algorithm, offset: progress.offset, hash });
+    return progress.offset;
+  }
+
+  async #interruptRunning(id: string, reason: Error): Promise<void> {
+    const running = this.#running.get(id);
+    running?.interruption.interrupt(reason);
+    await running?.ended;
+  }
+}
+
+function refuseLength(announced: number | undefined, { bytes }: Received): void {
+  if (announced === undefined || announced === bytes) return;
+  throw new ServiceError("SIZE_INVALID", `${announced} bytes were announced and ${bytes} came; none were taken. Send them again.`, {
+    detail: { announced, received: bytes },
+  });
+}
+
+function outOfOrder(offset: number, start: number): ServiceError {
+  return new ServiceError(
+    "RANGE_INVALID",
+    `This upload continues at byte ${offset}, not at ${start}. Ask for its status and go on from there.`,
+    {
+      detail: { offset },
+    },
+  );
+}
+
+export function wrongDigest(claimed: Digest, actual: Digest): ServiceError {
+  return new ServiceError("DIGEST_INVALID", `The bytes that came are ${actual}, not ${claimed}; nothing was stored. Upload again.`, {
+    detail: { claimed, actual },
+  });
+}
+
+function takenOver(): ServiceError {
+  return new ServiceError("BLOB_UPLOAD_UNKNOWN", "Another request continues this upload.");
+}
+
+function cancelled(): ServiceError {
+  return new ServiceError("BLOB_UPLOAD_UNKNOWN", "This upload was cancelled.");
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof ServiceError && error.code === "BLOB_UPLOAD_UNKNOWN";
+}
+
+function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
+}

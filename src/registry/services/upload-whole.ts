@@ -1,0 +1,60 @@
+// POST ?digest= with the whole blob: U1 and U2 without a session (distribution spec, "Single POST").
+
+import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Database } from "../metadata/database.ts";
+import { abandonObject, touchObject } from "../metadata/objects.ts";
+import { findPrefix } from "../metadata/repositories.ts";
+import { announce, commitBlob } from "./commit-blob.ts";
+import { ServiceError } from "./errors.ts";
+import { heartbeat } from "./heartbeat.ts";
+import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
+import type { Body } from "./push-service.ts";
+import { receive, storeFailure, type Destination } from "./receive.ts";
+import { wrongDigest } from "./upload-sessions.ts";
+
+/** Throws DIGEST_INVALID, SIZE_INVALID, INSUFFICIENT_STORAGE, UNSUPPORTED; nothing is readable then. */
+export async function uploadWhole(
+  { database, store, touchEvery }: { readonly database: Database; readonly store: BlobStore; readonly touchEvery?: number },
+  repository: string,
+  upload: { readonly digest: Digest; readonly length?: number; readonly body: Body },
+): Promise<void> {
+  const taken = await findPrefix(database, repository);
+  if (taken !== undefined && taken.kind !== "own") throw belongsToUpstream(repository, taken);
+  const { digest } = upload;
+  const algorithm = algorithmOf(digest);
+  const key = store.newKey();
+  let announced = false;
+  const open = async (): Promise<Destination> => {
+    await announce(database, key);
+    announced = true;
+    return { writer: await store.create(key), hash: startDigest(algorithm) };
+  };
+  try {
+    const touch = heartbeat(() => touchObject(database, key), { every: touchEvery });
+    const { destination, bytes, broken } = await receive({ body: upload.body, open, touch });
+    let writer = destination?.writer;
+    try {
+      if (broken !== undefined) throw broken;
+      if (upload.length !== undefined && upload.length !== bytes) {
+        throw new ServiceError(
+          "SIZE_INVALID",
+          `${upload.length} bytes were announced and ${bytes} came; nothing was stored. Upload again.`,
+        );
+      }
+      const actual = destination === undefined ? digestOf("", algorithm) : finishDigest(destination.hash, algorithm);
+      if (actual !== digest) throw wrongDigest(digest, actual);
+      writer ??= (await open()).writer;
+      await writer.commit();
+    } finally {
+      await writer?.close();
+    }
+    await database.transaction(async (transaction) => {
+      const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
+      await commitBlob(transaction, { repositoryId, key, digest, size: bytes });
+    });
+  } catch (error) {
+    if (announced) await abandonObject(database, key).catch(() => undefined);
+    throw storeFailure(error);
+  }
+}

@@ -1,0 +1,197 @@
+// The services of the team's own repositories on a real database and a real folder, without HTTP.
+
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { digestOf, type Digest } from "../../src/domain/digest.ts";
+import { mediaTypes } from "../../src/domain/media-types.ts";
+import type { Reference } from "../../src/domain/reference.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
+import { Database, type Queryable, type Statement } from "../../src/registry/metadata/database.ts";
+import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
+import { migrate } from "../../src/registry/metadata/migrate.ts";
+import { Collector, type CollectorTimes } from "../../src/registry/services/collect.ts";
+import { OwnPull } from "../../src/registry/services/own-pull.ts";
+import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
+import type { Caller } from "../../src/registry/services/pull-service.ts";
+import { Push } from "../../src/registry/services/push.ts";
+import { createDatabase } from "./postgres.ts";
+
+export const pusher: Caller = { identity: "user:ci", mayPush: true, revalidate: false };
+export const reader: Caller = { identity: "anonymous", mayPush: false, revalidate: false };
+export const unprotected = { isProtected: () => false };
+
+const hour = 3_600_000;
+export const longTimes: CollectorTimes = { lease: hour, trashFor: hour, doomDelay: hour, interval: hour, uploadAbandonedAfter: hour };
+/** Everything is due as soon as nothing holds it. */
+export const noTimes: CollectorTimes = { lease: 0, trashFor: 0, doomDelay: 0, interval: hour, uploadAbandonedAfter: hour };
+
+export interface OwnRegistry {
+  readonly url: string;
+  readonly database: Database;
+  readonly store: FolderBlobStore;
+  readonly push: Push;
+  readonly pull: OwnPull;
+  readonly statistics: CollectedPullStatistics;
+  /** Names of the statements since the last call, transactions' own ones aside. */
+  statements(): string[];
+  collector(times: CollectorTimes): Collector;
+  setTimes(times: CollectorTimes): Promise<void>;
+  /** Rows of an ad hoc query. */
+  rows<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** Another process on the same database and (as a folder has one) the same store object: nothing in memory is shared. */
+  anotherPush(): Push;
+  close(): Promise<void>;
+}
+
+export async function openOwnRegistry(options: { connections?: number; touchEvery?: number } = {}): Promise<OwnRegistry> {
+  const created = await createDatabase();
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-own-"));
+  const database = new CountingDatabase({ url: created.url, connections: options.connections ?? 8 });
+  await migrate(database);
+  const store = await FolderBlobStore.open({ folder });
+  const statistics = new CollectedPullStatistics({
+    database,
+    onError: (error) => {
+      throw error;
+    },
+  });
+  const pushOptions = { database, store, expireAfter: hour, touchEvery: options.touchEvery };
+  return {
+    url: created.url,
+    database,
+    store,
+    statistics,
+    push: new Push(pushOptions),
+    pull: new OwnPull({ database, store, statistics }),
+    statements: () => database.names.splice(0),
+    collector: (times) => new Collector({ database, store, times, logger: createLogger({ level: "silent" }) }),
+    setTimes: (times) => writeGcTimes(database, times),
+    rows: (text, values) => database.query({ name: "", text }, values),
+    anotherPush: () => new Push(pushOptions),
+    close: async () => {
+      await database.close();
+      await store.close();
+      await created.drop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+class CountingDatabase extends Database {
+  readonly names: string[] = [];
+
+  override query<Row>(asked: Statement, values?: readonly unknown[]): Promise<Row[]> {
+    this.names.push(asked.name);
+    return super.query<Row>(asked, values);
+  }
+
+  override execute(asked: Statement, values?: readonly unknown[]): Promise<number> {
+    this.names.push(asked.name);
+    return super.execute(asked, values);
+  }
+
+  override transaction<T>(work: (transaction: Queryable) => Promise<T>, options?: { repeatable?: boolean }): Promise<T> {
+    return super.transaction(
+      (inner) =>
+        work({
+          query: (asked, values) => {
+            this.names.push(asked.name);
+            return inner.query(asked, values);
+          },
+          execute: (asked, values) => {
+            this.names.push(asked.name);
+            return inner.execute(asked, values);
+          },
+        }),
+      options,
+    );
+  }
+}
+
+/** A body in pieces. */
+export async function* bodyOf(...pieces: (Uint8Array | string)[]): AsyncGenerator<Uint8Array> {
+  for (const piece of pieces) yield typeof piece === "string" ? Buffer.from(piece) : piece;
+}
+
+/** A body that breaks after its pieces, as when a client goes away. */
+export async function* brokenBody(...pieces: (Uint8Array | string)[]): AsyncGenerator<Uint8Array> {
+  yield* bodyOf(...pieces);
+  throw new Error("connection lost");
+}
+
+export async function pushBlob(push: Push, repository: string, bytes: Uint8Array = randomBytes(64)): Promise<Digest> {
+  const digest = digestOf(bytes);
+  await push.uploadWhole(repository, pusher, { digest, length: bytes.byteLength, body: bodyOf(bytes) });
+  return digest;
+}
+
+export interface Described {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+export function describe(mediaType: string, bytes: Uint8Array, digest = digestOf(bytes)): Described {
+  return { mediaType, digest, size: bytes.byteLength };
+}
+
+/** The bytes of an image manifest; `more` are fields beside config and layers. */
+export function imageOf(config: Described, layers: readonly Described[], more: object = {}): Buffer {
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers, ...more }));
+}
+
+export function indexOf(manifests: readonly Described[], more: object = {}): Buffer {
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests, ...more }));
+}
+
+export interface PushedImage extends Described {
+  readonly bytes: Buffer;
+  readonly config: Digest;
+  readonly layer: Digest;
+}
+
+/** Pushes a config and a layer of random bytes and the manifest that names them. */
+export async function pushImage(push: Push, repository: string, tags: readonly string[] = [], more: object = {}): Promise<PushedImage> {
+  const config = randomBytes(32);
+  const layer = randomBytes(128);
+  await pushBlob(push, repository, config);
+  await pushBlob(push, repository, layer);
+  const described = [
+    describe("application/vnd.oci.image.config.v1+json", config),
+    describe("application/vnd.oci.image.layer.v1.tar", layer),
+  ];
+  const bytes = imageOf(described[0]!, [described[1]!], more);
+  await pushManifest(push, repository, bytes, { tags });
+  return { ...describe(mediaTypes.ociManifest, bytes), bytes, config: digestOf(config), layer: digestOf(layer) };
+}
+
+export function pushManifest(
+  push: Push,
+  repository: string,
+  bytes: Buffer,
+  options: { tags?: readonly string[]; reference?: Reference; mediaType?: string; isProtected?: (tag: string) => boolean } = {},
+): Promise<{ digest: Digest; subject?: Digest }> {
+  return push.putManifest(repository, pusher, {
+    reference: options.reference ?? { digest: digestOf(bytes) },
+    tags: options.tags ?? [],
+    mediaType: options.mediaType ?? (JSON.parse(bytes.toString()) as { mediaType: string }).mediaType,
+    bytes,
+    isProtected: options.isProtected ?? (() => false),
+  });
+}
+
+export async function readBlob(pull: OwnPull, repository: string, digest: Digest): Promise<Buffer> {
+  const answer = await pull.blob(repository, digest, reader, { head: false });
+  const blob = await answer.open();
+  try {
+    const whole = Buffer.alloc(blob.size);
+    for (let position = 0; position < blob.size;) position += await blob.read(whole.subarray(position), position);
+    return whole;
+  } finally {
+    await blob.close();
+  }
+}
