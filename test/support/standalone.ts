@@ -35,6 +35,8 @@ export interface Standalone {
   /** SIGTERM, and its exit code. The folders stay; those that were made here go with this process. */
   stop(): Promise<number>;
   kill9(): Promise<void>;
+  /** Resolves with its exit code when it ends, whatever ended it. */
+  readonly exited: Promise<number>;
   /** The same again on the same folders, after `stop` or `kill9`. */
   restart(): Promise<Standalone>;
   /** stderr and stdout so far. */
@@ -90,6 +92,7 @@ async function launch(options: StandaloneOptions & { data: string; config: strin
     data: options.data,
     config: options.config,
     ready,
+    exited: ended,
     stop: () => signal("SIGTERM"),
     kill9: async () => void (await signal("SIGKILL")),
     restart: () => launch(options),
