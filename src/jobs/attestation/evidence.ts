@@ -78,7 +78,8 @@ async function firstAnswer(
       } catch (error) {
         if (!(error instanceof AttestationError)) throw error;
         // Where a document claims to be what is wanted, its failure is the one to report, not that others are something else.
-        if (group === hinted || hinted.length === 0) failures.push(new AttestationError(error.code, `${document.digest}: ${error.message}`));
+        if (group === hinted || hinted.length === 0)
+          failures.push(new AttestationError(error.code, `${document.digest}: ${error.message}`));
       }
     }
     const [first] = answers;

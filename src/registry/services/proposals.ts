@@ -4,6 +4,7 @@ import type { MintProposal, Proposal, ProposalRequest, RetireProposal } from "..
 import type { Digest } from "../../domain/digest.ts";
 import { blobsOf, parseManifest } from "../../domain/manifest.ts";
 import { isDigest } from "../../domain/digest.ts";
+import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
 import { holdClosure, lockClosure, type MissingContent } from "../metadata/proposal-pins.ts";
@@ -24,7 +25,7 @@ import { ServiceError } from "./errors.ts";
 import { askUntil, Bell, type Waiting } from "./long-poll.ts";
 import { checkAgainstHistory, checkAgainstPolicy } from "./mint-checks.ts";
 import { imageOfPolicy, keyOf, policiesOf, policyScope, type PolicyScope } from "./policy-scope.ts";
-import { storable, unlessStorable } from "./storable.ts";
+import { unlessStorable } from "./storable.ts";
 
 export class Proposals {
   readonly #database: Database;
@@ -70,7 +71,7 @@ export class Proposals {
       (proposal) => proposal?.state !== "waiting",
       patience,
     );
-    if (found === undefined) throw new ServiceError("NOT_FOUND", `There is no proposal ${storable(id, 100)}.`);
+    if (found === undefined) throw new ServiceError("NOT_FOUND", `There is no proposal ${printable(id, 100)}.`);
     return this.#view(found);
   }
 
@@ -105,7 +106,7 @@ export class Proposals {
   async #retire(request: RetireProposal): Promise<StoredProposal> {
     const run = request.run === undefined ? undefined : await this.#runningRun(request.run, "prune");
     if (request.tags.length === 0) throw new ServiceError("INVALID", "A proposal names at least one tag.");
-    const body: RetireProposal = { ...request, tags: request.tags.map((entry) => ({ ...entry, reason: storable(entry.reason, 1_000) })) };
+    const body: RetireProposal = { ...request, tags: request.tags.map((entry) => ({ ...entry, reason: printable(entry.reason, 1_000) })) };
     return this.#database.transaction(async (transaction) => {
       await lockProposals(transaction, request.repository);
       const tags = new Map(Object.entries((await findLedger(transaction, request.repository))?.ledger.tags ?? {}));
@@ -120,7 +121,7 @@ export class Proposals {
 
   async #runningRun(id: string, kind: StoredRun["kind"]): Promise<StoredRun> {
     const run = await runById(this.#database, id);
-    if (run === undefined) throw new ServiceError("NOT_FOUND", `There is no run ${storable(id, 100)}.`);
+    if (run === undefined) throw new ServiceError("NOT_FOUND", `There is no run ${printable(id, 100)}.`);
     if (run.kind !== kind) throw new ServiceError("DENIED", `Run ${id} is a ${run.kind} run.`);
     if (run.state !== "running") throw new ServiceError("CONFLICT", `Run ${id} has ended (${run.state}).`);
     return run;

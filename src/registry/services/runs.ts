@@ -1,6 +1,7 @@
 // Runs of jobs (design: tag-sync, "One run"; operator.md, "Jobs"): registering one, telling it all it needs, hearing how it goes.
 
 import type { Run, RunRequest, RunUpdate, SyncOutcome } from "../../api/control.ts";
+import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { Database } from "../metadata/database.ts";
 import { pruneProposals } from "../metadata/proposals.ts";
@@ -9,7 +10,7 @@ import { pruneOutcomes, recordOutcomes, settledOutcomes } from "../metadata/sync
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
 import { keyOf, keysOf, policyScope } from "./policy-scope.ts";
-import { storable, unlessStorable } from "./storable.ts";
+import { unlessStorable } from "./storable.ts";
 
 /** Seconds after which a job that says nothing counts as dead. Jobs report every 30 seconds. */
 const silence = 600;
@@ -68,7 +69,7 @@ export class Runs {
 
   async #find(id: string): Promise<StoredRun> {
     const run = await runById(this.#database, id);
-    if (run === undefined) throw new ServiceError("NOT_FOUND", `There is no run ${storable(id, 100)}.`);
+    if (run === undefined) throw new ServiceError("NOT_FOUND", `There is no run ${printable(id, 100)}.`);
     return run;
   }
 
@@ -117,10 +118,10 @@ function bounded(outcome: SyncOutcome): SyncOutcome {
   const { message } = outcome;
   return {
     ...outcome,
-    repository: storable(outcome.repository, 255),
-    sourceTag: storable(outcome.sourceTag, 128),
-    outcome: storable(outcome.outcome, 64),
-    ...(message === undefined ? {} : { message: storable(message, 1_000) }),
+    repository: printable(outcome.repository, 255),
+    sourceTag: printable(outcome.sourceTag, 128),
+    outcome: printable(outcome.outcome, 64),
+    ...(message === undefined ? {} : { message: printable(message, 1_000) }),
     ...(outcome.retryAfter === undefined ? {} : { retryAfter: Math.min(Math.max(Math.trunc(outcome.retryAfter), 1), 7 * 24 * 3_600) }),
   };
 }

@@ -1,0 +1,143 @@
+// One source tag of one image, from upstream's `latest` to a published version (design: tag-sync, points 1 to 8).
+
+import type { MintProposal, Proposal, SyncOutcome } from "../api/control.ts";
+import type { PolicyImage, SourceTag, TagPolicySpec } from "../api/kinds.ts";
+import type { ControlClient } from "../client/control-client.ts";
+import { ClientError } from "../client/errors.ts";
+import type { RegistryClient } from "../client/registry-client.ts";
+import type { Digest } from "../domain/digest.ts";
+import type { PublicKey } from "../domain/public-key.ts";
+import { filterVersion } from "../domain/version-filter.ts";
+import { tagNames } from "../domain/version-tags.ts";
+import { readAgreedVersion, type AgreedVersion } from "./agreed-version.ts";
+import { AttestationError } from "./attestation/failure.ts";
+import { partsOf } from "./platforms.ts";
+import { SyncFailure } from "./sync-failure.ts";
+
+export interface SyncContext {
+  readonly control: ControlClient;
+  readonly registry: RegistryClient;
+  readonly run: string;
+  readonly spec: TagPolicySpec;
+  readonly keys: readonly PublicKey[] | "Unverified";
+  /** What an earlier run settled and this one need not look at. */
+  settled(repository: string, sourceTag: string, digest: Digest): SyncOutcome | undefined;
+  readonly signal: AbortSignal;
+  /** Longest wait for a proposal to be published, milliseconds. */
+  readonly publishWait: number;
+}
+
+export interface Minted {
+  readonly repository: string;
+  readonly version: string;
+  readonly digest: Digest;
+  /** Those that the build was proposed for; what is pinned or newer stays where it is. */
+  readonly tags: readonly string[];
+}
+
+export type SourceTagResult =
+  | { readonly state: "Settled"; readonly digest: Digest; readonly outcome: SyncOutcome }
+  | { readonly state: "Minted"; readonly digest: Digest; readonly minted: Minted; readonly evidence: AgreedVersion["evidence"] }
+  | { readonly state: "Failed"; readonly digest: Digest | undefined; readonly failure: SyncFailure | AttestationError };
+
+/** Never rejects for what is wrong with the image or the way to it; only when `signal` aborts. `repository`: with its prefix. */
+export async function syncSourceTag(
+  context: SyncContext,
+  { image, repository, source }: { readonly image: PolicyImage; readonly repository: string; readonly source: SourceTag },
+): Promise<SourceTagResult> {
+  let digest: Digest | undefined;
+  try {
+    // Once: everything below is about this digest, whatever the tag does meanwhile.
+    digest = await context.registry.resolve(repository, source.name, { revalidate: true });
+    if (digest === undefined) throw new SyncFailure("SourceTagMissing", `upstream has no tag ${source.name} of ${image.repository}`);
+    const outcome = context.settled(image.repository, source.name, digest);
+    if (outcome !== undefined) return { state: "Settled", digest, outcome };
+    return await mintDigest(context, { image, repository, source, digest });
+  } catch (error) {
+    context.signal.throwIfAborted();
+    return { state: "Failed", digest, failure: failureOf(error) };
+  }
+}
+
+interface Resolved {
+  readonly image: PolicyImage;
+  readonly repository: string;
+  readonly source: SourceTag;
+  readonly digest: Digest;
+}
+
+async function mintDigest(context: SyncContext, resolved: Resolved): Promise<SourceTagResult> {
+  const { image, repository, source, digest } = resolved;
+  const { spec, keys, registry } = context;
+  const parts = await partsOf(registry, repository, digest, spec.platforms);
+  context.signal.throwIfAborted();
+  const packageName = image.package ?? image.repository.slice(image.repository.lastIndexOf("/") + 1);
+  const agreed = await readAgreedVersion(registry, parts, { repository, evidence: spec.evidence, package: packageName, keys });
+  const { version, tags } = namesOf(agreed.version, spec, source);
+  context.signal.throwIfAborted();
+  const missing = spec.copy === "Image" ? await copy(context, resolved, agreed.manifests) : [];
+  const proposal = await propose(context, missing, {
+    kind: "mint",
+    run: context.run,
+    repository: image.repository,
+    build: {
+      version,
+      digest,
+      sourceTag: source.name,
+      seen: new Date().toISOString(),
+      evidence: { ...agreed.evidence, platforms: [...agreed.evidence.platforms] },
+    },
+    tags: [...tags],
+    onRebuild: spec.onRebuild,
+    evidenceManifests: [...agreed.manifests],
+  });
+  await published(context, proposal);
+  return { state: "Minted", digest, minted: { repository, version, digest, tags }, evidence: agreed.evidence };
+}
+
+/** SyncFailure-like AttestationError VersionRefused: read, and not wanted. */
+function namesOf(text: string, spec: TagPolicySpec, source: SourceTag): { version: string; tags: readonly string[] } {
+  const judged = filterVersion(text, spec.versions);
+  if ("refused" in judged) throw new AttestationError("VersionRefused", judged.refused);
+  const sourceTags = spec.sourceTags.map(({ name }) => name);
+  const names = tagNames(judged.version, { templates: spec.tags, suffix: source.suffix, sourceTags });
+  if (names.tags.length === 0) {
+    const reasons = names.refused.map(({ template, reason }) => `${template}: ${reason}`).join("; ");
+    throw new AttestationError("VersionRefused", `${judged.version.full} makes no tag: ${reasons}`);
+  }
+  return { version: judged.version.full, tags: names.tags };
+}
+
+/** No layer passes through here: the registry fetches. What it could not get is its business to judge; the proposal asks. */
+async function copy({ control }: SyncContext, { repository, digest }: Resolved, evidence: readonly Digest[]): Promise<readonly string[]> {
+  return (await control.prefetch({ repository, reference: digest, also: [...evidence] })).missing;
+}
+
+async function propose({ control }: SyncContext, missing: readonly string[], proposal: MintProposal): Promise<Proposal> {
+  try {
+    return await control.propose(proposal);
+  } catch (error) {
+    if (!(error instanceof ClientError) || error.temporary) throw error;
+    throw new SyncFailure(missing.length > 0 ? "CopyIncomplete" : "ProposalRefused", error.message, { cause: error });
+  }
+}
+
+/** Waits until the proposal is in the published revision. */
+async function published({ control, signal, publishWait }: SyncContext, proposal: Proposal): Promise<void> {
+  const end = performance.now() + publishWait;
+  let current = proposal;
+  while (current.state === "waiting" && performance.now() < end) {
+    const waitSeconds = Math.max(1, Math.min(25, Math.ceil((end - performance.now()) / 1_000)));
+    current = await control.proposal(proposal.id, { waitSeconds, signal });
+  }
+  if (current.state === "waiting") {
+    throw new SyncFailure("NotPublished", `proposal ${proposal.id} waits to be committed; is the operator running, and can it push?`);
+  }
+  if (current.state === "refused") throw new SyncFailure("ProposalRefused", current.reason ?? "the operator refused it");
+}
+
+function failureOf(error: unknown): SyncFailure | AttestationError {
+  if (error instanceof SyncFailure || error instanceof AttestationError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new SyncFailure("Unavailable", message, { cause: error });
+}

@@ -1,0 +1,233 @@
+// One run of a TagPolicy: each source tag of each image, a few at a time, each with an outcome of its own (design: tag-sync, "One run").
+
+import type { Run, SyncOutcome } from "../api/control.ts";
+import type { PolicyImage, TagPolicySpec } from "../api/kinds.ts";
+import type { ControlClient } from "../client/control-client.ts";
+import { ClientError } from "../client/errors.ts";
+import type { RegistryClient } from "../client/registry-client.ts";
+import type { Digest } from "../domain/digest.ts";
+import { printable } from "../domain/printable.ts";
+import { readPublicKey, type PublicKey } from "../domain/public-key.ts";
+import { findByRepository } from "../domain/upstream-names.ts";
+import { startHeartbeat } from "./heartbeat.ts";
+import { syncSourceTag, type Minted, type SourceTagResult, type SyncContext } from "./source-tag.ts";
+import { retryOf, SyncFailure } from "./sync-failure.ts";
+
+export interface TagSyncOptions {
+  readonly control: ControlClient;
+  readonly registry: RegistryClient;
+  /** Id of a run that is registered. */
+  readonly run: string;
+  /** One line for a person, as it happens. */
+  readonly progress?: (line: string) => void;
+  readonly signal: AbortSignal;
+  /** Longest wait for one version to be published, milliseconds. */
+  readonly publishWait?: number;
+}
+
+export interface TagSyncResult {
+  readonly images: { readonly total: number; readonly failed: number };
+  readonly minted: readonly Minted[];
+  /** At most 20; `images.failed` counts all. */
+  readonly failures: readonly TagSyncFailure[];
+}
+
+export interface TagSyncFailure {
+  readonly repository: string;
+  readonly sourceTag: string;
+  readonly digest?: Digest;
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface TagSyncEnd {
+  readonly succeeded: boolean;
+  readonly message: string;
+  readonly result: TagSyncResult;
+}
+
+const imagesAtOnce = 4;
+const maxFailures = 20;
+const maxMinted = 1_000;
+const defaultPublishWait = 120_000;
+
+/**
+ * Runs to the end and reports it to the run. An image that fails is a failure of that image; the run fails when it could not be done at all:
+ * the registry does not answer, the policy needs what is not built, `signal` aborts. Rejects with ClientError only when the run cannot be read.
+ */
+export async function runTagSync(options: TagSyncOptions): Promise<TagSyncEnd> {
+  const run = await options.control.run(options.run);
+  const tally = new Tally(run.spec as TagPolicySpec);
+  const heartbeat = startHeartbeat(options.control, run.id, () => tally.progress());
+  const signal = AbortSignal.any([options.signal, heartbeat.lost]);
+  let end: TagSyncEnd;
+  try {
+    await syncImages(contextOf(run, { ...options, signal }), run, tally, options.progress ?? (() => {}));
+    end = { succeeded: true, message: tally.summary(), result: tally.result() };
+  } catch (error) {
+    const message = printable(error instanceof Error ? error.message : String(error), 500);
+    end = { succeeded: false, message, result: tally.result() };
+  } finally {
+    await heartbeat.stop();
+  }
+  await finish(options.control, run.id, end);
+  return end;
+}
+
+async function finish(control: ControlClient, run: string, { succeeded, message, result }: TagSyncEnd): Promise<void> {
+  try {
+    await control.updateRun(run, { state: succeeded ? "succeeded" : "failed", result: { ...result, message } });
+  } catch (error) {
+    // The run was given up or the registry is away: its outcomes are reported already, and nothing more can be.
+    if (!(error instanceof ClientError)) throw error;
+  }
+}
+
+function contextOf(run: Run, options: TagSyncOptions): SyncContext {
+  const spec = run.spec as TagPolicySpec;
+  const settled = new Map((run.settled ?? []).map((outcome) => [keyOf(outcome), outcome]));
+  return {
+    control: options.control,
+    registry: options.registry,
+    run: run.id,
+    spec,
+    keys: keysOf(run, spec, options.progress ?? (() => {})),
+    settled: (repository, sourceTag, digest) => {
+      const outcome = settled.get(keyOf({ repository, sourceTag, digest }));
+      // A person who asks now wants a look now: only what is minted already is left alone.
+      return run.trigger === "manual" && outcome?.outcome !== "Minted" ? undefined : outcome;
+    },
+    signal: options.signal,
+    publishWait: options.publishWait ?? defaultPublishWait,
+  };
+}
+
+function keyOf({ repository, sourceTag, digest }: Pick<SyncOutcome, "repository" | "sourceTag" | "digest">): string {
+  return JSON.stringify([repository, sourceTag, digest]);
+}
+
+function keysOf(run: Run, { verify }: TagPolicySpec, progress: (line: string) => void): readonly PublicKey[] | "Unverified" {
+  if (verify.mode === "Unverified") return "Unverified";
+  if ((verify.keyless ?? []).length > 0 && (verify.keys ?? []).length === 0) {
+    throw new Error(
+      "NotImplemented: keyless signatures (verify.keyless) are not verified by this version; name public keys in verify.keys.",
+    );
+  }
+  return (run.keys ?? []).flatMap(({ name, pem }) => {
+    const key = readPublicKey(name, pem);
+    if (!("problem" in key)) return [key];
+    progress(`key left out: ${key.problem}`);
+    return [];
+  });
+}
+
+/** A few images at a time; the source tags of one image in turn, because they share a ledger. */
+async function syncImages(context: SyncContext, run: Run, tally: Tally, progress: (line: string) => void): Promise<void> {
+  const waiting = [...context.spec.images];
+  const work = async () => {
+    for (let image = waiting.shift(); image !== undefined; image = waiting.shift()) await syncImage(context, run, image, tally, progress);
+  };
+  const workers = await Promise.allSettled(Array.from({ length: imagesAtOnce }, work));
+  const failed = workers.find((worker) => worker.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+async function syncImage(
+  context: SyncContext,
+  run: Run,
+  image: PolicyImage,
+  tally: Tally,
+  progress: (line: string) => void,
+): Promise<void> {
+  const repository = localName(run, image.repository);
+  for (const source of context.spec.sourceTags) {
+    context.signal.throwIfAborted();
+    const result: SourceTagResult =
+      repository === undefined
+        ? {
+            state: "Failed",
+            digest: undefined,
+            failure: new SyncFailure("RepositoryNotServed", `the Upstream does not serve ${image.repository}`),
+          }
+        : await syncSourceTag(context, { image, repository, source });
+    const outcome = outcomeOf(image.repository, source.name, result);
+    if (outcome !== undefined) await context.control.updateRun(context.run, { outcomes: [outcome] });
+    tally.note(image.repository, source.name, result);
+    progress(describe(`${repository ?? image.repository}:${source.name}`, result));
+  }
+  tally.imageDone();
+}
+
+function localName({ upstream }: Run, repository: string): string | undefined {
+  // Which repositories the Upstream serves is the registry's to say; here it is only about names.
+  return upstream && findByRepository({ ...upstream, repositories: { include: ["**"], exclude: [] } }, repository)?.name;
+}
+
+/** What the registry remembers of it; undefined: nothing. */
+function outcomeOf(repository: string, sourceTag: string, result: SourceTagResult): SyncOutcome | undefined {
+  if (result.state === "Settled" || result.digest === undefined) return undefined;
+  const about = { repository, sourceTag, digest: result.digest };
+  if (result.state === "Minted") {
+    return { ...about, outcome: "Minted", message: `${result.minted.version}: ${result.minted.tags.join(", ")}` };
+  }
+  const { code, message } = result.failure;
+  const retry = retryOf(code);
+  if (retry === "Forget") return undefined;
+  return { ...about, outcome: code, message: printable(message, 1_000), ...(retry === undefined ? {} : { retryAfter: retry }) };
+}
+
+function describe(tag: string, result: SourceTagResult): string {
+  const at = result.digest === undefined ? tag : `${tag} ${result.digest.slice(0, 19)}…`;
+  if (result.state === "Settled") return `${at} unchanged: ${result.outcome.outcome}`;
+  if (result.state === "Failed") return `${at} ${result.failure.code}: ${printable(result.failure.message, 500)}`;
+  const { minted, evidence } = result;
+  return `${at} is ${minted.version} by ${evidence.type}${evidence.key === undefined ? ", unverified" : ` signed with ${evidence.key.name}`}: ${minted.tags.join(", ")}`;
+}
+
+/** What happened so far. */
+class Tally {
+  readonly #total: number;
+  readonly #minted: Minted[] = [];
+  readonly #failures: TagSyncFailure[] = [];
+  #done = 0;
+
+  constructor({ images }: TagPolicySpec) {
+    this.#total = images.length;
+  }
+
+  note(repository: string, sourceTag: string, result: SourceTagResult): void {
+    if (result.state === "Minted") this.#minted.push(result.minted);
+    if (result.state === "Settled" && result.outcome.outcome !== "Minted") {
+      const { outcome, message } = result.outcome;
+      this.#failures.push({ repository, sourceTag, digest: result.digest, reason: outcome, message: message ?? "" });
+    }
+    if (result.state === "Failed") {
+      const { digest, failure } = result;
+      const about = digest === undefined ? {} : { digest };
+      this.#failures.push({ repository, sourceTag, ...about, reason: failure.code, message: printable(failure.message, 500) });
+    }
+  }
+
+  imageDone(): void {
+    this.#done++;
+  }
+
+  progress(): { done: number; total: number } {
+    return { done: this.#done, total: this.#total };
+  }
+
+  result(): TagSyncResult {
+    const failed = new Set(this.#failures.map(({ repository }) => repository)).size;
+    return {
+      images: { total: this.#total, failed },
+      minted: this.#minted.slice(0, maxMinted),
+      failures: this.#failures.slice(0, maxFailures),
+    };
+  }
+
+  summary(): string {
+    const { images } = this.result();
+    const versions = this.#minted.length === 1 ? "1 version" : `${this.#minted.length} versions`;
+    return `${versions} minted, ${images.total - images.failed} of ${images.total} images up to date${images.failed === 0 ? "" : `, ${images.failed} failed`}`;
+  }
+}
