@@ -209,9 +209,15 @@ async function readAll(reader: BlobReader): Promise<Buffer> {
 }
 
 async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(pieces));
+  return Buffer.concat(await toArray(pieces));
 }
 
-async function all(store: BlobStore) {
-  return Array.fromAsync(store.list());
+function all(store: BlobStore) {
+  return toArray(store.list());
+}
+
+async function toArray<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const array: T[] = [];
+  for await (const value of values) array.push(value);
+  return array;
 }

@@ -21,7 +21,7 @@ export interface Holder {
 const followers = statement(
   "deletion-followers",
   `WITH RECURSIVE going AS (
-     SELECT digest COLLATE "C" AS digest, NULL::text AS subject FROM unnest($2::text[]) AS digest
+     SELECT digest COLLATE "C" AS digest, NULL::text COLLATE "C" AS subject FROM unnest($2::text[]) AS digest
      UNION
      SELECT next.digest, going.digest
      FROM going
