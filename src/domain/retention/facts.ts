@@ -40,6 +40,8 @@ export interface RepositoryFacts {
   readonly manifests: readonly ManifestFact[];
   /** Digests named by `sha256-<hex>` tags that were here once and were deleted. */
   readonly departed: ReadonlySet<Digest>;
+  /** Since when pulls of this repository are counted; undefined: they are not. */
+  readonly pullsCountedSince?: number;
 }
 
 /** What one cluster runs, from its reporter. */
@@ -55,8 +57,6 @@ export interface ClusterFacts {
 
 export interface Facts {
   readonly repositories: readonly RepositoryFacts[];
-  /** Since when pulls are counted; undefined: they are not. */
-  readonly pullsCountedSince?: number;
   /** Configured clusters; empty: nobody can be asked what is in use. */
   readonly clusters: readonly ClusterFacts[];
   /** Blobs of these repositories that other repositories hold too: they do not come free. */
@@ -69,6 +69,8 @@ export interface PolicySource {
   /** namespace/name */
   readonly key: string;
   readonly spec: unknown;
+  /** Why it was refused where it was published; then its spec is not known, and it keeps everything. */
+  readonly refused?: string;
   /** What its namespace may select; undefined: everything. */
   readonly granted?: (repository: string) => boolean;
 }

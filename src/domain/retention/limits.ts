@@ -1,7 +1,7 @@
 // What stops a plan, and what a reader of it should know.
 
 import { digestOfReferrerTag } from "../reference.ts";
-import type { Facts } from "./facts.ts";
+import type { Facts, RepositoryFacts } from "./facts.ts";
 import type { InUse } from "./in-use.ts";
 import type { PlannedEntry } from "./plan.ts";
 import type { Policy } from "./policy.ts";
@@ -35,15 +35,21 @@ export function notesOf(policy: Policy, inUse: InUse, facts: Facts, entries: rea
   if (policy.broken === undefined) {
     const asked = inUse.note(policy);
     if (asked !== undefined) notes.push(asked);
-    if (policy.keep.some(({ aboutPulls }) => aboutPulls)) {
-      notes.push(
-        facts.pullsCountedSince === undefined ? "pulls are not counted" : `pulls are counted since ${formatTime(facts.pullsCountedSince)}`,
-      );
-    }
+    if (policy.keep.some(({ aboutPulls }) => aboutPulls))
+      notes.push(...pullNotes(facts.repositories.filter(({ name }) => policy.selects(name))));
   }
   if (entries.some(({ version, verdict }) => version && verdict === "delete")) {
     notes.push("version tags are proposed to retire; once retired their copies are cached content, which Upstream.spec.cache evicts");
   }
   if (entries.length === 0) notes.push("the policy selects no repository that has anything to judge");
   return notes;
+}
+
+function pullNotes(repositories: readonly RepositoryFacts[]): readonly string[] {
+  const notes = repositories.map(({ kind, pullsCountedSince: since }) =>
+    since === undefined
+      ? `pulls of ${kind} repositories are not counted: rules about pulls keep everything there`
+      : `pulls of ${kind} repositories are counted since ${formatTime(since)}`,
+  );
+  return [...new Set(notes)].sort();
 }

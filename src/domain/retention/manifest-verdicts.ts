@@ -58,8 +58,9 @@ export function judgeManifests(
 
 /** What holds a manifest by itself, or (for one that nothing else needs) how the grace of `untagged` stands. undefined: others decide. */
 function standing(manifest: ManifestFact, graph: Graph, judgement: Judgement): Verdict | undefined {
-  const { facts, policies, inUse } = judgement;
-  if (manifest.keepUntil > facts.now) {
+  const { context, policies, inUse } = judgement;
+  // A referrer goes with its subject whatever its own lease says: without it nobody can find it.
+  if (manifest.keepUntil > context.now && graph.subjectOf(manifest.digest) === undefined) {
     return { keep: true, rule: "lease", reason: `pushed or asked for by a pusher, leased until ${formatTime(manifest.keepUntil)}` };
   }
   const evaluable = policies.filter((policy): policy is EvaluablePolicy => policy.broken === undefined);
@@ -92,14 +93,14 @@ function pulled(manifest: ManifestFact, graph: Graph, policies: readonly Evaluab
   for (const policy of policies) {
     for (const rule of policy.keep) {
       if (rule.pulledWithin === undefined) continue;
-      const { keep, why } = judgePull(subject, rule.pulledWithin, formatDuration(rule.pulledWithin), judgement.facts);
+      const { keep, why } = judgePull(subject, rule.pulledWithin, formatDuration(rule.pulledWithin), judgement.context);
       if (keep) return { keep, rule: ruleName(judgement, policy, rule.name), reason: why };
     }
   }
   return undefined;
 }
 
-function grace(manifest: ManifestFact, graph: Graph, policies: readonly EvaluablePolicy[], { facts }: Judgement): Verdict {
+function grace(manifest: ManifestFact, graph: Graph, policies: readonly EvaluablePolicy[], { context }: Judgement): Verdict {
   const longest = Math.max(0, ...policies.map(({ untaggedKeepFor }) => untaggedKeepFor));
   const { untaggedSince, subject } = manifest;
   if (untaggedSince === undefined) {
@@ -109,7 +110,7 @@ function grace(manifest: ManifestFact, graph: Graph, policies: readonly Evaluabl
         : `its subject ${shortDigest(subject)} is not here: referrers may be pushed first`;
     return { keep: true, rule: "untagged", reason };
   }
-  const keep = untaggedSince > facts.now - longest;
+  const keep = untaggedSince > context.now - longest;
   const since = `untagged since ${formatTime(untaggedSince)}`;
   return { keep, rule: "untagged", reason: `${since}, ${keep ? "within" : "longer ago than"} ${formatDuration(longest)}` };
 }

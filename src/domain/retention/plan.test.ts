@@ -37,12 +37,19 @@ interface Case {
   readonly repositories: readonly RepositoryFacts[];
   readonly specs: Readonly<Record<string, unknown>>;
   readonly facts?: Partial<Facts>;
+  readonly counted?: number;
 }
-function plan({ repositories, specs, facts }: Case): RetentionPlan {
+function plan({ repositories, specs, facts, counted }: Case): RetentionPlan {
   return planRetention({
     policy: Object.keys(specs)[0] ?? "",
     policies: Object.entries(specs).map(([key, spec]) => ({ key, spec })),
-    facts: { repositories, clusters: [], heldElsewhere: new Set(), now, ...facts },
+    facts: {
+      repositories: repositories.map((repository) => (counted === undefined ? repository : { ...repository, pullsCountedSince: counted })),
+      clusters: [],
+      heldElsewhere: new Set(),
+      now,
+      ...facts,
+    },
   });
 }
 const nameOf = ({ tag, digest }: PlannedEntry) => tag ?? digest;
@@ -238,11 +245,11 @@ test("pulledWithin deletes nothing before pulls were counted, and the image was 
   const repositories = [own("team-a/app", [tag("a", "used"), tag("b", "unused"), tag("c", "restored")], manifests)];
   const specs = { "d/p": policy([{ name: "used", pulledWithin: "720h" }]) };
   expect(deleted(plan({ repositories, specs }))).toEqual([]);
-  const young = plan({ repositories, specs, facts: { pullsCountedSince: now - 29 * day } });
+  const young = plan({ repositories, specs, counted: now - 29 * day });
   expect(deleted(young)).toEqual([]);
   expect(entry(young, "b")?.reason).toBe("pulls are counted since 2026-10-23 12:00 UTC only, not yet for 720h");
-  expect(young.notes).toContain("pulls are counted since 2026-10-23 12:00 UTC");
-  expect(deleted(plan({ repositories, specs, facts: { pullsCountedSince: now - 31 * day } }))).toEqual(["b"]);
+  expect(young.notes).toContain("pulls of own repositories are counted since 2026-10-23 12:00 UTC");
+  expect(deleted(plan({ repositories, specs, counted: now - 31 * day }))).toEqual(["b"]);
 });
 
 test("a pull by digest counts for the index, its children and their tags", () => {
@@ -254,17 +261,17 @@ test("a pull by digest counts for the index, its children and their tags", () =>
   ];
   const tags = [tag("a", "index"), tag("b", "amd64"), tag("c", "arm64"), tag("d", "other")];
   const specs = { "d/p": policy([{ name: "used", tags: ".*", pulledWithin: "720h" }]) };
-  const facts = { pullsCountedSince: longAgo };
-  expect(deleted(plan({ repositories: [own("team-a/app", tags, manifests)], specs, facts }))).toEqual(["c", "d"]);
+  const counted = longAgo;
+  expect(deleted(plan({ repositories: [own("team-a/app", tags, manifests)], specs, counted }))).toEqual(["c", "d"]);
 });
 
 test("pulledWithin without tags keeps pinned digests that have no tag", () => {
   const manifests = [manifest("pinned", { untaggedSince: longAgo, pulledAt: now - day }), manifest("gone", { untaggedSince: longAgo })];
   const specs = (tags: object) => ({ "d/p": policy([{ name: "used", pulledWithin: "720h", ...tags }]) });
-  const facts = { pullsCountedSince: longAgo };
+  const counted = longAgo;
   const repositories = [own("team-a/app", [], manifests)];
-  expect(deleted(plan({ repositories, specs: specs({}), facts }))).toEqual([digest("gone")]);
-  expect(deleted(plan({ repositories, specs: specs({ tags: "v.*" }), facts }))).toHaveLength(2);
+  expect(deleted(plan({ repositories, specs: specs({}), counted }))).toEqual([digest("gone")]);
+  expect(deleted(plan({ repositories, specs: specs({ tags: "v.*" }), counted }))).toHaveLength(2);
 });
 
 test("mostRecentlyPulled keeps everything until 30 days of pulls are known; an image that just arrived ranks by its arrival", () => {
@@ -275,8 +282,8 @@ test("mostRecentlyPulled keeps everything until 30 days of pulls are known; an i
   ];
   const repositories = [own("team-a/app", [tag("a", "a"), tag("b", "b"), tag("c", "c", day)], manifests)];
   const specs = { "d/p": policy([{ name: "popular", mostRecentlyPulled: 2 }]) };
-  expect(deleted(plan({ repositories, specs, facts: { pullsCountedSince: now - 29 * day } }))).toEqual([]);
-  expect(deleted(plan({ repositories, specs, facts: { pullsCountedSince: now - 31 * day } }))).toEqual(["a"]);
+  expect(deleted(plan({ repositories, specs, counted: now - 29 * day }))).toEqual([]);
+  expect(deleted(plan({ repositories, specs, counted: now - 31 * day }))).toEqual(["a"]);
 });
 
 test("semver keeps the newest of each minor in version order; other tags are left to other rules", () => {

@@ -68,6 +68,12 @@ export function compilePolicies(policies: readonly PolicySource[]): readonly Pol
   return policies.map(compilePolicy).toSorted((a, b) => compareNames(a.key, b.key));
 }
 
+/** Which repositories the policy selects: the facts that its plan needs. */
+export function selectedBy(key: string, policies: readonly PolicySource[]): (repository: string) => boolean {
+  const policy = compilePolicies(policies).find((compiled) => compiled.key === key);
+  return (repository) => policy?.selects(repository) === true;
+}
+
 /** One repository, judged. */
 export interface JudgedRepository {
   readonly repository: RepositoryFacts;
@@ -84,7 +90,12 @@ export function judgeRepository(
 ): JudgedRepository {
   const selecting = context.policies.filter((policy) => policy.selects(repository.name));
   const first = selecting.filter(({ key }) => key === context.planned);
-  const judgement = { ...context, policies: [...first, ...selecting.filter(({ key }) => key !== context.planned)] };
+  const judgement = {
+    planned: context.planned,
+    inUse: context.inUse,
+    context: { now: context.facts.now, pullsCountedSince: repository.pullsCountedSince },
+    policies: [...first, ...selecting.filter(({ key }) => key !== context.planned)],
+  };
   const graph = graphOf(repository);
   const tags = judgeTags(graph, judgement);
   if (repository.kind === "proxied") return { repository, graph, tags, manifests: new Map(), condemned: new Set() };

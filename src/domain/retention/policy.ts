@@ -8,7 +8,7 @@ import { duration, list, mapping, optional, PolicyProblem, refuseUnknown, text, 
 
 interface Selection {
   readonly key: string;
-  selects(repository: string): boolean;
+  readonly selects: (repository: string) => boolean;
 }
 
 export interface EvaluablePolicy extends Selection {
@@ -35,6 +35,7 @@ export function compilePolicy(source: PolicySource): Policy {
   const granted = source.granted ?? (() => true);
   let selected: (repository: string) => boolean = () => true;
   try {
+    if (source.refused !== undefined) throw new PolicyProblem(source.refused);
     const spec = mapping(source.spec, "spec");
     selected = compileSelection(spec["repositories"]);
     refuseUnknown(spec, known, "spec");

@@ -1,10 +1,10 @@
 // Tags: kept if any rule of any policy that selects the repository keeps them.
 
-import type { Facts, Verdict } from "./facts.ts";
+import type { Verdict } from "./facts.ts";
 import { lastPull, type Graph } from "./graph.ts";
 import type { InUse } from "./in-use.ts";
 import type { EvaluablePolicy, Policy } from "./policy.ts";
-import type { Candidate } from "./rules.ts";
+import type { Candidate, RuleContext } from "./rules.ts";
 
 export interface Judgement {
   /** The policy that is planned: its rules are named plainly, those of others with their policy. */
@@ -12,12 +12,12 @@ export interface Judgement {
   /** Those that select this repository, the planned one first, then by key. */
   readonly policies: readonly Policy[];
   readonly inUse: InUse;
-  readonly facts: Facts;
+  readonly context: RuleContext;
 }
 
 /** The verdict of every ordinary tag. */
 export function judgeTags(graph: Graph, judgement: Judgement): Map<string, Verdict> {
-  const { policies, facts, inUse } = judgement;
+  const { policies, context, inUse } = judgement;
   const candidates = graph.ordinary.map((tag): Candidate => {
     const pulledAt = lastPull(graph, tag.digest);
     const presentSince = graph.manifests.get(tag.digest)?.pushedAt ?? tag.pushedAt;
@@ -37,7 +37,7 @@ export function judgeTags(graph: Graph, judgement: Judgement): Map<string, Verdi
   for (const policy of policies.filter((policy): policy is EvaluablePolicy => policy.broken === undefined)) {
     for (const rule of policy.keep) {
       const name = ruleName(judgement, policy, rule.name);
-      const answer = rule.answer(candidates, facts);
+      const answer = rule.answer(candidates, context);
       for (const { name: tag } of candidates) {
         const { keep: keeps, why } = answer.get(tag) ?? { keep: false, why: `does not match ${rule.tags ?? ""}` };
         if (keeps) keep(tag, name, why);

@@ -1,0 +1,41 @@
+// Plans as they were made, for 90 days: what a run did, and what a person approves.
+
+import type { Plan } from "../../api/control.ts";
+import { statement, type Queryable } from "./database.ts";
+
+export interface StoredPlan {
+  readonly plan: Plan;
+  readonly appliedAt: Date | null;
+}
+
+// The id is a hash of what the plan says: the same plan made again is the same row, as of now.
+const store = statement(
+  "plan-store",
+  `INSERT INTO plans (id, policy, document) VALUES ($1, $2, $3)
+   ON CONFLICT (id) DO UPDATE SET document = excluded.document, created_at = now()`,
+);
+const find = statement("plan-find", `SELECT document AS plan, applied_at AS "appliedAt" FROM plans WHERE id = $1 AND policy = $2`);
+const applied = statement("plan-applied", "UPDATE plans SET applied_at = now() WHERE id = $1");
+const prune = statement(
+  "plan-prune",
+  `DELETE FROM plans WHERE id IN (
+     SELECT id FROM plans WHERE created_at < now() - interval '90 days' ORDER BY created_at LIMIT 1000)`,
+);
+
+export async function storePlan(database: Queryable, plan: Plan): Promise<void> {
+  await database.execute(store, [plan.id, plan.policy, JSON.stringify(plan)]);
+}
+
+export async function findPlan(database: Queryable, policy: string, id: string): Promise<StoredPlan | undefined> {
+  const [row] = await database.query<StoredPlan>(find, [id, policy]);
+  return row;
+}
+
+export async function notePlanApplied(database: Queryable, id: string): Promise<void> {
+  await database.execute(applied, [id]);
+}
+
+/** Plans older than 90 days. */
+export async function prunePlans(database: Queryable): Promise<void> {
+  await database.execute(prune);
+}

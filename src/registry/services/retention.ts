@@ -1,0 +1,212 @@
+// Retention as a use case: a plan of a published policy, kept for 90 days, and its apply while it is still true (design: retention.md).
+
+import type { ApplyRequest, ApplyResult, Plan, PlanEntry } from "../../api/control.ts";
+import type { RetentionPolicySpec } from "../../api/kinds.ts";
+import { digestOf, hexOf } from "../../domain/digest.ts";
+import type { PolicySource } from "../../domain/retention/facts.ts";
+import { planRetention, selectedBy, type PlannedEntry, type RetentionPlan } from "../../domain/retention/plan.ts";
+import { appendActivity } from "../metadata/activity.ts";
+import type { Database } from "../metadata/database.ts";
+import { findPlan, notePlanApplied, prunePlans, storePlan } from "../metadata/plans.ts";
+import { listRepositories, type Repository } from "../metadata/repositories.ts";
+import { noteUntaggedManifests, readHeldElsewhere, readRefusedPolicies } from "../metadata/retention.ts";
+import { applyToOwn, type Applied, type ApplyContext } from "./apply-plan.ts";
+import type { ConfigurationSource, Published } from "./configuration.ts";
+import { ServiceError } from "./errors.ts";
+import { readFacts, type PullsCounted } from "./retention-facts.ts";
+import { proposeRetirement } from "./retire-versions.ts";
+
+export interface RetentionOptions {
+  readonly database: Database;
+  readonly configuration: ConfigurationSource;
+  /** Whose pulls are written into the database. Rules about others keep everything. */
+  readonly pullsCounted: PullsCounted;
+  /** What a namespace may select, from the grants of the settings; undefined: everything. */
+  readonly granted?: (namespace: string, repository: string) => boolean;
+}
+
+const repositoriesAtOnce = 1_000;
+
+export class RetentionService {
+  readonly #options: RetentionOptions;
+
+  constructor(options: RetentionOptions) {
+    this.#options = options;
+  }
+
+  /** Plans `policy` (namespace/name) as of now, and keeps the plan. ServiceError NOT_FOUND when no such policy is published. */
+  async plan(policy: string): Promise<Plan> {
+    const { database, pullsCounted } = this.#options;
+    const published = this.#published(policy);
+    const policies = await this.#policies();
+    const repositories = await this.#selected(policy, policies);
+    await noteUntaggedManifests(database, idsOf(repositories));
+    const facts = await database.transaction(
+      async (snapshot) => ({
+        ...(await readFacts(snapshot, repositories, pullsCounted)),
+        heldElsewhere: await readHeldElsewhere(snapshot, idsOf(repositories)),
+      }),
+      { repeatable: true },
+    );
+    const plan = planDocument(policy, published.spec.action, planRetention({ policy, policies, facts }), new Date(facts.now));
+    await storePlan(database, plan);
+    await prunePlans(database);
+    return plan;
+  }
+
+  /**
+   * Deletes what the stored plan says where it is still true; what changed meanwhile stays and is in `kept`.
+   * ServiceError CONFLICT when the policy only plans or is suspended, or when a limit stopped the plan and `approve` is not said.
+   */
+  async apply(policy: string, request: ApplyRequest, identity: string): Promise<ApplyResult> {
+    const { database, pullsCounted } = this.#options;
+    const refusal = refusalOf(policy, this.#published(policy));
+    if (refusal !== undefined) throw new ServiceError("CONFLICT", refusal);
+    const plan = await this.#storedPlan(policy, request);
+    const byName = new Map((await this.#all()).map((repository) => [repository.name, repository]));
+    const context: ApplyContext = {
+      database,
+      pullsCounted,
+      policy,
+      identity,
+      policies: () => this.#policies(),
+      refusal: () => refusalOf(policy, this.#find(policy)),
+    };
+    const results: Applied[] = [];
+    for (const [name, entries] of groupByRepository(plan.entries.filter(({ verdict }) => verdict === "delete"))) {
+      const repository = byName.get(name);
+      if (repository === undefined) results.push(gone(entries));
+      else if (repository.upstream === null) results.push(await applyToOwn(context, repository, entries));
+      else results.push(await proposeRetirement(context, repository, entries, request.run));
+    }
+    const result: ApplyResult = {
+      plan: plan.id,
+      deleted: results.flatMap(({ deleted }) => deleted),
+      kept: results.flatMap(({ kept }) => kept),
+      proposals: results.flatMap(({ proposals }) => proposals),
+      bytes: results.reduce((sum, { bytes }) => sum + bytes, 0),
+    };
+    await notePlanApplied(database, plan.id);
+    if (result.deleted.length + result.proposals.length > 0) await this.#note(policy, identity, result);
+    return result;
+  }
+
+  async #note(policy: string, identity: string, { plan, deleted, bytes, proposals }: ApplyResult): Promise<void> {
+    const detail = { plan, deleted: deleted.length, bytes, proposals };
+    await appendActivity(this.#options.database, { identity, action: "prune", reference: policy, detail });
+  }
+
+  async #storedPlan(policy: string, { plan: id, approve }: ApplyRequest): Promise<Plan> {
+    const stored = await findPlan(this.#options.database, policy, id);
+    if (stored === undefined) {
+      throw new ServiceError(
+        "NOT_FOUND",
+        `There is no plan ${id} of ${policy}. Plans are kept for 90 days: make one with \`wharfinger plan ${policy}\`.`,
+      );
+    }
+    const { plan, appliedAt } = stored;
+    if (plan.blocked === undefined) return plan;
+    const { reason, message } = plan.blocked;
+    if (reason !== "LimitExceeded") throw new ServiceError("CONFLICT", `Plan ${id} deletes nothing: ${message}`, { detail: plan.blocked });
+    if (approve !== true) {
+      const how = `set the annotation wharfinger.dev/approve-plan: ${id} on RetentionPolicy ${policy}`;
+      throw new ServiceError("CONFLICT", `Plan ${id} was stopped: ${message}. To let exactly this plan run, ${how}.`, {
+        detail: plan.blocked,
+      });
+    }
+    if (appliedAt !== null) {
+      throw new ServiceError(
+        "CONFLICT",
+        `Plan ${id} was approved and applied already, at ${appliedAt.toISOString()}. An approval is for one run: make a new plan.`,
+      );
+    }
+    return plan;
+  }
+
+  #published(policy: string): Published<RetentionPolicySpec> {
+    const found = this.#find(policy);
+    if (found === undefined) throw new ServiceError("NOT_FOUND", `No RetentionPolicy ${policy} is published.`);
+    return found;
+  }
+
+  #find(policy: string): Published<RetentionPolicySpec> | undefined {
+    return this.#options.configuration.current().retentionPolicies.find((published) => keyOf(published) === policy);
+  }
+
+  /** Every published policy, also those that this release could not take over: what is not understood keeps everything. */
+  async #policies(): Promise<readonly PolicySource[]> {
+    const { database, configuration, granted } = this.#options;
+    const refused = await readRefusedPolicies(database);
+    const within = (namespace: string) =>
+      granted === undefined ? {} : { granted: (repository: string) => granted(namespace, repository) };
+    return [
+      ...configuration
+        .current()
+        .retentionPolicies.map((published) => ({ key: keyOf(published), spec: published.spec, ...within(published.namespace) })),
+      ...refused.map((policy) => ({ key: keyOf(policy), spec: undefined, refused: policy.message, ...within(policy.namespace) })),
+    ];
+  }
+
+  async #selected(policy: string, policies: readonly PolicySource[]): Promise<readonly Repository[]> {
+    const selects = selectedBy(policy, policies);
+    return (await this.#all()).filter(({ name }) => selects(name));
+  }
+
+  async #all(): Promise<readonly Repository[]> {
+    const found: Repository[] = [];
+    for (let after = ""; ; after = found.at(-1)?.name ?? "") {
+      const page = await listRepositories(this.#options.database, { after, limit: repositoriesAtOnce });
+      found.push(...page);
+      if (page.length < repositoriesAtOnce) return found;
+    }
+  }
+}
+
+function idsOf(repositories: readonly Repository[]): number[] {
+  return repositories.filter(({ upstream }) => upstream === null).map(({ id }) => id);
+}
+
+function keyOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+  return `${namespace}/${name}`;
+}
+
+/** Why the policy may not delete; undefined: it may. */
+function refusalOf(policy: string, published: Published<RetentionPolicySpec> | undefined): string | undefined {
+  if (published === undefined) return `RetentionPolicy ${policy} is not published any more, so nothing is deleted.`;
+  if (published.spec.action !== "Delete") {
+    return `RetentionPolicy ${policy} has action: Plan, so nothing is deleted. Write spec.action: Delete to let it delete what no rule keeps.`;
+  }
+  return published.suspend ? `RetentionPolicy ${policy} is suspended, so nothing is deleted. Take spec.suspend out first.` : undefined;
+}
+
+/** The id is the hash of what the plan says; not of the moment in which it was made. */
+function planDocument(policy: string, action: Plan["action"], planned: RetentionPlan, createdAt: Date): Plan {
+  const entries = planned.entries.map(wireEntry);
+  return {
+    id: hexOf(digestOf(JSON.stringify([policy, action, entries, planned.blocked?.reason ?? null]))).slice(0, 32),
+    policy,
+    action,
+    createdAt: createdAt.toISOString(),
+    entries,
+    totals: planned.totals,
+    ...(planned.blocked === undefined ? {} : { blocked: planned.blocked }),
+    notes: [...planned.notes],
+  };
+}
+
+function wireEntry({ repository, tag, digest, verdict, rule, reason, version, bytes }: PlannedEntry): PlanEntry {
+  return { repository, ...(tag === undefined ? {} : { tag }), digest, verdict, rule, reason, version, bytes };
+}
+
+function groupByRepository(entries: readonly PlanEntry[]): ReadonlyMap<string, readonly PlanEntry[]> {
+  return Map.groupBy(entries, ({ repository }) => repository);
+}
+
+function gone(entries: readonly PlanEntry[]): Applied {
+  return {
+    deleted: [],
+    kept: entries.map((entry) => ({ ...entry, verdict: "keep", rule: "changed", reason: "the repository is gone" })),
+    proposals: [],
+    bytes: 0,
+  };
+}
