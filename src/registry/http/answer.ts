@@ -38,34 +38,60 @@ export async function sendAnswer(request: IncomingMessage, response: ServerRespo
   const { body } = answer;
   const fields: OutgoingHttpHeaders = { ...apiVersion, ...answer.headers };
   if (body instanceof Uint8Array) fields["content-length"] = body.length;
-  // A body that was announced and never asked for may still come, or not: this connection is of no more use.
-  if (expectsContinue(request) && !request.complete) fields["connection"] = "close";
+  const abandoned = expectsContinue(request) && !request.complete;
+  // A body that was announced and not asked for may come or not: this connection is of no more use.
+  if (abandoned) fields["connection"] = "close";
 
-  if (body === undefined || request.method === "HEAD" || body instanceof Uint8Array) {
-    response.writeHead(answer.status, fields);
-    response.end(request.method === "HEAD" ? undefined : body);
-  } else {
+  if (body !== undefined && !(body instanceof Uint8Array)) {
     await sendBlob(response, () => response.writeHead(answer.status, fields), body, options);
+    return;
   }
-  drain(request);
+  response.writeHead(answer.status, fields);
+  await finish(request, response, request.method === "HEAD" ? undefined : body, { linger: !abandoned && hasUnreadBody(request) });
 }
 
-/** Most of an unread body that is read and thrown away to keep the connection; beyond it the socket is cut. */
+/** `linger`: a client that still sends gets to read the answer before its connection is closed under it. */
+async function finish(
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: Uint8Array | undefined,
+  options: { linger: boolean },
+): Promise<void> {
+  if (!options.linger) {
+    response.end(body);
+    return;
+  }
+  if (body === undefined) response.flushHeaders();
+  else response.write(body);
+  await drain(request);
+  response.end();
+}
+
+function hasUnreadBody(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  return request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+}
+
+/** Most of an unread body that is read and thrown away, bytes and milliseconds; beyond it the socket is cut. */
 const drainedBytes = 8 * 1024 * 1024;
 const drainedFor = 5_000;
 
-/** After an early answer: the client must be able to read it before its connection is reset under the body it still sends. */
-function drain(request: IncomingMessage): void {
-  if (request.complete || request.destroyed) return;
-  let left = drainedBytes;
-  const cut = () => request.destroy();
-  const timer = setTimeout(cut, drainedFor);
-  request.on("data", (chunk: Uint8Array) => {
-    left -= chunk.length;
-    if (left < 0) cut();
+function drain(request: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let left = drainedBytes;
+    const cut = () => request.destroy();
+    const timer = setTimeout(cut, drainedFor);
+    const done = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    request.on("data", (chunk: Uint8Array) => {
+      left -= chunk.length;
+      if (left < 0) cut();
+    });
+    request.on("error", () => {});
+    request.once("end", done);
+    request.once("close", done);
+    request.resume();
   });
-  request.once("close", () => clearTimeout(timer));
-  request.once("end", () => clearTimeout(timer));
-  request.on("error", () => {});
-  request.resume();
 }

@@ -4,15 +4,8 @@ import type { FastifyInstance } from "fastify";
 
 import type { RegistryMetrics } from "../../observability/metrics.ts";
 import { ServiceError } from "../services/errors.ts";
+import type { ReadinessCheck } from "../services/readiness.ts";
 import type { Authenticator } from "./authentication.ts";
-
-export interface ReadinessCheck {
-  /** `database`, `blobs`, `record`. */
-  readonly name: string;
-  readonly ready: boolean;
-  /** What is found, in words. */
-  readonly message: string;
-}
 
 export interface ProbeOptions {
   /** Never depends on the operator, Git or an upstream. */

@@ -4,9 +4,7 @@ import type { OutgoingHttpHeaders } from "node:http";
 
 import { headers, mediaTypes } from "../../domain/media-types.ts";
 import { parseRange } from "../../domain/ranges.ts";
-import { BlobStoreError, type BlobReader } from "../blobs/blob-store.ts";
 import { ServiceError } from "../services/errors.ts";
-import type { BlobAnswer } from "../services/pull-service.ts";
 import { emptyAnswer, failureAnswer, jsonAnswer, type Answer } from "./answer.ts";
 import { contentHeaders, isUnchanged, rangeCounts } from "./conditional.ts";
 import type { PathOf, RepositoryExchange } from "./exchange.ts";
@@ -23,8 +21,7 @@ export async function getManifest({ method, path, headers, repository, caller }:
 
 export async function getBlob(exchange: RepositoryExchange<PathOf<"blob">>): Promise<Answer> {
   const { method, path, headers, repository, caller } = exchange;
-  const find = () => repository.pull.blob(repository.name, path.digest, caller, { head: method === "HEAD" });
-  const blob = await find();
+  const blob = await repository.pull.blob(repository.name, path.digest, caller, { head: method === "HEAD" });
   const fields = contentHeaders(blob.digest, { byDigest: true });
   if (isUnchanged(headers["if-none-match"], blob.digest)) return emptyAnswer(304, fields);
   const range =
@@ -43,20 +40,10 @@ export async function getBlob(exchange: RepositoryExchange<PathOf<"blob">>): Pro
     },
   };
   if (method === "HEAD" || length === 0) return answer;
-  return { ...answer, body: { reader: await open(blob, find), start, length } };
+  return { ...answer, body: { reader: await blob.open(), start, length } };
 }
 
 const whole = { kind: "whole" } as const;
-
-/** The key may have gone between the two looks (the blob was collected and pushed again): look once more before saying anything. */
-async function open(blob: BlobAnswer, find: () => Promise<BlobAnswer>): Promise<BlobReader> {
-  try {
-    return await blob.open();
-  } catch (error) {
-    if (!(error instanceof BlobStoreError && error.code === "NotFound")) throw error;
-    return (await find()).open();
-  }
-}
 
 function unsatisfiable(size: number): Answer {
   const refused = failureAnswer(new ServiceError("RANGE_INVALID", `The range begins behind the end: the blob has ${size} bytes.`));

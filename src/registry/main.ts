@@ -1,0 +1,272 @@
+// The registry process: database, blob store, services and HTTP, wired by hand.
+
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { FastifyInstance } from "fastify";
+
+import type { ResourceView } from "../api/control.ts";
+import type { Settings } from "../config/settings.ts";
+import { compileGlobs, type NameTest } from "../domain/glob.ts";
+import type { SecretSource } from "../domain/secrets.ts";
+import type { Logger } from "../observability/logger.ts";
+import { createMetrics } from "../observability/metrics.ts";
+import { FolderBlobStore } from "./blobs/folder-store.ts";
+import { Authenticator } from "./http/authentication.ts";
+import type { ControlServices } from "./http/control-ports.ts";
+import { PublishedAccess } from "./http/published-access.ts";
+import { PublishedRepositories } from "./http/repositories.ts";
+import { buildServer } from "./http/server.ts";
+import { V2 } from "./http/v2.ts";
+import { Database } from "./metadata/database.ts";
+import { migrate } from "./metadata/migrate.ts";
+import { forgetConfirmations } from "./metadata/proxy-repositories.ts";
+import { listRepositories } from "./metadata/repositories.ts";
+import { Collector } from "./services/collect.ts";
+import { ConfigurationStore } from "./services/configuration-store.ts";
+import { ServiceError } from "./services/errors.ts";
+import { OwnPull } from "./services/own-pull.ts";
+import { Prefetch } from "./services/prefetch.ts";
+import { Proposals } from "./services/proposals.ts";
+import { ProxyPull } from "./services/proxy-pull.ts";
+import { PublishService } from "./services/publish.ts";
+import { CollectedPullStatistics } from "./services/pull-statistics.ts";
+import { Push } from "./services/push.ts";
+import { readinessOf } from "./services/readiness.ts";
+import { RetentionService } from "./services/retention.ts";
+import { restore } from "./services/restore.ts";
+import { Runs } from "./services/runs.ts";
+import { Upstreams } from "./services/upstreams.ts";
+import { EgressPolicy } from "./upstream/egress.ts";
+
+export interface RegistryOptions {
+  readonly databaseUrl: string;
+  readonly blobFolder: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly settings: Settings;
+  readonly secrets: SecretSource;
+  /** Bearer token of the control API. */
+  readonly adminToken: string;
+  /** Standalone: each resource with its conditions. */
+  readonly resources?: () => readonly ResourceView[];
+  /** The listener is on a loopback address: everything is allowed until the first AccessPolicy ever. */
+  readonly openOnLoopback: boolean;
+  /** The same on any address, because somebody said so. */
+  readonly allowAnonymous: boolean;
+  readonly version: string;
+  readonly logger: Logger;
+  /** Upstreams at private addresses may be asked: who names them owns the process (standalone). */
+  readonly trustUpstreamHosts?: boolean;
+  /** Longest time for running transfers at a stop, milliseconds. */
+  readonly grace?: number;
+}
+
+export interface RunningRegistry {
+  /** `http://host:port`, with the port that was taken. */
+  readonly url: string;
+  /** Readiness off, no new connections, running transfers to their end or the grace period, then everything closed. */
+  stop(): Promise<void>;
+}
+
+const defaultGrace = 10_000;
+
+/** Rejects when the database is newer than this program, the folder is another process's, or the address is taken; nothing stays open then. */
+export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
+  const closing = new Closing();
+  try {
+    return await start(options, closing);
+  } catch (error) {
+    await closing.run();
+    throw error;
+  }
+}
+
+async function start(options: RegistryOptions, closing: Closing): Promise<RunningRegistry> {
+  const { settings, secrets, logger } = options;
+  const database = new Database({
+    url: options.databaseUrl,
+    onError: (error) => logger.warn({ err: error }, "a database connection broke"),
+  });
+  closing.add(() => database.close());
+  const migrated = await migrate(database);
+  if (migrated.length > 0) logger.info({ migrations: migrated }, "the database schema is up to date");
+  const store = await FolderBlobStore.open({ folder: options.blobFolder, lowWaterBytes: settings.storage.lowWaterBytes });
+  closing.add(() => store.close());
+
+  const services = await startServices(options, database, store, closing);
+  const { configuration } = services;
+
+  const { namespace, name } = settings.access.users.secretRef;
+  const authenticator = new Authenticator({
+    htpasswd: () => secrets.secret(namespace, name)?.get("htpasswd"),
+    adminToken: options.adminToken,
+    admins: settings.access.admins,
+    logger,
+  });
+  closing.add(() => authenticator.close());
+  const repositories = new PublishedRepositories({ configuration, own: services.ownPull, proxied: services.proxyPull });
+  const rights = new PublishedAccess({
+    configuration,
+    anonymousPull: settings.access.anonymousPull,
+    openUntilFirstPolicy: options.openOnLoopback || options.allowAnonymous,
+    tenants: settings.tenants,
+  });
+  const access = () => rights.current();
+  const nameOf = (name: string) => repositories.find(name, undefined)?.name;
+  const metrics = createMetrics({ version: options.version, revision: () => configuration.current().revision });
+  const stopping = new AbortController();
+
+  const app = buildServer({
+    v2: new V2({
+      repositories,
+      push: services.push,
+      catalog: {
+        names: async ({ limit, after }) => {
+          const found = await listRepositories(database, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
+          return { names: found.slice(0, limit).map(({ name }) => name), more: found.length > limit };
+        },
+      },
+      authenticator,
+      access,
+      stallTimeout: settings.uploads.stallTimeout,
+      logger,
+      onAnswer: (answer) => metrics.answered(answer),
+    }),
+    control: { services: services.control, authenticator, access, nameOf, logger, stopping: stopping.signal },
+    probes: {
+      readiness: readinessOf({ database, store, configuration, stopping: stopping.signal }),
+      metrics,
+      authenticator,
+      openMetrics: options.openOnLoopback,
+    },
+    logger,
+  });
+  await app.listen({ host: options.listen.host, port: options.listen.port });
+  closing.add(() => drain(app, stopping, options.grace ?? defaultGrace));
+  return { url: urlOf(app, options.listen.host), stop: () => closing.run() };
+}
+
+interface Services {
+  readonly configuration: ConfigurationStore;
+  readonly ownPull: OwnPull;
+  readonly proxyPull: ProxyPull;
+  readonly push: Push;
+  readonly control: ControlServices;
+}
+
+async function startServices(options: RegistryOptions, database: Database, store: FolderBlobStore, closing: Closing): Promise<Services> {
+  const { settings, secrets, logger } = options;
+  const pod = `${hostname()}-${randomUUID().slice(0, 8)}`;
+  const configuration = new ConfigurationStore({ database, pod, logger });
+  await configuration.start();
+  closing.add(() => configuration.stop());
+
+  const statistics = new CollectedPullStatistics({
+    database,
+    onError: (error) => logger.warn({ err: error }, "pulls could not be counted"),
+  });
+  statistics.start();
+  closing.add(() => statistics.stop());
+  const ownPull = new OwnPull({ database, store, statistics });
+  const push = new Push({ database, store, expireAfter: settings.uploads.expireAfter });
+
+  const egress = new EgressPolicy({ allowedCIDRs: settings.egress.allowedCIDRs, trustOwnHosts: options.trustUpstreamHosts ?? false });
+  const upstreams = new Upstreams({
+    configuration,
+    secrets,
+    egress,
+    onMoved: (key) => {
+      forgetConfirmations(database, key).catch((error: unknown) =>
+        logger.error({ err: error, upstream: key }, "cached tags stay as fresh as they were"),
+      );
+    },
+  });
+  closing.add(() => upstreams.close());
+  const proxyPull = new ProxyPull({ database, store, upstreams, logger });
+  closing.add(() => proxyPull.close());
+  const prefetch = new Prefetch({ source: proxyPull, logger });
+
+  const collector = new Collector({ database, store, times: settings.gc, logger });
+  await collector.start();
+  closing.add(() => collector.stop());
+
+  const proposals = new Proposals({ database, configuration, secrets });
+  closing.add(async () => proposals.close());
+  const pullsCounted = { own: true, proxied: false };
+  const retention = new RetentionService({ database, configuration, pullsCounted, granted: grantsOf(settings.tenants) });
+  const control: ControlServices = {
+    record: new PublishService({ database, configuration }),
+    resources: options.resources ?? (() => []),
+    runs: new Runs({ database, configuration, secrets }),
+    proposals,
+    retention,
+    prefetch: (request) => prefetch.prefetch(request),
+    restore: (request, identity) => restore(database, request, identity),
+    gc: () => collector.status(),
+    upstreams: async () => upstreams.views(),
+    versions: unbuilt,
+    audit: unbuilt,
+    repositories: unbuilt,
+    activity: unbuilt,
+  };
+  return { configuration, ownPull, proxyPull, push, control };
+}
+
+/** What a namespace's policies may select: everything where the settings grant nothing special (the operator judged whether it counts). */
+function grantsOf(tenants: Settings["tenants"]): (namespace: string, repository: string) => boolean {
+  const granted = new Map<string, NameTest>();
+  for (const [namespace, grants] of Map.groupBy(tenants, (tenant) => tenant.namespace)) {
+    granted.set(namespace, compileGlobs(grants.flatMap(({ repositories }) => repositories)));
+  }
+  return (namespace, repository) => granted.get(namespace)?.(repository) ?? true;
+}
+
+/** What was opened, closed in the opposite order, once. */
+class Closing {
+  readonly #steps: (() => Promise<void>)[] = [];
+  #run: Promise<void> | undefined;
+
+  add(step: () => Promise<void>): void {
+    this.#steps.push(step);
+  }
+
+  run(): Promise<void> {
+    this.#run ??= this.#close();
+    return this.#run;
+  }
+
+  /** One step that fails leaves none of the others open. */
+  async #close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const step of this.#steps.reverse()) await step().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, "Not everything could be closed");
+  }
+}
+
+/** Running transfers go on for `grace` milliseconds; connections that carry nothing end at once. */
+async function drain(app: FastifyInstance, stopping: AbortController, grace: number): Promise<void> {
+  stopping.abort();
+  const { server } = app;
+  const closed = once(server, "close").then(() => true);
+  server.close();
+  const deadline = performance.now() + grace;
+  do {
+    if (performance.now() > deadline) server.closeAllConnections();
+    else server.closeIdleConnections();
+  } while (!(await Promise.race([closed, sleep(50, false)])));
+  await app.close();
+}
+
+function urlOf(app: FastifyInstance, host: string): string {
+  const { port } = app.server.address() as AddressInfo;
+  const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host;
+  return `http://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
+}
+
+/** Until its service is there. */
+function unbuilt(): never {
+  throw new ServiceError("UNSUPPORTED", "This registry does not have that yet.");
+}

@@ -1,0 +1,71 @@
+// Ready = the schema is known (the process started), database and blob store answer, and an orderly stop has not begun. An empty record is
+// valid and served. Never depends on the operator, Git or an upstream.
+
+import type { BlobStore } from "../blobs/blob-store.ts";
+import { statement, type Database } from "../metadata/database.ts";
+import { publishedRecord } from "../metadata/record.ts";
+import type { ConfigurationSource } from "./configuration.ts";
+
+export interface ReadinessCheck {
+  /** `database`, `blobs`, `record`, `process`. */
+  readonly name: string;
+  readonly ready: boolean;
+  /** What is found, in words. */
+  readonly message: string;
+}
+
+export interface ReadinessOptions {
+  readonly database: Database;
+  readonly store: BlobStore;
+  readonly configuration: ConfigurationSource;
+  readonly stopping: AbortSignal;
+}
+
+/** Milliseconds for a part to answer. */
+const patience = 2_000;
+const alive = statement("readiness", "SELECT 1");
+
+/** Checks all parts anew at each call; never rejects. */
+export function readinessOf({ database, store, configuration, stopping }: ReadinessOptions): () => Promise<readonly ReadinessCheck[]> {
+  return async () => {
+    const checks = await Promise.all([
+      check("database", async () => {
+        await database.query(alive);
+        return "answers";
+      }),
+      check("blobs", async () => {
+        const free = await store.freeBytes();
+        return free === undefined ? "answers" : `answers, ${free} bytes free`;
+      }),
+      check("record", async () => describeRecord(database, configuration)),
+    ]);
+    // What Git holds and cannot be served is for people to read, not a reason to take the registry away.
+    return [...checks.map((found) => (found.name === "record" ? { ...found, ready: true } : found)), processCheck(stopping)];
+  };
+}
+
+async function describeRecord(database: Database, configuration: ConfigurationSource): Promise<string> {
+  const { revision } = configuration.current();
+  if (revision === null) return "nothing was published yet";
+  const refused = (await publishedRecord(database))?.document.refused ?? [];
+  const left = refused.map(({ kind, namespace, name, reason, message }) => `${kind} ${namespace}/${name}: ${reason}: ${message}`);
+  return [`serves ${revision}`, ...left].join("; not served: ");
+}
+
+function processCheck(stopping: AbortSignal): ReadinessCheck {
+  return { name: "process", ready: !stopping.aborted, message: stopping.aborted ? "is stopping" : "runs" };
+}
+
+async function check(name: string, ask: () => Promise<string>): Promise<ReadinessCheck> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${patience / 1000} s`)), patience);
+  });
+  try {
+    return { name, ready: true, message: await Promise.race([ask(), late]) };
+  } catch (error) {
+    return { name, ready: false, message: (error as Error).message };
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,81 @@
+// A whole registry in this process on a real socket: real PostgreSQL, a real folder.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { pino } from "pino";
+
+import { defaultSettings, type Settings } from "../../src/config/settings.ts";
+import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
+import { startRegistry, type RegistryOptions, type RunningRegistry } from "../../src/registry/main.ts";
+import { createDatabase, type TestDatabase } from "./postgres.ts";
+
+export const adminToken = "test-admin-token";
+
+export interface TestRegistry extends RunningRegistry {
+  readonly folder: string;
+  readonly databaseUrl: string;
+  /** Log lines so far, parsed. */
+  readonly log: readonly Record<string, unknown>[];
+  readonly secrets: TestSecrets;
+}
+
+/** Secrets that a test sets. */
+export class TestSecrets implements SecretSource {
+  readonly #secrets = new Map<string, SecretData>();
+  readonly #listeners = new Set<() => void>();
+
+  secret(namespace: string, name: string): SecretData | undefined {
+    return this.#secrets.get(`${namespace}/${name}`);
+  }
+
+  configMap(): undefined {
+    return undefined;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  set(namespace: string, name: string, data: Readonly<Record<string, string>>): void {
+    this.#secrets.set(`${namespace}/${name}`, new Map(Object.entries(data).map(([key, value]) => [key, Buffer.from(value)])));
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Open on loopback by default. `stop` drops the database and the folder too. */
+export async function startTestRegistry(part: Partial<RegistryOptions> & { settings?: Settings } = {}): Promise<TestRegistry> {
+  const database: TestDatabase = await createDatabase();
+  const folder = await mkdtemp(join(tmpdir(), "registry-"));
+  const log: Record<string, unknown>[] = [];
+  const secrets = new TestSecrets();
+  const running = await startRegistry({
+    databaseUrl: database.url,
+    blobFolder: join(folder, "blobs"),
+    listen: { host: "127.0.0.1", port: 0 },
+    settings: defaultSettings,
+    secrets,
+    adminToken,
+    openOnLoopback: true,
+    allowAnonymous: false,
+    version: "0.0.0-test",
+    logger: pino({ level: "debug" }, { write: (line: string) => log.push(JSON.parse(line) as Record<string, unknown>) }),
+    trustUpstreamHosts: true,
+    grace: 2_000,
+    ...part,
+  });
+  return {
+    ...running,
+    folder,
+    databaseUrl: database.url,
+    log,
+    secrets,
+    stop: async () => {
+      await running.stop();
+      await database.drop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
