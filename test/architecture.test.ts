@@ -110,7 +110,7 @@ test("git runs in the record alone, and only the upstream room opens connections
       const found: string[] = [];
       if (/execFile\w*\(\s*["']git["']|spawn\(\s*["']git["']/.test(text) && !inside(path, "record")) found.push(`${path} runs git`);
       if (
-        /from "node:(net|tls|http2|dns|dns\/promises)"/.test(text) &&
+        /^import (?!type).*from "node:(net|tls|http2|dns|dns\/promises)"/m.test(text) &&
         !["registry/upstream", "registry/http", "standalone"].some((room) => inside(path, room))
       )
         found.push(`${path} opens sockets`);
