@@ -1,0 +1,65 @@
+// The operator without its Kubernetes: sources in, Git and the registry out.
+
+import type { ResourceView } from "../api/control.ts";
+import type { ControlClient } from "../client/control-client.ts";
+import type { ResourceKey } from "../domain/resource.ts";
+import type { SecretSource } from "../domain/secrets.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { GitRecord } from "../record/repository.ts";
+import type { FileProblem } from "../record/yaml-file.ts";
+import type { Grant } from "./grants.ts";
+import type { JobKind, JobOutcome, JobRunner, ResourceSource } from "./ports.ts";
+import { Rounds } from "./rounds.ts";
+
+export interface ControlPlaneOptions {
+  readonly source: ResourceSource;
+  /** Opened and closed by the caller. */
+  readonly record: GitRecord;
+  readonly client: ControlClient;
+  readonly jobs: JobRunner;
+  readonly logger: Logger;
+  /** Grants of the settings. */
+  readonly tenants: readonly Grant[];
+  /** Where `secretRef`s are looked up for the conditions. */
+  readonly secrets?: SecretSource;
+  /** The namespace that needs no grant. */
+  readonly administrators?: string;
+  /** Field manager that the commits name. */
+  readonly appliedBy?: string;
+}
+
+export interface RecordStatus {
+  readonly head: string | null;
+  /** As last heard from the registry. */
+  readonly published: string | null;
+  /** Files of the record that no resource stands behind. */
+  readonly orphans: readonly ResourceKey[];
+  /** Files that are not valid, with their lines. */
+  readonly problems: readonly FileProblem[];
+  /** What waits for a person, and what the person has to do. */
+  readonly waiting: readonly string[];
+}
+
+export interface FirstPublish {
+  /** What the registry serves now. */
+  readonly revision: string | null;
+  /** Why it is not what Git says. */
+  readonly problem: string | undefined;
+}
+
+export interface ControlPlane {
+  /** Every resource with its conditions. */
+  views(): readonly ResourceView[];
+  record(): RecordStatus;
+  /** The first publish is done, or failed: then the registry serves what it had, and it is tried again. */
+  readonly ready: Promise<FirstPublish>;
+  /** Runs a job of a policy (`namespace/name`) now, or joins the run that is under way. */
+  requestRun(kind: JobKind, policy: string): Promise<JobOutcome>;
+  stop(): Promise<void>;
+}
+
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const plane = new Rounds(options);
+  plane.start();
+  return plane;
+}

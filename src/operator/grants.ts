@@ -1,0 +1,40 @@
+// Who may configure what (design: api, "Who may configure what"): the administrators' namespace everything, others what they were granted.
+
+import type { Kind, ResourceKey } from "../domain/resource.ts";
+
+/** `tenants` of the settings. */
+export interface Grant {
+  readonly namespace: string;
+  readonly repositories: readonly string[];
+  readonly kinds: readonly string[];
+  readonly prefixes: readonly string[];
+}
+
+export interface Grants {
+  /** The administrators' namespace. */
+  readonly administrators: string;
+  readonly tenants: readonly Grant[];
+}
+
+/** Why the resource does not count; undefined: it does. What a policy selects is intersected with the grant by the registry. */
+export function refuseGrant(grants: Grants, key: ResourceKey, spec: unknown): string | undefined {
+  if (key.namespace === grants.administrators) return undefined;
+  const own = grants.tenants.filter(({ namespace }) => namespace === key.namespace);
+  const where = `the settings' \`tenants\``;
+  if (own.length === 0)
+    return `namespace ${key.namespace} has no grant: add it to ${where}, or put the resource into namespace ${grants.administrators}`;
+  const granted = own.filter(({ kinds }) => kinds.includes(key.kind));
+  if (granted.length === 0)
+    return `namespace ${key.namespace} may not have resources of kind ${key.kind}: add the kind to its grant in ${where}`;
+  return key.kind === "Upstream" ? refusePrefix(key.kind, granted, spec) : undefined;
+}
+
+function refusePrefix(kind: Kind, granted: readonly Grant[], spec: unknown): string | undefined {
+  const { prefix = "", auth } = (spec ?? {}) as { prefix?: string; auth?: { provider?: string } };
+  const prefixes = granted.flatMap((grant) => grant.prefixes);
+  if (!prefixes.includes(prefix))
+    return `prefix ${prefix} is not granted (granted: ${prefixes.join(", ") || "none"}): add it to the grant's \`prefixes\``;
+  if (auth?.provider !== undefined && auth.provider !== "generic")
+    return `a tenant's ${kind} never uses the registry's own cloud identity: use provider generic`;
+  return undefined;
+}

@@ -1,0 +1,55 @@
+// Is the branch still the one whose commit is published? A rewritten history or an emptied folder changes nothing by itself (design: record, "When Git is not well").
+
+import { parsePath } from "../record/layout.ts";
+import type { GitRecord } from "../record/repository.ts";
+
+export type HistoryVerdict =
+  | { readonly state: "good" }
+  /** The published commit is not here, and nothing was ever recorded here: a new repository beside an older registry. */
+  | { readonly state: "new" }
+  /** A person has to accept it; `message` says why and how. */
+  | { readonly state: "waits"; readonly message: string };
+
+const mostShare = 1 / 3;
+
+/** `published`: the registry's revision, null when it has none (or lost its database). */
+export async function guardHistory(record: GitRecord, published: string | null): Promise<HistoryVerdict> {
+  const { head } = record.view;
+  const base = published ?? (await record.published());
+  if (base === null || head === null || base === head) return { state: "good" };
+  if (await accepted(record, base, head)) return { state: "good" };
+  const accept = `to serve the branch as it is: wharfinger record accept-revision ${head}`;
+  const before = await record.filesAt(base);
+  if (before === undefined) {
+    if (record.view.ledgers.size === 0 && record.history.memories().length === 0) return { state: "new" };
+    return {
+      state: "waits",
+      message: `the published revision ${base} is not in the record's history (an older copy?): what is published stays; ${accept}`,
+    };
+  }
+  const files = [...before.keys()].filter(counts);
+  const missing = files.filter((path) => !record.view.paths.has(path));
+  const ancestor = await record.isAncestor(base, head);
+  if (ancestor && missing.length < files.length) return { state: "good" };
+  if (missing.length === 0) return { state: "good" };
+  const ledgers = missing.filter((path) => parsePath(path)?.type === "ledger");
+  if (ledgers.length === 0 && missing.length <= files.length * mostShare) return { state: "good" };
+  const what = ancestor ? "the record was emptied" : "the record's history was rewritten";
+  const lost = `${missing.length} of ${files.length} files are missing${ledgers.length === 0 ? "" : `, ${ledgers.length} of them version ledgers`}`;
+  return {
+    state: "waits",
+    message: `${what}: ${lost} (${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", …" : ""}). What is published stays; ${accept}`,
+  };
+}
+
+/** A person named a commit of this branch that the published one did not know. */
+async function accepted(record: GitRecord, base: string, head: string): Promise<boolean> {
+  const { accepted: commit } = await record.confirmations();
+  if (commit === null || (commit !== head && !(await record.isAncestor(commit, head)))) return false;
+  return !(await record.isAncestor(commit, base));
+}
+
+function counts(path: string): boolean {
+  const type = parsePath(path)?.type;
+  return type === "resource" || type === "ledger";
+}

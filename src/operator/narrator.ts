@@ -1,0 +1,54 @@
+// What the log says of the control plane's work: changes, each once, in sentences.
+
+import type { ResourceView } from "../api/control.ts";
+import { conditionTypes } from "../api/conditions.ts";
+import { keyString, type ResourceKey } from "../domain/resource.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { PlannedCommit } from "../record/commits.ts";
+import type { FileProblem } from "../record/yaml-file.ts";
+import type { RecordStatus } from "./control-plane.ts";
+import type { JobKind, JobOutcome } from "./ports.ts";
+
+export class Narrator {
+  readonly #logger: Logger;
+  #told: ReadonlySet<string> = new Set();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  committed(id: string, commit: PlannedCommit | undefined): void {
+    const subject = commit?.subject ?? "";
+    const level = subject.includes("ends override") ? "warn" : "info";
+    this.#logger[level]({ commit: id }, `recorded ${id.slice(0, 10)}: ${subject}`);
+  }
+
+  changed(view: ResourceView, before: ResourceView | undefined): void {
+    const [now, then] = [view, before].map((candidate) => candidate?.status.conditions.find(({ type }) => type === conditionTypes.ready));
+    if (now === undefined || (now.status === then?.status && now.reason === then.reason && now.message === then.message)) return;
+    const subject = `${view.kind.toLowerCase()} ${view.namespace}/${view.name}`;
+    if (now.status === "True") this.#logger.info({ reason: now.reason }, `${subject} is ready: ${now.message}`);
+    else this.#logger.warn({ reason: now.reason }, `${subject} is not ready: ${now.message}`);
+  }
+
+  ran(kind: JobKind, key: ResourceKey, outcome: JobOutcome): void {
+    this.#logger[outcome.succeeded ? "info" : "warn"]({ run: outcome.run }, `${kind} ${key.namespace}/${key.name}: ${outcome.message}`);
+  }
+
+  record({ waiting, problems, orphans }: RecordStatus): void {
+    const now = [
+      ...waiting,
+      ...problems.map(describe),
+      ...orphans.map(
+        (key) =>
+          `${keyString(key)} is in the record and has no resource: it is served on until its file is removed or the resource comes back`,
+      ),
+    ];
+    for (const message of now) if (!this.#told.has(message)) this.#logger.warn(message);
+    this.#told = new Set(now);
+  }
+}
+
+function describe({ path, line, message }: FileProblem): string {
+  return `record: ${path}${line === undefined ? "" : `:${line}`}: ${message}`;
+}

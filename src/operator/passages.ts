@@ -1,0 +1,51 @@
+// After the commits and the publish: how each resource came through, for its conditions.
+
+import { reasons } from "../api/conditions.ts";
+import type { RecordState } from "../api/control.ts";
+import { keyString } from "../domain/resource.ts";
+import type { History } from "../record/history.ts";
+import type { RecordView } from "../record/record-view.ts";
+import { decideRecord } from "./record-decision.ts";
+import type { ServedRecord } from "./published-resources.ts";
+import type { Finding, Judgement, Passage } from "./reconcilers/skeleton.ts";
+
+export interface Outcome {
+  readonly view: RecordView;
+  readonly history: History;
+  readonly installation: string;
+  readonly served: ServedRecord;
+  /** Why nothing could be committed. */
+  readonly commitProblem: string | undefined;
+  /** Why HEAD is not published. */
+  readonly publishProblem: Finding | undefined;
+  /** The registry's answer. */
+  readonly state: RecordState | undefined;
+}
+
+export function passageOf(judgement: Judgement, outcome: Outcome): Passage {
+  const { view, history, installation } = outcome;
+  const id = keyString(judgement.key);
+  const file = view.resources.get(id);
+  const memory = history.memoryOf(judgement.key);
+  const decision = judgement.state === "good" ? decideRecord(judgement.desired, { file, history, installation }) : undefined;
+  const pending = decision !== undefined && decision.action !== "keep";
+  return {
+    decision,
+    file,
+    recordedGeneration: memory === undefined || memory.specDigest === "none" ? undefined : memory.generation,
+    notRecorded: pending ? { reason: reasons.notRecorded, message: outcome.commitProblem ?? "waits to be committed" } : undefined,
+    notPublished: notPublished(id, outcome),
+  };
+}
+
+function notPublished(id: string, { served, publishProblem, state, view }: Outcome): Passage["notPublished"] {
+  const withheld = served.withheld.get(id);
+  if (withheld !== undefined) return { reason: withheld.reason, message: withheld.message, final: true };
+  if (publishProblem !== undefined) return { ...publishProblem, final: false };
+  const refused = state?.refused?.find(({ kind, namespace, name }) => `${kind}/${namespace}/${name}` === id);
+  if (refused !== undefined) return { reason: refused.reason, message: refused.message, final: true };
+  const behind = (state?.pods ?? []).filter(({ revision }) => revision !== view.head);
+  if (state === undefined || behind.length === 0) return undefined;
+  const message = `recorded and published; ${behind.map((pod) => pod.id).join(", ")} still ${behind.length === 1 ? "serves" : "serve"} an older revision`;
+  return { reason: reasons.progressing, message, final: false };
+}

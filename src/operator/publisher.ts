@@ -1,0 +1,113 @@
+// The way from a commit to the registry: a compare-and-swap on the published revision (design: record, "Publishing").
+
+import { createHash } from "node:crypto";
+
+import type { PublishRequest, RecordedResource, RecordState } from "../api/control.ts";
+import type { UpstreamSpec } from "../api/kinds.ts";
+import type { ControlClient } from "../client/control-client.ts";
+import { ClientError } from "../client/errors.ts";
+import { prefixOf } from "../domain/reference.ts";
+import { parsePath } from "../record/layout.ts";
+import type { GitRecord } from "../record/repository.ts";
+import { guardHistory, type HistoryVerdict } from "./history-guard.ts";
+import type { Settled } from "./settle-proposals.ts";
+
+export interface Publication {
+  /** The registry's answer; undefined when history has to be accepted first. */
+  readonly state: RecordState | undefined;
+  readonly verdict: HistoryVerdict;
+}
+
+/** Attempts at a base that others move. */
+const attempts = 3;
+
+export class Publisher {
+  readonly #client: Pick<ControlClient, "record" | "publish">;
+  readonly #record: GitRecord;
+  #state: RecordState | undefined;
+  /** What this process published last, to stay silent when nothing changed. */
+  #fingerprint: string | undefined;
+  #prefixes: ReadonlySet<string> = new Set();
+
+  constructor(options: { client: Pick<ControlClient, "record" | "publish">; record: GitRecord }) {
+    this.#client = options.client;
+    this.#record = options.record;
+  }
+
+  /** The registry's state as last heard. */
+  get state(): RecordState | undefined {
+    return this.#state;
+  }
+
+  /** What the registry has published, heard now. */
+  async refresh(): Promise<RecordState> {
+    this.#state = await this.#client.record();
+    return this.#state;
+  }
+
+  /** Publishes HEAD. Rejects with ClientError when the registry does not answer or refuses. */
+  async publish(
+    resources: readonly RecordedResource[],
+    options: { settled: readonly Settled[]; everHadAccessPolicy: boolean },
+  ): Promise<Publication> {
+    for (let attempt = 1; ; attempt++) {
+      const state = await this.refresh();
+      const verdict = await guardHistory(this.#record, state.revision);
+      if (verdict.state !== "good") return { state: undefined, verdict };
+      try {
+        return { state: await this.#publish(state, resources, options), verdict };
+      } catch (error) {
+        // Whatever went wrong, what the registry has is asked again before the next attempt.
+        this.#state = undefined;
+        this.#fingerprint = undefined;
+        if (!(error instanceof ClientError) || error.code !== "Conflict" || attempt === attempts) throw error;
+      }
+    }
+  }
+
+  async #publish(
+    state: RecordState,
+    resources: readonly RecordedResource[],
+    options: { settled: readonly Settled[]; everHadAccessPolicy: boolean },
+  ): Promise<RecordState> {
+    const { head } = this.#record.view;
+    if (head === null) return state;
+    const fingerprint = createHash("sha256")
+      .update(JSON.stringify([head, resources]))
+      .digest("hex");
+    if (fingerprint === this.#fingerprint && state.revision === head && options.settled.length === 0) return state;
+    const prefixes = new Set(resources.filter(({ kind }) => kind === "Upstream").map(({ spec }) => (spec as UpstreamSpec).prefix));
+    const request: PublishRequest = {
+      revision: head,
+      base: state.revision,
+      resources: [...resources],
+      ledgers: await this.#ledgers(state.revision, prefixes),
+      settled: [...options.settled],
+      everHadAccessPolicy: options.everHadAccessPolicy,
+    };
+    this.#state = await this.#client.publish(request);
+    this.#fingerprint = fingerprint;
+    this.#prefixes = prefixes;
+    await this.#record.markPublished(head);
+    return this.#state;
+  }
+
+  /** Ledgers that changed since `base`, and all of a prefix that is served only now: the registry had nowhere to put them before. */
+  async #ledgers(base: string | null, prefixes: ReadonlySet<string>): Promise<PublishRequest["ledgers"]> {
+    const before = base === null ? undefined : await this.#record.filesAt(base);
+    const now = await this.#record.filesAt(this.#record.view.head ?? "");
+    const found: PublishRequest["ledgers"] = {};
+    for (const [repository, { ledger, bytes, path }] of this.#record.view.ledgers) {
+      const prefix = prefixOf(repository);
+      const changed = before === undefined || before.get(path) !== now?.get(path);
+      if (!changed && (this.#prefixes.has(prefix) || !prefixes.has(prefix))) continue;
+      found[repository] = bytes === undefined ? null : (structuredClone(ledger) as PublishRequest["ledgers"][string]);
+    }
+    // In a history that a person accepted a file may be gone without any commit that removed it.
+    for (const path of before?.keys() ?? []) {
+      const place = parsePath(path);
+      if (place?.type === "ledger" && !this.#record.view.ledgers.has(place.repository)) found[place.repository] = null;
+    }
+    return found;
+  }
+}

@@ -1,0 +1,23 @@
+// What a kind adds to the skeleton.
+
+import type { UpstreamView } from "../../api/control.ts";
+import type { Specs } from "../../api/kinds.ts";
+import type { Kind, ResourceKey } from "../../domain/resource.ts";
+import type { SecretSource } from "../../domain/secrets.ts";
+import type { RecordView } from "../../record/record-view.ts";
+import type { RunState } from "../schedules.ts";
+import type { OwnReport } from "./skeleton.ts";
+
+export interface ReportContext {
+  readonly view: RecordView;
+  /** What the registry says of its Upstreams; undefined: not asked yet. */
+  readonly upstreams: readonly UpstreamView[] | undefined;
+  /** Undefined where Secrets are somebody else's to look at. */
+  readonly secrets: SecretSource | undefined;
+  runsOf(key: ResourceKey): RunState | undefined;
+}
+
+export interface Reconciler<K extends Kind> {
+  readonly kind: K;
+  report(key: ResourceKey, spec: Specs[K], context: ReportContext): OwnReport;
+}

@@ -1,0 +1,195 @@
+// One skeleton for every kind, always in this order: suspend? → validate → grant → what is built → conflicts → record → publish → status.
+// `judge` is the part before Git, `report` the part after the registry's answer; what lies between (operator/round.ts) does all resources in one commit run.
+
+import { conditionTypes, reasons } from "../../api/conditions.ts";
+import { keyString, type ResourceKey } from "../../domain/resource.ts";
+import type { RecordedFile } from "../../record/record-view.ts";
+import { personOf } from "../../record/ledger-decisions.ts";
+import { specDigest } from "../../validation/canonical.ts";
+import { findConflicts, type Conflict } from "../../validation/conflicts.ts";
+import { notImplemented } from "../../validation/not-implemented.ts";
+import { validateResource } from "../../validation/validate-resource.ts";
+import { refuseGrant, type Grants } from "../grants.ts";
+import type { ObservedResource } from "../ports.ts";
+import { judged } from "../published-resources.ts";
+import type { DesiredResource, Override, RecordDecision } from "../record-decision.ts";
+import type { ConditionDraft, Status } from "../status-store.ts";
+
+export interface Finding {
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What is known of a resource before Git is asked. */
+export type Judgement = { readonly key: ResourceKey; readonly observed: ObservedResource } & (
+  | { readonly state: "suspended" }
+  /** A person has to change something. */
+  | ({ readonly state: "stalled" } & Finding)
+  /** Goes on by itself when something else changes. */
+  | ({ readonly state: "blocked"; readonly desired: DesiredResource } & Finding)
+  | { readonly state: "good"; readonly desired: DesiredResource; readonly notes: readonly Finding[] }
+);
+
+/** Judges every resource. `files`: what Git holds, whose owners come first. */
+export function judge(
+  resources: readonly ObservedResource[],
+  options: { readonly files: ReadonlyMap<string, RecordedFile>; readonly inOrder: readonly RecordedFile[]; readonly grants: Grants },
+): readonly Judgement[] {
+  const alone = resources.map((observed) => judgeAlone(observed, options.files.get(keyString(observed)), options.grants));
+  const conflicts = Map.groupBy(findConflicts(candidates(alone, options.inOrder)), ({ resource }) => keyString(resource));
+  return alone.map((judgement) => judgeBeside(judgement, conflicts.get(keyString(judgement.key)) ?? []));
+}
+
+function judgeAlone(observed: ObservedResource, file: RecordedFile | undefined, grants: Grants): Judgement {
+  const { kind, namespace, name } = observed;
+  const key: ResourceKey = { kind, namespace, name };
+  const base = { key, observed };
+  const stalled = (reason: string, message: string): Judgement => ({ ...base, state: "stalled", reason, message });
+
+  if (isSuspended(observed.spec)) return { ...base, state: "suspended" };
+  const verdict = validateResource({ ...key, spec: observed.spec }, { previous: file?.spec });
+  if (verdict.problems !== undefined) {
+    return stalled(reasons.invalid, verdict.problems.map(({ path, message }) => `${place(observed, path)}${path} ${message}`).join("; "));
+  }
+  const { spec } = verdict;
+  const refusal = refuseGrant(grants, key, spec);
+  if (refusal !== undefined) return stalled(reasons.notGranted, refusal);
+  const readiness = notImplemented(kind, spec);
+  const [missing] = readiness.stalled;
+  if (missing !== undefined) return stalled(reasons.notImplemented, `${place(observed, missing.path)}${missing.path}: ${missing.message}`);
+  const notes = readiness.notes.map(({ path, message }) => ({ reason: reasons.notImplemented, message: `${path}: ${message}` }));
+  return { ...base, state: "good", desired: { key, generation: observed.generation, spec, specDigest: specDigest(kind, spec) }, notes };
+}
+
+/** What is in Git in Git's order, with what is wanted in its place; then what is new. */
+function candidates(alone: readonly Judgement[], inOrder: readonly RecordedFile[]) {
+  const wanted = new Map(
+    alone.flatMap((judgement) => (judgement.state === "good" ? [[keyString(judgement.key), judgement.desired] as const] : [])),
+  );
+  const known = inOrder.map((file) => wanted.get(keyString(file.key)) ?? file);
+  const old = new Set(inOrder.map(({ key }) => keyString(key)));
+  const added = [...wanted.entries()].filter(([id]) => !old.has(id)).sort(([a], [b]) => (a < b ? -1 : 1));
+  return [...known, ...added.map(([, desired]) => desired)].map(judged);
+}
+
+function judgeBeside(judgement: Judgement, conflicts: readonly Conflict[]): Judgement {
+  if (judgement.state !== "good" || conflicts.length === 0) return judgement;
+  const { key, observed, desired } = judgement;
+  const describe = ({ path, message }: Conflict): string => `${place(observed, path)}${path}: ${message}`;
+  const message = conflicts.map(describe).join("; ");
+  const reason = conflicts[0]?.reason ?? reasons.invalid;
+  if (reason === reasons.dependencyNotReady) return { key, observed, state: "blocked", desired, reason, message };
+  if (key.kind === "Upstream") return { key, observed, state: "stalled", reason, message };
+  // Of a policy only some images belong to another: the rest of it works.
+  return { ...judgement, notes: [...judgement.notes, { reason, message }] };
+}
+
+/** How a resource came through Git and the registry. */
+export interface Passage {
+  readonly decision: RecordDecision | undefined;
+  readonly file: RecordedFile | undefined;
+  readonly recordedGeneration: number | undefined;
+  /** Why it could not be committed. */
+  readonly notRecorded: Finding | undefined;
+  /** Why the registry does not serve it, or not yet. */
+  readonly notPublished: (Finding & { readonly final: boolean }) | undefined;
+}
+
+/** What a kind adds to the shared conditions. */
+export interface OwnReport {
+  /** Makes Ready false although the record is served: credentials that are missing. */
+  readonly notReady?: Finding;
+  readonly conditions: readonly ConditionDraft[];
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export function report(judgement: Judgement, passage: Passage, own: OwnReport): Status {
+  const { key, observed } = judgement;
+  const recorded = passage.recordedGeneration ?? 0;
+  const generation = observed.generation ?? passage.decision?.generation ?? (judgement.state === "suspended" ? recorded : recorded + 1);
+  return {
+    key,
+    generation,
+    source: observed.source,
+    spec: judgement.state === "good" || judgement.state === "blocked" ? judgement.desired.spec : observed.spec,
+    recordedGeneration: passage.recordedGeneration,
+    revision: passage.file?.revision.id,
+    conditions: [...sharedConditions(judgement, passage, own), ...own.conditions],
+    details: own.details,
+  };
+}
+
+function sharedConditions(judgement: Judgement, passage: Passage, own: OwnReport): ConditionDraft[] {
+  const verdict = readyOf(judgement, passage, own);
+  const stalled = judgement.state === "stalled" || passage.notPublished?.final === true;
+  const conditions: ConditionDraft[] = [{ type: conditionTypes.ready, ...verdict }, recordedOf(judgement, passage)];
+  if (stalled) conditions.push({ ...verdict, type: conditionTypes.stalled, status: "True" });
+  else if (verdict.status !== "True" && judgement.state === "good" && (passage.notRecorded ?? passage.notPublished) !== undefined) {
+    conditions.push({ type: conditionTypes.reconciling, status: "True", reason: reasons.progressing, message: verdict.message });
+  }
+  const override = overrideOf(passage);
+  if (override !== undefined) {
+    conditions.push({ type: conditionTypes.overridden, status: "True", reason: reasons.overridden, message: describeOverride(override) });
+  }
+  return conditions;
+}
+
+function readyOf(judgement: Judgement, passage: Passage, own: OwnReport): Omit<ConditionDraft, "type"> {
+  const not = ({ reason, message }: Finding): Omit<ConditionDraft, "type"> => ({ status: "False", reason, message });
+  if (judgement.state === "suspended") {
+    const message = "spec.suspend is true: changes are not taken over; what was recorded is served";
+    return { status: passage.file === undefined ? "False" : "True", reason: reasons.suspended, message };
+  }
+  if (judgement.state !== "good") return not(judgement);
+  if (passage.notRecorded !== undefined) return not(passage.notRecorded);
+  if (passage.file?.problem !== undefined) return not({ reason: reasons.invalidRecord, message: describeProblem(passage.file) });
+  if (passage.notPublished !== undefined) return not(passage.notPublished);
+  if (own.notReady !== undefined) return not(own.notReady);
+  const override = overrideOf(passage);
+  if (override !== undefined) return { status: "True", reason: reasons.overridden, message: describeOverride(override) };
+  const conflict = judgement.notes.find(({ reason }) => reason !== reasons.notImplemented);
+  if (conflict !== undefined) return not(conflict);
+  const served = `served as of ${passage.file?.revision.id.slice(0, 10) ?? "HEAD"}`;
+  return { status: "True", reason: reasons.succeeded, message: [served, ...judgement.notes.map(({ message }) => message)].join("; ") };
+}
+
+function recordedOf(judgement: Judgement, passage: Passage): ConditionDraft {
+  const type = conditionTypes.recorded;
+  if (passage.notRecorded !== undefined) return { type, status: "False", ...passage.notRecorded };
+  if (passage.file?.problem !== undefined) {
+    return { type, status: "False", reason: reasons.invalidRecord, message: describeProblem(passage.file) };
+  }
+  if (judgement.state === "good") {
+    return { type, status: "True", reason: reasons.succeeded, message: `generation ${passage.recordedGeneration ?? 0} is recorded` };
+  }
+  const message =
+    passage.file === undefined
+      ? "nothing is recorded"
+      : `generation ${passage.recordedGeneration ?? 0} is recorded and served; this one is not`;
+  return { type, status: "False", reason: judgement.state === "suspended" ? reasons.suspended : reasons.notRecorded, message };
+}
+
+function overrideOf(passage: Passage): Override | undefined {
+  return passage.decision?.action === "keep" ? passage.decision.override : undefined;
+}
+
+function describeOverride({ commit, removed }: Override): string {
+  const what = removed ? "removed from the record" : "changed in the record";
+  return `${what} by ${personOf(commit)} in ${commit.id.slice(0, 10)} on ${commit.date} ("${commit.subject}"); revert that commit to end it`;
+}
+
+function describeProblem(file: RecordedFile): string {
+  const { path, line, message } = file.problem ?? { path: file.path, line: undefined, message: "is not valid" };
+  const served = file.spec === undefined ? "nothing is served" : "served as of the last commit in which it was valid";
+  return `${path}${line === undefined ? "" : `:${line}`}: ${message}; ${served}`;
+}
+
+export function isSuspended(spec: unknown): boolean {
+  return typeof spec === "object" && spec !== null && (spec as { suspend?: unknown }).suspend === true;
+}
+
+function place(observed: ObservedResource, path: string): string {
+  const line = observed.lineOf(path);
+  const file = observed.source?.replace(/:\d+$/, "");
+  return file === undefined ? "" : `${line === undefined ? (observed.source ?? file) : `${file}:${line}`}: `;
+}

@@ -1,0 +1,82 @@
+// One round: everything that the sources, Git and the registry's proposals ask for, as one run of commits. Pure: what it needs is handed in.
+
+import { kinds, keyString } from "../domain/resource.ts";
+import type { Proposal } from "../api/control.ts";
+import type { PlannedCommit } from "../record/commits.ts";
+import type { History } from "../record/history.ts";
+import { adoptionCommit, removalCommit, resourceCommit, type Committer } from "../record/messages.ts";
+import type { RecordView } from "../record/record-view.ts";
+import type { Grants } from "./grants.ts";
+import type { ResourceSnapshot } from "./ports.ts";
+import { filesInOrder } from "./published-resources.ts";
+import { decideRecord } from "./record-decision.ts";
+import { findRemovals, type Removals } from "./removals.ts";
+import { judge, type Judgement } from "./reconcilers/skeleton.ts";
+import { settleProposals, type Settled } from "./settle-proposals.ts";
+
+export interface RoundInput {
+  readonly snapshot: ResourceSnapshot;
+  readonly view: RecordView;
+  readonly history: History;
+  readonly grants: Grants;
+  readonly committer: Committer;
+  readonly proposals: readonly Proposal[];
+  /** Commits that are ready as they are: plans. */
+  readonly others: readonly PlannedCommit[];
+  /** The commit at which a person let files go. */
+  readonly confirmedRemoval: string | null;
+  readonly now: Date;
+}
+
+export interface RoundPlan {
+  readonly judgements: readonly Judgement[];
+  readonly commits: readonly PlannedCommit[];
+  readonly settled: readonly Settled[];
+  readonly deferred: readonly Proposal[];
+  readonly removals: Removals;
+}
+
+export function planRound(input: RoundInput): RoundPlan {
+  const { snapshot, view, history, committer } = input;
+  const { installation } = committer;
+  const present = snapshot.complete ? new Set(snapshot.resources.map(keyString)) : undefined;
+  const removals = findRemovals(view, history, { present, installation, confirmed: input.confirmedRemoval });
+  const going = removals.waiting ? [] : removals.removals;
+  const gone = new Set(going.map(({ key }) => keyString(key)));
+  const inOrder = filesInOrder(view).filter(({ key }) => !gone.has(keyString(key)));
+  const judgements = judge(snapshot.resources, { files: view.resources, inOrder, grants: input.grants });
+  const proposals = settleProposals(input.proposals, view, { committer, now: input.now });
+  return {
+    judgements,
+    commits: [
+      ...going.map(({ key, generation, present }) => removalCommit(key, { generation, present, committer })),
+      ...kinds.flatMap((kind) => judgements.filter(({ key }) => key.kind === kind).flatMap((judgement) => commitOf(judgement, input))),
+      ...proposals.commits,
+      ...input.others,
+    ],
+    settled: proposals.settled,
+    deferred: proposals.deferred,
+    removals,
+  };
+}
+
+function commitOf(judgement: Judgement, { view, history, committer }: RoundInput): PlannedCommit[] {
+  if (judgement.state !== "good") return [];
+  const { desired } = judgement;
+  const file = view.resources.get(keyString(desired.key));
+  const decision = decideRecord(desired, { file, history, installation: committer.installation });
+  const change = { ...desired, generation: decision.generation };
+  switch (decision.action) {
+    case "keep":
+      return [];
+    case "adopt":
+      return [adoptionCommit(change, decision.by, committer)];
+    case "render":
+      return [
+        resourceCommit(
+          { ...change, ...(file === undefined ? {} : { before: file }), ...(decision.ends === undefined ? {} : { ends: decision.ends }) },
+          committer,
+        ),
+      ];
+  }
+}

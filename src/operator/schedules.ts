@@ -1,0 +1,151 @@
+// Runs of policies: on their schedule in their time zone, on request, one at a time a policy (design: operator, "Jobs").
+
+import { Cron } from "croner";
+
+import type { ResourceKey } from "../domain/resource.ts";
+import type { JobKind, JobOutcome, JobRunner } from "./ports.ts";
+
+export interface ScheduledPolicy {
+  readonly key: ResourceKey;
+  /** Commit that last changed what the policy says. */
+  readonly revision: string;
+  readonly schedule: string;
+  readonly timeZone: string;
+  /** Value of the annotation that asks for a run now. */
+  readonly requestedAt: string | undefined;
+}
+
+export interface RunState {
+  readonly last?: {
+    readonly run: string;
+    readonly finishedAt: string;
+    readonly succeeded: boolean;
+    readonly message: string;
+    readonly result: unknown;
+  };
+  /** When the run that is under way began. */
+  readonly running?: string;
+  readonly next?: string;
+  readonly lastHandledReconcileAt?: string;
+}
+
+interface Entry {
+  readonly policy: ScheduledPolicy;
+  readonly cron: Cron;
+}
+
+export interface SchedulesOptions {
+  readonly jobs: JobRunner;
+  /** A run began or ended. */
+  readonly changed: (kind: JobKind, key: ResourceKey, outcome: JobOutcome | undefined) => void;
+  readonly maxConcurrent?: number;
+}
+
+const defaultMaxConcurrent = 4;
+
+export class Schedules {
+  readonly #options: SchedulesOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #states = new Map<string, RunState>();
+  readonly #running = new Map<string, Promise<JobOutcome>>();
+  readonly #abort = new AbortController();
+  readonly #queue: (() => void)[] = [];
+  #busy = 0;
+
+  constructor(options: SchedulesOptions) {
+    this.#options = options;
+  }
+
+  stateOf(kind: JobKind, key: ResourceKey): RunState | undefined {
+    const id = idOf(kind, key);
+    const next = this.#entries.get(id)?.cron.nextRun()?.toISOString();
+    const state = this.#states.get(id);
+    return state === undefined && next === undefined ? undefined : { ...state, ...(next === undefined ? {} : { next }) };
+  }
+
+  /**
+   * Takes over the policies that are recorded and not suspended. A tag policy that is new or has changed runs at once: its versions are what a person waits for,
+   * and a start after an outage is the one run that catches up. A retention policy waits for its hour.
+   */
+  update(kind: JobKind, policies: readonly ScheduledPolicy[]): void {
+    const wanted = new Set(policies.map(({ key }) => idOf(kind, key)));
+    for (const [id, { cron }] of this.#entries) {
+      if (!id.startsWith(`${kind} `) || wanted.has(id)) continue;
+      cron.stop();
+      this.#entries.delete(id);
+    }
+    for (const policy of policies) this.#take(kind, policy);
+  }
+
+  /** Runs now, or joins the run that is under way. */
+  run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual"): Promise<JobOutcome> {
+    const id = idOf(kind, key);
+    const known = this.#running.get(id);
+    if (known !== undefined) return known;
+    const run = this.#run(kind, key, trigger);
+    this.#running.set(id, run);
+    return run;
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    for (const { cron } of this.#entries.values()) cron.stop();
+    for (const start of this.#queue.splice(0)) start();
+    await Promise.allSettled(this.#running.values());
+  }
+
+  #take(kind: JobKind, policy: ScheduledPolicy): void {
+    const id = idOf(kind, policy.key);
+    const before = this.#entries.get(id)?.policy;
+    const sameTimes = before?.schedule === policy.schedule && before.timeZone === policy.timeZone;
+    if (!sameTimes) this.#entries.get(id)?.cron.stop();
+    const cron = sameTimes ? this.#entries.get(id)?.cron : undefined;
+    this.#entries.set(id, { policy, cron: cron ?? this.#cron(kind, policy) });
+    const requested = policy.requestedAt !== undefined && before !== undefined && before.requestedAt !== policy.requestedAt;
+    if (policy.requestedAt !== undefined && (requested || before === undefined))
+      this.#note(id, { lastHandledReconcileAt: policy.requestedAt });
+    const fresh = kind === "tag-sync" && before?.revision !== policy.revision;
+    if (requested || fresh) void this.run(kind, policy.key, requested ? "manual" : "schedule");
+  }
+
+  #cron(kind: JobKind, { key, schedule, timeZone }: ScheduledPolicy): Cron {
+    return new Cron(schedule, { timezone: timeZone, unref: true, protect: true, catch: true }, () => {
+      void this.run(kind, key, "schedule");
+    });
+  }
+
+  async #run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual"): Promise<JobOutcome> {
+    const id = idOf(kind, key);
+    await this.#turn();
+    try {
+      this.#note(id, { running: new Date().toISOString() });
+      this.#options.changed(kind, key, undefined);
+      const outcome = await this.#options.jobs.run(kind, `${key.namespace}/${key.name}`, trigger, this.#abort.signal);
+      const { run, succeeded, message, result } = outcome;
+      this.#note(id, { last: { run, succeeded, message, result, finishedAt: new Date().toISOString() } });
+      return outcome;
+    } finally {
+      this.#running.delete(id);
+      const { running: _, ...rest } = this.#states.get(id) ?? {};
+      this.#states.set(id, rest);
+      this.#busy--;
+      this.#queue.shift()?.();
+      const last = this.#states.get(id)?.last;
+      this.#options.changed(kind, key, last === undefined ? undefined : { ...last });
+    }
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#busy >= (this.#options.maxConcurrent ?? defaultMaxConcurrent))
+      await new Promise<void>((resolve) => this.#queue.push(resolve));
+    this.#busy++;
+  }
+
+  #note(id: string, state: RunState): void {
+    this.#states.set(id, { ...this.#states.get(id), ...state });
+  }
+}
+
+function idOf(kind: JobKind, key: ResourceKey): string {
+  return `${kind} ${key.namespace}/${key.name}`;
+}

@@ -1,0 +1,42 @@
+// GET versions/<repository>: why a version tag points where it points (design: tag-sync, "Why does this tag point there?").
+
+import type { LedgerDocument, SyncOutcome, VersionsView } from "../../api/control.ts";
+import { prefixOf } from "../../domain/reference.ts";
+import { findByName } from "../../domain/upstream-names.ts";
+import type { Database } from "../metadata/database.ts";
+import { refusedOutcomes } from "../metadata/sync-outcomes.ts";
+import { findLedger } from "../metadata/versions.ts";
+import type { ConfigurationSource } from "./configuration.ts";
+import { ServiceError } from "./errors.ts";
+import { keyOf, policiesOf } from "./policy-scope.ts";
+
+export interface VersionsOptions {
+  readonly database: Database;
+  readonly configuration: ConfigurationSource;
+}
+
+/** Refused digests that are shown. */
+const shown = 20;
+
+/** `repository` with its prefix. Rejects with ServiceError NOT_FOUND when it has no ledger and no TagPolicy names it. */
+export async function versionsOf(options: VersionsOptions, repository: string): Promise<VersionsView> {
+  const published = await findLedger(options.database, repository);
+  const configuration = options.configuration.current();
+  const [policy] = policiesOf(configuration, repository);
+  if (published === undefined && policy === undefined) {
+    throw new ServiceError("NOT_FOUND", `${repository} has no versions, and no TagPolicy names it`);
+  }
+  return {
+    repository,
+    policy: policy === undefined ? null : keyOf(policy),
+    revision: published?.revision ?? configuration.revision ?? "",
+    ledger: (published?.ledger as LedgerDocument | undefined) ?? { image: repository, builds: [], tags: {}, pinned: {}, retired: {} },
+    refused: policy === undefined ? [] : await refused(options, keyOf(policy), repository),
+  };
+}
+
+async function refused({ database, configuration }: VersionsOptions, policy: string, name: string): Promise<SyncOutcome[]> {
+  const upstream = configuration.current().upstreamByPrefix(prefixOf(name));
+  const repository = upstream === undefined ? undefined : findByName(upstream.spec, name)?.repository;
+  return repository === undefined ? [] : refusedOutcomes(database, { policy, repository, limit: shown });
+}
