@@ -1,12 +1,7 @@
 // The registry process: database, blob store, services and HTTP, wired by hand.
 
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
-
-import type { FastifyInstance } from "fastify";
 
 import type { ResourceView } from "../api/control.ts";
 import type { Settings } from "../config/settings.ts";
@@ -17,6 +12,7 @@ import { createMetrics } from "../observability/metrics.ts";
 import { FolderBlobStore } from "./blobs/folder-store.ts";
 import { Authenticator } from "./http/authentication.ts";
 import type { ControlServices } from "./http/control-ports.ts";
+import { drain, listen } from "./http/listening.ts";
 import { PublishedAccess } from "./http/published-access.ts";
 import { PublishedRepositories } from "./http/repositories.ts";
 import { buildServer } from "./http/server.ts";
@@ -144,9 +140,12 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
     },
     logger,
   });
-  await app.listen({ host: options.listen.host, port: options.listen.port });
-  closing.add(() => drain(app, stopping, options.grace ?? defaultGrace));
-  return { url: urlOf(app, options.listen.host), stop: () => closing.run() };
+  const url = await listen(app, options.listen);
+  closing.add(() => {
+    stopping.abort();
+    return drain(app, { grace: options.grace ?? defaultGrace });
+  });
+  return { url, stop: () => closing.run() };
 }
 
 interface Services {
@@ -244,26 +243,6 @@ class Closing {
     for (const step of this.#steps.reverse()) await step().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw new AggregateError(failures, "Not everything could be closed");
   }
-}
-
-/** Running transfers go on for `grace` milliseconds; connections that carry nothing end at once. */
-async function drain(app: FastifyInstance, stopping: AbortController, grace: number): Promise<void> {
-  stopping.abort();
-  const { server } = app;
-  const closed = once(server, "close").then(() => true);
-  server.close();
-  const deadline = performance.now() + grace;
-  do {
-    if (performance.now() > deadline) server.closeAllConnections();
-    else server.closeIdleConnections();
-  } while (!(await Promise.race([closed, sleep(50, false)])));
-  await app.close();
-}
-
-function urlOf(app: FastifyInstance, host: string): string {
-  const { port } = app.server.address() as AddressInfo;
-  const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host;
-  return `http://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
 }
 
 /** Until its service is there. */

@@ -1,0 +1,28 @@
+// The listener's two moments: when it opens, and when it closes without cutting what runs.
+
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { FastifyInstance } from "fastify";
+
+/** Resolves with the address as a client writes it: `http://127.0.0.1:5000`, with the port that was taken for port 0. */
+export async function listen(app: FastifyInstance, { host, port }: { readonly host: string; readonly port: number }): Promise<string> {
+  await app.listen({ host, port });
+  const taken = (app.server.address() as AddressInfo).port;
+  const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host;
+  return `http://${shown.includes(":") ? `[${shown}]` : shown}:${taken}`;
+}
+
+/** Running transfers go on for `grace` milliseconds; connections that carry nothing end at once. */
+export async function drain(app: FastifyInstance, { grace }: { readonly grace: number }): Promise<void> {
+  const { server } = app;
+  const closed = once(server, "close").then(() => true);
+  server.close();
+  const deadline = performance.now() + grace;
+  do {
+    if (performance.now() > deadline) server.closeAllConnections();
+    else server.closeIdleConnections();
+  } while (!(await Promise.race([closed, sleep(50, false)])));
+  await app.close();
+}
