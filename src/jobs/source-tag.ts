@@ -75,7 +75,7 @@ async function mintDigest(context: SyncContext, resolved: Resolved): Promise<Sou
   const agreed = await readAgreedVersion(registry, parts, { repository, evidence: spec.evidence, package: packageName, keys });
   const { version, tags } = namesOf(agreed.version, spec, source);
   context.signal.throwIfAborted();
-  const missing = spec.copy === "Image" ? await copy(context, resolved, agreed.manifests) : [];
+  const missing = await copy(context, resolved, agreed.manifests);
   const proposal = await propose(context, missing, {
     kind: "mint",
     run: context.run,
@@ -108,9 +108,18 @@ function namesOf(text: string, spec: TagPolicySpec, source: SourceTag): { versio
   return { version: judged.version.full, tags: names.tags };
 }
 
-/** No layer passes through here: the registry fetches. What it could not get is its business to judge; the proposal asks. */
-async function copy({ control }: SyncContext, { repository, digest }: Resolved, evidence: readonly Digest[]): Promise<readonly string[]> {
-  return (await control.prefetch({ repository, reference: digest, also: [...evidence] })).missing;
+/**
+ * No layer passes through here: the registry fetches, the image and its evidence, or with `copy: Reference` the evidence alone (a document that we
+ * have read may still be on its way into the store). What could not be had is the registry's to judge, when it gets the proposal.
+ */
+async function copy(
+  { control, spec }: SyncContext,
+  { repository, digest }: Resolved,
+  evidence: readonly Digest[],
+): Promise<readonly string[]> {
+  const wanted = spec.copy === "Image" ? [digest, ...evidence] : evidence;
+  const [reference, ...also] = wanted;
+  return reference === undefined ? [] : (await control.prefetch({ repository, reference, also })).missing;
 }
 
 async function propose({ control }: SyncContext, missing: readonly string[], proposal: MintProposal): Promise<Proposal> {

@@ -19,7 +19,7 @@ export interface MissingContent {
 const closure = statement(
   "pin-closure",
   `WITH RECURSIVE wanted (digest, level) AS (
-     SELECT unnest($2::text[]), 0
+     SELECT unnest($2::text[]) COLLATE "C", 0
      UNION
      SELECT child, level + 1 FROM wanted JOIN manifest_children ON repository = $1 AND manifest = digest WHERE level < 4
    )
