@@ -60,7 +60,7 @@ const doom = statement("gc-doom", "UPDATE objects SET state = 'doomed', doomed_a
 const postpone = statement(
   "gc-postpone",
   `INSERT INTO gc_queue (repository, digest, review_after)
-   SELECT due.repository, due.digest, greatest(l.keep_until, now() + interval '1 minute')
+   SELECT due.repository, due.digest, CASE WHEN l.keep_until > now() THEN l.keep_until ELSE now() + interval '1 minute' END
    FROM unnest($1::bigint[], $2::text[]) AS due (repository, digest)
    JOIN repository_blobs l ON l.repository = due.repository AND l.digest = due.digest
    WHERE (l.keep_until > now() OR NOT (due.repository, due.digest) IN (SELECT * FROM unnest($3::bigint[], $4::text[])))

@@ -5,20 +5,28 @@ import { statement, type Queryable } from "./database.ts";
 export const sweepBatch = 1_000;
 
 // A claimed key is claimed for ten minutes; if this process dies meanwhile another one deletes it again, which harms nobody.
-const claim = statement(
+const claiming = "UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'";
+const claimDoomed = statement(
   "gc-claim-doomed",
-  `UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'
+  `${claiming}
    WHERE key IN (
-     SELECT key FROM (
-       (SELECT key FROM objects, gc_settings g
-        WHERE state = 'doomed' AND sweep_after IS NULL AND doomed_at <= now() - g.doom_delay
-        ORDER BY doomed_at LIMIT $1 FOR UPDATE OF objects SKIP LOCKED)
-       UNION ALL
-       (SELECT key FROM objects
-        WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL AND sweep_after <= now()
-        ORDER BY sweep_after LIMIT $1 FOR UPDATE SKIP LOCKED)
-     ) AS due
+     SELECT key FROM objects, gc_settings g
+     WHERE state = 'doomed' AND sweep_after IS NULL AND doomed_at <= now() - g.doom_delay
+     ORDER BY doomed_at
      LIMIT $1
+     FOR UPDATE OF objects SKIP LOCKED
+   )
+   RETURNING key`,
+);
+const claimDue = statement(
+  "gc-claim-due",
+  `${claiming}
+   WHERE key IN (
+     SELECT key FROM objects
+     WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL AND sweep_after <= now()
+     ORDER BY sweep_after
+     LIMIT $1
+     FOR UPDATE SKIP LOCKED
    )
    RETURNING key`,
 );
@@ -62,7 +70,9 @@ const expire = statement(
 
 /** Keys that are due, `swept` from now on: committed before the store is asked to delete them. */
 export async function claimDoomedObjects(database: Queryable): Promise<string[]> {
-  return (await database.query<{ key: string }>(claim, [sweepBatch])).map(({ key }) => key);
+  const doomed = await database.query<{ key: string }>(claimDoomed, [sweepBatch]);
+  const claimed = doomed.length > 0 ? doomed : await database.query<{ key: string }>(claimDue, [sweepBatch]);
+  return claimed.map(({ key }) => key);
 }
 
 /** The store confirmed that these are gone. */

@@ -29,7 +29,6 @@ let number = 0;
 const newName = () => `team/app-${++number}`;
 const manifestOf = (repository: string, reference: { tag: string } | { digest: Digest }) =>
   registry.pull.manifest(repository, reference, reader, { head: false });
-const blobOf = (repository: string, digest: Digest) => registry.pull.blob(repository, digest, reader, { head: true });
 const referrersOf = (repository: string, digest: Digest, artifactType?: string) =>
   registry.pull.referrers(repository, digest, reader, { artifactType });
 const deleteIt = (repository: string, reference: { tag: string } | { digest: Digest }) =>
@@ -260,7 +259,8 @@ describe("tags", () => {
     );
     const won = answers.filter(({ status }) => status === "fulfilled");
     expect(won).toHaveLength(1);
-    for (const answer of answers) if (answer.status === "rejected") expect(answer.reason).toMatchObject({ code: "DENIED" });
+    const lost = answers.filter((answer) => answer.status === "rejected");
+    expect(lost.map(({ reason }) => (reason as { code: string }).code)).toEqual(Array(5).fill("DENIED"));
   });
 
   test("moved by many at once, every push is acknowledged and history is one chain", async () => {
@@ -278,133 +278,6 @@ describe("tags", () => {
       [repository],
     );
     expect(loose).toEqual([{ digest: events.at(-1)!.digest }]);
-  });
-});
-
-describe("deleting", () => {
-  test("puts manifests with tags and bytes into the trash, and queues what they named", async () => {
-    const repository = newName();
-    const image = await pushImage(registry.push, repository, ["b", "a"]);
-    await deleteIt(repository, { tag: "b" });
-    await deleteIt(repository, { digest: image.digest });
-    await expect(manifestOf(repository, { tag: "a" })).rejects.toMatchObject({ code: "MANIFEST_UNKNOWN" });
-    expect(
-      await registry.rows(
-        "SELECT tags, digest, media_type, bytes, by, reason FROM trash JOIN repositories r ON r.id = repository WHERE r.name = $1 ORDER BY trash.id",
-        [repository],
-      ),
-    ).toEqual([
-      { tags: ["b"], digest: image.digest, media_type: image.mediaType, bytes: image.bytes, by: "user:ci", reason: "client" },
-      { tags: ["a"], digest: image.digest, media_type: image.mediaType, bytes: image.bytes, by: "user:ci", reason: "client" },
-    ]);
-    const queued = await registry.rows("SELECT DISTINCT digest FROM gc_queue WHERE digest = ANY($1)", [[image.config, image.layer]]);
-    expect(queued).toHaveLength(2);
-    await expect(deleteIt(repository, { digest: image.digest })).rejects.toMatchObject({ code: "MANIFEST_UNKNOWN" });
-    await expect(deleteIt("team/never", { tag: "x" })).rejects.toMatchObject({ code: "NAME_UNKNOWN" });
-  });
-
-  test("a blob goes unless a manifest here names it", async () => {
-    const repository = newName();
-    const loose = await pushBlob(registry.push, repository);
-    await registry.push.deleteBlob(repository, loose, pusher);
-    await expect(blobOf(repository, loose)).rejects.toMatchObject({ code: "BLOB_UNKNOWN" });
-    await expect(registry.push.deleteBlob(repository, loose, pusher)).rejects.toMatchObject({ code: "BLOB_UNKNOWN" });
-    const image = await pushImage(registry.push, repository);
-    await expect(registry.push.deleteBlob(repository, image.layer, pusher)).rejects.toMatchObject({
-      code: "UNSUPPORTED",
-      detail: { digest: image.layer, holder: `the manifest ${image.digest}` },
-    });
-    await deleteIt(repository, { digest: image.digest });
-    await registry.push.deleteBlob(repository, image.layer, pusher);
-  });
-
-  test("referrers go with their subject, transitively, tags of cosign too; what has a life of its own stays", async () => {
-    const repository = newName();
-    const subject = await pushImage(registry.push, repository, ["v1"]);
-    const sbom = await pushImage(registry.push, repository, [], { subject });
-    const signatureOfSbom = await pushImage(registry.push, repository, [], { subject: sbom });
-    const tagged = await pushImage(registry.push, repository, ["report"], { subject });
-    const inIndex = await pushImage(registry.push, repository, [], { subject });
-    await pushManifest(registry.push, repository, indexOf([inIndex]), { tags: ["kept-index"] });
-    const hex = subject.digest.slice("sha256:".length);
-    const attestation = await pushImage(registry.push, repository, [`sha256-${hex}.att`]);
-    const fallback = await pushImage(registry.push, repository, [`sha256-${hex}`]);
-    const unrelated = await pushImage(registry.push, repository, [`sha256-${hex}-not`, `sha256-${"0".repeat(64)}.sig`]);
-    await deleteIt(repository, { digest: subject.digest });
-    for (const { digest } of [subject, sbom, signatureOfSbom, attestation, fallback]) {
-      await expect(manifestOf(repository, { digest })).rejects.toMatchObject({ code: "MANIFEST_UNKNOWN" });
-    }
-    for (const { digest } of [tagged, inIndex, unrelated]) expect((await manifestOf(repository, { digest })).digest).toBe(digest);
-    const [{ count }] = (await registry.rows(
-      "SELECT count(*) AS count FROM trash JOIN repositories r ON r.id = repository WHERE r.name = $1",
-      [repository],
-    )) as [{ count: number }];
-    expect(count).toBe(5);
-  });
-
-  test("what a version tag holds stays, and is named", async () => {
-    const repository = newName();
-    const image = await pushImage(registry.push, repository);
-    await registry.rows(
-      "INSERT INTO ledger (repository, tag, digest, version, held) SELECT id, '1.27.3', $2, '1.27.3', $2 FROM repositories WHERE name = $1",
-      [repository, image.digest],
-    );
-    await expect(deleteIt(repository, { digest: image.digest })).rejects.toMatchObject({
-      code: "UNSUPPORTED",
-      detail: { holder: "the version tag 1.27.3" },
-    });
-  });
-});
-
-describe("referrers", () => {
-  test("are listed in order, also of a subject that is not here yet, and filtered by type", async () => {
-    const repository = newName();
-    const subject = described(mediaTypes.ociManifest, Buffer.from("not pushed yet"));
-    const plain = await pushImage(registry.push, repository, [], { subject });
-    const typed = await pushImage(registry.push, repository, [], { subject, artifactType: "application/x", annotations: { a: "b" } });
-    const index = indexOf([], { subject });
-    const pushed = await pushManifest(registry.push, repository, index);
-    expect(pushed.subject).toBe(subject.digest);
-    const expected = [
-      { mediaType: plain.mediaType, digest: plain.digest, size: plain.size, artifactType: "application/vnd.oci.image.config.v1+json" },
-      { mediaType: typed.mediaType, digest: typed.digest, size: typed.size, artifactType: "application/x", annotations: { a: "b" } },
-      { mediaType: mediaTypes.ociIndex, digest: pushed.digest, size: index.byteLength },
-    ].sort((a, b) => (a.digest < b.digest ? -1 : 1));
-    expect(await referrersOf(repository, subject.digest)).toEqual(expected);
-    expect(await referrersOf(repository, subject.digest, "application/x")).toEqual([expect.objectContaining({ digest: typed.digest })]);
-    expect(await referrersOf(repository, digestOf("nobody"))).toEqual([]);
-    expect(await referrersOf("team/never", digestOf("nobody"))).toEqual([]);
-  });
-});
-
-describe("mounting", () => {
-  const mount = (repository: string, digest: Digest, from?: string, readable: (name: string) => boolean = () => true) =>
-    registry.push.mount(repository, pusher, { digest, from, readable });
-
-  test("from a repository that has it, which the caller may read", async () => {
-    const [source, target] = [newName(), newName()];
-    const digest = await pushBlob(registry.push, source);
-    expect(await mount(target, digest, source, () => false)).toBeUndefined();
-    expect(await mount(target, digest, newName())).toBeUndefined();
-    await expect(blobOf(target, digest)).rejects.toMatchObject({ code: "NAME_UNKNOWN" });
-    expect(await mount(target, digest, source)).toBe(digest);
-    expect((await blobOf(target, digest)).size).toBe(64);
-  });
-
-  test("without `from`: from any that the caller may read", async () => {
-    const [secret, open, target] = [newName(), newName(), newName()];
-    const bytes = randomBytes(20);
-    const digest = await pushBlob(registry.push, secret, bytes);
-    expect(await mount(target, digest, undefined, (name) => name === open)).toBeUndefined();
-    await pushBlob(registry.push, open, bytes);
-    expect(await mount(target, digest, undefined, (name) => name === open)).toBe(digest);
-    expect(await mount(target, digestOf("nowhere"))).toBeUndefined();
-  });
-
-  test("a blob that the repository has is mounted from anywhere", async () => {
-    const target = newName();
-    const digest = await pushBlob(registry.push, target);
-    expect(await mount(target, digest, "no/such", () => false)).toBe(digest);
   });
 });
 

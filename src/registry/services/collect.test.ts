@@ -1,0 +1,296 @@
+import { randomBytes } from "node:crypto";
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import {
+  bodyOf,
+  describe as described,
+  imageOf,
+  longTimes,
+  noTimes,
+  openOwnRegistry,
+  pushBlob,
+  pusher,
+  pushImage,
+  pushManifest,
+  readBlob,
+  reader,
+  unprotected,
+  type OwnRegistry,
+} from "../../../test/support/own-registry.ts";
+import type { Digest } from "../../domain/digest.ts";
+import type { CollectorTimes } from "./collect.ts";
+
+let registry: OwnRegistry;
+beforeEach(async () => {
+  registry = await openOwnRegistry();
+});
+afterEach(() => registry.close());
+
+const repository = "team/app";
+
+/** Rounds with these times, as a process that was started with them. */
+async function collect(times: CollectorTimes) {
+  const collector = registry.collector(times);
+  await collector.start();
+  try {
+    return await collector.runOnce();
+  } finally {
+    await collector.stop();
+  }
+}
+const stored = async () => {
+  const keys: string[] = [];
+  for await (const { key } of registry.store.list()) keys.push(key);
+  return keys.length;
+};
+const count = async (table: string) => (await registry.rows<{ count: number }>(`SELECT count(*) AS count FROM ${table}`))[0]!.count;
+const age = (what: string, column: string, interval: string) =>
+  registry.rows(`UPDATE ${what} SET ${column} = ${column} - interval '${interval}'`);
+const deleteManifest = (digest: Digest) => registry.push.deleteManifest(repository, { digest }, pusher, unprotected);
+
+test("what was deleted goes to the last byte, what is held stays", async () => {
+  await registry.setTimes(noTimes);
+  const kept = await pushImage(registry.push, repository, ["kept"]);
+  const gone = await pushImage(registry.push, repository, ["gone"]);
+  await deleteManifest(gone.digest);
+  expect(await collect(noTimes)).toMatchObject({ links: 2, blobs: 2, swept: 2, failed: 0, prunedTrash: 1 });
+  expect(await stored()).toBe(2);
+  expect([await count("objects"), await count("blobs"), await count("repository_blobs"), await count("gc_queue")]).toEqual([2, 2, 2, 0]);
+  for (const digest of [kept.config, kept.layer]) await readBlob(registry.pull, repository, digest);
+  await expect(registry.pull.blob(repository, gone.layer, reader, { head: false })).rejects.toMatchObject({ code: "BLOB_UNKNOWN" });
+  expect(await collect(noTimes)).toMatchObject({ reviewed: 0, links: 0, blobs: 0, swept: 0 });
+});
+
+describe("leases", () => {
+  test("a pushed blob stays for its lease, then goes", async () => {
+    const times = { ...noTimes, lease: longTimes.lease };
+    await registry.setTimes(times);
+    const digest = await pushBlob(registry.push, repository);
+    expect(await collect(times)).toMatchObject({ reviewed: 0, links: 0 });
+    await age("repository_blobs", "keep_until", "2 hours");
+    await age("gc_queue", "review_after", "2 hours");
+    expect(await collect(times)).toMatchObject({ links: 1, blobs: 1, swept: 1 });
+    await expect(registry.pull.blob(repository, digest, pusher, { head: true })).rejects.toMatchObject({ code: "BLOB_UNKNOWN" });
+  });
+
+  test("one that was extended is looked at again when it ends, once", async () => {
+    const times = { ...noTimes, lease: longTimes.lease };
+    await registry.setTimes(times);
+    const digest = await pushBlob(registry.push, repository);
+    await registry.rows("UPDATE repository_blobs SET keep_until = now() + interval '30 seconds'");
+    await age("gc_queue", "review_after", "2 hours");
+    expect(await collect(times)).toMatchObject({ reviewed: 1, links: 0 });
+    expect(
+      await registry.rows(
+        "SELECT q.digest, review_after = keep_until AS at_its_end FROM gc_queue q JOIN repository_blobs l ON l.digest = q.digest",
+      ),
+    ).toEqual([{ digest, at_its_end: true }]);
+  });
+
+  test("a blob whose other link lives stays", async () => {
+    await registry.setTimes(noTimes);
+    const bytes = randomBytes(30);
+    await pushBlob(registry.push, "team/other", bytes);
+    await pushManifest(registry.push, "team/other", imageOf(described("c/c", bytes), []), { tags: ["holds"] });
+    const digest = await pushBlob(registry.push, repository, bytes);
+    expect(await collect(noTimes)).toMatchObject({ links: 1, blobs: 0 });
+    expect(await readBlob(registry.pull, "team/other", digest)).toEqual(bytes);
+    await expect(registry.pull.blob(repository, digest, reader, { head: false })).rejects.toMatchObject({ code: "BLOB_UNKNOWN" });
+  });
+});
+
+describe("what holds a link", () => {
+  test("a manifest that names it, also without a foreign key", async () => {
+    await registry.setTimes(noTimes);
+    const foreign = Buffer.from("a layer that is here although it need not be");
+    await pushBlob(registry.push, repository, Buffer.from("{}"));
+    await pushManifest(
+      registry.push,
+      repository,
+      imageOf(described("c/c", Buffer.from("{}")), [described("application/vnd.oci.image.layer.nondistributable.v1.tar", foreign)]),
+    );
+    const digest = await pushBlob(registry.push, repository, foreign);
+    expect(await collect(noTimes)).toMatchObject({ links: 0, blobs: 0 });
+    expect(await readBlob(registry.pull, repository, digest)).toEqual(foreign);
+  });
+
+  test("a review that is still to come: the layers of what is in the trash", async () => {
+    const times = { ...noTimes, trashFor: longTimes.trashFor };
+    await registry.setTimes(times);
+    const image = await pushImage(registry.push, repository, ["v1"]);
+    await deleteManifest(image.digest);
+    expect(await collect(times)).toMatchObject({ links: 0, blobs: 0, prunedTrash: 0 });
+    await pushManifest(registry.push, repository, image.bytes, { tags: ["v1"] });
+    await readBlob(registry.pull, repository, image.layer);
+    await deleteManifest(image.digest);
+    await age("trash", "deleted_at", "2 hours");
+    await age("gc_queue", "review_after", "2 hours");
+    expect(await collect(times)).toMatchObject({ links: 2, blobs: 2, swept: 2, prunedTrash: 2 });
+    await expect(pushManifest(registry.push, repository, image.bytes)).rejects.toMatchObject({ code: "MANIFEST_BLOB_UNKNOWN" });
+  });
+
+  test("somebody who has it locked: it comes back in a minute", async () => {
+    await registry.setTimes(noTimes);
+    await pushBlob(registry.push, repository);
+    await registry.database.transaction(async (transaction) => {
+      await transaction.query({ name: "", text: "SELECT FROM repository_blobs FOR KEY SHARE" });
+      expect(await collect(noTimes)).toMatchObject({ reviewed: 1, links: 0 });
+    });
+    const [row] = await registry.rows<{ seconds: number }>(
+      "SELECT extract(epoch FROM review_after - now())::float8 AS seconds FROM gc_queue",
+    );
+    expect(row!.seconds).toBeGreaterThan(50);
+    await age("gc_queue", "review_after", "1 minute");
+    expect(await collect(noTimes)).toMatchObject({ links: 1, blobs: 1 });
+  });
+
+  test("the foreign key, when everything else is wrong", async () => {
+    const image = await pushImage(registry.push, repository);
+    await expect(registry.rows("DELETE FROM repository_blobs WHERE digest = $1", [image.layer])).rejects.toMatchObject({
+      code: "23503",
+      constraint: "manifest_blobs_held",
+    });
+    await expect(registry.rows("DELETE FROM blobs WHERE digest = $1", [image.layer])).rejects.toMatchObject({ code: "23503" });
+  });
+});
+
+describe("sweeping", () => {
+  test("waits for doomDelay, and nothing comes back from doomed", async () => {
+    const times = { ...noTimes, doomDelay: longTimes.doomDelay };
+    await registry.setTimes(times);
+    const bytes = randomBytes(40);
+    const digest = await pushBlob(registry.push, repository, bytes);
+    expect(await collect(times)).toMatchObject({ blobs: 1, swept: 0 });
+    expect(await stored()).toBe(1);
+    await pushBlob(registry.push, repository, bytes);
+    await pushManifest(registry.push, repository, imageOf(described("c/c", bytes), []));
+    expect(await stored()).toBe(2);
+    await age("objects", "doomed_at", "2 hours");
+    expect(await collect(times)).toMatchObject({ swept: 1 });
+    expect(await stored()).toBe(1);
+    expect(await readBlob(registry.pull, repository, digest)).toEqual(bytes);
+  });
+
+  test("what the store could not delete is tried again, by itself", async () => {
+    await registry.setTimes(noTimes);
+    for (let blob = 0; blob < 3; blob++) await pushBlob(registry.push, repository);
+    const remove = registry.store.delete.bind(registry.store);
+    let stubborn = "";
+    registry.store.delete = async (keys) => {
+      stubborn = keys[0]!;
+      return new Map([...(await remove(keys.slice(1))), [stubborn, new Error("busy")]]);
+    };
+    expect(await collect(noTimes)).toMatchObject({ swept: 2, failed: 1 });
+    registry.store.delete = remove;
+    expect(await registry.rows("SELECT key, state FROM objects")).toEqual([{ key: stubborn, state: "swept" }]);
+    expect(await collect(noTimes)).toMatchObject({ swept: 0 });
+    await age("objects", "sweep_after", "5 minutes");
+    expect(await collect(noTimes)).toMatchObject({ swept: 1, failed: 0 });
+    expect([await count("objects"), await stored()]).toEqual([0, 0]);
+  });
+
+  test("a process that died between claim and deletion: another one deletes", async () => {
+    await registry.setTimes(noTimes);
+    await pushBlob(registry.push, repository);
+    registry.store.delete = () => Promise.reject(new Error("killed"));
+    await expect(collect(noTimes)).rejects.toThrow("killed");
+    Reflect.deleteProperty(registry.store, "delete");
+    expect(await registry.rows("SELECT state FROM objects")).toEqual([{ state: "swept" }]);
+    await age("objects", "sweep_after", "10 minutes");
+    expect(await collect(noTimes)).toMatchObject({ swept: 1 });
+    expect([await count("objects"), await stored()]).toEqual([0, 0]);
+  });
+});
+
+describe("uploads", () => {
+  test("an expired session ends and its bytes go; the key is deleted once more after a week", async () => {
+    const { id } = await registry.push.startUpload(repository, pusher, { algorithm: "sha256" });
+    await registry.push.append(repository, id, pusher, { body: bodyOf("never finished") });
+    expect(await collect(longTimes)).toMatchObject({ expiredUploads: 0, swept: 0 });
+    await age("uploads", "expires_at", "2 hours");
+    expect(await collect(longTimes)).toMatchObject({ expiredUploads: 1, swept: 1 });
+    expect([await count("uploads"), await stored()]).toEqual([0, 0]);
+    expect(await registry.rows("SELECT state, deletions FROM objects")).toEqual([{ state: "swept", deletions: 1 }]);
+    await age("objects", "sweep_after", "6 days 23 hours");
+    expect(await collect(longTimes)).toMatchObject({ swept: 0 });
+    await age("objects", "sweep_after", "1 hour");
+    expect(await collect(longTimes)).toMatchObject({ swept: 1 });
+    expect(await count("objects")).toBe(0);
+  });
+
+  test("G3: a writer that was silent for too long is given up, and cannot commit any more", async () => {
+    const { id } = await registry.push.startUpload(repository, pusher, { algorithm: "sha256" });
+    await registry.push.append(repository, id, pusher, { body: bodyOf("slow") });
+    await age("objects", "touched_at", "2 hours");
+    expect(await collect(longTimes)).toMatchObject({ abandoned: 1, swept: 1 });
+    await expect(registry.push.append(repository, id, pusher, { body: bodyOf("more") })).rejects.toMatchObject({
+      code: "BLOB_UPLOAD_UNKNOWN",
+    });
+  });
+});
+
+test("changes are pruned below an xmin that was read long enough ago, tag history never", async () => {
+  await pushImage(registry.push, repository, ["a"]);
+  await registry.push.deleteManifest(repository, { tag: "a" }, pusher, unprotected);
+  expect(await count("changes")).toBeGreaterThan(0);
+  const collector = registry.collector(longTimes);
+  expect(await collector.runOnce()).toMatchObject({ prunedChanges: 0 });
+  const real = performance.now.bind(performance);
+  try {
+    performance.now = () => real() + 21 * 60_000;
+    const before = await count("changes");
+    expect(await collector.runOnce()).toMatchObject({ prunedChanges: before });
+  } finally {
+    performance.now = real;
+  }
+  expect(await count("changes")).toBe(0);
+  expect(await count("tag_events")).toBe(2);
+});
+
+test("more than a batch is collected in one round, in a number of statements that grows with the batches alone", async () => {
+  await registry.setTimes(noTimes);
+  await registry.rows("INSERT INTO prefixes VALUES ('bulk', 'own')");
+  await registry.rows("INSERT INTO repositories (name) VALUES ('bulk/app')");
+  await registry.rows(
+    "INSERT INTO objects (key, state, ever_live, size) SELECT gen_random_uuid()::text, 'live', true, 7 FROM generate_series(1, 2500)",
+  );
+  await registry.rows("INSERT INTO blobs SELECT 'sha256:' || md5(key) || md5(key), 7, key FROM objects");
+  await registry.rows("INSERT INTO repository_blobs SELECT r.id, digest, now() FROM blobs, repositories r");
+  registry.statements();
+  expect(await collect(noTimes)).toMatchObject({ links: 2500, blobs: 2500, swept: 2500 });
+  const statements = registry.statements();
+  expect(statements.length).toBeLessThan(80);
+  expect([await count("objects"), await count("blobs"), await count("gc_queue")]).toEqual([0, 0, 0]);
+});
+
+test("several collectors at once do everything once", async () => {
+  await registry.setTimes(noTimes);
+  await Promise.all(Array.from({ length: 60 }, () => pushBlob(registry.push, repository)));
+  const rounds = await Promise.all(Array.from({ length: 4 }, () => registry.collector(noTimes).runOnce()));
+  const rest = await (async () => {
+    await age("gc_queue", "review_after", "1 minute");
+    return registry.collector(noTimes).runOnce();
+  })();
+  const total = (name: "links" | "blobs" | "swept") => [...rounds, rest].reduce((sum, round) => sum + round[name], 0);
+  expect([total("links"), total("blobs"), total("swept")]).toEqual([60, 60, 60]);
+  expect([await count("objects"), await stored()]).toEqual([0, 0]);
+});
+
+test("status counts what waits", async () => {
+  const times = { ...noTimes, doomDelay: longTimes.doomDelay };
+  await registry.setTimes(times);
+  await pushImage(registry.push, repository, ["v1"]);
+  await pushBlob(registry.push, repository, randomBytes(99));
+  await collect(times);
+  expect(await registry.collector(times).status()).toEqual({
+    queue: 0,
+    due: 0,
+    oldestDueSeconds: null,
+    uploading: 0,
+    live: 2,
+    doomed: 1,
+    doomedBytes: 99,
+    swept: 0,
+  });
+});
