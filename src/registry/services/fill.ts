@@ -70,9 +70,9 @@ export class Fill {
     return this.#size;
   }
 
-  /** False once it is over and the last reader has gone: then the store has the bytes, or nobody has. */
+  /** False once it is over and the last reader has gone: then the store has the bytes. Readers of one that failed are told so when they read. */
   get isReadable(): boolean {
-    return !this.#ended || (this.#readers > 0 && this.#error === undefined);
+    return this.#error !== undefined || !this.#ended || this.#readers > 0;
   }
 
   /** Reads as the bytes arrive. The size must be known. */

@@ -21,8 +21,8 @@ import { SingleFlight } from "./single-flight.ts";
 import { withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
 
-/** Milliseconds for which upstream's 404 is believed without asking again. */
-const missingFor = 5000;
+/** Milliseconds for which upstream's word about having a blob is believed without asking again. */
+const believedFor = 5000;
 
 export interface ProxiedBlobsOptions {
   readonly database: Database;
@@ -47,7 +47,8 @@ export class ProxiedBlobs {
   readonly #fills = new Map<string, RunningFill>();
   readonly #acquiring = new SingleFlight<Acquired>();
   readonly #asking = new SingleFlight<{ size: number | undefined } | undefined>();
-  readonly #missing = new LRUCache<string, true>({ max: 10_000, ttl: missingFor });
+  /** What upstream said about having a blob: its size, or false. */
+  readonly #asked = new LRUCache<string, { readonly size: number | undefined } | false>({ max: 10_000, ttl: believedFor });
 
   constructor(options: ProxiedBlobsOptions) {
     this.#options = options;
@@ -58,11 +59,11 @@ export class ProxiedBlobs {
     const { head, priority } = options;
     const stored = await findBlob(this.#options.database, place.name, digest);
     if (stored !== undefined) return this.#fromStore(place, digest, stored);
-    if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
     const subject = subjectOf(place, digest);
+    if (this.#joined(place, digest)) return withFailure(subject, this.#get(place, digest, priority));
+    if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
     if (!place.upstream.cache.keeps) return withFailure(subject, this.#passThrough(place, digest, priority));
-    if (head && !this.#joined(place, digest)) return withFailure(subject, this.#head(place, digest, priority));
-    return withFailure(subject, this.#get(place, digest, priority));
+    return withFailure(subject, head ? this.#head(place, digest, priority) : this.#get(place, digest, priority));
   }
 
   /** Brings the blob in and waits until it is stored. Its size, or undefined when upstream does not have it. Rejects with ServiceError. */
@@ -102,7 +103,8 @@ export class ProxiedBlobs {
     const { fill } = acquired;
     return {
       digest,
-      size: fill.size ?? (await fill.verified),
+      // Of an empty blob nobody reads a byte that could be refused: it must be right before the answer.
+      size: fill.size === undefined || fill.size === 0 ? await fill.verified : fill.size,
       open: async () => (fill.isReadable ? fill.reader() : (await this.blob(place, digest, { head: false, priority })).open()),
     };
   }
@@ -178,7 +180,7 @@ export class ProxiedBlobs {
     const forget = () => {
       if (this.#fills.get(key) === entry) this.#fills.delete(key);
     };
-    started.then((fill) => (fill instanceof Fill ? fill.kept.then(forget, forget) : forget()), forget);
+    void forgetAfter(started, forget);
     return started;
   }
 
@@ -188,11 +190,11 @@ export class ProxiedBlobs {
     priority: Priority,
     repositories: ReadonlyMap<string, string>,
   ): Promise<Fill | "missing" | "noSpace"> {
-    if (this.#missing.has(missingKey(place, digest))) return "missing";
+    if (this.#asked.get(askedKey(place, digest)) === false) return "missing";
     const ask = (from: number) => place.upstream.client.getBlob(place.repository, digest, { from, priority });
     const first = await ask(0);
     if (first === undefined) {
-      this.#missing.set(missingKey(place, digest), true);
+      this.#asked.set(askedKey(place, digest), false);
       return "missing";
     }
     try {
@@ -249,11 +251,14 @@ export class ProxiedBlobs {
   }
 
   async #ask(place: Place, digest: Digest, priority: Priority): Promise<{ size: number | undefined } | undefined> {
-    const key = missingKey(place, digest);
-    if (this.#missing.has(key)) return undefined;
-    const found = await this.#asking.run(key, () => place.upstream.client.headBlob(place.repository, digest, priority));
-    if (found === undefined) this.#missing.set(key, true);
-    return found;
+    const key = askedKey(place, digest);
+    const known = this.#asked.get(key);
+    if (known !== undefined) return known === false ? undefined : known;
+    return this.#asking.run(key, async () => {
+      const found = await place.upstream.client.headBlob(place.repository, digest, priority);
+      this.#asked.set(key, found ?? false);
+      return found;
+    });
   }
 
   #joined(place: Place, digest: Digest): boolean {
@@ -277,8 +282,22 @@ export class ProxiedBlobs {
   }
 }
 
+/** At its end, or as soon as it turns out wrong: whoever comes then starts anew. */
+async function forgetAfter(started: RunningFill["started"], forget: () => void): Promise<void> {
+  try {
+    const fill = await started;
+    if (!(fill instanceof Fill)) return;
+    await fill.verified;
+    await fill.kept;
+  } catch {
+    // who waits for the fill is told
+  } finally {
+    forget();
+  }
+}
+
 const fillKey = (place: Place, digest: Digest) => `${place.upstream.origin} ${digest}`;
-const missingKey = (place: Place, digest: Digest) => `${place.upstream.origin} ${place.repository} ${digest}`;
+const askedKey = (place: Place, digest: Digest) => `${place.upstream.origin} ${place.repository} ${digest}`;
 const subjectOf = (place: Place, digest: Digest) => `${place.name}@${digest}`;
 const repositoryOf = (place: Place) => ({ name: place.name, upstream: place.upstream.key });
 const asAcquired = (result: Fill | "missing" | "noSpace"): Acquired => (result instanceof Fill ? { fill: result } : result);

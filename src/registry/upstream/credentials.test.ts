@@ -70,7 +70,7 @@ test("a hidden value prints as [redacted], however one tries", () => {
   const hidden = new Hidden({ password: "s3cret" });
   const printed = [
     String(hidden),
-    `${hidden as unknown as string}`,
+    ["it is", hidden].join(" "),
     JSON.stringify({ hidden }),
     inspect(hidden),
     inspect({ nested: [hidden] }, { showHidden: true, depth: 9 }),

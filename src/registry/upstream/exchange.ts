@@ -116,8 +116,10 @@ export function toUpstreamError(target: UpstreamTarget, url: URL, error: unknown
   if (error instanceof errors.SocketError || isReset(error) || error instanceof errors.ResponseContentLengthMismatchError) {
     return new UpstreamError("Truncated", `${url.host} closed the connection before its answer was complete`, { cause: error });
   }
+  if (error instanceof errors.HTTPParserError) {
+    return new UpstreamError("UnexpectedAnswer", `${url.host} does not speak proper HTTP`, { cause: error });
+  }
   const code = (error as { code?: string }).code ?? "no answer";
-  if (code.startsWith("HPE_")) return new UpstreamError("UnexpectedAnswer", `${url.host} does not speak HTTP (${code})`, { cause: error });
   return new UpstreamError("Unreachable", `${url.host} cannot be reached (${code})`, { cause: error });
 }
 

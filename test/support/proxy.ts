@@ -1,0 +1,206 @@
+// The proxy half of a registry, wired as the composition root does it: a real database, a real folder, real connections.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+
+import { pino } from "pino";
+
+import type { UpstreamSpec } from "../../src/api/kinds.ts";
+import type { Digest } from "../../src/domain/digest.ts";
+import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
+import { canonicalHost } from "../../src/domain/upstream-names.ts";
+import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
+import type { BlobReader } from "../../src/registry/blobs/blob-store.ts";
+import { Database, statement } from "../../src/registry/metadata/database.ts";
+import { migrate } from "../../src/registry/metadata/migrate.ts";
+import type { Configuration, ConfigurationSource, Published } from "../../src/registry/services/configuration.ts";
+import { Prefetch } from "../../src/registry/services/prefetch.ts";
+import { ProxyPull } from "../../src/registry/services/proxy-pull.ts";
+import type { Caller } from "../../src/registry/services/pull-service.ts";
+import { Upstreams } from "../../src/registry/services/upstreams.ts";
+import { forgetConfirmations } from "../../src/registry/metadata/proxy-repositories.ts";
+import { EgressPolicy } from "../../src/registry/upstream/egress.ts";
+import { createDatabase } from "./postgres.ts";
+
+type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K] extends object ? DeepPartial<T[K]> : T[K] };
+
+/** A spec with the defaults of the CRD, short timeouts, and http allowed. */
+export function upstreamSpec(url: string, prefix: string, overrides: DeepPartial<UpstreamSpec> = {}): UpstreamSpec {
+  const base: UpstreamSpec = {
+    url,
+    insecure: url.startsWith("http:"),
+    prefix,
+    repositoryPrefix: "",
+    hosts: [],
+    repositories: { include: ["**"], exclude: [] },
+    auth: { provider: "generic" },
+    allowedHosts: [],
+    cache: { mode: "Always", tagTTL: "5m", staleIfError: "168h", unusedFor: "720h" },
+    rateLimit: { reservePercent: 20 },
+    timeouts: { connect: "1s", firstByte: "1s", idle: "500ms" },
+    offline: false,
+  };
+  return merge(base, overrides) as UpstreamSpec;
+}
+
+function merge(base: unknown, over: unknown): unknown {
+  if (
+    typeof base !== "object" ||
+    base === null ||
+    Array.isArray(base) ||
+    typeof over !== "object" ||
+    over === null ||
+    Array.isArray(over)
+  ) {
+    return over ?? base;
+  }
+  const keys = new Set([...Object.keys(base), ...Object.keys(over)]);
+  return Object.fromEntries(
+    [...keys].map((key) => [key, merge((base as Record<string, unknown>)[key], (over as Record<string, unknown>)[key])]),
+  );
+}
+
+/** Published resources and Secrets that a test changes at will. */
+export class TestConfiguration implements ConfigurationSource, SecretSource {
+  #upstreams: readonly Published<UpstreamSpec>[] = [];
+  #generation = 0;
+  readonly #secrets = new Map<string, SecretData>();
+  readonly #listeners = new Set<() => void>();
+
+  publish(specs: Readonly<Record<string, UpstreamSpec>>): void {
+    this.#generation++;
+    this.#upstreams = Object.entries(specs).map(([name, spec]) => ({
+      kind: "Upstream",
+      namespace: "default",
+      name,
+      generation: this.#generation,
+      revision: "0000000",
+      suspend: false,
+      spec,
+    }));
+    for (const listener of this.#listeners) listener();
+  }
+
+  setSecret(name: string, data: Readonly<Record<string, string>> | undefined): void {
+    if (data === undefined) this.#secrets.delete(`default/${name}`);
+    else this.#secrets.set(`default/${name}`, new Map(Object.entries(data).map(([key, text]) => [key, new TextEncoder().encode(text)])));
+    for (const listener of this.#listeners) listener();
+  }
+
+  current(): Configuration {
+    const upstreams = this.#upstreams;
+    return {
+      revision: "0000000",
+      upstreams,
+      tagPolicies: [],
+      retentionPolicies: [],
+      accessPolicies: [],
+      everHadAccessPolicy: false,
+      upstreamByPrefix: (prefix) => upstreams.find(({ spec }) => spec.prefix === prefix),
+      upstreamByHost: (host) => upstreams.find(({ spec }) => spec.hosts.includes(canonicalHost(host))),
+    };
+  }
+
+  secret(namespace: string, name: string): SecretData | undefined {
+    return this.#secrets.get(`${namespace}/${name}`);
+  }
+
+  configMap(): undefined {
+    return undefined;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+}
+
+export interface TestProxy {
+  readonly configuration: TestConfiguration;
+  readonly database: Database;
+  readonly store: FolderBlobStore;
+  readonly upstreams: Upstreams;
+  readonly pull: ProxyPull;
+  readonly prefetch: Prefetch;
+  /** Every line that was logged, at every level. */
+  readonly log: string[];
+  /** Rows of any statement, for looking behind the services. */
+  rows<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  stop(): Promise<void>;
+}
+
+export interface TestProxyOptions {
+  readonly allowedCIDRs?: readonly string[];
+  readonly trustOwnHosts?: boolean;
+  readonly lowWaterBytes?: number;
+}
+
+export async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
+  const testDatabase = await createDatabase();
+  const database = new Database({ url: testDatabase.url });
+  await migrate(database);
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-proxy-"));
+  const store = await FolderBlobStore.open({ folder, lowWaterBytes: options.lowWaterBytes ?? 0 });
+  const configuration = new TestConfiguration();
+  const log: string[] = [];
+  const sink = new Writable({
+    write(line: Buffer, _, done) {
+      log.push(line.toString());
+      done();
+    },
+  });
+  const logger = pino({ level: "trace" }, sink);
+  const upstreams = new Upstreams({
+    configuration,
+    secrets: configuration,
+    egress: new EgressPolicy({ allowedCIDRs: options.allowedCIDRs ?? [], trustOwnHosts: options.trustOwnHosts ?? true }),
+    onMoved: (key) => void forgetConfirmations(database, key),
+  });
+  const pull = new ProxyPull({ database, store, upstreams, logger, resumePause: 5 });
+  let statements = 0;
+  return {
+    configuration,
+    database,
+    store,
+    upstreams,
+    pull,
+    prefetch: new Prefetch({ source: pull, logger }),
+    log,
+    rows: (text, values) => database.query(statement(`test-${++statements}`, text), values),
+    async stop() {
+      await pull.close();
+      await upstreams.close();
+      await database.close();
+      await store.close();
+      await testDatabase.drop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export const someone: Caller = { identity: "anonymous", mayPush: false, revalidate: false };
+
+/** Reads a blob to its end in pieces of `piece` bytes. */
+export async function readAll(reader: BlobReader, options: { piece?: number; pause?: () => Promise<void> } = {}): Promise<Buffer> {
+  const buffer = Buffer.alloc(options.piece ?? 64 * 1024);
+  const pieces: Buffer[] = [];
+  try {
+    for (let position = 0; position < reader.size;) {
+      const count = await reader.read(buffer, position);
+      if (count === 0) throw new Error(`the reader ended at ${position} of ${reader.size}`);
+      pieces.push(Buffer.from(buffer.subarray(0, count)));
+      position += count;
+      await options.pause?.();
+    }
+  } finally {
+    await reader.close();
+  }
+  return Buffer.concat(pieces);
+}
+
+/** Pulls a blob as the HTTP layer does. */
+export async function pullBlob(pull: ProxyPull, repository: string, digest: Digest): Promise<Buffer> {
+  return readAll(await (await pull.blob(repository, digest, someone, { head: false })).open());
+}
