@@ -1,0 +1,63 @@
+// Bytes and counts of repositories, and of the installation: what is named, what is stored once, what could come free.
+
+import { statement, type Queryable } from "./database.ts";
+
+export interface RepositoryUsage {
+  readonly name: string;
+  readonly kind: "own" | "proxied";
+  /** Version tags of a proxied repository count with what is cached. */
+  readonly tags: number;
+  readonly manifests: number;
+  /** Of the blobs that the repository has, each once; shared with other repositories or not. */
+  readonly bytes: number;
+}
+
+export interface StorageUsage {
+  /** Bytes of all blobs, each once. */
+  readonly stored: number;
+  /** The same counted for each repository that has them: what it would be without sharing. */
+  readonly named: number;
+  /** Bytes that no manifest names, waiting for the collector or for their lease. */
+  readonly unreferenced: number;
+  /** Bytes that wait to be swept. */
+  readonly doomed: number;
+}
+
+const repositories = statement(
+  "usage-repositories",
+  `SELECT r.name, CASE WHEN r.upstream IS NULL THEN 'own' ELSE 'proxied' END AS kind,
+     (SELECT count(*) FROM tags t WHERE t.repository = r.id)
+       + (SELECT count(*) FROM ledger l
+          WHERE l.repository = r.id AND NOT EXISTS (SELECT FROM tags t WHERE t.repository = r.id AND t.name = l.tag)) AS tags,
+     (SELECT count(*) FROM manifests m WHERE m.repository = r.id) AS manifests,
+     (SELECT coalesce(sum(b.size), 0)::bigint FROM repository_blobs l JOIN blobs b ON b.digest = l.digest WHERE l.repository = r.id) AS bytes
+   FROM repositories r
+   WHERE r.name > $1
+   ORDER BY r.name
+   LIMIT $2`,
+);
+const storage = statement(
+  "usage-storage",
+  `SELECT
+     (SELECT coalesce(sum(size), 0)::bigint FROM blobs) AS stored,
+     (SELECT coalesce(sum(b.size), 0)::bigint FROM repository_blobs l JOIN blobs b ON b.digest = l.digest) AS named,
+     (SELECT coalesce(sum(b.size), 0)::bigint FROM blobs b
+      WHERE NOT EXISTS (
+        SELECT FROM repository_blobs l JOIN manifest_blobs n ON n.repository = l.repository AND n.digest = l.digest
+        WHERE l.digest = b.digest)) AS unreferenced,
+     (SELECT coalesce(sum(size), 0)::bigint FROM objects WHERE state = 'doomed') AS doomed`,
+);
+
+/** Bytewise sorted; `after` is exclusive. */
+export async function listRepositoryUsage(
+  database: Queryable,
+  page: { readonly after: string; readonly limit: number },
+): Promise<RepositoryUsage[]> {
+  return database.query<RepositoryUsage>(repositories, [page.after, page.limit]);
+}
+
+export async function readStorageUsage(database: Queryable): Promise<StorageUsage> {
+  const [row] = await database.query<StorageUsage>(storage);
+  if (row === undefined) throw new Error("a query without FROM returned no row");
+  return row;
+}

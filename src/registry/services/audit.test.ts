@@ -1,0 +1,299 @@
+import { randomBytes } from "node:crypto";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import {
+  bodyOf,
+  describe,
+  indexOf,
+  longTimes,
+  noTimes,
+  openOwnRegistry,
+  pushBlob,
+  pusher,
+  pushImage,
+  pushManifest,
+  unprotected,
+  type OwnRegistry,
+  type PushedImage,
+} from "../../../test/support/own-registry.ts";
+import type { AuditLine, AuditReport } from "../../api/control.ts";
+import { digestOf } from "../../domain/digest.ts";
+import { mediaTypes } from "../../domain/media-types.ts";
+import { audit } from "./audit.ts";
+
+let registry: OwnRegistry;
+let image: PushedImage;
+let index: Buffer;
+
+/** An index of one image, with an SBOM, a second repository with the same image, an upload under way, and a published version. */
+beforeEach(async () => {
+  registry = await openOwnRegistry();
+  await registry.setTimes(longTimes);
+  const { push } = registry;
+  image = await pushImage(push, "team-a/app", ["v1"]);
+  index = indexOf([
+    describe(mediaTypes.ociManifest, image.bytes),
+    { mediaType: mediaTypes.ociManifest, digest: digestOf("absent"), size: 10 },
+  ]);
+  await pushManifest(push, "team-a/app", index, { tags: ["multi"] });
+  await pushImage(push, "team-a/app", [], { subject: describe(mediaTypes.ociIndex, index) });
+  for (const digest of [image.config, image.layer]) {
+    await push.mount("team-b/app", pusher, { digest, from: "team-a/app", readable: () => true });
+  }
+  await pushManifest(push, "team-b/app", image.bytes, { tags: ["copy"] });
+  const upload = await push.startUpload("team-a/app", pusher, { algorithm: "sha256" });
+  await push.append("team-a/app", upload.id, pusher, { body: bodyOf("half") });
+  await registry.rows("INSERT INTO repositories (name, upstream) VALUES ('cgr/nginx', 'default/cgr')");
+  const document = JSON.stringify({ image: "cgr.dev/nginx", builds: [], tags: { "1.0": digestOf("1.0") }, pinned: {}, retired: {} });
+  await registry.rows(
+    "INSERT INTO ledgers (repository, document, revision) SELECT id, $1, 'r' FROM repositories WHERE name = 'cgr/nginx'",
+    [document],
+  );
+  await registry.rows(
+    "INSERT INTO ledger (repository, tag, digest, version) SELECT id, '1.0', $1, '1.0' FROM repositories WHERE name = 'cgr/nginx'",
+    [digestOf("1.0")],
+  );
+});
+afterEach(() => registry.close());
+
+async function run(options: { deep: boolean; signal?: AbortSignal }): Promise<{ lines: AuditLine[]; report: AuditReport }> {
+  const { database, store } = registry;
+  const lines: AuditLine[] = [];
+  for await (const line of audit({ database, store, signal: options.signal ?? new AbortController().signal }, options)) lines.push(line);
+  const last = lines.pop();
+  if (last === undefined || !("report" in last)) throw new Error("no report");
+  return { lines, report: last.report };
+}
+const keyOf = async (digest: string) =>
+  (await registry.rows<{ key: string }>("SELECT object_key AS key FROM blobs WHERE digest = $1", [digest]))[0]!.key;
+/** Without constraints and triggers: what no code path can do. */
+const damage = (statements: string) => registry.rows(`BEGIN; SET LOCAL session_replication_role = replica; ${statements}; COMMIT`);
+async function writeObject(key: string, bytes: Buffer): Promise<void> {
+  await registry.store.delete([key]);
+  const writer = await registry.store.create(key);
+  await writer.write([bytes]);
+  await writer.commit();
+}
+
+test.each([false, true])("a healthy store has no findings (deep: %s)", async (deep) => {
+  const { lines, report } = await run({ deep });
+  expect(report).toEqual({ deep, findings: [], checked: { repositories: 3, manifests: 4, blobs: 4, objects: 5, bytes: 320 } });
+  const steps = new Set(lines.flatMap((line) => ("progress" in line ? [line.progress.step.split(":")[0]] : [])));
+  expect([...steps]).toEqual(deep ? ["store", "rows", "manifests", "blobs"] : ["store", "rows"]);
+});
+
+test("what is on its way out is no finding: deleted, collected, doomed, swept", async () => {
+  await registry.setTimes(noTimes);
+  const doomed = await pushBlob(registry.push, "team-a/app");
+  await registry.rows("UPDATE repository_blobs SET keep_until = now() WHERE digest = $1", [doomed]);
+  await registry.rows("UPDATE gc_queue SET review_after = now()");
+  expect((await run({ deep: true })).report.findings).toEqual([]);
+  expect(await registry.collector(noTimes).runOnce()).toMatchObject({ blobs: 1, swept: 1 });
+  expect((await run({ deep: true })).report.findings).toEqual([]);
+});
+
+interface Damage {
+  readonly what: string;
+  readonly deep: boolean;
+  readonly plant: () => Promise<unknown>;
+  readonly findings: () => Promise<readonly { invariant: number; subject: string; message: string }[]>;
+}
+
+let extra = "";
+const damages: readonly Damage[] = [
+  {
+    what: "a missing object",
+    deep: false,
+    plant: async () => registry.store.delete([await keyOf(image.layer)]),
+    findings: async () => [
+      { invariant: 1, subject: image.layer, message: `has its bytes under ${await keyOf(image.layer)}, which is not in the store` },
+    ],
+  },
+  {
+    what: "a flipped byte",
+    deep: true,
+    plant: async () => writeObject(await keyOf(image.layer), Buffer.alloc(128, 7)),
+    findings: async () => [
+      {
+        invariant: 1,
+        subject: image.layer,
+        message: `has bytes under ${await keyOf(image.layer)} that hash to ${digestOf(Buffer.alloc(128, 7))}`,
+      },
+    ],
+  },
+  {
+    what: "a truncated object",
+    deep: false,
+    plant: async () => writeObject(await keyOf(image.layer), Buffer.alloc(100)),
+    findings: async () => [
+      { invariant: 5, subject: await keyOf(image.layer), message: "has 100 bytes in the store, and 128 bytes in the database" },
+    ],
+  },
+  {
+    what: "an object that nobody announced",
+    deep: false,
+    plant: () => writeObject((extra = registry.store.newKey()), randomBytes(10)),
+    findings: async () => [
+      { invariant: 4, subject: extra, message: "is in the store (whole, size 10), and the database does not know it" },
+    ],
+  },
+  {
+    what: "a live object without a blob",
+    deep: false,
+    plant: async () => {
+      await writeObject((extra = registry.store.newKey()), randomBytes(10));
+      await registry.rows("INSERT INTO objects (key, state, size, ever_live) VALUES ($1, 'live', 10, true)", [extra]);
+    },
+    findings: async () => [{ invariant: 4, subject: extra, message: "is live, and no blob has its bytes there" }],
+  },
+  {
+    what: "a tag without its manifest",
+    deep: false,
+    plant: () => damage(`UPDATE tags SET digest = '${digestOf("x")}' WHERE name = 'v1'`),
+    findings: async () => [{ invariant: 1, subject: "team-a/app:v1", message: `points at ${digestOf("x")}, which is not here` }],
+  },
+  {
+    what: "a manifest that is gone with its rows left",
+    deep: false,
+    plant: () => damage(`DELETE FROM tags WHERE name IN ('v1'); DELETE FROM manifests WHERE digest = '${image.digest}' AND repository = 1`),
+    findings: async () => [
+      { invariant: 1, subject: `team-a/app@${digestOf(index)}`, message: `holds the manifest ${image.digest}, which is not here` },
+      ...[image.config, image.layer]
+        .toSorted()
+        .map((digest) => ({ invariant: 1, subject: `team-a/app@${image.digest}`, message: `is not here, and still names ${digest}` })),
+    ],
+  },
+  {
+    what: "a blob that was unlinked under a manifest",
+    deep: false,
+    plant: () => damage(`DELETE FROM repository_blobs WHERE digest = '${image.layer}' AND repository = 1`),
+    findings: async () => [
+      { invariant: 1, subject: `team-a/app@${image.digest}`, message: `holds the blob ${image.layer}, which the repository does not have` },
+    ],
+  },
+  {
+    what: "a blob whose object was doomed",
+    deep: false,
+    plant: () => damage(`UPDATE objects SET state = 'doomed' WHERE key = (SELECT object_key FROM blobs WHERE digest = '${image.layer}')`),
+    findings: async () => [
+      { invariant: 1, subject: image.layer, message: `has its bytes under ${await keyOf(image.layer)}, which is doomed` },
+    ],
+  },
+  {
+    what: "a link without its blob",
+    deep: false,
+    plant: () => damage(`INSERT INTO repository_blobs (repository, digest, keep_until) VALUES (1, '${digestOf("x")}', now())`),
+    findings: async () => [
+      { invariant: 1, subject: `team-a/app@${digestOf("x")}`, message: "is a blob of the repository, and its bytes are not here" },
+    ],
+  },
+  {
+    what: "two contents under one digest",
+    deep: false,
+    plant: () => damage(`UPDATE manifests SET bytes = '{}' WHERE digest = '${image.digest}' AND repository = 1`),
+    findings: async () => [{ invariant: 3, subject: image.digest, message: "is a manifest with 2 different contents" }],
+  },
+  {
+    what: "manifest bytes that changed",
+    deep: true,
+    plant: () => damage(`UPDATE manifests SET bytes = bytes || ' ' WHERE digest = '${digestOf(index)}'`),
+    findings: async () => [
+      {
+        invariant: 1,
+        subject: `team-a/app@${digestOf(index)}`,
+        message: `has bytes that hash to ${digestOf(Buffer.concat([index, Buffer.from(" ")]))}`,
+      },
+    ],
+  },
+  {
+    what: "a reference that the tables lost",
+    deep: true,
+    plant: () => damage(`DELETE FROM manifest_blobs WHERE manifest = '${image.digest}' AND digest = '${image.layer}' AND repository = 1`),
+    findings: async () => [
+      {
+        invariant: 1,
+        subject: `team-a/app@${image.digest}`,
+        message: `names the blobs ${image.layer} in its bytes or in the tables, not in both`,
+      },
+      { invariant: 1, subject: `team-a/app@${image.digest}`, message: `needs the blob ${image.layer}, and nothing holds it` },
+    ],
+  },
+  {
+    what: "a referrer that is listed nowhere",
+    deep: true,
+    plant: () => damage("UPDATE manifests SET subject = NULL WHERE subject IS NOT NULL"),
+    findings: async () => {
+      const [referrer] = await registry.rows<{ digest: string }>(
+        "SELECT digest FROM manifests WHERE position('subject' in convert_from(bytes, 'UTF8')) > 0",
+      );
+      return [
+        {
+          invariant: 5,
+          subject: `team-a/app@${referrer?.digest ?? ""}`,
+          message: `has the subject ${digestOf(index)}, and is listed with none`,
+        },
+      ];
+    },
+  },
+  {
+    what: "sizes that do not add up",
+    deep: false,
+    plant: () => damage(`UPDATE blobs SET size = 1 WHERE digest = '${image.layer}'`),
+    findings: async () => [{ invariant: 5, subject: image.layer, message: `has 1 bytes, and its object ${await keyOf(image.layer)} 128` }],
+  },
+  {
+    what: "a version that the ledger does not have",
+    deep: false,
+    plant: () => registry.rows("UPDATE ledgers SET document = jsonb_set(document, '{tags}', '{}')"),
+    findings: async () => [
+      { invariant: 6, subject: "cgr/nginx:1.0", message: "is served as a version, and the published ledger does not have it" },
+    ],
+  },
+  {
+    what: "a version that is served as something else",
+    deep: false,
+    plant: () => registry.rows("UPDATE ledger SET digest = $1", [digestOf("other")]),
+    findings: async () => [
+      {
+        invariant: 6,
+        subject: "cgr/nginx:1.0",
+        message: `is served as ${digestOf("other")}, and the published ledger says ${digestOf("1.0")}`,
+      },
+    ],
+  },
+  {
+    what: "a version that is not served",
+    deep: false,
+    plant: () => registry.rows("DELETE FROM ledger"),
+    findings: async () => [{ invariant: 6, subject: "cgr/nginx:1.0", message: "is in the published ledger, and is not served" }],
+  },
+];
+
+test.each(damages)("finds $what", async ({ deep, plant, findings }) => {
+  await plant();
+  expect((await run({ deep })).report.findings).toEqual(await findings());
+});
+
+test("audits beside pushes, deletes and the collector find nothing", async () => {
+  await registry.setTimes(noTimes);
+  const collector = registry.collector(noTimes);
+  const state = { busy: true };
+  const traffic = (async () => {
+    for (let n = 0; n < 25; n++) {
+      // Without a lease the collector may take the blobs before the manifest names them; then there is nothing to delete.
+      const { digest } = await pushImage(registry.push, "team-c/app", [`t${n}`]).catch(() => ({ digest: undefined }));
+      if (digest !== undefined) await registry.push.deleteManifest("team-c/app", { digest }, pusher, unprotected);
+      await collector.runOnce();
+    }
+    state.busy = false;
+  })();
+  let audits = 0;
+  for (; state.busy; audits++) expect((await run({ deep: true })).report.findings).toEqual([]);
+  await traffic;
+  expect(audits).toBeGreaterThan(1);
+});
+
+test("an audit ends when nobody listens any more", async () => {
+  await expect(run({ deep: true, signal: AbortSignal.abort(new Error("gone")) })).rejects.toThrow("gone");
+});

@@ -1,0 +1,67 @@
+// `wharfinger audit`: the checker of storage.md's invariants 1, 3, 4, 5 and 6. Online: it lists the store first, then asks the database, in plain
+// SELECTs and pages; what looks wrong is looked at again before it is reported, because pushes and the collector go on meanwhile.
+
+import type { AuditLine, AuditReport, AuditRequest } from "../../api/control.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import { findContradictions, questions, readAuditCounts } from "../metadata/audit.ts";
+import type { Database } from "../metadata/database.ts";
+import { auditBlobs, auditManifests } from "./audit-contents.ts";
+import { auditStore } from "./audit-store.ts";
+
+export type AuditFinding = AuditReport["findings"][number];
+
+export interface AuditContext {
+  readonly database: Database;
+  readonly store: BlobStore;
+  readonly signal: AbortSignal;
+}
+
+/** What one part of the audit says: how far it is, what it found, what it counted. */
+export type AuditStep =
+  | { readonly done: number; readonly total: number; readonly step: string }
+  | { readonly finding: AuditFinding }
+  | { readonly checked: Partial<AuditReport["checked"]> };
+
+/** Findings in a report: a store that is broken throughout says so in fewer words. */
+const mostFindings = 10_000;
+const progressEvery = 250;
+
+/** Progress, then the report as the last line. `deep` reads and hashes every object and reads every manifest again; one buffer of memory. */
+export async function* audit(context: AuditContext, { deep }: AuditRequest): AsyncGenerator<AuditLine> {
+  const findings: AuditFinding[] = [];
+  const checked = { ...(await readAuditCounts(context.database)), objects: 0 };
+  const pace = paced();
+  const parts = [auditStore(context), auditRows(context), ...(deep ? [auditManifests(context), auditBlobs(context)] : [])];
+  for (const part of parts) {
+    for await (const said of part) {
+      context.signal.throwIfAborted();
+      if ("finding" in said) findings.push(said.finding);
+      else if ("checked" in said) Object.assign(checked, said.checked);
+      else if (pace(said)) yield { progress: said };
+      if (findings.length >= mostFindings) break;
+    }
+  }
+  yield { report: { deep, checked, findings } };
+}
+
+/** Every step is announced, and then a few times a second. */
+function paced(): (progress: { readonly step: string }) => boolean {
+  let last = { step: "", at: 0 };
+  return ({ step }) => {
+    const now = performance.now();
+    if (step === last.step && now - last.at < progressEvery) return false;
+    last = { step, at: now };
+    return true;
+  };
+}
+
+async function* auditRows({ database }: AuditContext): AsyncGenerator<AuditStep> {
+  for (const [index, question] of questions.entries()) {
+    yield { step: `rows: ${question.step}`, done: index, total: questions.length };
+    const found = await findContradictions(database, question);
+    if (found.length === 0) continue;
+    const again = new Set((await findContradictions(database, question)).map(({ subject, message }) => `${subject} ${message}`));
+    const lasting = found.filter(({ subject, message }) => again.has(`${subject} ${message}`));
+    for (const { subject, message } of lasting) yield { finding: { invariant: question.invariant, subject, message } };
+  }
+}

@@ -1,0 +1,24 @@
+// GET repositories and usage: names, counts and bytes, of what the caller may pull.
+
+import type { RepositoryView } from "../../api/control.ts";
+import type { Queryable } from "../metadata/database.ts";
+import { listRepositoryUsage, readStorageUsage, type StorageUsage } from "../metadata/usage.ts";
+
+const pageSize = 1_000;
+
+/** Sorted by name. A repository that may not be pulled is left out as if it did not exist. */
+export async function listRepositories(database: Queryable, mayPull: (repository: string) => boolean): Promise<RepositoryView[]> {
+  const found: RepositoryView[] = [];
+  for (let after = ""; ;) {
+    const page = await listRepositoryUsage(database, { after, limit: pageSize });
+    found.push(...page.filter(({ name }) => mayPull(name)));
+    const last = page.at(-1);
+    if (last === undefined || page.length < pageSize) return found;
+    after = last.name;
+  }
+}
+
+/** Bytes of the whole installation: for administrators. */
+export function storageUsage(database: Queryable): Promise<StorageUsage> {
+  return readStorageUsage(database);
+}
