@@ -24,7 +24,7 @@ export interface ControlOptions {
 }
 
 /** Longest time an answer is held back, seconds. */
-const longestWait = 60;
+export const longestWait = 60;
 const waitQuery = Type.Object({
   wait: Type.Optional(Type.String({ pattern: "^[0-9]{1,4}$", description: `seconds, at most ${longestWait}` })),
 });

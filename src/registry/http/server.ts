@@ -52,6 +52,7 @@ export function buildServer({ v2, control, probes, logger }: ServerOptions): Fas
   // Answered once the caller may write (request-body.ts, control.ts), not before.
   app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => app.server.emit("request", request, response));
 
+  app.removeContentTypeParser("text/plain");
   app.setErrorHandler((error: FastifyError, _request, reply) => refuse(error, reply, logger));
   app.setNotFoundHandler(async (request, reply) => {
     if (isV2(request)) return takeOver(request, reply, v2);
