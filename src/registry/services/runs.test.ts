@@ -1,0 +1,150 @@
+// Runs on a real PostgreSQL: one at a time, all that the job needs to know, and what is remembered of each digest.
+
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+
+import { database, pem, publish, runs, secrets, startFixture, stopFixture } from "../../../test/support/proposals.ts";
+import type { SyncOutcome } from "../../api/control.ts";
+import { digestOf } from "../../domain/digest.ts";
+import { statement } from "../metadata/database.ts";
+import { failUnfinishedRuns } from "../metadata/runs.ts";
+import { refusedOutcomes } from "../metadata/sync-outcomes.ts";
+
+beforeAll(startFixture);
+afterAll(stopFixture);
+beforeEach(async () => {
+  await failUnfinishedRuns(database);
+  await publish();
+});
+
+const start = () => runs.start({ kind: "tag-sync", policy: "default/images", trigger: "schedule" });
+const outcome = (name: string, part: Partial<SyncOutcome> = {}): SyncOutcome => ({
+  repository: "chainguard/nginx",
+  sourceTag: "latest",
+  digest: digestOf(name),
+  outcome: "Minted",
+  ...part,
+});
+const shift = (interval: string) =>
+  database.execute(
+    statement(
+      "test-age",
+      "UPDATE sync_outcomes SET first_seen = first_seen - $1::interval, checked_at = checked_at - $1::interval, retry_at = retry_at - $1::interval",
+    ),
+    [interval],
+  );
+
+test("a run knows the policy as published, its upstream and every *.pub of its Secrets", async () => {
+  secrets.set("default", "cosign-pub", { "b.pub": pem, "a.pub": "not judged here", "cosign.key": "private", password: "x" });
+  const run = await start();
+  expect(run).toMatchObject({
+    kind: "tag-sync",
+    policy: "default/images",
+    state: "running",
+    generation: 1,
+    finishedAt: null,
+    spec: { images: [{ repository: "chainguard/nginx" }, { repository: "secret/nginx" }] },
+    upstream: { prefix: "cgr", url: "https://cgr.dev", repositoryPrefix: "" },
+    keys: [
+      { name: "cosign-pub/a.pub", pem: "not judged here" },
+      { name: "cosign-pub/b.pub", pem },
+    ],
+    settled: [],
+  });
+  await expect(runs.get(run.id)).resolves.toEqual(run);
+  const ended = await runs.update(run.id, { state: "succeeded", result: { images: { total: 2, failed: 0 } } });
+  expect(ended).toMatchObject({ state: "succeeded", result: { images: { total: 2, failed: 0 } } });
+  expect([ended.keys, ended.settled, ended.upstream]).toEqual([undefined, undefined, undefined]);
+  expect(ended.finishedAt).not.toBeNull();
+});
+
+test("one at a time for a policy, whoever asks; one that fell silent is given up", async () => {
+  const asked = await Promise.allSettled([start(), start(), start()]);
+  expect(asked.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected", "rejected"]);
+  const first = asked.find((one) => one.status === "fulfilled")?.value;
+  const refused = asked.find((one) => one.status === "rejected")?.reason as unknown;
+  expect(refused).toMatchObject({ code: "CONFLICT", message: expect.stringContaining(first?.id ?? "?") });
+  await database.execute(statement("test-silence", "UPDATE runs SET touched_at = now() - interval '11 minutes' WHERE id = $1"), [
+    first?.id,
+  ]);
+  const second = await start();
+  await expect(runs.get(first?.id ?? "")).resolves.toMatchObject({
+    state: "failed",
+    result: { message: "The job was not heard from any more." },
+  });
+  await expect(runs.update(first?.id ?? "", { progress: {} })).rejects.toMatchObject({ code: "CONFLICT" });
+  await expect(runs.update(second.id, { progress: { done: 1, total: 2 } })).resolves.toMatchObject({ progress: { done: 1, total: 2 } });
+});
+
+test("a policy that is not there, a run that is not there", async () => {
+  await expect(runs.start({ kind: "prune", policy: "default/images", trigger: "manual" })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(runs.start({ kind: "tag-sync", policy: "team/images", trigger: "manual" })).rejects.toMatchObject({
+    code: "NOT_FOUND",
+    message: "No TagPolicy team/images is published.",
+  });
+  for (const id of ["", "1", "b0b0b0b0-0000-4000-8000-000000000000", "' OR 1=1", "\u0000"]) {
+    await expect(runs.get(id)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  }
+  await publish({ policy: { upstreamRef: { name: "gone" } } });
+  await expect(start()).rejects.toMatchObject({ code: "CONFLICT", message: expect.stringContaining("names the Upstream default/gone") });
+});
+
+test("what is finished is settled; what may change is looked at again, later each time, for a week", async () => {
+  const missing = outcome("bare", { outcome: "SignatureMissing", message: "no tag", retryAfter: 300 });
+  const run = await start();
+  await runs.update(run.id, { outcomes: [outcome("done"), missing] });
+  /** Minutes until the next look. */
+  const settled = async () => {
+    const known = (await runs.get(run.id)).settled ?? [];
+    return Object.fromEntries(known.map(({ outcome: name, retryAfter }) => [name, retryAfter && Math.round(retryAfter / 60)]));
+  };
+  expect(await settled()).toEqual({ Minted: undefined, SignatureMissing: 5 });
+  await shift("6 minutes");
+  expect(await settled()).toEqual({ Minted: undefined });
+  await runs.update(run.id, { outcomes: [missing] });
+  expect((await settled())["SignatureMissing"]).toBe(6);
+  await shift("2 hours");
+  await runs.update(run.id, { outcomes: [missing] });
+  expect((await settled())["SignatureMissing"]).toBe(126);
+  await shift("3 days");
+  await runs.update(run.id, { outcomes: [missing] });
+  expect((await settled())["SignatureMissing"]).toBe(360);
+  await shift("5 days");
+  await runs.update(run.id, { outcomes: [missing] });
+  expect(await settled()).toEqual({ Minted: undefined, SignatureMissing: undefined });
+  // A key that is missing is mended here, whenever: never given up.
+  await runs.update(run.id, { outcomes: [{ ...missing, outcome: "KeyMissing" }] });
+  expect((await settled())["KeyMissing"]).toBe(5);
+});
+
+test("another generation of the policy looks at everything again", async () => {
+  const run = await start();
+  await runs.update(run.id, { outcomes: [outcome("generation one")], state: "succeeded" });
+  await publish({ generation: 2 });
+  expect((await start()).settled).toEqual([]);
+});
+
+test("an outcome belongs to the generation that its run was registered for", async () => {
+  const run = await start();
+  await publish({ generation: 3 });
+  await runs.update(run.id, { outcomes: [outcome("late")], state: "succeeded" });
+  expect((await start()).settled).toEqual([]);
+});
+
+test("what was refused and why, newest first, without what a terminal or a database would choke on", async () => {
+  const run = await start();
+  const evil = { outcome: "VersionRefused", message: `"1.2\u0000\u001b[31m\ud800" ${"x".repeat(5_000)}` };
+  await runs.update(run.id, { outcomes: [outcome("one", { outcome: "SubjectMismatch" })] });
+  await runs.update(run.id, { outcomes: [outcome("two", evil)] });
+  const [first, second] = await refusedOutcomes(database, { policy: "default/images", repository: "chainguard/nginx", limit: 2 });
+  expect([first?.outcome, second?.outcome]).toEqual(["VersionRefused", "SubjectMismatch"]);
+  expect(first?.message).toMatch(/^"1\.2\u{fffd}\u{fffd}\[31m\u{fffd}" x+…$/u);
+  expect(first?.message).toHaveLength(1_000);
+});
+
+test("a result that cannot be stored is the job's fault", async () => {
+  const run = await start();
+  await expect(runs.update(run.id, { result: { text: "\u0000" }, state: "failed" })).rejects.toMatchObject({ code: "INVALID" });
+  const many = Array.from({ length: 1_001 }, (_, index) => outcome(`${index}`));
+  await expect(runs.update(run.id, { outcomes: many })).rejects.toMatchObject({ code: "INVALID" });
+  await expect(runs.get(run.id)).resolves.toMatchObject({ state: "running" });
+});
