@@ -73,14 +73,6 @@ export async function updateRun(transaction: Queryable, id: string, change: RunU
   return row === undefined ? undefined : stored(row);
 }
 
-const lastOf = statement("run-last", `SELECT ${columns} FROM runs WHERE kind = $1 AND policy = $2 ORDER BY started_at DESC LIMIT 1`);
-
-/** The newest run of a policy, also one under way: for status and pages. */
-export async function lastRun(queryable: Queryable, kind: Run["kind"], policy: string): Promise<StoredRun | undefined> {
-  const [row] = await queryable.query<RunRow>(lastOf, [kind, policy]);
-  return row === undefined ? undefined : stored(row);
-}
-
 const fail = statement(
   "run-fail-unfinished",
   `UPDATE runs SET state = 'failed', finished_at = now(), result = jsonb_build_object('message', 'The process ended before the run did.')
