@@ -47,12 +47,14 @@ export interface OwnRegistry {
   close(): Promise<void>;
 }
 
-export async function openOwnRegistry(options: { connections?: number; touchEvery?: number } = {}): Promise<OwnRegistry> {
+export async function openOwnRegistry(
+  options: { connections?: number; touchEvery?: number; lowWaterBytes?: number } = {},
+): Promise<OwnRegistry> {
   const created = await createDatabase();
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-own-"));
   const database = new CountingDatabase({ url: created.url, connections: options.connections ?? 8 });
   await migrate(database);
-  const store = await FolderBlobStore.open({ folder });
+  const store = await FolderBlobStore.open({ folder, lowWaterBytes: options.lowWaterBytes });
   const statistics = new CollectedPullStatistics({
     database,
     onError: (error) => {

@@ -333,3 +333,19 @@ test("statements of a push do not grow with its size", async () => {
     "upload-advance",
   ]);
 });
+
+test("a full disk is INSUFFICIENT_STORAGE, in every way to push, and nothing is left behind", async () => {
+  const full = await openOwnRegistry({ lowWaterBytes: Number.MAX_SAFE_INTEGER });
+  try {
+    const refused = { code: "INSUFFICIENT_STORAGE" };
+    const { id } = await full.push.startUpload(repository, pusher, { algorithm: "sha256" });
+    await expect(full.push.append(repository, id, pusher, { body: bodyOf("x") })).rejects.toMatchObject(refused);
+    await expect(full.push.complete(repository, id, pusher, { digest: digestOf("x"), body: bodyOf("x") })).rejects.toMatchObject(refused);
+    await expect(pushBlob(full.push, repository)).rejects.toMatchObject(refused);
+    expect(await full.push.uploadStatus(repository, id)).toEqual({ id, offset: 0 });
+    expect(await full.rows("SELECT FROM blobs")).toEqual([]);
+    expect(await full.rows("SELECT FROM repositories")).toEqual([]);
+  } finally {
+    await full.close();
+  }
+});

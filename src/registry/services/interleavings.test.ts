@@ -1,0 +1,216 @@
+// Two transactions at the worst moment: one has done its work and not committed, the other has read what was before and waits.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import {
+  describe as described,
+  imageOf,
+  indexOf,
+  longTimes,
+  openOwnRegistry,
+  pushBlob,
+  pusher,
+  pushImage,
+  pushManifest,
+  readBlob,
+  reader,
+  unprotected,
+  type OwnRegistry,
+} from "../../../test/support/own-registry.ts";
+import { digestOf, type Digest } from "../../domain/digest.ts";
+import { mediaTypes } from "../../domain/media-types.ts";
+import { reviewQueue } from "../metadata/gc-review.ts";
+
+let registry: OwnRegistry;
+beforeAll(async () => {
+  registry = await openOwnRegistry();
+  await registry.setTimes(longTimes);
+});
+afterAll(() => registry.close());
+
+let number = 0;
+const newName = () => `worst/app-${++number}`;
+
+/** Runs SQL in a transaction, starts `other`, and commits once it waits for a lock. Resolves with what became of it. */
+async function meanwhile<T>(
+  statements: readonly [text: string, values: readonly unknown[]][],
+  other: () => Promise<T>,
+): Promise<T | Error> {
+  let outcome: Promise<T | Error> | undefined;
+  await registry.database.transaction(async (transaction) => {
+    for (const [text, values] of statements) await transaction.query({ name: "", text }, values);
+    outcome = other().catch((error: Error) => error);
+    for (let waiting = 0; waiting === 0;) {
+      [{ waiting }] = (await registry.rows(
+        "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+      )) as [{ waiting: number }];
+    }
+  });
+  return outcome!;
+}
+const unlinked = (digest: Digest): [string, unknown[]] => ["DELETE FROM repository_blobs WHERE digest = $1", [digest]];
+const collected = (digest: Digest): [string, unknown[]][] => [unlinked(digest), ["DELETE FROM blobs WHERE digest = $1", [digest]]];
+const expired = (digest: Digest) =>
+  registry.rows("UPDATE repository_blobs SET keep_until = now() - interval '1 second' WHERE digest = $1", [digest]);
+
+describe("the collector has deleted and not committed", () => {
+  test("HEAD by a pusher (U3) waits and says that the blob is gone", async () => {
+    const repository = newName();
+    const digest = await pushBlob(registry.push, repository);
+    await expired(digest);
+    const answer = await meanwhile(collected(digest), () => registry.pull.blob(repository, digest, pusher, { head: true }));
+    expect(answer).toMatchObject({ code: "BLOB_UNKNOWN" });
+  });
+
+  test("a manifest (M1) that saw the blob is refused and names it", async () => {
+    const repository = newName();
+    const digest = await pushBlob(registry.push, repository, Buffer.from("seen by M1"));
+    const answer = await meanwhile(collected(digest), () =>
+      pushManifest(registry.push, repository, imageOf(described("c/c", Buffer.from("seen by M1")), [])),
+    );
+    expect(answer).toMatchObject({ code: "MANIFEST_BLOB_UNKNOWN", detail: { digests: [digest] } });
+  });
+
+  test("a manifest whose layer need not be here is stored and holds nothing", async () => {
+    const repository = newName();
+    await pushBlob(registry.push, repository, Buffer.from("{}"));
+    const digest = await pushBlob(registry.push, repository, Buffer.from("foreign but here"));
+    const layer = described("application/vnd.oci.image.layer.nondistributable.v1.tar", Buffer.from("foreign but here"));
+    const manifest = imageOf(described("c/c", Buffer.from("{}")), [layer]);
+    expect(await meanwhile(collected(digest), () => pushManifest(registry.push, repository, manifest))).toEqual({
+      digest: digestOf(manifest),
+    });
+    expect(await registry.rows("SELECT held FROM manifest_blobs WHERE digest = $1", [digest])).toEqual([{ held: null }]);
+  });
+
+  test("a mount is refused, the client uploads", async () => {
+    const source = newName();
+    const digest = await pushBlob(registry.push, source);
+    const target = newName();
+    const answer = await meanwhile(collected(digest), () =>
+      registry.push.mount(target, pusher, { digest, from: source, readable: () => true }),
+    );
+    expect(answer).toBeUndefined();
+    await expect(registry.pull.tags(target, reader, { limit: 1 })).rejects.toMatchObject({ code: "NAME_UNKNOWN" });
+  });
+
+  test("a push of the same bytes (U2) brings its own", async () => {
+    const repository = newName();
+    const bytes = Buffer.from("pushed while collected");
+    const digest = await pushBlob(registry.push, repository, bytes);
+    await expired(digest);
+    expect(await meanwhile(collected(digest), () => pushBlob(registry.push, repository, bytes))).toBe(digest);
+    expect(await readBlob(registry.pull, repository, digest)).toEqual(bytes);
+  });
+});
+
+describe("a writer has not committed", () => {
+  test("the collector takes nothing that it holds, and waits for nobody", async () => {
+    const repository = newName();
+    const bytes = Buffer.from("being named");
+    const digest = await pushBlob(registry.push, repository, bytes);
+    await expired(digest);
+    await registry.rows("UPDATE gc_queue SET review_after = now() - interval '1 second' WHERE digest = $1", [digest]);
+    await registry.database.transaction(async (transaction) => {
+      await transaction.query(
+        {
+          name: "",
+          text: "INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) SELECT id, 'sha256:x', 'm', '', now() FROM repositories WHERE name = $1",
+        },
+        [repository],
+      );
+      await transaction.query(
+        { name: "", text: "INSERT INTO manifest_blobs SELECT id, 'sha256:x', $2, 1, $2 FROM repositories WHERE name = $1" },
+        [repository, digest],
+      );
+      expect(await reviewQueue(registry.database)).toMatchObject({ links: 0, blobs: 0 });
+    });
+    expect(await readBlob(registry.pull, repository, digest)).toEqual(bytes);
+  });
+
+  test("a delete of a child waits for its index, and is refused", async () => {
+    const repository = newName();
+    const child = await pushImage(registry.push, repository);
+    const index = indexOf([child]);
+    const answer = await meanwhile(
+      [
+        [
+          "INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) SELECT id, $2, 'm', '', now() FROM repositories WHERE name = $1",
+          [repository, digestOf(index)],
+        ],
+        [
+          "INSERT INTO manifest_children SELECT id, $2, $3, NULL, $3 FROM repositories WHERE name = $1",
+          [repository, digestOf(index), child.digest],
+        ],
+      ],
+      () => registry.push.deleteManifest(repository, { digest: child.digest }, pusher, unprotected),
+    );
+    expect(answer).toMatchObject({ code: "UNSUPPORTED", detail: { holder: `the index ${digestOf(index)}` } });
+  });
+
+  test("a delete of a subject takes the referrer along that was pushed meanwhile", async () => {
+    const repository = newName();
+    const subject = await pushImage(registry.push, repository);
+    const deleted = await meanwhile(
+      [
+        ["SELECT FROM manifests WHERE digest = $1 FOR NO KEY UPDATE", [subject.digest]],
+        [
+          "INSERT INTO manifests (repository, digest, media_type, bytes, subject, keep_until) SELECT id, $2, 'm', '', $3, now() FROM repositories WHERE name = $1",
+          [repository, digestOf("signature"), subject.digest],
+        ],
+      ],
+      () => registry.push.deleteManifest(repository, { digest: subject.digest }, pusher, unprotected),
+    );
+    expect(deleted).toBeUndefined();
+    expect(await registry.pull.referrers(repository, subject.digest, reader, {})).toEqual([]);
+  });
+});
+
+describe("a delete has not committed", () => {
+  test("an index that saw the child is stored without holding it", async () => {
+    const repository = newName();
+    const child = await pushImage(registry.push, repository);
+    const index = indexOf([child]);
+    const answer = await meanwhile(
+      [
+        ["SELECT FROM manifests WHERE digest = $1 FOR UPDATE", [child.digest]],
+        ["DELETE FROM manifests WHERE digest = $1", [child.digest]],
+      ],
+      () => pushManifest(registry.push, repository, index),
+    );
+    expect(answer).toEqual({ digest: digestOf(index), subject: undefined });
+    expect(await registry.rows("SELECT held FROM manifest_children WHERE child = $1", [child.digest])).toEqual([{ held: null }]);
+  });
+
+  test("HEAD of the manifest by a pusher (U3) says that it is gone", async () => {
+    const repository = newName();
+    const { digest } = await pushManifest(registry.push, repository, indexOf([], { annotations: { a: "U3" } }), { tags: ["v1"] });
+    await registry.rows("UPDATE manifests SET keep_until = now() WHERE digest = $1", [digest]);
+    const answer = await meanwhile(
+      [
+        ["DELETE FROM tags WHERE digest = $1", [digest]],
+        ["DELETE FROM manifests WHERE digest = $1", [digest]],
+      ],
+      () => registry.pull.manifest(repository, { tag: "v1" }, pusher, { head: true }),
+    );
+    expect(answer).toMatchObject({ code: "MANIFEST_UNKNOWN" });
+  });
+
+  test("a push of the same manifest stores it again", async () => {
+    const repository = newName();
+    const bytes = indexOf([], { annotations: { a: "again" } });
+    const { digest } = await pushManifest(registry.push, repository, bytes);
+    expect(
+      await meanwhile([["DELETE FROM manifests WHERE digest = $1", [digest]]], () => pushManifest(registry.push, repository, bytes)),
+    ).toMatchObject({ digest });
+    expect((await registry.pull.manifest(repository, { digest }, reader, { head: false })).mediaType).toBe(mediaTypes.ociIndex);
+  });
+});
+
+test("two prefixes claimed at once: an Upstream's publish wins, the push is refused and leaves nothing", async () => {
+  const answer = await meanwhile([["INSERT INTO prefixes VALUES ('quay', 'proxied', 'default/quay')", []]], () =>
+    pushBlob(registry.push, "quay/app"),
+  );
+  expect(answer).toMatchObject({ code: "UNSUPPORTED" });
+  expect(await registry.rows("SELECT FROM repositories WHERE name = 'quay/app'")).toEqual([]);
+});
