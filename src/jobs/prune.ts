@@ -1,0 +1,161 @@
+// One run of a RetentionPolicy: plan, and with `action: Delete` apply what nothing stopped (design: retention.md). A client of the control API.
+
+import type { ApplyResult, Plan, PlanEntry, Run } from "../api/control.ts";
+import type { ControlClient } from "../client/control-client.ts";
+import { ClientError } from "../client/errors.ts";
+import { printable } from "../domain/printable.ts";
+import { startHeartbeat } from "./heartbeat.ts";
+
+export interface PruneOptions {
+  readonly control: ControlClient;
+  /** Id of a run that is registered. */
+  readonly run: string;
+  /** Id of a stopped plan that a person approved: exactly that one is applied, and nothing is planned. */
+  readonly approve?: string;
+  /** One line for a person, as it happens. */
+  readonly progress?: (line: string) => void;
+  readonly signal: AbortSignal;
+  /** Longest wait for versions to be retired, milliseconds. */
+  readonly publishWait?: number;
+}
+
+export interface PruneResult {
+  /** Id of the plan; empty when none could be made. */
+  readonly plan: string;
+  /** Tags and untagged manifests. */
+  readonly kept: number;
+  /** Deleted, or would be deleted under `action: Plan` or had nothing stopped it. */
+  readonly deleted: number;
+  /** Bytes that came, or would come, free. */
+  readonly bytes: number;
+  readonly blocked?: { readonly reason: string; readonly message: string };
+  readonly retired: { readonly published: number; readonly refused: number; readonly waiting: number };
+  /** What the registry answered to the apply: nothing under `action: Plan`, and nothing when the plan was stopped. */
+  readonly applied?: ApplyResult;
+}
+
+export interface PruneEnd {
+  readonly succeeded: boolean;
+  readonly message: string;
+  readonly result: PruneResult;
+}
+
+const defaultPublishWait = 120_000;
+const longestPoll = 30;
+/** Entries in the result that the registry keeps of a run; the caller gets all of them. */
+const maxReported = 1_000;
+
+const nothing: PruneResult = { plan: "", kept: 0, deleted: 0, bytes: 0, retired: { published: 0, refused: 0, waiting: 0 } };
+
+/** Runs to the end and reports it to the run. Rejects with ClientError only when the run cannot be read. */
+export async function runPrune(options: PruneOptions): Promise<PruneEnd> {
+  const { control, progress = () => {} } = options;
+  const run = await control.run(options.run);
+  let step = "planning";
+  const say = (line: string) => progress((step = line));
+  const heartbeat = startHeartbeat(control, run.id, () => ({ step }));
+  const signal = AbortSignal.any([options.signal, heartbeat.lost]);
+  let end: PruneEnd;
+  try {
+    end = await prune(run, { ...options, signal }, say);
+  } catch (error) {
+    const message = printable(error instanceof Error ? error.message : String(error), 500);
+    end = { succeeded: false, message, result: nothing };
+  } finally {
+    await heartbeat.stop();
+  }
+  await finish(control, run.id, end);
+  return end;
+}
+
+async function prune(run: Run, options: PruneOptions, say: (line: string) => void): Promise<PruneEnd> {
+  const { control, approve, signal } = options;
+  if (approve !== undefined) return applied(run, options, { id: approve, approve: true }, say);
+  say(`planning ${run.policy}`);
+  const plan = await control.plan(run.policy);
+  for (const note of plan.notes) say(note);
+  for (const entry of plan.entries.filter(({ verdict }) => verdict === "delete")) say(`delete ${nameOf(entry)}: ${entry.reason}`);
+  const { totals, blocked, action } = plan;
+  const result: PruneResult = { ...nothing, plan: plan.id, ...totals, ...(blocked === undefined ? {} : { blocked }) };
+  if (action === "Plan") {
+    const stopped = blocked === undefined ? "" : `; it would be stopped: ${blocked.message}`;
+    return { succeeded: true, message: `${summary("would delete", totals)}; action: Plan deletes nothing${stopped}`, result };
+  }
+  if (blocked !== undefined) return { succeeded: false, message: stoppedMessage(plan, blocked), result };
+  if (totals.deleted === 0) return { succeeded: true, message: summary("deleted", totals), result };
+  signal.throwIfAborted();
+  return applied(run, options, { id: plan.id, kept: totals.kept }, say);
+}
+
+async function applied(
+  run: Run,
+  options: PruneOptions,
+  plan: { readonly id: string; readonly approve?: boolean; readonly kept?: number },
+  say: (line: string) => void,
+): Promise<PruneEnd> {
+  say(`applying plan ${plan.id}`);
+  const answer = await options.control.apply(run.policy, {
+    plan: plan.id,
+    run: run.id,
+    ...(plan.approve === true ? { approve: true } : {}),
+  });
+  for (const entry of answer.kept) say(`kept ${nameOf(entry)} after all: ${entry.reason}`);
+  const retired = await settled(options, answer.proposals, say);
+  const totals = { kept: (plan.kept ?? 0) + answer.kept.length, deleted: answer.deleted.length, bytes: answer.bytes };
+  const versions = [
+    ...(retired.published > 0 ? [`${retired.published} proposals to retire versions published`] : []),
+    ...(retired.refused > 0 ? [`${retired.refused} refused`] : []),
+    ...(retired.waiting > 0 ? [`${retired.waiting} still waiting to be committed`] : []),
+  ];
+  const message = [summary("deleted", totals), ...versions].join("; ");
+  return { succeeded: true, message, result: { plan: answer.plan, ...totals, retired, applied: answer } };
+}
+
+/** Waits, not for ever, until Git has the retirements: a version goes with the publish. */
+async function settled(
+  { control, signal, publishWait = defaultPublishWait }: PruneOptions,
+  proposals: readonly string[],
+  say: (line: string) => void,
+): Promise<PruneResult["retired"]> {
+  const deadline = performance.now() + publishWait;
+  const counts = { published: 0, refused: 0, waiting: 0 };
+  if (proposals.length > 0) say(`waiting for ${proposals.length} proposals to be committed`);
+  for (const id of proposals) {
+    for (;;) {
+      const left = Math.ceil((deadline - performance.now()) / 1000);
+      const { state, reason } = await control.proposal(id, { waitSeconds: Math.max(0, Math.min(left, longestPoll)), signal });
+      if (state === "waiting" && left > 0) continue;
+      counts[state]++;
+      if (state === "refused") say(`proposal ${id} was refused: ${reason ?? "no reason was given"}`);
+      break;
+    }
+  }
+  return counts;
+}
+
+function summary(verb: string, { kept, deleted, bytes }: Plan["totals"]): string {
+  return `${verb} ${deleted}, kept ${kept}, ${bytes} bytes`;
+}
+
+function stoppedMessage({ id, policy }: Plan, { reason, message }: NonNullable<Plan["blocked"]>): string {
+  const how = reason === "LimitExceeded" ? ` (annotation wharfinger.dev/approve-plan: ${id} on RetentionPolicy ${policy})` : "";
+  return `stopped, ${reason}: ${message}${how}`;
+}
+
+function nameOf({ repository, tag, digest }: PlanEntry): string {
+  return tag === undefined ? `${repository}@${digest}` : `${repository}:${tag}`;
+}
+
+async function finish(control: ControlClient, run: string, { succeeded, message, result }: PruneEnd): Promise<void> {
+  const { applied: answer, ...counts } = result;
+  const shown =
+    answer === undefined
+      ? {}
+      : { applied: { ...answer, deleted: answer.deleted.slice(0, maxReported), kept: answer.kept.slice(0, maxReported) } };
+  try {
+    await control.updateRun(run, { state: succeeded ? "succeeded" : "failed", result: { ...counts, ...shown, message } });
+  } catch (error) {
+    // The run was given up or the registry is away: what was deleted is deleted, and the plan says what that was.
+    if (!(error instanceof ClientError)) throw error;
+  }
+}
