@@ -7,7 +7,7 @@ import { LRUCache } from "lru-cache";
 
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { prefixOf } from "../../domain/reference.ts";
-import type { BlobStore, BlobWriter } from "../blobs/blob-store.ts";
+import { BlobStoreError, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
 import { claimBlob } from "../metadata/blobs.ts";
 import type { Database } from "../metadata/database.ts";
 import { findPrefix } from "../metadata/repositories.ts";
@@ -152,7 +152,7 @@ export class UploadSessions {
         await cancelUpload(this.#database, repository, upload.id);
         throw wrongDigest(digest, actual);
       }
-      writer ??= writing.key === undefined ? await this.#create(writing) : await this.#store.resume(writing.key, upload.offset);
+      writer ??= writing.key === undefined ? await this.#create(writing) : await this.#resume(writing.key, upload.offset);
       await writer.commit();
     } catch (error) {
       throw storeFailure(error);
@@ -216,7 +216,17 @@ export class UploadSessions {
   async #open(writing: Writing, algorithm: DigestAlgorithm): Promise<Destination> {
     if (writing.key === undefined) return { writer: await this.#create(writing), hash: startDigest(algorithm) };
     const hash = await this.#hashOfPrefix(writing.upload, writing.key, algorithm);
-    return { writer: await this.#store.resume(writing.key, writing.upload.offset), hash };
+    return { writer: await this.#resume(writing.key, writing.upload.offset), hash };
+  }
+
+  /** An announced key may have no bytes yet: the disk was full, or the process died in between. */
+  async #resume(key: string, offset: number): Promise<BlobWriter> {
+    try {
+      return await this.#store.resume(key, offset);
+    } catch (error) {
+      if (offset === 0 && error instanceof BlobStoreError && error.code === "NotFound") return this.#store.create(key);
+      throw error;
+    }
   }
 
   /** U1, at the first byte. */
@@ -239,6 +249,7 @@ export class UploadSessions {
     const remembered = this.#hashes.get(upload.id);
     if (remembered?.offset === upload.offset && remembered.algorithm === algorithm) return remembered.hash.copy();
     const hash = startDigest(algorithm);
+    if (upload.offset === 0) return hash;
     for await (const piece of this.#store.readUnfinished(key, upload.offset)) hash.update(piece);
     return hash;
   }
