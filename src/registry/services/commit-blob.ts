@@ -1,25 +1,18 @@
-// U1 and U2 of storage.md: announce a key before its first byte, make whole bytes readable in one transaction.
+// U2 of storage.md: whole bytes become readable in one transaction. (A fill's U2 is metadata/proxy-blobs.ts.)
 
 import type { Digest } from "../../domain/digest.ts";
-import { insertBlob, insertBlobOrigin, linkBlob } from "../metadata/blobs.ts";
+import { insertBlob, linkBlob } from "../metadata/blobs.ts";
 import type { Queryable } from "../metadata/database.ts";
-import { announceObject, doomSurplusObject, makeObjectLive } from "../metadata/objects.ts";
+import { doomSurplusObject, makeObjectLive } from "../metadata/objects.ts";
 import { ServiceError } from "./errors.ts";
-
-/** U1. Commits before it resolves; only then may the store hear of the key. */
-export async function announce(database: Queryable, key: string): Promise<void> {
-  await announceObject(database, key);
-}
 
 export interface WholeBlob {
   readonly repositoryId: number;
-  /** Announced, and committed in the store. */
+  /** Announced (U1), and committed in the store. */
   readonly key: string;
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
-  /** `namespace/name` of the Upstream that delivered the bytes, for cached ones. */
-  readonly upstream?: string;
 }
 
 /**
@@ -31,7 +24,6 @@ export async function commitBlob(transaction: Queryable, blob: WholeBlob): Promi
   const key = await insertBlob(transaction, blob);
   if (key !== blob.key) await doomSurplusObject(transaction, blob.key);
   await linkBlob(transaction, blob.repositoryId, blob.digest);
-  if (blob.upstream !== undefined) await insertBlobOrigin(transaction, blob.digest, blob.upstream);
 }
 
 export function givenUp(): ServiceError {

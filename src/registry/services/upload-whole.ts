@@ -3,9 +3,9 @@
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import { abandonObject, touchObject } from "../metadata/objects.ts";
+import { abandonObject, announceObject, touchObject } from "../metadata/objects.ts";
 import { findPrefix } from "../metadata/repositories.ts";
-import { announce, commitBlob } from "./commit-blob.ts";
+import { commitBlob } from "./commit-blob.ts";
 import { ServiceError } from "./errors.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
@@ -26,7 +26,7 @@ export async function uploadWhole(
   const key = store.newKey();
   let announced = false;
   const open = async (): Promise<Destination> => {
-    await announce(database, key);
+    await announceObject(database, key);
     announced = true;
     return { writer: await store.create(key), hash: startDigest(algorithm) };
   };
