@@ -20,10 +20,12 @@ import { V2 } from "./http/v2.ts";
 import { Database } from "./metadata/database.ts";
 import { migrate } from "./metadata/migrate.ts";
 import { forgetConfirmations } from "./metadata/proxy-repositories.ts";
-import { listRepositories } from "./metadata/repositories.ts";
+import { listRepositories as listNames } from "./metadata/repositories.ts";
+import { listActivity } from "./services/activity.ts";
+import { audit } from "./services/audit.ts";
 import { Collector } from "./services/collect.ts";
 import { ConfigurationStore } from "./services/configuration-store.ts";
-import { ServiceError } from "./services/errors.ts";
+import { History } from "./services/history.ts";
 import { OwnPull } from "./services/own-pull.ts";
 import { Prefetch } from "./services/prefetch.ts";
 import { Proposals } from "./services/proposals.ts";
@@ -36,6 +38,8 @@ import { RetentionService } from "./services/retention.ts";
 import { restore } from "./services/restore.ts";
 import { Runs } from "./services/runs.ts";
 import { Upstreams } from "./services/upstreams.ts";
+import { listRepositories } from "./services/usage.ts";
+import { versionsOf } from "./services/versions.ts";
 import { EgressPolicy } from "./upstream/egress.ts";
 
 export interface RegistryOptions {
@@ -58,6 +62,8 @@ export interface RegistryOptions {
   readonly trustUpstreamHosts?: boolean;
   /** Longest time for running transfers at a stop, milliseconds. */
   readonly grace?: number;
+  /** Time for the headers of a request, milliseconds; 15 s by default. */
+  readonly headersTimeout?: number;
 }
 
 export interface RunningRegistry {
@@ -121,7 +127,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       push: services.push,
       catalog: {
         names: async ({ limit, after }) => {
-          const found = await listRepositories(database, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
+          const found = await listNames(database, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
           return { names: found.slice(0, limit).map(({ name }) => name), more: found.length > limit };
         },
       },
@@ -129,6 +135,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       access,
       stallTimeout: settings.uploads.stallTimeout,
       logger,
+      onChange: (change) => services.history.note(change),
       onAnswer: (answer) => metrics.answered(answer),
     }),
     control: { services: services.control, authenticator, access, nameOf, logger, stopping: stopping.signal },
@@ -139,6 +146,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       openMetrics: options.openOnLoopback,
     },
     logger,
+    ...(options.headersTimeout === undefined ? {} : { headersTimeout: options.headersTimeout }),
   });
   const url = await listen(app, options.listen);
   closing.add(() => {
@@ -154,6 +162,7 @@ interface Services {
   readonly proxyPull: ProxyPull;
   readonly push: Push;
   readonly control: ControlServices;
+  readonly history: History;
 }
 
 async function startServices(options: RegistryOptions, database: Database, store: FolderBlobStore, closing: Closing): Promise<Services> {
@@ -192,12 +201,23 @@ async function startServices(options: RegistryOptions, database: Database, store
   await collector.start();
   closing.add(() => collector.stop());
 
+  const history = new History({ database, logger });
+  history.start();
+  closing.add(() => history.stop());
+  const publish = new PublishService({ database, configuration });
   const proposals = new Proposals({ database, configuration, secrets });
   closing.add(async () => proposals.close());
   const pullsCounted = { own: true, proxied: false };
   const retention = new RetentionService({ database, configuration, pullsCounted, granted: grantsOf(settings.tenants) });
   const control: ControlServices = {
-    record: new PublishService({ database, configuration }),
+    record: {
+      state: () => publish.state(),
+      publish: async (request, identity) => {
+        const state = await publish.publish(request);
+        history.note({ identity, action: "publish", reference: request.revision });
+        return state;
+      },
+    },
     resources: options.resources ?? (() => []),
     runs: new Runs({ database, configuration, secrets }),
     proposals,
@@ -206,12 +226,12 @@ async function startServices(options: RegistryOptions, database: Database, store
     restore: (request, identity) => restore(database, request, identity),
     gc: () => collector.status(),
     upstreams: async () => upstreams.views(),
-    versions: unbuilt,
-    audit: unbuilt,
-    repositories: unbuilt,
-    activity: unbuilt,
+    versions: (repository) => versionsOf({ database, configuration }, repository),
+    audit: (request, signal) => audit({ database, store, signal }, request),
+    repositories: (mayPull) => listRepositories(database, mayPull),
+    activity: () => listActivity(database, () => true),
   };
-  return { configuration, ownPull, proxyPull, push, control };
+  return { configuration, ownPull, proxyPull, push, control, history };
 }
 
 /** What a namespace's policies may select: everything where the settings grant nothing special (the operator judged whether it counts). */
@@ -243,9 +263,4 @@ class Closing {
     for (const step of this.#steps.reverse()) await step().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw new AggregateError(failures, "Not everything could be closed");
   }
-}
-
-/** Until its service is there. */
-function unbuilt(): never {
-  throw new ServiceError("UNSUPPORTED", "This registry does not have that yet.");
 }

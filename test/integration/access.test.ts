@@ -250,6 +250,30 @@ describe("the control API", () => {
     });
   });
 
+  test("the history names who pushed, deleted and published", async () => {
+    const entries = await client.activity();
+    expect(entries).toContainEqual(
+      expect.objectContaining({ identity: "user:ci", action: "push", repository: "team-a/app", reference: "v2" }),
+    );
+    expect(entries).toContainEqual(expect.objectContaining({ identity: "user:janitor", action: "delete", reference: "latest" }));
+    expect(entries).toContainEqual(expect.objectContaining({ identity: "admin", action: "publish", reference: "r1" }));
+  });
+
+  test("repositories are listed as far as the caller may pull", async () => {
+    const names = async (headers: Record<string, string>) =>
+      ((await ask("GET", "/api/v1/repositories", headers)).json() as { name: string }[]).map(({ name }) => name);
+    expect(await names(basic("janitor"))).toEqual(["public/app", "team-a/app", "team-a/other"]);
+    expect(await names(basic("eve"))).toEqual(["public/app", "team-b/app"]);
+    expect(await names(basic("root"))).toEqual(["public/app", "team-a/app", "team-a/other", "team-b/app"]);
+  });
+
+  test("an audit streams its progress and ends with the report", async () => {
+    const lines = [];
+    for await (const line of client.audit({ deep: true })) lines.push(line);
+    expect(lines.length).toBeGreaterThan(1);
+    expect(lines.at(-1)).toMatchObject({ report: { deep: true, findings: [] } });
+  });
+
   test("versions of what may not be seen and of what has none read the same", async () => {
     const one = await ask("GET", "/api/v1/versions/team-a/app", basic("eve"));
     const other = await ask("GET", "/api/v1/versions/team-c/app", basic("eve"));

@@ -17,6 +17,8 @@ export interface SendOptions {
   readonly buffers: BlobBuffers;
   /** Milliseconds in which a client must take one buffer. */
   readonly stallTimeout: number;
+  /** Called when one did not. */
+  readonly onStall?: () => void;
 }
 
 /** Up to this size a blob is read whole and sent with its headers in one write. */
@@ -112,7 +114,7 @@ class Stream {
   /** Resolves when the socket has taken the bytes, or the client is gone. */
   #write(bytes: Uint8Array): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#response.destroy(), this.#options.stallTimeout);
+      const timer = setTimeout(() => this.#giveUp(), this.#options.stallTimeout);
       const done = () => {
         clearTimeout(timer);
         this.#response.off("close", done);
@@ -121,6 +123,11 @@ class Stream {
       this.#response.once("close", done);
       this.#response.write(bytes, done);
     });
+  }
+
+  #giveUp(): void {
+    this.#options.onStall?.();
+    this.#response.destroy();
   }
 }
 

@@ -34,7 +34,7 @@ export interface Patience {
 export interface RecordPort {
   state(): Promise<RecordState>;
   /** ServiceError CONFLICT when `base` is not the published revision. */
-  publish(request: PublishRequest): Promise<RecordState>;
+  publish(request: PublishRequest, identity: string): Promise<RecordState>;
 }
 
 export interface RunsPort {
@@ -67,7 +67,7 @@ export interface ControlServices {
   readonly restore: (request: RestoreRequest, identity: string) => Promise<RestoreResult>;
   readonly audit: (request: AuditRequest, signal: AbortSignal) => AsyncIterable<AuditLine>;
   readonly gc: () => Promise<GcStatus>;
-  readonly repositories: () => Promise<readonly RepositoryView[]>;
+  readonly repositories: (mayPull: (repository: string) => boolean) => Promise<readonly RepositoryView[]>;
   readonly upstreams: () => Promise<readonly UpstreamView[]>;
   readonly activity: () => Promise<readonly ActivityEntry[]>;
 }

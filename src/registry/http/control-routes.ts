@@ -97,7 +97,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     body: PublishRequest,
     bodyLimit: 64 * megabyte,
     answer: RecordState,
-    handle: ({ body }, { record }) => record.publish(body),
+    handle: ({ body, caller }, { record }) => record.publish(body, caller),
   }),
   {
     method: "GET",
@@ -228,7 +228,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     summary: "The repositories that the caller may pull",
     who: "reader",
     answer: list(RepositoryView),
-    handle: async ({ mayPull }, { repositories }) => (await repositories()).filter(({ name }) => mayPull(name)),
+    handle: ({ mayPull }, { repositories }) => repositories(mayPull),
   },
   {
     method: "GET",
@@ -248,11 +248,16 @@ export const controlRoutes: readonly ControlRoute[] = [
   },
 ];
 
-function readVersions(request: ControlRequest, { versions }: ControlServices): Promise<VersionsView> {
+async function readVersions(request: ControlRequest, { versions }: ControlServices): Promise<VersionsView> {
   const written = parameter(request, "repository");
   if (!isRepositoryName(written)) throw new ServiceError("INVALID", nameMessage);
-  const name = request.nameOf(written);
   // The same words whether there is no ledger or the caller may not see it.
-  if (name === undefined || !request.mayPull(name)) throw new ServiceError("NOT_FOUND", `There are no versions of ${written}.`);
-  return versions(name);
+  const none = new ServiceError("NOT_FOUND", `There are no versions of ${written}.`);
+  const name = request.nameOf(written);
+  if (name === undefined || !request.mayPull(name)) throw none;
+  try {
+    return await versions(name);
+  } catch (error) {
+    throw error instanceof ServiceError && error.code === "NOT_FOUND" ? none : error;
+  }
 }

@@ -27,6 +27,15 @@ export interface Exchange<Path extends V2Path = V2Path> {
 export interface RepositoryExchange<Path extends V2Path = V2Path> extends Exchange<Path> {
   readonly repository: Repository;
   readonly caller: Caller;
-  /** For the audit line: what was pushed or deleted. */
-  note(event: string, fields: Readonly<Record<string, unknown>>): void;
+  /** For the audit line, and the history that people read. */
+  note(change: NotedChange): void;
+}
+
+/** What was pushed or deleted. */
+export interface NotedChange {
+  readonly event: "push" | "delete";
+  readonly what: "manifest" | "blob";
+  readonly reference: string;
+  readonly digest?: string;
+  readonly tags?: readonly string[];
 }

@@ -81,7 +81,7 @@ export class PushRoutes {
       bytes,
       isProtected: (tag) => access.isProtected(repository.name, tag),
     });
-    exchange.note("push", { reference: formatReference(reference), digest, ...(tags.length > 0 ? { tags } : {}) });
+    exchange.note({ event: "push", what: "manifest", reference: formatReference(reference), digest, tags });
     return emptyAnswer(201, {
       location: `/v2/${path.name}/manifests/${digest}`,
       [headers.contentDigest]: digest,
@@ -95,14 +95,14 @@ export class PushRoutes {
     await this.#push.deleteManifest(repository.name, path.reference, caller, {
       isProtected: (tag) => access.isProtected(repository.name, tag),
     });
-    exchange.note("delete", { reference: formatReference(path.reference) });
+    exchange.note({ event: "delete", what: "manifest", reference: formatReference(path.reference) });
     return emptyAnswer(202, {});
   }
 
   async deleteBlob(exchange: RepositoryExchange<PathOf<"blob">>): Promise<Answer> {
     const { repository, caller, path } = exchange;
     await this.#push.deleteBlob(repository.name, path.digest, caller);
-    exchange.note("delete", { reference: path.digest });
+    exchange.note({ event: "delete", what: "blob", reference: path.digest });
     return emptyAnswer(202, {});
   }
 
@@ -141,7 +141,7 @@ function uploadHeaders(name: string, { id, offset }: UploadStatus): OutgoingHttp
 
 function blobCreated(exchange: RepositoryExchange, digest: Digest): Answer {
   const name = "name" in exchange.path ? exchange.path.name : exchange.repository.name;
-  exchange.note("push", { reference: digest });
+  exchange.note({ event: "push", what: "blob", reference: digest });
   return emptyAnswer(201, { location: `/v2/${name}/blobs/${digest}`, [headers.contentDigest]: digest });
 }
 

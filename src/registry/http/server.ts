@@ -19,23 +19,24 @@ export interface ServerOptions {
   readonly control: ControlOptions;
   readonly probes: ProbeOptions;
   readonly logger: Logger;
+  /** Milliseconds for the headers of a request, 15 s by default. There is no such limit for bodies: request-body.ts watches them. */
+  readonly headersTimeout?: number;
 }
 
-/** Time for the headers of a request. There is none for bodies: request-body.ts watches them. */
-const headersTimeout = 15_000;
+const defaultHeadersTimeout = 15_000;
 /** Longer than the idle time of common load balancers (GCP: 600 s), so that they close first and no request meets a closing socket. */
 const keepAliveTimeout = 620_000;
 const controlBodyLimit = 1024 * 1024;
 
 const v2Methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
 
-export function buildServer({ v2, control, probes, logger }: ServerOptions): FastifyInstance {
+export function buildServer({ v2, control, probes, logger, headersTimeout = defaultHeadersTimeout }: ServerOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
     bodyLimit: controlBodyLimit,
     keepAliveTimeout,
     requestTimeout: 0,
-    http: { headersTimeout, connectionsCheckingInterval: 5_000 },
+    http: { headersTimeout, connectionsCheckingInterval: headersTimeout / 3 },
     trustProxy: false,
     exposeHeadRoutes: true,
     return503OnClosing: false,

@@ -13,7 +13,7 @@ import { failureAnswer, jsonAnswer, sendAnswer, type Answer } from "./answer.ts"
 import { basicChallenge, type Authenticator } from "./authentication.ts";
 import { BlobBuffers } from "./blob-buffers.ts";
 import { describeFailure, HttpError } from "./errors.ts";
-import type { Exchange, PathOf, RepositoryExchange } from "./exchange.ts";
+import type { Exchange, NotedChange, PathOf, RepositoryExchange } from "./exchange.ts";
 import { listRepositories, listTags, type RepositoryNames } from "./listing-routes.ts";
 import { getBlob, getManifest, getReferrers, referrersAnswer } from "./pull-routes.ts";
 import { PushRoutes } from "./push-routes.ts";
@@ -29,12 +29,22 @@ export interface V2Options {
   /** Milliseconds without a byte after which a body, in either direction, is given up. */
   readonly stallTimeout: number;
   readonly logger: Logger;
+  /** A manifest was pushed, or something deleted: for the history that people read. */
+  readonly onChange?: (change: Change) => void;
   readonly onAnswer?: (answer: {
     readonly handler: string;
     readonly method: string;
     readonly status: number;
     readonly seconds: number;
   }) => void;
+}
+
+export interface Change {
+  readonly identity: string;
+  readonly action: "push" | "delete";
+  readonly repository: string;
+  readonly reference: string;
+  readonly detail?: unknown;
 }
 
 type RepositoryPath = Exclude<V2Path, { kind: "base" | "catalog" }>;
@@ -82,7 +92,8 @@ export class V2 {
       const seconds = (performance.now() - started) / 1000;
       this.#options.onAnswer?.({ handler: handlerNames[path.kind], method: request.method ?? "", status: response.statusCode, seconds });
     });
-    const sending = { buffers: this.#buffers, stallTimeout: this.#options.stallTimeout };
+    const onStall = () => this.#options.logger.info({ path: target }, "A client took nothing any more");
+    const sending = { buffers: this.#buffers, stallTimeout: this.#options.stallTimeout, onStall };
     try {
       await sendAnswer(request, response, await this.#answer(request, response, path, query), sending);
     } catch (error) {
@@ -160,13 +171,18 @@ export class V2 {
       mayPush: repository.kind === "own" && may("push"),
       revalidate: asksAnew(exchange.headers["cache-control"]) && this.#options.authenticator.isAdmin(identity),
     };
-    const note: RepositoryExchange["note"] = (event, fields) => {
-      this.#options.logger.info(
-        { event, identity: who, repository: repository.name, source, ...fields },
-        event === "push" ? "Pushed" : "Deleted",
-      );
-    };
+    const note = (change: NotedChange) => this.#note(change, { identity: who, repository: repository.name, source });
     return this.#route({ ...exchange, repository, caller, note });
+  }
+
+  #note(change: NotedChange, where: { readonly identity: string; readonly repository: string; readonly source: string }): void {
+    const { event, what, reference, digest, tags } = change;
+    this.#options.logger.info({ ...change, ...where }, event === "push" ? "Pushed" : "Deleted");
+    // The blobs of a push are no history: its manifest is.
+    if (event === "push" && what === "blob") return;
+    const { identity, repository } = where;
+    const detail = digest === undefined ? {} : { detail: { digest, tags } };
+    this.#options.onChange?.({ identity, action: event, repository, reference, ...detail });
   }
 
   #route(exchange: RepositoryExchange<RepositoryPath>): Promise<Answer> {

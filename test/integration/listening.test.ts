@@ -1,0 +1,112 @@
+// The listener under clients that take their time, and while it stops.
+
+import { once } from "node:events";
+import { request, type ClientRequest, type IncomingMessage } from "node:http";
+import { connect, type Socket } from "node:net";
+
+import { afterEach, describe, expect, test } from "vitest";
+
+import { defaultSettings } from "../../src/config/settings.ts";
+import { digestOf, freshName, pushBlob, randomBlob } from "../conformance/content.ts";
+import { send, sendRaw } from "../support/http.ts";
+import { startTestRegistry, type TestRegistry } from "../support/registry.ts";
+
+let registry: TestRegistry | undefined;
+afterEach(async () => {
+  await registry?.stop();
+  registry = undefined;
+});
+
+function open(url: string, method: string, path: string, headers: Record<string, string | number> = {}): ClientRequest {
+  const { hostname, port } = new URL(url);
+  return request({ hostname, port, method, path, headers, agent: false });
+}
+
+async function raw(url: string, text: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  socket.write(text);
+  return socket;
+}
+
+describe("slow clients", () => {
+  test("headers that never end are 408, silence is cut", async () => {
+    registry = await startTestRegistry({ headersTimeout: 300 });
+    expect(await sendRaw(registry.url, "GET /v2/ HTTP/1.1\r\nhost: x\r\nx-slow: ")).toMatch(
+      /^HTTP\/1\.1 408 Request Timeout\r\n[^]*"code":"INVALID"/,
+    );
+    expect(await sendRaw(registry.url, "")).toMatch(/^HTTP\/1\.1 408 /);
+  });
+
+  test("a body that falls silent is 408, and the session goes on where it stopped", async () => {
+    registry = await startTestRegistry({ settings: { ...defaultSettings, uploads: { ...defaultSettings.uploads, stallTimeout: 300 } } });
+    const { url } = registry;
+    const blob = randomBlob(5000);
+    const name = freshName();
+    const location = String((await send(url, "POST", `/v2/${name}/blobs/uploads/`)).headers.location);
+    const socket = await raw(url, `PATCH ${location} HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n`);
+    socket.write(blob.subarray(0, 2000));
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
+    expect(answer.toString().toLowerCase()).toContain("connection: close");
+    expect((await send(url, "GET", location)).headers.range).toBe("0-1999");
+    const done = await send(url, "PUT", `${location}?digest=${digestOf(blob)}`, { body: blob.subarray(2000) });
+    expect(done.status).toBe(201);
+    socket.destroy();
+  });
+
+  test("a download that nobody takes is cut, and others are served meanwhile", async () => {
+    registry = await startTestRegistry({ settings: { ...defaultSettings, uploads: { ...defaultSettings.uploads, stallTimeout: 300 } } });
+    const { url } = registry;
+    const name = freshName();
+    const digest = await pushBlob(url, name, randomBlob(32 * 1024 * 1024));
+    const socket = await raw(url, `GET /v2/${name}/blobs/${digest} HTTP/1.1\r\nhost: x\r\n\r\n`);
+    socket.pause();
+    expect((await send(url, "GET", `/v2/${name}/blobs/${digest}`)).body.length).toBe(32 * 1024 * 1024);
+    await expect.poll(() => registry?.log.some(({ msg }) => msg === "A client took nothing any more"), { timeout: 10_000 }).toBe(true);
+    socket.destroy();
+  });
+});
+
+describe("a stop", () => {
+  test("ends idle connections at once and lets a running upload finish", async () => {
+    registry = await startTestRegistry({ grace: 20_000 });
+    const { url } = registry;
+    const blob = randomBlob(100_000);
+    const idle = await raw(url, "GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n");
+    await once(idle, "data");
+    const upload = open(url, "POST", `/v2/${freshName()}/blobs/uploads/?digest=${digestOf(blob)}`, { "content-length": blob.length });
+    upload.write(blob.subarray(0, 50_000));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+
+    const stopped = registry.stop();
+    registry = undefined;
+    await once(idle, "close");
+    await expect(raw(url, "").then((socket) => once(socket, "close"))).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    upload.end(blob.subarray(50_000));
+    const [response] = (await once(upload, "response")) as [IncomingMessage];
+    expect(response.statusCode).toBe(201);
+    response.resume();
+    await stopped;
+  });
+
+  test("cuts what takes longer than the grace period, and long polls at once", async () => {
+    registry = await startTestRegistry({ grace: 200 });
+    const { url } = registry;
+    const upload = open(url, "POST", `/v2/${freshName()}/blobs/uploads/?digest=${digestOf("x")}`, { "content-length": 10 });
+    const cut = once(upload, "error");
+    upload.write("x");
+    const poll = open(url, "GET", "/api/v1/proposals?wait=60", { authorization: "Bearer test-admin-token" });
+    poll.end();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const stopped = registry.stop();
+    registry = undefined;
+    const [answer] = (await once(poll, "response")) as [IncomingMessage];
+    expect(answer.statusCode).toBe(200);
+    answer.resume();
+    await cut;
+    await stopped;
+  });
+});
