@@ -102,12 +102,12 @@ async function applied(
   for (const entry of answer.kept) say(`kept ${nameOf(entry)} after all: ${entry.reason}`);
   const retired = await settled(options, answer.proposals, say);
   const totals = { kept: (plan.kept ?? 0) + answer.kept.length, deleted: answer.deleted.length, bytes: answer.bytes };
-  const versions = [
-    ...(retired.published > 0 ? [`${retired.published} proposals to retire versions published`] : []),
+  const states = [
+    ...(retired.published > 0 ? [`${retired.published} published`] : []),
     ...(retired.refused > 0 ? [`${retired.refused} refused`] : []),
     ...(retired.waiting > 0 ? [`${retired.waiting} still waiting to be committed`] : []),
   ];
-  const message = [summary("deleted", totals), ...versions].join("; ");
+  const message = `${summary("deleted", totals)}${states.length === 0 ? "" : `; proposals to retire versions: ${states.join(", ")}`}`;
   return { succeeded: true, message, result: { plan: answer.plan, ...totals, retired, applied: answer } };
 }
 
@@ -119,7 +119,7 @@ async function settled(
 ): Promise<PruneResult["retired"]> {
   const deadline = performance.now() + publishWait;
   const counts = { published: 0, refused: 0, waiting: 0 };
-  if (proposals.length > 0) say(`waiting for ${proposals.length} proposals to be committed`);
+  if (proposals.length > 0) say(`waiting until proposals to retire versions are committed: ${proposals.join(", ")}`);
   for (const id of proposals) {
     for (;;) {
       const left = Math.ceil((deadline - performance.now()) / 1000);

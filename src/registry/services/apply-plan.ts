@@ -40,16 +40,13 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
   const before = await judge(context, context.database, repository);
   const planned = new Map(entries.map((entry) => [keyOf(entry), entry]));
   const steps = departures(before.graph, before.condemned, stillPlanned(before, planned));
-  const deleted: PlanEntry[] = [];
   let bytes = 0;
   for (const batch of inBatches(steps)) {
     const taken = await context.database.transaction((transaction) => applyBatch(context, transaction, { repository, planned, batch }));
-    for (const key of taken.keys) {
-      const entry = planned.get(key);
-      if (entry !== undefined && planned.delete(key)) deleted.push(entry);
-    }
+    for (const key of taken.keys) planned.delete(key);
     bytes += taken.bytes;
   }
+  const deleted = entries.filter((entry) => !planned.has(keyOf(entry)));
   return { deleted, kept: await explainKept(context, repository, [...planned.values()]), proposals: [], bytes };
 }
 
