@@ -1,16 +1,19 @@
 // The command line as a whole: every subcommand, and what a mistake answers.
 
-import { readFileSync } from "node:fs";
-
 import { Command, CommanderError } from "commander";
 
+import { programVersion } from "../config/version.ts";
 import { auditCommand } from "./audit.ts";
 import { explainCommand } from "./explain.ts";
 import { exitCodes } from "./failure.ts";
 import { gcCommand } from "./gc.ts";
 import { getCommand } from "./get.ts";
+import { jobCommand } from "./job.ts";
 import { note } from "./output.ts";
+import { planCommand } from "./plan.ts";
+import { recordCommand } from "./record.ts";
 import { restoreCommand } from "./restore.ts";
+import { serveCommand } from "./serve.ts";
 import { validateCommand } from "./validate.ts";
 
 const examples = `
@@ -30,9 +33,20 @@ export async function run(args: readonly string[]): Promise<number> {
     .description(
       "A container registry that is configured by resources, recorded in Git, and gives versions to images that only have `latest`.",
     )
-    .version(version())
+    .version(programVersion())
     .addHelpText("after", examples);
-  for (const make of [getCommand, explainCommand, restoreCommand, auditCommand, gcCommand, validateCommand]) {
+  for (const make of [
+    serveCommand,
+    getCommand,
+    explainCommand,
+    planCommand,
+    jobCommand,
+    restoreCommand,
+    recordCommand,
+    auditCommand,
+    gcCommand,
+    validateCommand,
+  ]) {
     program.addCommand(make());
   }
   everyCommand(program, (command) => command.exitOverride().showHelpAfterError("(--help shows the usage)"));
@@ -41,17 +55,19 @@ export async function run(args: readonly string[]): Promise<number> {
     return Number(process.exitCode ?? exitCodes.done);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    note(error instanceof Error ? error.message : String(error));
+    note(describe(error));
     return exitCodes.failed;
   }
+}
+
+/** What we say about a failure is its message; an error of the language itself is a bug, and its place says more. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const bug = [TypeError, ReferenceError, SyntaxError, RangeError].some((kind) => error instanceof kind);
+  return bug ? `A bug; please report it.\n${error.stack}` : error.message;
 }
 
 function everyCommand(command: Command, apply: (command: Command) => void): void {
   apply(command);
   for (const child of command.commands) everyCommand(child, apply);
-}
-
-function version(): string {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
-  return version;
 }

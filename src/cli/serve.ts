@@ -1,0 +1,36 @@
+// wharfinger serve: everything in one process.
+
+import { Command } from "commander";
+
+import { parseListen, type ListenAddress } from "../config/listen.ts";
+import { serveOptions } from "../config/options.ts";
+import type { LogLevel } from "../observability/logger.ts";
+import { option } from "./command-line.ts";
+
+interface ServeValues {
+  readonly listen: ListenAddress;
+  readonly data: string;
+  readonly config?: string;
+  readonly settings?: string;
+  readonly logLevel: LogLevel;
+  readonly allowAnonymous?: boolean;
+}
+
+export function serveCommand(): Command {
+  const command = new Command("serve").description(
+    "serve a registry from this machine: registry, control plane, jobs and database in one process",
+  );
+  command.addOption(option(serveOptions.listen, parseListen));
+  for (const definition of [
+    serveOptions.data,
+    serveOptions.config,
+    serveOptions.settings,
+    serveOptions.logLevel,
+    serveOptions.allowAnonymous,
+  ])
+    command.addOption(option(definition));
+  return command.action(async (values: ServeValues) => {
+    const { serve } = await import("../standalone/serve.ts");
+    process.exitCode = await serve({ ...values, allowAnonymous: values.allowAnonymous === true });
+  });
+}

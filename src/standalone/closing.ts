@@ -1,0 +1,20 @@
+/** What was opened, closed in the opposite order, once; one step that fails leaves none of the others open. */
+export class Closing {
+  readonly #steps: (() => Promise<void>)[] = [];
+  #run: Promise<void> | undefined;
+
+  add(step: () => Promise<void>): void {
+    this.#steps.push(step);
+  }
+
+  run(): Promise<void> {
+    this.#run ??= this.#close();
+    return this.#run;
+  }
+
+  async #close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const step of this.#steps.reverse()) await step().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, "Not everything could be stopped in order");
+  }
+}

@@ -1,0 +1,79 @@
+// Runs a job here and now, as the client of the registry that it would be in a pod: registers the run, does the work over HTTP, reports the end.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { RunRequest } from "../api/control.ts";
+import { ControlClient } from "../client/control-client.ts";
+import { ClientError } from "../client/errors.ts";
+import { RegistryClient } from "../client/registry-client.ts";
+import { runPrune } from "../jobs/prune.ts";
+import { runTagSync } from "../jobs/tag-sync.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { JobKind, JobOutcome, JobRunner } from "../operator/ports.ts";
+
+export interface JobRunnerOptions {
+  readonly url: string;
+  readonly token: string | undefined;
+  readonly logger: Logger;
+  /** prune: a stopped plan that a person approved. */
+  readonly approve?: string | undefined;
+  /** One line for a person, as it happens; default: the log. */
+  readonly progress?: (line: string) => void;
+}
+
+/** Milliseconds between two questions whether another run has ended. */
+const patience = 500;
+
+type JobEnd = Omit<JobOutcome, "run">;
+
+interface JobContext {
+  readonly control: ControlClient;
+  readonly registry: RegistryClient;
+  readonly run: string;
+  readonly approve?: string;
+  readonly signal: AbortSignal;
+  readonly progress: (line: string) => void;
+}
+
+const jobs: Readonly<Record<JobKind, (context: JobContext) => Promise<JobEnd>>> = {
+  "tag-sync": runTagSync,
+  prune: runPrune,
+};
+
+export function createJobRunner({ url, token, logger, approve, progress }: JobRunnerOptions): JobRunner {
+  const client = token === undefined ? { url } : { url, token };
+  return {
+    async run(kind, policy, trigger, signal) {
+      const log = logger.child({ job: kind, policy });
+      const control = new ControlClient(client);
+      const registry = new RegistryClient(client);
+      try {
+        const context = { control, registry, signal, progress: progress ?? ((line: string) => log.info(line)) };
+        const run = await register(control, { kind, policy, trigger }, context);
+        const end = await jobs[kind]({ ...context, run, ...(approve === undefined ? {} : { approve }) });
+        return { run, ...end };
+      } catch (error) {
+        return { run: "", succeeded: false, message: (error as Error).message, result: undefined };
+      } finally {
+        await Promise.all([control.close(), registry.close()]);
+      }
+    },
+  };
+}
+
+/** A run of the same policy that is under way is waited for, not disturbed; then comes ours, with eyes of its own. */
+async function register(
+  control: ControlClient,
+  request: RunRequest,
+  context: { signal: AbortSignal; progress: (line: string) => void },
+): Promise<string> {
+  for (let told = false; ; told = true) {
+    try {
+      return (await control.startRun(request)).id;
+    } catch (error) {
+      if (!(error instanceof ClientError) || error.code !== "Conflict" || !error.message.includes("under way")) throw error;
+      if (!told) context.progress(`${error.message} Waiting for it to end.`);
+      await sleep(patience, undefined, { signal: context.signal });
+    }
+  }
+}

@@ -1,0 +1,176 @@
+// Everything in one process, wired by hand: database, registry, control plane, jobs, and the folder that configures them.
+
+import { existsSync, rmSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { ControlClient } from "../client/control-client.ts";
+import { localUrl, type ListenAddress } from "../config/listen.ts";
+import type { Settings } from "../config/settings.ts";
+import type { Logger } from "../observability/logger.ts";
+import { startControlPlane, type ControlPlane } from "../operator/control-plane.ts";
+import { openRecord } from "../record/repository.ts";
+import { startRegistry } from "../registry/main.ts";
+import { Closing } from "./closing.ts";
+import { dataFiles, openDataFolder } from "./data-folder.ts";
+import { isLoopback, refuseOpenAddress } from "./exposure.ts";
+import { openFolderSource } from "./folder-source.ts";
+import { createJobRunner } from "./job-runner.ts";
+import { startEmbeddedPostgres } from "./postgres/server.ts";
+import { summaryLine } from "./summary.ts";
+
+export interface StandaloneOptions {
+  readonly listen: ListenAddress;
+  /** Data folder; made when it is missing. */
+  readonly data: string;
+  /** Folder with the resources. */
+  readonly config?: string;
+  readonly settings: Settings;
+  readonly allowAnonymous: boolean;
+  readonly logger: Logger;
+  readonly version: string;
+  /** Aborted: whatever is being started is stopped again. */
+  readonly signal: AbortSignal;
+}
+
+export interface Standalone {
+  readonly url: string;
+  /** For the person who started it. */
+  readonly summary: string;
+  /** Resolves when a part has ended by itself; the rest still runs. */
+  readonly failed: Promise<Error>;
+  /** In order: nothing new, running transfers to their end or the grace period, the database last. */
+  stop(): Promise<void>;
+  /** Ends what would outlive the process. For a process that is about to die. */
+  readonly abandon: () => void;
+}
+
+/** Rejects with an Error that says what to do; nothing stays open then. */
+export async function startStandalone(options: StandaloneOptions): Promise<Standalone> {
+  const closing = new Closing();
+  try {
+    return await start(options, closing);
+  } catch (error) {
+    await closing.run();
+    throw error;
+  }
+}
+
+async function start(options: StandaloneOptions, closing: Closing): Promise<Standalone> {
+  const { listen, settings, logger, signal, allowAnonymous } = options;
+  const loopback = await isLoopback(listen);
+  const folder = await openDataFolder(options.data);
+  closing.add(() => folder.release());
+  const source = await openFolderSource(await configurationFolder(options), { logger });
+  closing.add(() => source.close());
+  const accessPolicies =
+    source.snapshot().resources.filter(({ kind }) => kind === "AccessPolicy").length + (await recordedAccessPolicies(folder.record));
+  refuseOpenAddress({ listen, loopback, accessPolicies, allowAnonymous });
+  if (allowAnonymous && !loopback)
+    logger.warn("--allow-anonymous: until the first AccessPolicy everybody who reaches the address may pull, push and delete");
+
+  signal.throwIfAborted();
+  const postgres = await startEmbeddedPostgres({ folder: folder.postgres });
+  closing.add(() => postgres.stop());
+
+  signal.throwIfAborted();
+  const record = await openRecord({ folder: folder.record, author: settings.record.author, logger });
+  closing.add(() => record.close());
+
+  signal.throwIfAborted();
+  let plane: ControlPlane | undefined; // started last: it is a client of the registry
+  const registry = await startRegistry({
+    databaseUrl: postgres.url,
+    blobFolder: folder.blobs,
+    listen,
+    settings,
+    secrets: source,
+    adminToken: folder.adminToken,
+    resources: () => plane?.views() ?? [],
+    openOnLoopback: loopback,
+    allowAnonymous,
+    version: options.version,
+    logger,
+    // Who writes the folder's Upstreams owns the process: nothing is gained by refusing private addresses.
+    trustUpstreamHosts: true,
+  }).catch((error: unknown) => {
+    throw explainListen(error, listen);
+  });
+  closing.add(() => registry.stop());
+
+  const url = localUrl({ host: listen.host, port: Number(new URL(registry.url).port) });
+  const control = new ControlClient({ url, token: folder.adminToken });
+  closing.add(() => control.close());
+  plane = await startControlPlane({
+    source,
+    secrets: source,
+    record,
+    client: control,
+    jobs: createJobRunner({ url, token: folder.adminToken, logger }),
+    logger,
+    tenants: settings.tenants,
+    appliedBy: "wharfinger-serve",
+  });
+  closing.add(plane.stop.bind(plane));
+  const { revision, problem } = await plane.ready;
+  if (problem !== undefined) logger.error(`what Git says is not served yet: ${problem}; it is tried again`);
+  await folder.announce(url);
+  return {
+    url,
+    summary: summaryLine({ url, upstreams: await control.upstreams(), record: join(options.data, "record"), revision }),
+    failed: postgres.died.then((lastWords) => new Error(lastWords)),
+    stop: () => closing.run(),
+    abandon: () => {
+      kill(postgres.pid);
+      rmSync(join(options.data, dataFiles.address), { force: true });
+    },
+  };
+}
+
+/** The folder that was named, or `config`, or the quickstart that comes with the program. */
+async function configurationFolder({ config, logger }: StandaloneOptions): Promise<string> {
+  if (config !== undefined) return config;
+  if (existsSync("config")) return "config";
+  const quickstart = fileURLToPath(new URL("../../examples/quickstart", import.meta.url));
+  logger.info(
+    `serving the quickstart that comes with the program (${relative(process.cwd(), quickstart)}); your own resources: --config DIR`,
+  );
+  return quickstart;
+}
+
+/** Policies of a folder that is not mounted at this moment, or of an installation before. */
+async function recordedAccessPolicies(record: string): Promise<number> {
+  const files = await readdir(join(record, "accesspolicies"), { recursive: true }).catch(() => []);
+  return files.filter((file) => file.endsWith(".yaml")).length;
+}
+
+function explainListen(error: unknown, { host, port }: ListenAddress): unknown {
+  const where = `${host}:${port}`;
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  switch (code) {
+    case "EADDRINUSE": {
+      const airplay = process.platform === "darwin" && port === 5000 ? " (on macOS often the AirPlay Receiver)" : "";
+      return new Error(
+        `${where} is in use by another program${airplay}. Stop it, or choose another address with --listen; port 0 takes any free one.`,
+        { cause: error },
+      );
+    }
+    case "EADDRNOTAVAIL":
+      return new Error(`${where} is no address of this machine. Choose another one with --listen.`, { cause: error });
+    case "EACCES":
+      return new Error(`Not allowed to listen on ${where}. Ports below 1024 belong to root: choose another one with --listen.`, {
+        cause: error,
+      });
+    default:
+      return error;
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGQUIT"); // PostgreSQL: at once; it recovers at the next start
+  } catch {
+    // ended already
+  }
+}

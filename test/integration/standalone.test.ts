@@ -1,0 +1,190 @@
+// The standalone process from outside: how it starts, refuses to start, and ends.
+
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { request } from "node:http";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { startStandalone, wharfinger, type Standalone } from "../support/standalone.ts";
+
+let folder: string;
+const processes: Standalone[] = [];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "wharfinger-process-"));
+});
+afterEach(async () => {
+  for (const running of processes.splice(0)) await running.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function start(options: Parameters<typeof startStandalone>[0] = {}): Promise<Standalone> {
+  const started = await startStandalone({ data: join(folder, "data"), ...options });
+  processes.push(started);
+  return started;
+}
+
+/** `serve` that is expected to end by itself. */
+async function serve(...args: string[]): Promise<{ code: number; stderr: string }> {
+  await mkdir(join(folder, "config"), { recursive: true });
+  const base = ["serve", "--listen", "127.0.0.1:0", "--data", join(folder, "data"), "--config", join(folder, "config")];
+  return wharfinger([...base, ...args], { cwd: folder });
+}
+
+const accessPolicy = `apiVersion: wharfinger.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: readers}
+spec:
+  subjects: [{kind: Anonymous}]
+  repositories: {include: ["public/**"]}
+  actions: [pull]
+`;
+
+async function push(url: string, repository: string, text: string): Promise<string> {
+  const digest = `sha256:${createHash("sha256").update(text).digest("hex")}`;
+  const reply = await fetch(`${url}/v2/${repository}/blobs/uploads/?digest=${digest}`, {
+    method: "POST",
+    body: text,
+    headers: { "content-type": "application/octet-stream" },
+  });
+  expect(reply.status).toBe(201);
+  return digest;
+}
+
+test("says where it serves, keeps its token to itself, and leaves no address behind", async () => {
+  const running = await start();
+  expect(running.ready).toMatch(
+    /^Serving http:\/\/127\.0\.0\.1:\d+ \(own images; record \S+\/data\/record at [0-9a-f]{7}\)\. Try: docker push 127\.0\.0\.1:\d+\/team-a\/app:v1$/,
+  );
+  expect((await fetch(`${running.url}/v2/`)).status).toBe(200);
+  expect(await readFile(join(running.data, "address"), "utf8")).toBe(`${running.url}\n`);
+  const token = (await readFile(join(running.data, "admin-token"), "utf8")).trim();
+  expect(((await stat(join(running.data, "admin-token"))).mode & 0o777).toString(8)).toBe("600");
+  expect((await fetch(`${running.url}/api/v1/record`)).status).toBe(401);
+  expect((await fetch(`${running.url}/api/v1/record`, { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
+
+  expect(await running.stop()).toBe(0);
+  expect(running.logs()).not.toContain(token);
+  expect((await readdir(running.data)).toSorted()).toEqual(["admin-token", "blobs", "lock", "postgres", "record"]);
+});
+
+test("a second process on the same folder is refused by name, and disturbs nothing", async () => {
+  const running = await start();
+  const second = await serve();
+  expect([second.code, second.stderr]).toEqual([
+    1,
+    expect.stringContaining(
+      `The data folder ${running.data} is in use by process ${running.pid}. Stop that process first, or choose another folder with --data.\n`,
+    ),
+  ]);
+  expect((await fetch(`${running.url}/v2/`)).status).toBe(200);
+  expect(await readFile(join(running.data, "address"), "utf8")).toBe(`${running.url}\n`);
+});
+
+test("kill -9, and the next start mends it", async () => {
+  const running = await start();
+  const digest = await push(running.url, "team-a/app", "kept");
+  await running.kill9();
+  expect(await readFile(join(running.data, "address"), "utf8")).toBe(`${running.url}\n`); // a lie now
+  const gone = await running.cli(["gc", "status"]);
+  expect([gone.code, gone.stderr]).toEqual([1, expect.stringContaining("Is it running? Start it with `npm start`")]);
+
+  const again = await running.restart();
+  processes.push(again);
+  expect(await (await fetch(`${again.url}/v2/team-a/app/blobs/${digest}`)).text()).toBe("kept");
+  expect((await again.cli(["audit", "--deep"])).code).toBe(0);
+});
+
+test("when PostgreSQL ends, the process says so and ends", async () => {
+  const running = await start();
+  const postmaster = Number((await readFile(join(running.data, "postgres/postmaster.pid"), "utf8")).split("\n")[0]);
+  process.kill(postmaster, "SIGKILL");
+  expect(await running.exited).toBe(1);
+  expect(running.logs()).toContain("PostgreSQL ended (SIGKILL)");
+});
+
+test("the address is taken", async () => {
+  const other = createServer();
+  await new Promise<void>((listening) => other.listen(0, "127.0.0.1", listening));
+  const taken = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  const refused = await serve("--listen", taken);
+  other.close();
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining(
+      `${taken} is in use by another program. Stop it, or choose another address with --listen; port 0 takes any free one.`,
+    ),
+  ]);
+  expect((await start()).url).not.toBe(""); // nothing of it stays: neither lock nor database
+});
+
+test("beyond loopback: refused, unless there is an AccessPolicy or somebody said so", async () => {
+  const refused = await serve("--listen", "0.0.0.0:0");
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^Others can reach 0\.0\.0\.0:0, and there is no AccessPolicy: /m),
+  ]);
+  expect(await readdir(join(folder, "data"))).not.toContain("postgres"); // refused before anything was made
+
+  const config = join(folder, "config");
+  const said = await start({ config, args: ["--listen", "0.0.0.0:0", "--allow-anonymous"] });
+  await push(said.url, "team-a/app", "anonymous");
+  expect(said.logs()).toContain("--allow-anonymous: until the first AccessPolicy");
+  await said.stop();
+
+  await writeFile(join(config, "access.yaml"), accessPolicy);
+  const decided = await start({ config, args: ["--listen", "0.0.0.0:0"] });
+  expect((await fetch(`${decided.url}/v2/team-a/app/blobs/uploads/`, { method: "POST" })).status).toBe(401);
+  await decided.stop();
+
+  // The record remembers, also when the folder is empty.
+  await rm(join(config, "access.yaml"));
+  const remembered = await start({ config, args: ["--listen", "0.0.0.0:0"] });
+  expect((await fetch(`${remembered.url}/v2/team-a/app/blobs/uploads/`, { method: "POST" })).status).toBe(401);
+});
+
+test.each([
+  [
+    "no such folder",
+    ["--config", "nowhere"],
+    1,
+    /^The configuration folder nowhere is not a folder\. Make it, or name another one with --config\.$/m,
+  ],
+  ["no such settings", ["--settings", "nowhere.yaml"], 1, /^nowhere\.yaml: cannot be read \(ENOENT\)$/m],
+  ["an unknown setting", ["--settings", "settings.yaml"], 1, /^settings\.yaml:2: gc\.leese: unknown key; known here: lease, /m],
+  ["no address", ["--listen", "5000"], 2, /Write host:port, for example 127\.0\.0\.1:5000/],
+  ["no level", ["--log-level", "loud"], 2, /Allowed choices are trace, debug, info, warn, error, silent\./],
+  ["neither yes nor no", ["--allow-anonymous=maybe"], 2, /Write true or false\./],
+  ["an argument too many", ["now"], 2, /too many arguments/],
+])("refused: %s", async (_, args, expected, message) => {
+  await writeFile(join(folder, "settings.yaml"), "gc:\n  leese: 2s\n");
+  const { code, stderr } = await serve(...args);
+  expect(stderr).toMatch(message);
+  expect(code).toBe(expected);
+});
+
+test("a running transfer ends before the process does; a second signal does not wait for it", async () => {
+  const running = await start();
+  const slow = () => {
+    const upload = request(`${running.url}/v2/team-a/app/blobs/uploads/?digest=sha256:${"0".repeat(64)}`, {
+      method: "POST",
+      headers: { "content-length": 100 },
+    });
+    upload.on("error", () => {});
+    upload.write("begun");
+  };
+  slow();
+  await sleep(300);
+  process.kill(running.pid, "SIGTERM");
+  await sleep(1500);
+  process.kill(running.pid, "SIGTERM");
+  expect(await running.exited).toBe(1);
+  expect(running.logs()).toContain("ended at once: SIGTERM again");
+  const again = await running.restart();
+  processes.push(again);
+  expect((await again.cli(["audit", "--deep"])).code).toBe(0);
+});
