@@ -21,32 +21,40 @@ export async function guardHistory(record: GitRecord, published: string | null):
   const accept = `to serve the branch as it is: wharfinger record accept-revision ${head}`;
   const before = await record.filesAt(base);
   if (before === undefined) {
-    if (record.view.ledgers.size === 0 && record.history.memories().length === 0) return { state: "new" };
+    if (await isNewRecord(record)) return { state: "new" };
     return {
       state: "waits",
       message: `the published revision ${base} is not in the record's history (an older copy?): what is published stays; ${accept}`,
     };
   }
   const files = [...before.keys()].filter(counts);
-  const missing = files.filter((path) => !record.view.paths.has(path));
-  const ancestor = await record.isAncestor(base, head);
-  if (ancestor && missing.length < files.length) return { state: "good" };
-  if (missing.length === 0) return { state: "good" };
+  // What the operator's own commits removed is meant.
+  const missing = files.filter(
+    (path) => !record.view.paths.has(path) && record.history.lastChange(path)?.commit.installation !== record.installation,
+  );
   const ledgers = missing.filter((path) => parsePath(path)?.type === "ledger");
-  if (ledgers.length === 0 && missing.length <= files.length * mostShare) return { state: "good" };
+  const ancestor = await record.isAncestor(base, head);
+  const emptied = missing.length > 0 && ![...record.view.paths].some(counts);
+  const torn = ledgers.length > 0 || missing.length > files.length * mostShare;
+  if (ancestor ? !emptied : !torn) return { state: "good" };
   const what = ancestor ? "the record was emptied" : "the record's history was rewritten";
   const lost = `${missing.length} of ${files.length} files are missing${ledgers.length === 0 ? "" : `, ${ledgers.length} of them version ledgers`}`;
-  return {
-    state: "waits",
-    message: `${what}: ${lost} (${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", …" : ""}). What is published stays; ${accept}`,
-  };
+  const named = `${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", …" : ""}`;
+  return { state: "waits", message: `${what}: ${lost} (${named}). What is published stays; ${accept}` };
 }
 
-/** A person named a commit of this branch that the published one did not know. */
+/** Nothing was ever published from this repository, and it holds nothing yet. */
+export async function isNewRecord(record: GitRecord): Promise<boolean> {
+  if (record.view.ledgers.size > 0 || record.history.memories().length > 0) return false;
+  return (await record.published()) === null;
+}
+
+/** A person named a commit of this branch that is not simply part of what was published: a new one, or the one to which the branch was taken back. */
 async function accepted(record: GitRecord, base: string, head: string): Promise<boolean> {
   const { accepted: commit } = await record.confirmations();
-  if (commit === null || (commit !== head && !(await record.isAncestor(commit, head)))) return false;
-  return !(await record.isAncestor(commit, base));
+  if (commit === null || !(await record.isAncestor(commit, head))) return false;
+  if (!(await record.isAncestor(commit, base))) return true;
+  return !(await record.isAncestor(base, head)) && commit === (await record.forkPoint(base, head));
 }
 
 function counts(path: string): boolean {

@@ -89,6 +89,7 @@ export class Publisher {
     this.#fingerprint = fingerprint;
     this.#prefixes = prefixes;
     await this.#record.markPublished(head);
+    if ((await this.#record.confirmations()).accepted !== null) await this.#record.spend("accepted");
     return this.#state;
   }
 

@@ -10,6 +10,7 @@ import { RecordError } from "../record/errors.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { ControlPlane, ControlPlaneOptions, FirstPublish, RecordStatus } from "./control-plane.ts";
 import type { Grants } from "./grants.ts";
+import { isNewRecord } from "./history-guard.ts";
 import { Narrator } from "./narrator.ts";
 import { passageOf, type Outcome } from "./passages.ts";
 import { deletedCommit } from "./plans.ts";
@@ -166,7 +167,7 @@ export class Rounds implements ControlPlane {
   /** A repository without any memory beside a registry with a revision: what was published comes back before anything else is written. */
   async #fillNewRecord(): Promise<void> {
     const { record, client } = this.#options;
-    if (record.history.memories().length > 0 || record.view.ledgers.size > 0) return;
+    if (!(await isNewRecord(record))) return;
     const { revision } = await this.#publisher.refresh();
     if (revision === null || record.history.has(revision)) return;
     const commits = await restoreLedgers(client, this.#committer());

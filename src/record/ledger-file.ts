@@ -6,7 +6,7 @@ import { Compile } from "typebox/compile";
 import { LedgerDocument } from "../api/control.ts";
 import type { Ledger } from "../domain/ledger.ts";
 import { isTag } from "../domain/reference.ts";
-import { isProblem, maxFileBytes, parseYaml, type FileProblem } from "./yaml-file.ts";
+import { isProblem, maxFileBytes, parseYaml, type FieldPath, type FileProblem } from "./yaml-file.ts";
 
 const check = Compile(LedgerDocument);
 const maps = ["tags", "pinned", "retired"] as const;
@@ -20,7 +20,7 @@ export function readLedger(path: string, bytes: Buffer): Ledger | FileProblem {
   const file = parseYaml(path, bytes, maxFileBytes.ledger);
   if (isProblem(file)) return file;
   const content: unknown = file.document.toJS();
-  const wrong = (field: string, message: string): FileProblem => ({ path, line: file.lineOf(field), message });
+  const wrong = (field: FieldPath, message: string): FileProblem => ({ path, line: file.lineOf(field), message });
   if (typeof content !== "object" || content === null || Array.isArray(content)) return wrong("", "is not a map of fields");
   // A section without entries may be left out, or empty.
   const sections: Record<string, unknown> = { builds: [], tags: {}, pinned: {}, retired: {} };
@@ -28,12 +28,15 @@ export function readLedger(path: string, bytes: Buffer): Ledger | FileProblem {
   const ledger: unknown = { ...sections, ...Object.fromEntries(given) };
   if (!check.Check(ledger)) {
     const [error] = check.Errors(ledger);
-    const field = (error?.instancePath ?? "").slice(1).replaceAll("/", ".").replaceAll("~1", "/");
-    return wrong(field, `${field === "" ? "" : `${field}: `}${error?.message ?? "is not a ledger"}`);
+    const field = (error?.instancePath ?? "")
+      .split("/")
+      .slice(1)
+      .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+    return wrong(field, `${field.length === 0 ? "" : `${field.join(".")}: `}${error?.message ?? "is not a ledger"}`);
   }
   const names = maps.flatMap((section) => Object.keys(ledger[section]).map((tag) => ({ section, tag })));
   const bad = names.find(({ tag }) => !isTag(tag));
-  if (bad !== undefined) return wrong(bad.section, `${bad.section}: "${bad.tag}" is not a tag`);
+  if (bad !== undefined) return wrong([bad.section, bad.tag], `${bad.section}: "${bad.tag}" is not a tag`);
   const { image, builds, tags, pinned, retired } = ledger;
   return { image, builds, tags, pinned, retired } as Ledger;
 }

@@ -164,6 +164,12 @@ export class GitRecord {
     return answer.code === 0;
   }
 
+  /** The newest commit that both have; null when they share none, or one does not exist here. */
+  async forkPoint(one: string, other: string): Promise<string | null> {
+    const answer = await this.#git.try(["merge-base", "--end-of-options", one, other]);
+    return answer.code === 0 ? answer.stdout.toString("utf8").trim() : null;
+  }
+
   /** Paths and blobs of a commit; undefined when it does not exist here. */
   async filesAt(commit: string): Promise<ReadonlyMap<string, string> | undefined> {
     const known = await this.#git.try(["cat-file", "-e", `${commit}^{tree}`]);
@@ -193,6 +199,11 @@ export class GitRecord {
   async confirm(what: keyof Confirmations, commit: string): Promise<void> {
     await this.#git.run(["update-ref", refs[what], commit]);
     for (const listener of this.#listeners) listener();
+  }
+
+  /** The word was taken; it does not count for what comes later. */
+  async spend(what: keyof Confirmations): Promise<void> {
+    await this.#git.run(["update-ref", "-d", refs[what]]);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 // YAML as the record takes it: one document, no anchors, no aliases, no tags, bounded before it is parsed.
 
-import { LineCounter, parseAllDocuments, visit, type Document } from "yaml";
+import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Pair, type Scalar } from "yaml";
 
 export interface FileProblem {
   readonly path: string;
@@ -9,10 +9,13 @@ export interface FileProblem {
   readonly message: string;
 }
 
+/** `spec.images[0].repository`, or its segments where names have dots. */
+export type FieldPath = string | readonly (string | number)[];
+
 export interface YamlFile {
   readonly document: Document.Parsed;
   /** Line of a field such as `spec.images[0].repository`, of its nearest parent when it is missing. */
-  lineOf(field: string): number | undefined;
+  lineOf(field: FieldPath): number | undefined;
 }
 
 /** Bytes. A resource is bounded by its schema, a ledger grows with every version. */
@@ -51,8 +54,7 @@ function refuse(document: Document.Parsed): { offset: number; message: string } 
       if ("source" in node && node.constructor.name === "Alias")
         found = { offset, message: "aliases are not accepted: write the value out" };
       else if ("anchor" in node && node.anchor !== undefined) found = { offset, message: "anchors are not accepted: write the value out" };
-      else if (node.tag !== undefined && !node.tag.startsWith("tag:yaml.org,2002:"))
-        found = { offset, message: `the tag ${node.tag} is not accepted` };
+      else if (node.tag !== undefined) found = { offset, message: `the tag ${node.tag} is not accepted: write the value plainly` };
       return found === undefined ? undefined : visit.BREAK;
     },
     // The library compares every key with every other; a ledger has thousands.
@@ -75,16 +77,27 @@ function refuse(document: Document.Parsed): { offset: number; message: string } 
   return found;
 }
 
-function lineOfField(document: Document.Parsed, lines: LineCounter, field: string): number | undefined {
-  const keys = field
-    .split(/[.[\]]+/)
-    .filter((part) => part !== "")
-    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-  for (let depth = keys.length; depth > 0; depth--) {
-    const node = document.getIn(keys.slice(0, depth), true) as { range?: [number, number, number] } | undefined;
-    if (node?.range !== undefined) return lineAt(lines, node.range[0]);
+function lineOfField(document: Document.Parsed, lines: LineCounter, field: FieldPath): number | undefined {
+  if (document.contents === null) return undefined;
+  let node: unknown = document.contents;
+  let line = 1;
+  for (const key of typeof field === "string" ? segmentsOf(field) : field) {
+    if (isMap(node)) {
+      const pair: Pair | undefined = node.items.find((candidate) => isScalar(candidate.key) && candidate.key.value === String(key));
+      if (pair === undefined) break;
+      line = lineAt(lines, (pair.key as Scalar).range?.[0] ?? 0);
+      node = pair.value;
+    } else if (isSeq(node)) {
+      node = node.items[Number(key)];
+      if (!isNode(node)) break;
+      line = lineAt(lines, node.range?.[0] ?? 0);
+    } else break;
   }
-  return document.contents === null ? undefined : 1;
+  return line;
+}
+
+function segmentsOf(field: string): readonly string[] {
+  return field.split(/[.[\]]+/).filter((part) => part !== "");
 }
 
 function lineAt(lines: LineCounter, offset: number): number {

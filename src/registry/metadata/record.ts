@@ -39,7 +39,7 @@ const heartbeat = statement(
 const forget = statement("record-forget-pods", "DELETE FROM pods WHERE id = $1 OR seen_at < now() - interval '1 hour'");
 const pods = statement(
   "record-pods",
-  `SELECT id, revision, seen_at AS "seenAt" FROM pods WHERE seen_at > now() - interval '90 seconds' ORDER BY id`,
+  `SELECT id, revision, seen_at AS "seenAt" FROM pods WHERE seen_at > now() - interval '45 seconds' ORDER BY id`,
 );
 
 /** One publish at a time, in all processes. */
@@ -73,7 +73,7 @@ export async function forgetPod(queryable: Queryable, id: string): Promise<void>
   await queryable.execute(forget, [id]);
 }
 
-/** Processes heard in the last 90 seconds. */
+/** Processes heard in the last 45 seconds: three heartbeats. */
 export async function livePods(queryable: Queryable): Promise<Pod[]> {
   return queryable.query<Pod>(pods);
 }

@@ -1,0 +1,400 @@
+// record.md, "One rule: the registry serves what Git says", sentence by sentence: real git, a real registry over HTTP, a real folder.
+
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { ControlClient } from "../../src/client/control-client.ts";
+import { eventually, World } from "../support/control-plane.ts";
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.create();
+});
+
+afterEach(async () => {
+  await world.close();
+});
+
+const cgr = "Upstream/default/cgr";
+const tagTTL = async () => ((await world.served(cgr)) as { cache?: { tagTTL: string } } | undefined)?.cache?.tagTTL;
+const minutes = (n: number) => `  cache: {tagTTL: ${n}m}\n`;
+
+async function published(): Promise<void> {
+  await eventually(async () => expect((await world.client.record()).revision).toBe(world.head()));
+}
+
+test("a resource is committed, then served, and says so", async () => {
+  world.upstream("cgr");
+  const plane = await world.start();
+  expect(await plane.ready).toEqual({ revision: world.head(), problem: undefined });
+  expect(world.subjects()).toEqual(["upstream default/cgr: generation 1", "record: begins"]);
+  expect(await world.served(cgr)).toMatchObject({ prefix: "cgr", cache: { tagTTL: "5m" } });
+  expect(world.view(cgr)).toMatchObject({
+    generation: 1,
+    status: { observedGeneration: 1, recordedGeneration: 1, revision: world.head() },
+  });
+  expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Succeeded" });
+  expect(world.condition(cgr, "Recorded")).toMatchObject({ status: "True" });
+});
+
+test("an edit takes effect, generations count up from the last recorded, also after a restart", async () => {
+  world.upstream("cgr");
+  await world.start();
+  world.upstream("cgr", minutes(1));
+  await eventually(async () => expect(await tagTTL()).toBe("1m"), 2_000);
+  await world.stop();
+  world.upstream("cgr", minutes(2));
+  await world.start();
+  expect(await tagTTL()).toBe("2m");
+  expect(world.view(cgr).generation).toBe(3);
+  expect(world.subjects()[0]).toBe("upstream default/cgr: generation 3");
+});
+
+test("a revert brings back the earlier configuration, holds over restarts and unchanged manifests, and says Overridden; reverting it ends it", async () => {
+  world.upstream("cgr");
+  await world.start();
+  world.upstream("cgr", minutes(1));
+  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  world.git("revert", "--no-edit", "HEAD");
+  const revert = world.head();
+  await eventually(async () => expect(await tagTTL()).toBe("5m"), 3_000);
+  const isOverridden = (): void => {
+    expect(world.condition(cgr, "Overridden")).toMatchObject({ status: "True", reason: "Overridden" });
+    expect(world.condition(cgr, "Overridden")?.message).toContain(`Jane Doe <jane@example.org> in ${revert.slice(0, 10)}`);
+    expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Overridden" });
+    expect(world.view(cgr)).toMatchObject({ generation: 2, status: { recordedGeneration: 2, revision: revert } });
+  };
+  await eventually(isOverridden);
+  world.upstream("cgr", `${minutes(1)}# the same content, applied again\n`);
+  await sleep(1_000);
+  await world.stop();
+  await world.start();
+  isOverridden();
+  expect(await tagTTL()).toBe("5m");
+  expect(world.head()).toBe(revert);
+  world.git("revert", "--no-edit", "HEAD");
+  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  await eventually(() => expect(world.condition(cgr, "Overridden")).toBeUndefined());
+  expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Succeeded" });
+});
+
+test("new content ends an override, and the commit says whose", async () => {
+  world.upstream("cgr");
+  await world.start();
+  world.upstream("cgr", minutes(1));
+  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  world.git("revert", "--no-edit", "HEAD");
+  const revert = world.head();
+  await eventually(async () => expect(await tagTTL()).toBe("5m"));
+  world.upstream("cgr", minutes(2));
+  await eventually(async () => expect(await tagTTL()).toBe("2m"));
+  expect(world.subjects()[0]).toBe(`upstream default/cgr: generation 3, ends override ${revert.slice(0, 10)} by Jane Doe`);
+  expect(world.git("log", "-1", "--format=%b")).toContain("* cache.tagTTL: 5m → 2m");
+  expect(world.log.some(({ level, msg }) => level === 40 && msg.includes("ends override"))).toBe(true);
+  await eventually(() => expect(world.condition(cgr, "Overridden")).toBeUndefined());
+});
+
+test("what a person wrote first is adopted by an empty commit", async () => {
+  world.upstream("cgr");
+  await world.start();
+  const file = join(world.recordFolder, "upstreams/default/cgr.yaml");
+  writeFileSync(file, readFileSync(file, "utf8").replace("tagTTL: 5m", "tagTTL: 1m"));
+  world.git("commit", "-qam", "faster");
+  const theirs = world.head();
+  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  world.upstream("cgr", minutes(1));
+  await eventually(() => expect(world.subjects()[0]).toBe(`upstream default/cgr: generation 2, adopts ${theirs.slice(0, 10)} by Jane Doe`));
+  expect(world.git("show", "--stat", "--format=")).toBe("");
+  await eventually(() => expect(world.condition(cgr, "Overridden")).toBeUndefined());
+});
+
+test("a deleted resource leaves the record; its removal reverted stays as an orphan; its comeback is new content", async () => {
+  world.upstream("cgr");
+  world.upstream("hub");
+  await world.start();
+  world.remove("cgr.yaml");
+  await eventually(async () => expect(await world.served(cgr)).toBeUndefined());
+  expect(world.subjects()[0]).toBe("upstream default/cgr: removed");
+  expect(world.git("log", "-1", "--format=%B")).toContain("Spec-Digest: none");
+  world.git("revert", "--no-edit", "HEAD");
+  await eventually(async () => expect(await tagTTL()).toBe("5m"));
+  await eventually(() => expect(world.plane?.record().orphans).toEqual([{ kind: "Upstream", namespace: "default", name: "cgr" }]));
+  await world.stop();
+  await world.start();
+  expect(await tagTTL()).toBe("5m");
+  world.upstream("cgr", minutes(3));
+  await eventually(async () => expect(await tagTTL()).toBe("3m"));
+  expect(world.view(cgr).generation).toBe(2);
+  expect(world.plane?.record().orphans).toEqual([]);
+});
+
+test("files of another installation are orphans: served on, adopted when their resource appears", async () => {
+  world.upstream("cgr");
+  world.upstream("hub");
+  await world.start({ installation: "first" });
+  await world.stop();
+  world.remove("cgr.yaml");
+  world.upstream("hub");
+  await world.start({ installation: "second" });
+  expect(await tagTTL()).toBe("5m");
+  expect(world.plane?.record().orphans).toEqual([{ kind: "Upstream", namespace: "default", name: "cgr" }]);
+  expect(world.subjects()[0]).toBe("upstream default/hub: generation 1, adopts what is recorded");
+  world.upstream("cgr");
+  await eventually(() => expect(world.plane?.record().orphans).toEqual([]));
+  expect(world.git("log", "-1", "--format=%B")).toContain("Installation: second");
+  world.remove("cgr.yaml");
+  await eventually(async () => expect(await world.served(cgr)).toBeUndefined());
+});
+
+test("a removal of more than three files and a third of them waits for a person", async () => {
+  for (const name of ["a", "b", "c", "d", "e"]) world.upstream(name);
+  await world.start();
+  for (const name of ["a", "b", "c", "d"]) world.remove(`${name}.yaml`);
+  await eventually(() => expect(world.plane?.record().waiting.join()).toContain("4 resources are gone at once"));
+  expect(world.plane?.record().waiting[0]).toContain(`wharfinger record confirm-removal ${world.head()}`);
+  expect(await world.served("Upstream/default/a")).toBeDefined();
+  await world.record.confirm("removal", world.head());
+  await eventually(async () => expect(await world.served("Upstream/default/a")).toBeUndefined());
+  expect(await world.served("Upstream/default/e")).toBeDefined();
+  expect(world.plane?.record().waiting).toEqual([]);
+});
+
+test("a folder that cannot be read whole deletes nothing", async () => {
+  world.upstream("cgr");
+  world.upstream("hub");
+  await world.start();
+  await world.stop();
+  world.write("cgr.yaml", "kind: [\n");
+  await world.start();
+  expect(await world.served(cgr)).toBeDefined();
+  expect(world.subjects()[0]).toBe("upstream default/hub: generation 1");
+});
+
+test("an invalid resource is reported with file, line and field, and what was served before stays", async () => {
+  world.upstream("cgr", minutes(1));
+  await world.start();
+  world.upstream("cgr", "  insecure: maybe\n");
+  await eventually(() => expect(world.condition(cgr, "Stalled")).toMatchObject({ status: "True", reason: "Invalid" }));
+  expect(world.condition(cgr, "Ready")?.message).toMatch(/^cgr\.yaml:7: spec\.insecure /);
+  expect(world.view(cgr).generation).toBe(2);
+  expect(await tagTTL()).toBe("1m");
+  world.upstream("cgr", "", "other");
+  await eventually(() => expect(world.condition(cgr, "Ready")?.message).toMatch(/^cgr\.yaml:6: spec\.prefix /));
+  expect(await world.served(cgr)).toMatchObject({ prefix: "cgr" });
+});
+
+test("a file of the record that does not validate is served as of its last valid commit; the others move on", async () => {
+  world.upstream("cgr", minutes(1));
+  world.upstream("hub");
+  await world.start();
+  const file = join(world.recordFolder, "upstreams/default/cgr.yaml");
+  writeFileSync(file, readFileSync(file, "utf8").replace("tagTTL: 1m", "tagTTL: soon"));
+  world.git("commit", "-qam", "oops");
+  await eventually(() => expect(world.condition(cgr, "Recorded")).toMatchObject({ status: "False", reason: "InvalidRecord" }));
+  expect(world.condition(cgr, "Recorded")?.message).toMatch(/^upstreams\/default\/cgr\.yaml:\d+: spec\.cache\.tagTTL /);
+  expect(await tagTTL()).toBe("1m");
+  world.upstream("hub", minutes(9));
+  await eventually(async () => expect(await world.served("Upstream/default/hub")).toMatchObject({ cache: { tagTTL: "9m" } }));
+  expect(await tagTTL()).toBe("1m");
+  world.upstream("cgr", minutes(2));
+  await eventually(async () => expect(await tagTTL()).toBe("2m"));
+  await eventually(() => expect(world.condition(cgr, "Recorded")).toMatchObject({ status: "True" }));
+});
+
+test("of two owners of a prefix the one recorded first keeps it", async () => {
+  world.upstream("cgr");
+  await world.start();
+  world.upstream("also", "", "cgr");
+  await eventually(() => expect(world.condition("Upstream/default/also", "Stalled")).toMatchObject({ reason: "PrefixInUse" }));
+  expect(world.condition("Upstream/default/also", "Ready")?.message).toContain("prefix cgr belongs to upstream default/cgr");
+  expect(world.subjects()).toHaveLength(2);
+  world.remove("cgr.yaml");
+  await eventually(async () => expect(await world.served("Upstream/default/also")).toMatchObject({ prefix: "cgr" }));
+});
+
+test("two owners of a prefix in Git: by Git's order", async () => {
+  world.upstream("cgr");
+  world.upstream("hub");
+  await world.start();
+  const text = readFileSync(join(world.recordFolder, "upstreams/default/cgr.yaml"), "utf8");
+  writeFileSync(join(world.recordFolder, "upstreams/default/also.yaml"), text.replace("name: cgr", "name: also"));
+  world.git("add", ".");
+  world.git("commit", "-qm", "a second owner");
+  await published();
+  expect(await world.served("Upstream/default/also")).toBeUndefined();
+  expect(await world.served(cgr)).toBeDefined();
+});
+
+test("a prefix under which images were pushed is refused with their names", async () => {
+  await world.sql("INSERT INTO prefixes (prefix, kind) VALUES ('cgr', 'own')");
+  await world.sql("INSERT INTO repositories (name) VALUES ('cgr/app'), ('cgrx/other')");
+  world.upstream("cgr");
+  await world.start();
+  expect(world.condition(cgr, "Ready")).toMatchObject({ status: "False", reason: "PrefixInUse" });
+  expect(world.condition(cgr, "Ready")?.message).toBe(
+    "prefix cgr holds pushed repositories (cgr/app): delete them, or choose another prefix",
+  );
+  expect(await world.served(cgr)).toBeUndefined();
+});
+
+test("a namespace without a grant, and what is not built, are stalled and not recorded", async () => {
+  world.upstream("cgr", "  auth: {provider: aws}\n");
+  world.write(
+    "team.yaml",
+    "apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: x, namespace: team-a}\nspec: {url: https://x.example.org, prefix: x}\n",
+  );
+  await world.start();
+  expect(world.condition(cgr, "Stalled")).toMatchObject({ status: "True", reason: "NotImplemented" });
+  expect(world.condition("Upstream/team-a/x", "Stalled")).toMatchObject({ status: "True", reason: "NotGranted" });
+  expect(world.subjects()).toEqual(["record: begins"]);
+});
+
+test("spec.suspend is not recorded and stops the controller, not the service", async () => {
+  world.upstream("cgr", minutes(1));
+  await world.start();
+  const head = world.head();
+  world.upstream("cgr", `${minutes(2)}  suspend: true\n`);
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Suspended" }));
+  expect(world.head()).toBe(head);
+  expect(await tagTTL()).toBe("1m");
+  world.upstream("cgr", minutes(2));
+  await eventually(async () => expect(await tagTTL()).toBe("2m"));
+});
+
+test("secrets never pass through the record", async () => {
+  world.upstream("cgr", "  auth: {secretRef: {name: pull}}\n");
+  world.write(
+    "secret.yaml",
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: pull}\ntype: kubernetes.io/basic-auth\nstringData: {username: me, password: hunter2-hunter2}\n",
+  );
+  await world.start();
+  expect(world.git("log", "-p")).not.toContain("hunter2");
+  expect(JSON.stringify(world.log)).not.toContain("hunter2");
+  world.remove("secret.yaml");
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "False", reason: "SecretNotFound" }));
+  expect(await world.served(cgr)).toBeDefined();
+});
+
+test("quiet minutes write nothing", async () => {
+  world.upstream("cgr");
+  await world.start();
+  await published();
+  await sleep(1_500);
+  const before = { head: world.head(), view: world.view(cgr), publishedAt: (await world.client.record()).publishedAt };
+  world.write("unrelated.txt", "x");
+  world.git("update-ref", "refs/wharfinger/confirm", "HEAD");
+  await sleep(1_500);
+  expect({ head: world.head(), view: world.view(cgr), publishedAt: (await world.client.record()).publishedAt }).toEqual(before);
+});
+
+test("committed and not published: the next start publishes without another commit", async () => {
+  world.upstream("cgr");
+  const nowhere = new ControlClient({ url: "http://127.0.0.1:1", token: "x" });
+  await world.start({ client: nowhere });
+  expect((await world.plane?.ready)?.problem).toContain("No answer from the registry");
+  await world.stop();
+  await nowhere.close();
+  // The record is new, so nothing is committed before the registry has said that it has published nothing.
+  await world.start();
+  const head = world.head();
+  world.upstream("cgr", minutes(1));
+  const again = new ControlClient({ url: "http://127.0.0.1:1", token: "x" });
+  await world.stop();
+  await world.start({ client: again });
+  expect(world.head()).not.toBe(head);
+  expect(await tagTTL()).toBe("5m");
+  expect(world.condition(cgr, "Ready")).toMatchObject({ status: "False", reason: "NotPublished" });
+  expect(world.condition(cgr, "Reconciling")).toMatchObject({ status: "True" });
+  const committed = world.head();
+  await world.stop();
+  await again.close();
+  await world.start();
+  expect(world.head()).toBe(committed);
+  expect(await tagTTL()).toBe("1m");
+});
+
+test("a publish on another base than the published one is refused", async () => {
+  world.upstream("cgr");
+  await world.start();
+  const revision = world.head();
+  const request = { revision: "f".repeat(40), base: "e".repeat(40), resources: [], ledgers: {}, settled: [] };
+  await expect(world.client.publish(request)).rejects.toMatchObject({
+    code: "Conflict",
+    message: expect.stringContaining(revision) as string,
+  });
+  await expect(world.client.publish({ ...request, base: null })).rejects.toMatchObject({ code: "Conflict" });
+});
+
+test("a rewritten history waits when ledgers are missing, until a person accepts it", async () => {
+  world.upstream("cgr");
+  world.tagPolicy("nginx");
+  await world.start();
+  await world.propose("1.27.3-r2", "a");
+  await eventually(async () => expect(await world.versions("cgr/chainguard/nginx")).toEqual(["1.27.3-r2"]));
+  const before = world.head();
+  world.git("reset", "-q", "--hard", "HEAD~1");
+  await eventually(() => expect(world.plane?.record().waiting.join()).toContain("the record's history was rewritten"));
+  expect(world.plane?.record().waiting[0]).toContain(`wharfinger record accept-revision ${world.head()}`);
+  expect(await world.versions("cgr/chainguard/nginx")).toEqual(["1.27.3-r2"]);
+  expect((await world.client.record()).revision).toBe(before);
+  await world.stop();
+  await world.start();
+  expect(await world.versions("cgr/chainguard/nginx")).toEqual(["1.27.3-r2"]);
+  await world.record.confirm("accepted", world.head());
+  await eventually(async () => expect(await world.versions("cgr/chainguard/nginx")).toEqual([]));
+  await published();
+});
+
+test("a rewritten history that misses nothing is followed", async () => {
+  world.upstream("cgr");
+  await world.start();
+  world.git("commit", "--amend", "-qm", "upstream default/cgr: rewritten by hand");
+  await eventually(async () => {
+    expect((await world.client.record()).revision).toBe(world.head());
+    expect(world.subjects()[0]).toBe(
+      "upstream default/cgr: generation 1, adopts " + world.git("rev-parse", "HEAD~1").slice(0, 10) + " by Wharfinger",
+    );
+  });
+  expect(await tagTTL()).toBe("5m");
+});
+
+test("an emptied record waits", async () => {
+  world.upstream("cgr");
+  await world.start();
+  const before = world.head();
+  world.git("rm", "-rq", "upstreams");
+  world.git("commit", "-qm", "empty");
+  await eventually(() => expect(world.plane?.record().waiting.join()).toContain("the record was emptied"));
+  expect((await world.client.record()).revision).toBe(before);
+  await world.record.confirm("accepted", world.head());
+  await eventually(async () => expect(await world.served(cgr)).toBeUndefined());
+  await eventually(() => expect(world.condition(cgr, "Overridden")?.message).toContain("removed from the record by Jane Doe"));
+});
+
+test("uncommitted changes of a person are neither lost nor served", async () => {
+  world.upstream("cgr");
+  await world.start();
+  const file = join(world.recordFolder, "upstreams/default/cgr.yaml");
+  writeFileSync(file, readFileSync(file, "utf8").replace("tagTTL: 5m", "tagTTL: 7m"));
+  world.upstream("cgr", minutes(1));
+  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  expect(readFileSync(file, "utf8")).toContain("tagTTL: 7m");
+  await eventually(() => expect(world.log.some(({ msg }) => msg.includes("uncommitted changes"))).toBe(true));
+});
+
+test("git of the caller's environment does not lead the record elsewhere", async () => {
+  execFileSync("git", ["init", "-q", join(world.folder, "elsewhere")]);
+  process.env["GIT_DIR"] = join(world.folder, "elsewhere/.git");
+  try {
+    world.upstream("cgr");
+    await world.start();
+  } finally {
+    delete process.env["GIT_DIR"];
+  }
+  expect(world.subjects()[0]).toBe("upstream default/cgr: generation 1");
+});

@@ -1,0 +1,213 @@
+// A control plane with real parts: a folder of resources, a Git repository, a registry over HTTP on a real database.
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Client } from "pg";
+import { pino } from "pino";
+
+import type { MintProposal, ResourceView } from "../../src/api/control.ts";
+import { ControlClient } from "../../src/client/control-client.ts";
+import { startControlPlane, type ControlPlane } from "../../src/operator/control-plane.ts";
+import type { JobKind, JobOutcome } from "../../src/operator/ports.ts";
+import { openRecord, type GitRecord } from "../../src/record/repository.ts";
+import { openFolderSource, type FolderSource } from "../../src/standalone/folder-source.ts";
+import { adminToken, startTestRegistry, type TestRegistry } from "./registry.ts";
+
+export class World {
+  readonly folder = mkdtempSync(join(tmpdir(), "wharfinger-plane-"));
+  readonly config = join(this.folder, "config");
+  readonly recordFolder = join(this.folder, "record");
+  readonly log: { level: number; msg: string }[] = [];
+  readonly logger = pino(
+    { level: "debug" },
+    { write: (line: string) => this.log.push(JSON.parse(line) as { level: number; msg: string }) },
+  );
+  /** Runs of jobs that were asked for. */
+  readonly runs: string[] = [];
+  outcome: Partial<JobOutcome> = {};
+  registry!: TestRegistry;
+  client!: ControlClient;
+  source!: FolderSource;
+  record!: GitRecord;
+  plane: ControlPlane | undefined;
+
+  static async create(): Promise<World> {
+    const world = new World();
+    mkdirSync(world.config);
+    await world.startRegistry();
+    return world;
+  }
+
+  async startRegistry(): Promise<void> {
+    this.registry = await startTestRegistry();
+    this.client = new ControlClient({ url: this.registry.url, token: adminToken });
+  }
+
+  /** As after the loss of the database: another registry, empty. */
+  async loseDatabase(): Promise<void> {
+    await this.client.close();
+    await this.registry.stop();
+    await this.startRegistry();
+  }
+
+  async start(options: { client?: ControlClient; installation?: string } = {}): Promise<ControlPlane> {
+    const { logger, config } = this;
+    this.source = await openFolderSource(config, { logger });
+    this.record = await openRecord({
+      folder: this.recordFolder,
+      author: { name: "Wharfinger", email: "wharfinger@localhost" },
+      logger,
+      ...(options.installation === undefined ? {} : { installation: options.installation }),
+    });
+    this.plane = await startControlPlane({
+      source: this.source,
+      secrets: this.source,
+      record: this.record,
+      client: options.client ?? this.client,
+      logger,
+      tenants: [],
+      jobs: { run: (kind: JobKind, policy: string, trigger: string) => this.#run(kind, policy, trigger) },
+    });
+    await this.plane.ready;
+    return this.plane;
+  }
+
+  /** The process ends; folders and registry stay. */
+  async stop(): Promise<void> {
+    await this.plane?.stop();
+    await this.record?.close();
+    await this.source?.close();
+    this.plane = undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await this.client.close();
+    await this.registry.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  write(file: string, text: string): void {
+    writeFileSync(join(this.config, file), text);
+  }
+
+  remove(file: string): void {
+    rmSync(join(this.config, file));
+  }
+
+  upstream(name: string, fields = "", prefix = name): void {
+    this.write(
+      `${name}.yaml`,
+      `apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: ${name}}\nspec:\n  url: https://${name}.example.org\n  prefix: ${prefix}\n${fields}`,
+    );
+  }
+
+  tagPolicy(name: string, fields = ""): void {
+    this.write(
+      `${name}.yaml`,
+      `apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: ${name}}\nspec:\n  upstreamRef: {name: cgr}\n  images: [{repository: chainguard/nginx}]\n  verify: {mode: Unverified}\n${fields}`,
+    );
+  }
+
+  /** git as a person runs it in the record. */
+  git(...args: string[]): string {
+    const identity = ["-c", "user.name=Jane Doe", "-c", "user.email=jane@example.org"];
+    return execFileSync("git", [...identity, ...args], { cwd: this.recordFolder, encoding: "utf8", stdio: "pipe" }).trim();
+  }
+
+  head(): string {
+    return this.git("rev-parse", "HEAD");
+  }
+
+  subjects(): string[] {
+    return this.git("log", "--format=%s").split("\n");
+  }
+
+  view(key: string): ResourceView {
+    const found = this.plane?.views().find(({ kind, namespace, name }) => `${kind}/${namespace}/${name}` === key);
+    if (found === undefined) throw new Error(`there is no view of ${key}`);
+    return found;
+  }
+
+  condition(key: string, type: string): { status: string; reason: string; message: string } | undefined {
+    return this.view(key).status.conditions.find((condition) => condition.type === type);
+  }
+
+  /** The published spec of a resource. */
+  async served(key: string): Promise<Record<string, unknown> | undefined> {
+    const [row] = await this.sql<{
+      document: { resources: { kind: string; namespace: string; name: string; spec: Record<string, unknown> }[] };
+    }>("SELECT document FROM record");
+    return row?.document.resources.find(({ kind, namespace, name }) => `${kind}/${namespace}/${name}` === key)?.spec;
+  }
+
+  /** Published version tags of a repository. */
+  async versions(repository: string): Promise<string[]> {
+    const rows = await this.sql<{ tag: string }>(
+      "SELECT l.tag FROM ledger l JOIN repositories r ON r.id = l.repository WHERE r.name = $1 ORDER BY l.tag",
+      [repository],
+    );
+    return rows.map(({ tag }) => tag);
+  }
+
+  /** A proposal as the registry stores it after its checks. Returns its id. */
+  async propose(version: string, letter: string, tags: readonly string[] = [version]): Promise<string> {
+    const body: MintProposal = {
+      kind: "mint",
+      run: "",
+      repository: "chainguard/nginx",
+      build: {
+        version,
+        digest: `sha256:${letter.repeat(64)}`,
+        sourceTag: "latest",
+        seen: "2026-11-21T09:30:00Z",
+        evidence: {
+          type: "SPDX",
+          attestation: `sha256:${"f".repeat(64)}`,
+          predicateType: "https://spdx.dev/Document",
+          platforms: ["linux/amd64"],
+        },
+      },
+      tags: [...tags],
+      onRebuild: "Newest",
+      evidenceManifests: [],
+    };
+    const [row] = await this.sql<{ id: string }>(
+      "INSERT INTO proposals (kind, policy, repository, body) VALUES ('mint', 'default/nginx', 'cgr/chainguard/nginx', $1) RETURNING id::text",
+      [JSON.stringify(body)],
+    );
+    return row?.id ?? "";
+  }
+
+  async sql<Row>(text: string, values: unknown[] = []): Promise<Row[]> {
+    const client = new Client({ connectionString: this.registry.databaseUrl });
+    await client.connect();
+    try {
+      return (await client.query(text, values)).rows as Row[];
+    } finally {
+      await client.end();
+    }
+  }
+
+  async #run(kind: JobKind, policy: string, trigger: string): Promise<JobOutcome> {
+    this.runs.push(`${kind} ${policy} ${trigger}`);
+    return { run: "run-1", succeeded: true, message: "done", result: {}, ...this.outcome };
+  }
+}
+
+/** Asks until the answer is right; the last failure otherwise. */
+export async function eventually(check: () => void | Promise<void>, patience = 15_000): Promise<void> {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+    await sleep(50);
+  }
+}
