@@ -1,0 +1,178 @@
+// The subcommands against a running process: what they print, where, and with which exit code.
+
+import { createHash } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import type { GcStatus, Plan, RecordState, ResourceView } from "../../src/api/control.ts";
+import { use } from "../support/programs.ts";
+import { startStandalone, type Standalone } from "../support/standalone.ts";
+
+let folder: string;
+let wharfinger: Standalone;
+
+const retention = `apiVersion: wharfinger.dev/v1alpha1
+kind: RetentionPolicy
+metadata: {name: builds}
+spec:
+  repositories: {include: ["team-a/**"]}
+  action: Delete
+  keep: [{name: newest, mostRecentlyPushed: 1}]
+  limits: {maxDeletePercent: 100}
+`;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "wharfinger-cli-"));
+  await writeFile(join(folder, "settings.yaml"), "gc: {interval: 200ms}\n");
+  wharfinger = await startStandalone({ settings: join(folder, "settings.yaml") });
+  await writeFile(join(wharfinger.config, "retention.yaml"), retention);
+  for (const tag of ["one", "two"]) await push("team-a/app", tag);
+  await eventually(async () =>
+    (await json<ResourceView[]>("get", "retpol", "builds"))[0]?.status.conditions.some((c) => c.type === "Ready" && c.status === "True"),
+  );
+});
+afterAll(async () => {
+  await wharfinger?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const cli = (...args: string[]) => wharfinger.cli(args);
+
+async function json<T>(...args: string[]): Promise<T> {
+  const { code, stdout, stderr } = await cli(...args, "-o", "json");
+  if (code !== 0) throw new Error(`${args.join(" ")} ended with ${code}: ${stderr}`);
+  return JSON.parse(stdout) as T;
+}
+
+async function eventually(question: () => Promise<boolean | undefined>): Promise<void> {
+  for (let asked = 0; asked < 100; asked++) {
+    if (await question().catch(() => false)) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`in vain\n${wharfinger.logs()}`);
+}
+
+async function push(repository: string, tag: string): Promise<string> {
+  const digest = (text: string) => `sha256:${createHash("sha256").update(text).digest("hex")}`;
+  const headers = { "content-type": "application/octet-stream" };
+  const config = JSON.stringify({ tag });
+  const posted = await fetch(`${wharfinger.url}/v2/${repository}/blobs/uploads/?digest=${digest(config)}`, {
+    method: "POST",
+    body: config,
+    headers,
+  });
+  expect(posted.status).toBe(201);
+  const mediaType = "application/vnd.oci.image.manifest.v1+json";
+  const descriptor = { mediaType: "application/vnd.oci.image.config.v1+json", digest: digest(config), size: config.length };
+  const manifest = JSON.stringify({ schemaVersion: 2, mediaType, config: descriptor, layers: [] });
+  const put = await fetch(`${wharfinger.url}/v2/${repository}/manifests/${tag}`, {
+    method: "PUT",
+    body: manifest,
+    headers: { "content-type": mediaType },
+  });
+  expect(put.status).toBe(201);
+  return digest(manifest);
+}
+
+test("get: every resource, one, and none of that name", async () => {
+  const all = await cli("get");
+  expect(all.code).toBe(0);
+  expect(all.stdout).toMatch(
+    /^KIND +NAMESPACE +NAME +READY +REASON +REVISION +MESSAGE\nRetentionPolicy +default +builds +True +Succeeded +[0-9a-f]{7} /,
+  );
+  const one = await cli("get", "retentionpolicy", "default/builds");
+  expect(one.stdout).toMatch(/^RetentionPolicy default\/builds\n {2}generation 1, recorded 1 at [0-9a-f]{7}\n {2}from retention\.yaml:1\n/);
+  const none = await cli("get", "upstream", "default/builds");
+  expect([none.code, none.stdout]).toEqual([1, ""]);
+});
+
+test("an edited file is recorded and shown; a wrong one is reported with file, line and field and changes nothing", async () => {
+  const generation = async () => (await json<ResourceView[]>("get", "retpol", "builds"))[0]?.status.recordedGeneration;
+  await writeFile(join(wharfinger.config, "retention.yaml"), retention.replace("mostRecentlyPushed: 1", "mostRecentlyPushed: 3"));
+  await eventually(async () => (await generation()) === 2);
+  await writeFile(join(wharfinger.config, "retention.yaml"), retention.replace("mostRecentlyPushed", "mostRecentlyPuhsed"));
+  await eventually(async () => wharfinger.logs().includes("mostRecentlyPuhsed"));
+  expect(wharfinger.logs()).toMatch(/retention\.yaml:7: spec\.keep\[0\]\.mostRecentlyPuhsed/);
+  const [view] = await json<ResourceView[]>("get", "retpol", "builds");
+  expect(view?.status.conditions.find(({ type }) => type === "Stalled")).toMatchObject({
+    status: "True",
+    message: expect.stringContaining("retention.yaml:7"),
+  });
+  expect(view?.status.recordedGeneration).toBe(2);
+  await writeFile(join(wharfinger.config, "retention.yaml"), retention);
+  await eventually(async () => (await generation()) === 3);
+});
+
+test("plan, prune, restore", async () => {
+  const plan = await json<Plan>("plan", "default/builds");
+  expect(Object.fromEntries(plan.entries.flatMap(({ tag, verdict }) => (tag === undefined ? [] : [[tag, verdict]])))).toEqual({
+    one: "delete",
+    two: "keep",
+  });
+  const shown = await cli("plan", "builds");
+  expect(shown.stdout).toMatch(/^delete +team-a\/app:one /m);
+
+  const pruned = await cli("job", "prune", "--policy", "builds", "-o", "json");
+  expect([pruned.code, JSON.parse(pruned.stdout)]).toMatchObject([0, { kept: 1, deleted: 1 }]);
+  expect(pruned.stderr).not.toBe("");
+  expect((await fetch(`${wharfinger.url}/v2/team-a/app/manifests/one`)).status).toBe(404);
+
+  const host = new URL(wharfinger.url).host;
+  const restored = await cli("restore", `${host}/team-a/app:one`);
+  expect([restored.code, restored.stdout]).toEqual([0, expect.stringMatching(/^team-a\/app@sha256:[0-9a-f]{64} \(one\)\n$/)]);
+  expect((await fetch(`${wharfinger.url}/v2/team-a/app/manifests/one`)).status).toBe(200);
+  const never = await cli("restore", "team-a/app:never");
+  expect([never.code, never.stdout]).toEqual([1, ""]);
+});
+
+test("jobs of policies that are not there are refused with the reason", async () => {
+  for (const kind of ["prune", "tag-sync"]) {
+    const { code, stdout, stderr } = await cli("job", kind, "--policy", "default/missing");
+    expect([code, stdout, stderr]).toEqual([1, "", expect.stringContaining("default/missing")]);
+  }
+  expect((await cli("plan", "default/missing")).code).toBe(1);
+  expect((await cli("explain", "cgr/nothing:1.0")).code).toBe(1);
+  const without = await cli("job", "prune");
+  expect([without.code, without.stderr]).toEqual([2, expect.stringContaining("required option '--policy <namespace/name>'")]);
+});
+
+test("audit and gc", async () => {
+  const audit = await cli("audit", "--deep");
+  expect([audit.code, audit.stdout, audit.stderr]).toEqual([0, "Everything holds.\n", expect.stringMatching(/^Checked \d+ repositor/m)]);
+  const gc = await json<GcStatus>("gc", "status");
+  expect(gc.live).toBeGreaterThan(0);
+  expect((await cli("gc", "status")).stdout).toMatch(/^queue +\d+ \(\d+ due/);
+});
+
+test("record: what is published, and a person's decisions", async () => {
+  const head = await use("git", ["-C", join(wharfinger.data, "record"), "rev-parse", "HEAD"]);
+  const state = await json<RecordState>("record", "status");
+  expect(state.revision).toBe(head);
+  expect((await cli("record", "status")).stdout).toContain(`Published: ${head.slice(0, 10)}`);
+
+  const confirmed = await cli("record", "confirm-removal", head.slice(0, 12));
+  expect([confirmed.code, confirmed.stderr]).toEqual([0, expect.stringContaining(`${head.slice(0, 10)} is noted as removed`)]);
+  const unknown = await cli("record", "accept-revision", "0123456789abcdef");
+  expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("0123456789abcdef is no commit of the record")]);
+  expect((await cli("record", "accept-revision")).code).toBe(2);
+});
+
+test("Secret documents are served to whom they are for, and neither recorded nor logged nor shown", async () => {
+  const password = "a-password-that-must-not-leak";
+  await writeFile(
+    join(wharfinger.config, "secret.yaml"),
+    `apiVersion: v1\nkind: Secret\nmetadata: {name: upstream-login}\ntype: kubernetes.io/basic-auth\nstringData: {username: ci, password: ${password}}\n---\napiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: private}\nspec: {url: "http://127.0.0.1:9", insecure: true, prefix: private, auth: {secretRef: {name: upstream-login}}}\n`,
+  );
+  await eventually(async () =>
+    (await json<ResourceView[]>("get", "upst", "private"))[0]?.status.conditions.some(
+      (c) => c.type === "CredentialsLoaded" && c.status === "True",
+    ),
+  );
+  const record = join(wharfinger.data, "record");
+  expect(await use("git", ["-C", record, "log", "-p", "--all"])).not.toContain(password);
+  expect((await cli("get", "-o", "json")).stdout).not.toContain(password);
+  expect(wharfinger.logs()).not.toContain(password);
+});
