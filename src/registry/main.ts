@@ -25,6 +25,7 @@ import { listActivity } from "./services/activity.ts";
 import { audit } from "./services/audit.ts";
 import { Collector } from "./services/collect.ts";
 import { ConfigurationStore } from "./services/configuration-store.ts";
+import { Eviction } from "./services/eviction.ts";
 import { History } from "./services/history.ts";
 import { OwnPull } from "./services/own-pull.ts";
 import { Prefetch } from "./services/prefetch.ts";
@@ -193,9 +194,12 @@ async function startServices(options: RegistryOptions, database: Database, store
     },
   });
   closing.add(() => upstreams.close());
-  const proxyPull = new ProxyPull({ database, store, upstreams, logger });
+  const proxyPull = new ProxyPull({ database, store, upstreams, statistics, logger });
   closing.add(() => proxyPull.close());
   const prefetch = new Prefetch({ source: proxyPull, logger });
+  const eviction = new Eviction({ database, configuration, logger });
+  eviction.start();
+  closing.add(() => eviction.stop());
 
   const collector = new Collector({ database, store, times: settings.gc, logger });
   await collector.start();
@@ -207,7 +211,7 @@ async function startServices(options: RegistryOptions, database: Database, store
   const publish = new PublishService({ database, configuration });
   const proposals = new Proposals({ database, configuration, secrets });
   closing.add(async () => proposals.close());
-  const pullsCounted = { own: true, proxied: false };
+  const pullsCounted = { own: true, proxied: true };
   const retention = new RetentionService({ database, configuration, pullsCounted, granted: grantsOf(settings.tenants) });
   const control: ControlServices = {
     record: {

@@ -16,9 +16,12 @@ import type { BlobReader } from "../../src/registry/blobs/blob-store.ts";
 import { Database, statement } from "../../src/registry/metadata/database.ts";
 import { migrate } from "../../src/registry/metadata/migrate.ts";
 import type { Configuration, ConfigurationSource, Published } from "../../src/registry/services/configuration.ts";
+import { Collector } from "../../src/registry/services/collect.ts";
+import { Eviction } from "../../src/registry/services/eviction.ts";
 import { Prefetch } from "../../src/registry/services/prefetch.ts";
 import { ProxyPull } from "../../src/registry/services/proxy-pull.ts";
 import type { Caller } from "../../src/registry/services/pull-service.ts";
+import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
 import { Upstreams } from "../../src/registry/services/upstreams.ts";
 import { forgetConfirmations } from "../../src/registry/metadata/proxy-repositories.ts";
 import { EgressPolicy } from "../../src/registry/upstream/egress.ts";
@@ -123,7 +126,10 @@ export interface TestProxy {
   readonly store: FolderBlobStore;
   readonly upstreams: Upstreams;
   readonly pull: ProxyPull;
+  readonly statistics: CollectedPullStatistics;
   readonly prefetch: Prefetch;
+  readonly eviction: Eviction;
+  readonly collector: Collector;
   /** Every line that was logged, at every level. */
   readonly log: string[];
   /** Rows of any statement, for looking behind the services. */
@@ -158,7 +164,8 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     egress: new EgressPolicy({ allowedCIDRs: options.allowedCIDRs ?? [], trustOwnHosts: options.trustOwnHosts ?? true }),
     onMoved: (key) => void forgetConfirmations(database, key),
   });
-  const pull = new ProxyPull({ database, store, upstreams, logger, resumePause: 5 });
+  const statistics = new CollectedPullStatistics({ database, onError: (error) => log.push(String(error)) });
+  const pull = new ProxyPull({ database, store, upstreams, statistics, logger, resumePause: 5 });
   let statements = 0;
   return {
     configuration,
@@ -166,6 +173,14 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     store,
     upstreams,
     pull,
+    statistics,
+    eviction: new Eviction({ database, configuration, logger }),
+    collector: new Collector({
+      database,
+      store,
+      times: { lease: 3_600_000, trashFor: 3_600_000, doomDelay: 0, interval: 3_600_000, uploadAbandonedAfter: 3_600_000 },
+      logger,
+    }),
     prefetch: new Prefetch({ source: pull, logger }),
     log,
     rows: (text, values) => database.query(statement(`test-${++statements}`, text), values),

@@ -4,6 +4,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { TLSSocket } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
@@ -36,6 +37,8 @@ export interface Seen {
   readonly path: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: string;
+  /** Common name of the client certificate that was shown. */
+  readonly peer: string | undefined;
   /** Bytes of the answer's body that were handed to the socket. */
   sent: number;
 }
@@ -86,7 +89,8 @@ export class ScriptedUpstream {
   private constructor(options: ScriptedUpstreamOptions) {
     this.options = options;
     const listener = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
-    this.#server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
+    this.#server =
+      options.tls === undefined ? createServer(listener) : createTlsServer({ rejectUnauthorized: false, ...options.tls }, listener);
   }
 
   static async start(options: ScriptedUpstreamOptions = {}): Promise<ScriptedUpstream> {
@@ -173,7 +177,14 @@ export class ScriptedUpstream {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on("error", () => {});
     const path = request.url ?? "/";
-    const seen: Seen = { method: request.method ?? "GET", path, headers: { ...request.headers }, body: await textOf(request), sent: 0 };
+    const seen: Seen = {
+      method: request.method ?? "GET",
+      path,
+      headers: { ...request.headers },
+      body: await textOf(request),
+      peer: peerOf(request),
+      sent: 0,
+    };
     this.seen.push(seen);
     const rule = this.#rules.find((candidate) => {
       return candidate.left > 0 && candidate.path.test(path) && (candidate.method === undefined || candidate.method === seen.method);
@@ -365,6 +376,11 @@ const missing = (code: string) => json(404, { errors: [{ code, message: "scripte
 
 const basicOf = (login: ScriptedUpstreamOptions["login"]) =>
   login === undefined ? undefined : `Basic ${Buffer.from(`${login.username}:${login.password}`).toString("base64")}`;
+
+function peerOf({ socket }: IncomingMessage): string | undefined {
+  const name = socket instanceof TLSSocket ? socket.getPeerCertificate().subject?.CN : undefined;
+  return Array.isArray(name) ? name[0] : name;
+}
 
 async function textOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];

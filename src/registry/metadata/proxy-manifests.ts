@@ -18,15 +18,15 @@ export interface FetchedManifest {
 
 const nothingHeld = () => false;
 
-/** Stores what upstream answered. With `tag`, that is where the tag points from now on; `by` says who noticed. */
+/** Stores what upstream answered. With `tag`, that is where the tag points from now on; `by` says who noticed. Returns the repository's id. */
 export async function storeProxiedManifest(
   database: Database,
   repository: ProxiedRepository,
   fetched: FetchedManifest,
   options: { readonly tag?: string; readonly by: string },
-): Promise<void> {
+): Promise<number> {
   const { digest, bytes, manifest } = fetched;
-  await database.transaction(async (transaction) => {
+  return database.transaction(async (transaction) => {
     const repositoryId = await ensureProxiedRepository(transaction, repository.name, repository.upstream);
     // It never counts as untagged: cached content goes by eviction alone.
     await upsertManifest(
@@ -50,6 +50,7 @@ export async function storeProxiedManifest(
     );
     await insertBlobReferences(transaction, { repositoryId, digest }, blobsOf(manifest), nothingHeld);
     if (options.tag !== undefined) await moveProxiedTag(transaction, repositoryId, options.tag, digest, options.by);
+    return repositoryId;
   });
 }
 

@@ -27,6 +27,8 @@ export interface ManifestsToDelete {
   readonly isProtected?: (tag: string) => boolean;
   /** `Refuse`: nothing is deleted when one of `digests` must stay. `Keep`: those stay, the others go. */
   readonly onHeld: "Refuse" | "Keep";
+  /** False: cached content, which upstream has and nobody restores. */
+  readonly trash?: boolean;
 }
 
 export interface KeptManifest {
@@ -77,7 +79,7 @@ export async function deleteManifests(transaction: Queryable, options: Manifests
   if (keptOfAsked.length > 0 && options.onHeld === "Refuse") return { deleted: [], kept: keptOfAsked, missing };
   const digests = [...going].sort();
   const lost = tags.filter(({ digest }) => going.has(digest));
-  await putIntoTrash(transaction, repositoryId, digests, { by, reason });
+  if (options.trash !== false) await putIntoTrash(transaction, repositoryId, digests, { by, reason });
   await dropTags(transaction, repositoryId, lost, by);
   const loose = await removeManifests(transaction, repositoryId, digests);
   await settleUntagged(transaction, repositoryId, loose);

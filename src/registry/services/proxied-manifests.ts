@@ -30,6 +30,11 @@ const missingFor = 5000;
 const staleWarning = '110 wharfinger "Response is Stale"';
 const by = "upstream";
 
+export interface ProxiedManifest extends ManifestAnswer {
+  /** Undefined: it was passed through and is not kept. */
+  readonly repositoryId?: number;
+}
+
 export interface ManifestRequest {
   readonly priority: Priority;
   /** Ask upstream now, and take nothing older for an answer. */
@@ -39,8 +44,8 @@ export interface ManifestRequest {
 export class ProxiedManifests {
   readonly #database: Database;
   readonly #logger: Logger;
-  readonly #fetching = new SingleFlight<ManifestAnswer | undefined>();
-  readonly #asking = new SingleFlight<ManifestAnswer | undefined>();
+  readonly #fetching = new SingleFlight<ProxiedManifest | undefined>();
+  readonly #asking = new SingleFlight<ProxiedManifest | undefined>();
   readonly #missing = new LRUCache<string, true>({ max: 10_000, ttl: missingFor });
   /** By origin: when the last question failed, if it did. */
   readonly #failedAt = new Map<string, number>();
@@ -51,11 +56,11 @@ export class ProxiedManifests {
   }
 
   /** Rejects with ServiceError. */
-  async manifest(place: Place, reference: Reference, request: ManifestRequest): Promise<ManifestAnswer> {
+  async manifest(place: Place, reference: Reference, request: ManifestRequest): Promise<ProxiedManifest> {
     return "digest" in reference ? this.#byDigest(place, reference.digest, request) : this.#byTag(place, reference.tag, request);
   }
 
-  async #byDigest(place: Place, digest: Digest, request: ManifestRequest): Promise<ManifestAnswer> {
+  async #byDigest(place: Place, digest: Digest, request: ManifestRequest): Promise<ProxiedManifest> {
     const stored = await findManifestByDigest(this.#database, place.name, digest);
     if (stored !== undefined) return stored;
     if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
@@ -64,7 +69,7 @@ export class ProxiedManifests {
     return fetched;
   }
 
-  async #byTag(place: Place, tag: string, request: ManifestRequest): Promise<ManifestAnswer> {
+  async #byTag(place: Place, tag: string, request: ManifestRequest): Promise<ProxiedManifest> {
     const known = await findProxiedTag(this.#database, place.name, tag);
     // The ledger wins over upstream's tag of the same name, and over its absence.
     if (known.version !== null) return this.#byDigest(place, known.version, request);
@@ -81,7 +86,7 @@ export class ProxiedManifests {
     return this.#answer(place, tag, question);
   }
 
-  async #answer(place: Place, tag: string, question: Promise<ManifestAnswer | undefined>): Promise<ManifestAnswer> {
+  async #answer(place: Place, tag: string, question: Promise<ProxiedManifest | undefined>): Promise<ProxiedManifest> {
     const answer = await withFailure(`${place.name}:${tag}`, question);
     if (answer === undefined) throw unknown(place, tag, "and upstream does not have it");
     return answer;
@@ -91,10 +96,10 @@ export class ProxiedManifests {
   async #answerInTime(
     place: Place,
     cached: Digest,
-    question: Promise<ManifestAnswer | undefined>,
+    question: Promise<ProxiedManifest | undefined>,
     request: ManifestRequest,
-  ): Promise<ManifestAnswer> {
-    const stale = async (): Promise<ManifestAnswer> => ({ ...(await this.#byDigest(place, cached, request)), warning: staleWarning });
+  ): Promise<ProxiedManifest> {
+    const stale = async (): Promise<ProxiedManifest> => ({ ...(await this.#byDigest(place, cached, request)), warning: staleWarning });
     const outcome = question.then(
       (answer) => ({ answer }),
       (error: unknown) => ({ error }),
@@ -111,7 +116,7 @@ export class ProxiedManifests {
   }
 
   /** One question for all who wait. Undefined: upstream said 404. Rejects with UpstreamError. */
-  #ask(place: Place, tag: string, known: ProxiedTag, request: ManifestRequest): Promise<ManifestAnswer | undefined> {
+  #ask(place: Place, tag: string, known: ProxiedTag, request: ManifestRequest): Promise<ProxiedManifest | undefined> {
     const key = `${place.upstream.origin} ${place.repository}:${tag}`;
     if (this.#missing.has(key) && !request.revalidate) return Promise.resolve(undefined);
     return this.#asking.run(key, async () => {
@@ -135,7 +140,7 @@ export class ProxiedManifests {
   }
 
   /** One HEAD; a GET only when the tag moved, or when upstream does not name digests. */
-  async #revalidate(place: Place, tag: string, cached: Digest, request: ManifestRequest): Promise<ManifestAnswer | undefined> {
+  async #revalidate(place: Place, tag: string, cached: Digest, request: ManifestRequest): Promise<ProxiedManifest | undefined> {
     const { client } = place.upstream;
     const found = await client.headManifest(place.repository, tag, request.priority);
     if (found === undefined) return undefined;
@@ -154,7 +159,7 @@ export class ProxiedManifests {
   }
 
   /** GET by tag or digest, once for all who wait. */
-  #download(place: Place, reference: string, request: ManifestRequest): Promise<ManifestAnswer | undefined> {
+  #download(place: Place, reference: string, request: ManifestRequest): Promise<ProxiedManifest | undefined> {
     const key = `${place.upstream.origin} ${place.repository}@${reference}`;
     if (this.#missing.has(key) && !request.revalidate) return Promise.resolve(undefined);
     return this.#fetching.run(key, async () => {
@@ -165,27 +170,27 @@ export class ProxiedManifests {
     });
   }
 
-  async #keep(place: Place, remote: RemoteManifest, tag: string | undefined): Promise<ManifestAnswer> {
+  async #keep(place: Place, remote: RemoteManifest, tag: string | undefined): Promise<ProxiedManifest> {
     const { digest, bytes } = remote;
     const manifest = readRemoteManifest(remote, `${place.repository}@${digest}`);
-    if (place.upstream.cache.keeps) {
-      await storeProxiedManifest(
-        this.#database,
-        repositoryOf(place),
-        { digest, bytes, manifest },
-        { by, ...(tag === undefined ? {} : { tag }) },
-      );
-    }
-    return { digest, bytes, mediaType: manifest.mediaType };
+    const answer = { digest, bytes, mediaType: manifest.mediaType };
+    if (!place.upstream.cache.keeps) return answer;
+    const repositoryId = await storeProxiedManifest(
+      this.#database,
+      repositoryOf(place),
+      { digest, bytes, manifest },
+      { by, ...(tag === undefined ? {} : { tag }) },
+    );
+    return { ...answer, repositoryId };
   }
 
   /** cache.mode Never: nothing is remembered. */
-  async #through(place: Place, tag: string, request: ManifestRequest): Promise<ManifestAnswer> {
+  async #through(place: Place, tag: string, request: ManifestRequest): Promise<ProxiedManifest> {
     return this.#answer(place, tag, this.#download(place, tag, request));
   }
 
   /** Upstream said 404. Evidence of a digest is answered from the copy: publishers clean up what belongs to versions that are still in use. */
-  async #withdraw(place: Place, tag: string, { digest }: ProxiedTag): Promise<ManifestAnswer | undefined> {
+  async #withdraw(place: Place, tag: string, { digest }: ProxiedTag): Promise<ProxiedManifest | undefined> {
     if (digest === null) return undefined;
     if (digestOfReferrerTag(tag) !== undefined) return findManifestByDigest(this.#database, place.name, digest);
     await dropProxiedTag(this.#database, place.name, tag, by);

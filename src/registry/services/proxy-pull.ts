@@ -10,12 +10,15 @@ import { ProxiedBlobs } from "./proxied-blobs.ts";
 import { ProxiedLists } from "./proxied-lists.ts";
 import { ProxiedManifests } from "./proxied-manifests.ts";
 import type { BlobAnswer, Caller, ManifestAnswer, PullService, Referrer, TagPage } from "./pull-service.ts";
+import type { PullStatistics } from "./pull-statistics.ts";
 import type { Upstreams } from "./upstreams.ts";
 
 export interface ProxyPullOptions {
   readonly database: Database;
   readonly store: BlobStore;
   readonly upstreams: Upstreams;
+  /** What people pull is counted; what jobs and prefetch read is not, or everything they watch would look used for ever. */
+  readonly statistics?: PullStatistics;
   readonly logger: Logger;
   /** Milliseconds before a broken transfer is first resumed. */
   readonly resumePause?: number;
@@ -23,20 +26,27 @@ export interface ProxyPullOptions {
 
 export class ProxyPull implements PullService {
   readonly #upstreams: Upstreams;
+  readonly #statistics: PullStatistics | undefined;
   readonly #manifests: ProxiedManifests;
   readonly #lists: ProxiedLists;
   readonly #blobs: ProxiedBlobs;
 
   constructor(options: ProxyPullOptions) {
     this.#upstreams = options.upstreams;
+    this.#statistics = options.statistics;
     this.#manifests = new ProxiedManifests(options);
     this.#lists = new ProxiedLists(options);
     this.#blobs = new ProxiedBlobs(options);
   }
 
   async manifest(repository: string, reference: Reference, caller: Caller): Promise<ManifestAnswer> {
-    const { revalidate } = caller;
-    return this.#manifests.manifest(this.#upstreams.locate(repository), reference, { revalidate, priority: priorityOf(caller) });
+    const priority = priorityOf(caller);
+    const place = this.#upstreams.locate(repository);
+    const { repositoryId, ...answer } = await this.#manifests.manifest(place, reference, { revalidate: caller.revalidate, priority });
+    if (repositoryId !== undefined && priority === "pull") {
+      this.#statistics?.record({ repositoryId, digest: answer.digest, ...("tag" in reference ? { tag: reference.tag } : {}) });
+    }
+    return answer;
   }
 
   async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
