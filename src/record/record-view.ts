@@ -50,12 +50,15 @@ export const emptyView: RecordView = { head: null, resources: new Map(), ledgers
 /** Versions of one file that are tried, newest first, when it is not valid. */
 const lookBack = 200;
 
+/** Parsed versions that are kept in memory for the next view. */
+const maxParsed = 50_000;
+
 /** Reads views of one repository; what did not change since the last view is not read again. */
 export class ViewReader {
   readonly #git: Git;
-  #resources = new Map<string, ResourceFile | FileProblem>();
-  #ledgers = new Map<string, Ledger | FileProblem>();
-  #bytes = new Map<string, Buffer>();
+  readonly #resources = new Map<string, ResourceFile | FileProblem>();
+  readonly #ledgers = new Map<string, Ledger | FileProblem>();
+  readonly #bytes = new Map<string, Buffer>();
 
   constructor(git: Git) {
     this.#git = git;
@@ -82,6 +85,7 @@ export class ViewReader {
       const ledger = place?.type === "ledger" ? await this.#ledger(history, path, place.repository, tree.get(path)) : undefined;
       if (ledger !== undefined) ledgers.set(ledger.repository, ledger);
     }
+    this.#forget(new Set([...tree.values()].map(({ blob }) => blob)));
     const problems = [...resources.values(), ...ledgers.values()].flatMap(({ problem }) => problem ?? []);
     return { head, resources, ledgers, paths: new Set(tree.keys()), problems };
   }
@@ -184,6 +188,13 @@ export class ViewReader {
     const parsed = readLedger(path, await this.#read(blob));
     this.#ledgers.set(blob, parsed);
     return parsed;
+  }
+
+  /** Bytes are needed of what is there; older versions were read for what they said. */
+  #forget(present: ReadonlySet<string>): void {
+    for (const blob of this.#bytes.keys()) if (!present.has(blob)) this.#bytes.delete(blob);
+    if (this.#resources.size > maxParsed) this.#resources.clear();
+    if (this.#ledgers.size > maxParsed) this.#ledgers.clear();
   }
 
   async #read(blob: string): Promise<Buffer> {

@@ -81,6 +81,7 @@ export class GitRecord {
   #dirty: readonly string[] = [];
   #stopWatching: () => void = () => undefined;
   #work: Promise<unknown> = Promise.resolve();
+  #housekeeping: Promise<unknown> = Promise.resolve();
 
   constructor(git: Git, branch: string, options: RecordOptions, installation: string) {
     this.#git = git;
@@ -98,6 +99,8 @@ export class GitRecord {
     await this.#mend();
     await this.refresh();
     if (this.#view.head === null) await this.commit([firstFiles(this.installation)]);
+    // Six objects a commit: git packs them when there are thousands. Nobody waits for it.
+    this.#housekeeping = this.#git.try(["gc", "--auto", "--quiet"]);
     this.#stopWatching = watchReferences(this.#git.directory, this.branch, () => {
       for (const listener of this.#listeners) listener();
     });
@@ -209,7 +212,7 @@ export class GitRecord {
   async close(): Promise<void> {
     this.#stopWatching();
     this.#listeners.clear();
-    await this.#work.catch(() => undefined);
+    await Promise.allSettled([this.#work, this.#housekeeping]);
   }
 
   async #advance(head: string | null): Promise<void> {
