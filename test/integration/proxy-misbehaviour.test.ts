@@ -368,49 +368,49 @@ const cases: readonly Case[] = [
     name: "a layer whose last byte is wrong",
     pull: "layer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "wrongBytes" }, 1),
-    code: "DigestMismatch",
+    code: "UPSTREAM_FAILED",
     message: /bytes that hash to/,
   },
   {
     name: "a layer whose first byte is wrong",
     pull: "layer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "wrongBytes", at: 0 }, 1),
-    code: "DigestMismatch",
+    code: "UPSTREAM_FAILED",
     message: /bytes that hash to/,
   },
   {
     name: "a layer that breaks off every time",
     pull: "layer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "truncate", after: 1000 }, 5),
-    code: "Truncated",
+    code: "UPSTREAM_FAILED",
     message: /closed the connection before its answer was complete/,
   },
   {
     name: "a layer that stalls every time",
     pull: "layer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "stall", after: 1000 }, 5),
-    code: "Timeout",
+    code: "UPSTREAM_FAILED",
     message: /sent nothing for 0\.5 s/,
   },
   {
     name: "a layer that is shorter than the manifest says",
     pull: "cachedThenLayer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "shortChunked", after: 1000 }, 4),
-    code: "Truncated",
+    code: "UPSTREAM_FAILED",
     message: /upstream sent 4000 of 300000 bytes/, // each of three resumptions brought 1000 more
   },
   {
     name: "a layer that is longer than the manifest says",
     pull: "cachedThenLayer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "longChunked", extra: 1000 }, 1),
-    code: "DigestMismatch",
+    code: "UPSTREAM_FAILED",
     message: /sends more than the 300000 bytes/,
   },
   {
     name: "another layer, of another size",
     pull: "layer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "body", body: "another layer" }, 1),
-    code: "DigestMismatch",
+    code: "UPSTREAM_FAILED",
     message: /bytes that hash to/,
   },
   {
@@ -466,7 +466,7 @@ const cases: readonly Case[] = [
       upstream.script(blobs, { kind: "wrongBytes", at: 10 }, 1);
       upstream.script(blobs, { kind: "truncate", after: 1000 }, 1);
     },
-    code: "DigestMismatch",
+    code: "UPSTREAM_FAILED",
     message: /bytes that hash to/,
   },
   {
@@ -476,7 +476,7 @@ const cases: readonly Case[] = [
       upstream.script(blobs, { kind: "headers", headers: { "content-range": "bytes 1000-8999/9000", "content-length": "" } }, 1);
       upstream.script(blobs, { kind: "truncate", after: 1000 }, 1);
     },
-    code: "UnexpectedAnswer",
+    code: "UPSTREAM_FAILED",
     message: /has 9000 bytes, and said 300000 before/,
   },
   {
@@ -486,7 +486,7 @@ const cases: readonly Case[] = [
       upstream.script(blobs, { kind: "headers", headers: { "content-range": "bytes 5-299999/300000" } }, 1);
       upstream.script(blobs, { kind: "truncate", after: 1000 }, 1);
     },
-    code: "UnexpectedAnswer",
+    code: "UPSTREAM_FAILED",
     message: /another range/,
   },
 ];

@@ -285,7 +285,10 @@ test("mode Never keeps nothing", async () => {
     expect(upstream.asked("/blobs/", "GET")).toHaveLength(pulls);
   }
   upstream.script({ method: "GET", path: /blobs/ }, { kind: "wrongBytes" });
-  await expect(pullBlob(proxy.pull, `${prefix}/team/app`, digest)).rejects.toMatchObject({ code: "DigestMismatch" });
+  await expect(pullBlob(proxy.pull, `${prefix}/team/app`, digest)).rejects.toMatchObject({
+    code: "UPSTREAM_FAILED",
+    message: expect.stringMatching(/bytes that hash to/) as string,
+  });
   expect(await proxy.rows("SELECT 1 FROM repositories WHERE name = $1", [`${prefix}/team/app`])).toEqual([]);
 });
 

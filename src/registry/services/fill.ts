@@ -27,6 +27,8 @@ export interface FillOptions {
   readonly touch: () => Promise<void>;
   /** The writer has committed `size` bytes that hash to the digest. */
   readonly keep: (size: number) => Promise<void>;
+  /** What readers are told when it fails. */
+  readonly toReaders: (error: unknown) => unknown;
   /** It failed; nothing may stay. */
   readonly abandon: (error: Error) => Promise<void>;
   /** Milliseconds before the first resumption, doubled for each. */
@@ -40,7 +42,8 @@ export class Fill {
   #written = 0;
   /** Readers may have what lies before this. */
   #released = 0;
-  #error: Error | undefined;
+  /** Set when it failed: what readers are told. */
+  #error: { readonly told: unknown } | undefined;
   #body: RemoteBody;
   #stopped = false;
   #waiting: (() => void)[] = [];
@@ -101,7 +104,7 @@ export class Fill {
   async #read(buffer: Uint8Array, position: number, isOpen: () => boolean): Promise<number> {
     for (;;) {
       if (!isOpen()) throw new Error("the blob was closed while it was read");
-      if (this.#error !== undefined) throw this.#error;
+      if (this.#error !== undefined) throw this.#error.told;
       if (position < this.#released) {
         const count = Math.min(buffer.byteLength, this.#released - position);
         return this.#options.written.read(buffer.subarray(0, count), position);
@@ -130,7 +133,7 @@ export class Fill {
       if (found !== digest) throw new UpstreamError("DigestMismatch", `upstream answers blob ${digest} with bytes that hash to ${found}`);
     } catch (error) {
       this.#body.discard();
-      this.#error = error as Error;
+      this.#error = { told: this.#options.toReaders(error) };
       this.#wake();
       throw error;
     }

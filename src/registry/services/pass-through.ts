@@ -25,16 +25,38 @@ export class PassThrough implements BlobReader {
   readonly size: number;
   readonly #digest: Digest;
   readonly #download: (from: number) => Promise<RemoteBody | undefined>;
+  readonly #failure: (error: unknown) => unknown;
   #transfer: Transfer | undefined;
 
-  constructor(options: { digest: Digest; size: number; download: (from: number) => Promise<RemoteBody | undefined> }) {
+  /** `failure`: what the reader is told instead of an error. */
+  constructor(options: {
+    digest: Digest;
+    size: number;
+    download: (from: number) => Promise<RemoteBody | undefined>;
+    failure: (error: unknown) => unknown;
+  }) {
     this.size = options.size;
     this.#digest = options.digest;
     this.#download = options.download;
+    this.#failure = options.failure;
   }
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
     if (position >= this.size) return 0;
+    try {
+      return await this.#take(buffer, position);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  close(): Promise<void> {
+    this.#transfer?.body.discard();
+    this.#transfer = undefined;
+    return Promise.resolve();
+  }
+
+  async #take(buffer: Uint8Array, position: number): Promise<number> {
     const transfer = await this.#transferAt(position);
     await this.#fillUp(transfer);
     const [first] = transfer.waiting;
@@ -46,12 +68,6 @@ export class PassThrough implements BlobReader {
     if (taken.byteLength === first.byteLength) transfer.waiting.shift();
     else transfer.waiting[0] = first.subarray(taken.byteLength);
     return taken.byteLength;
-  }
-
-  close(): Promise<void> {
-    this.#transfer?.body.discard();
-    this.#transfer = undefined;
-    return Promise.resolve();
   }
 
   async #transferAt(position: number): Promise<Transfer> {

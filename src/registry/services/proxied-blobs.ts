@@ -18,7 +18,7 @@ import { Fill } from "./fill.ts";
 import { PassThrough } from "./pass-through.ts";
 import type { BlobAnswer } from "./pull-service.ts";
 import { SingleFlight } from "./single-flight.ts";
-import { withFailure } from "./upstream-failure.ts";
+import { failureOf, withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
 
 /** Milliseconds for which upstream's word about having a blob is believed without asking again. */
@@ -119,8 +119,9 @@ export class ProxiedBlobs {
 
   async #passThrough(place: Place, digest: Digest, priority: Priority): Promise<BlobAnswer> {
     const { size } = await this.#head(place, digest, priority);
+    const failure = (error: unknown) => failureOf(error, subjectOf(place, digest));
     const download = (from: number) => place.upstream.client.getBlob(place.repository, digest, { from, priority });
-    return { digest, size, open: () => Promise.resolve(new PassThrough({ digest, size, download })) };
+    return { digest, size, open: () => Promise.resolve(new PassThrough({ digest, size, download, failure })) };
   }
 
   #acquire(place: Place, digest: Digest, priority: Priority): Promise<Acquired> {
@@ -234,6 +235,7 @@ export class ProxiedBlobs {
           origin: place.upstream.origin,
           repositories: [...repositories].map(([name, upstream]) => ({ name, upstream })),
         }),
+      toReaders: (error) => failureOf(error, subjectOf(place, digest)),
       abandon: (reason) => this.#abandon(place, digest, key, reason),
       ...(resumePause === undefined ? {} : { resumePause }),
     });

@@ -1,0 +1,113 @@
+// Through the whole registry with a real client: an upstream's images by crane, and what a client sees of one that lies.
+
+import { randomBytes } from "node:crypto";
+import { request, type IncomingMessage } from "node:http";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { ControlClient } from "../../src/client/control-client.ts";
+import { startDistribution, type Distribution } from "../support/distribution.ts";
+import { pushImage, pushIndex } from "../support/images.ts";
+import { use } from "../support/programs.ts";
+import { upstreamSpec } from "../support/proxy.ts";
+import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { ScriptedUpstream } from "../support/scripted-upstream.ts";
+
+let registry: TestRegistry;
+let distribution: Distribution;
+let scripted: ScriptedUpstream;
+let host = "";
+
+beforeAll(async () => {
+  const user = { name: "robot", password: "s3cret" };
+  [registry, distribution, scripted] = await Promise.all([startTestRegistry(), startDistribution({ user }), ScriptedUpstream.start()]);
+  host = new URL(registry.url).host;
+  registry.secrets.set("default", "pull", { username: user.name, password: user.password });
+  await use("crane", ["auth", "login", distribution.host, "-u", user.name, "-p", user.password]);
+  const client = new ControlClient({ url: registry.url, token: adminToken });
+  const published = await client.publish({
+    revision: "r1",
+    base: null,
+    resources: [
+      ["real", upstreamSpec(distribution.url, "real", { auth: { provider: "generic", secretRef: { name: "pull" } } })] as const,
+      ["scripted", upstreamSpec(scripted.url, "scripted")] as const,
+    ].map(([name, spec]) => ({
+      kind: "Upstream" as const,
+      namespace: "default",
+      name,
+      generation: 1,
+      revision: "r1",
+      suspend: false,
+      spec,
+    })),
+    ledgers: {},
+    settled: [],
+  });
+  if ((published.refused ?? []).length > 0) throw new Error(JSON.stringify(published.refused));
+  await client.close();
+});
+afterAll(async () => {
+  await registry.stop();
+  await scripted.stop();
+  await use("crane", ["auth", "logout", distribution.host]);
+  await distribution.stop();
+});
+
+/** Status and bytes as they came; `complete` false: the connection was cut (status 0: before anything came). */
+function get(path: string): Promise<{ status: number; headers: IncomingMessage["headers"]; body: Buffer; complete: boolean }> {
+  return new Promise((resolve) => {
+    const sent = request(`${registry.url}${path}`, (response) => {
+      const chunks: Buffer[] = [];
+      const end = () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks), complete: response.complete });
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", end);
+      response.on("end", end);
+    });
+    sent.on("error", () => resolve({ status: 0, headers: {}, body: Buffer.alloc(0), complete: false }));
+    sent.end();
+  });
+}
+
+test("crane pulls an image and an index through, also when upstream is gone; digests are upstream's", async () => {
+  const image = await pushImage({ reference: `${distribution.host}/team/app:1`, content: "app", noise: 500_000 });
+  const index = await pushIndex({
+    reference: `${distribution.host}/team/multi:1`,
+    content: "multi",
+    platforms: ["linux/amd64", "linux/arm64"],
+  });
+  expect(await use("crane", ["digest", "--insecure", `${host}/real/team/app:1`])).toBe(image);
+  expect(await use("crane", ["digest", "--insecure", `${host}/real/team/multi:1`])).toBe(index.digest);
+  expect((await use("crane", ["ls", "--insecure", `${host}/real/team/app`])).split("\n")).toEqual(["1"]);
+  await use("crane", ["validate", "--insecure", "--remote", `${host}/real/team/app:1`]);
+  await use("crane", ["validate", "--insecure", "--remote", `${host}/real/team/multi:1`]);
+  await expect(use("crane", ["digest", "--insecure", `${host}/real/team/none:1`])).rejects.toThrow(/MANIFEST_UNKNOWN|NAME_UNKNOWN|404/);
+});
+
+test("a layer whose last byte is wrong: the connection is cut before its end, and the next try is right", async () => {
+  const bytes = randomBytes(400_000);
+  const digest = scripted.addBlob("team/app", bytes);
+  scripted.script("/blobs/", { kind: "wrongBytes" }, 1);
+  const bad = await get(`/v2/scripted/team/app/blobs/${digest}`);
+  expect(bad.complete).toBe(false);
+  expect(bad.body.length).toBeLessThanOrEqual(bytes.length - 64 * 1024);
+  const good = await get(`/v2/scripted/team/app/blobs/${digest}`);
+  expect([good.status, good.complete, good.body.equals(bytes)]).toEqual([200, true, true]);
+});
+
+test("a small document that is wrong is a 502 that says so", async () => {
+  const digest = scripted.addBlob("team/app", Buffer.from('{"a":1}'));
+  scripted.script("/blobs/", { kind: "wrongBytes" }, 1);
+  const { status, body, headers } = await get(`/v2/scripted/team/app/blobs/${digest}`);
+  expect([status, headers["content-type"]]).toEqual([502, "application/json"]);
+  expect(JSON.parse(body.toString())).toMatchObject({ errors: [{ message: expect.stringMatching(/bytes that hash to/) as string }] });
+});
+
+test("429 is passed on with its pause, stale tags carry their warning", async () => {
+  scripted.addImage("team/app", "latest", Buffer.from("one"));
+  expect((await get("/v2/scripted/team/app/manifests/latest")).headers["warning"]).toBeUndefined();
+  scripted.script("/manifests/other", { kind: "status", status: 429, headers: { "retry-after": "4" } }, 1);
+  const limited = await get("/v2/scripted/team/app/manifests/other");
+  expect([limited.status, limited.headers["retry-after"]]).toEqual([429, "4"]);
+  expect(JSON.parse(limited.body.toString())).toMatchObject({ errors: [{ code: "TOOMANYREQUESTS" }] });
+});
