@@ -50,8 +50,10 @@ async function condition(
   name: string,
   type: string,
 ): Promise<{ status: string; reason: string; message: string } | undefined> {
-  const [found] = await json<ResourceView[]>("get", kind, `default/${name}`);
-  return found?.status.conditions.find((c) => c.type === type);
+  const found = await wharfingerCli("get", kind, `default/${name}`, "-o", "json");
+  if (found.code !== 0) return undefined; // not seen yet
+  const [view] = JSON.parse(found.stdout) as ResourceView[];
+  return view?.status.conditions.find((c) => c.type === type);
 }
 
 beforeAll(async () => {
@@ -134,6 +136,10 @@ let first: Awaited<ReturnType<typeof pushIndex>>;
 
 test("pull through a prefix and through ?ns=, cached", async () => {
   first = await pushIndex({ reference: `${upstream.host}/${image}:latest`, content: "nginx 1.27.3-r2", platforms });
+  // The policy's first run asked for this image before it existed, and a 404 is believed for some seconds.
+  await eventually("the image behind the prefix", async () =>
+    (await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/latest`)).status === 200 ? true : undefined,
+  );
   expect(await crane("digest", `${host()}/cgr/${image}:latest`)).toBe(first.digest);
   await use("crane", ["validate", "--insecure", "--remote", `${host()}/cgr/${image}:latest`]);
   await use("skopeo", [
@@ -215,7 +221,15 @@ test("git revert of a version takes it out of service, and no run mints it again
   wharfinger = await wharfinger.restart();
   await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard");
   expect((await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status).toBe(404);
-  expect(await readFile(join(wharfinger.data, `record/versions/cgr/${image}/_ledger.yaml`), "utf8")).toContain("retired:");
+
+  // What the person decided is written down with the next version.
+  const third = await pushIndex({ reference: `${upstream.host}/${image}:latest`, content: "nginx 1.29.1-r0", platforms });
+  await key.attest(`${upstream.host}/${image}@${third.digest}`, "slsaprovenance1", slsaProvenance({ nginx: "1.29.1-r0" }));
+  await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard");
+  expect(await crane("digest", `${host()}/cgr/${image}:1.29.1`)).toBe(third.digest);
+  const { ledger } = await json<VersionsView>("explain", `cgr/${image}:1.29.1`);
+  expect(Object.keys(ledger.retired).sort()).toEqual(["1.28.0", "1.28.0-r0"]);
+  expect(ledger.retired["1.28.0"]).toMatchObject({ by: expect.stringContaining("Ann") });
 });
 
 test("an edited resource is served within seconds; git revert brings the earlier one back and holds", async () => {
