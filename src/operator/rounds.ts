@@ -7,6 +7,7 @@ import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import { RecordError } from "../record/errors.ts";
+import { parsePath, type RecordPath } from "../record/layout.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { ControlPlane, ControlPlaneOptions, FirstPublish, RecordStatus } from "./control-plane.ts";
 import type { Grants } from "./grants.ts";
@@ -183,7 +184,7 @@ export class Rounds implements ControlPlane {
     const { record } = this.#options;
     const suspended = new Set(plan.judgements.filter(({ observed }) => isSuspended(observed.spec)).map(({ key }) => keyString(key)));
     const served = servedRecord(record.view, record.history, { grants: this.#grants, suspended: (key) => suspended.has(keyString(key)) });
-    const everHadAccessPolicy = record.history.memories().some(({ key }) => key.kind === "AccessPolicy");
+    const everHadAccessPolicy = record.history.paths().some((path) => isAccessPolicy(parsePath(path)));
     const base = { view: record.view, history: record.history, installation: record.installation, served, commitProblem };
     try {
       const { state, verdict } = await this.#publisher.publish(served.resources, { settled: plan.settled, everHadAccessPolicy });
@@ -281,6 +282,10 @@ export class Rounds implements ControlPlane {
   #committer() {
     return { installation: this.#options.record.installation, appliedBy: this.#options.appliedBy ?? "wharfinger" };
   }
+}
+
+function isAccessPolicy(place: RecordPath | undefined): boolean {
+  return place?.type === "resource" && place.key.kind === "AccessPolicy";
 }
 
 function waitingFor(plan: RoundPlan, publishProblem: Finding | undefined, head: string | null): string[] {

@@ -11,10 +11,6 @@ import { isProblem, maxFileBytes, parseYaml, type FieldPath, type FileProblem } 
 const check = Compile(LedgerDocument);
 const maps = ["tags", "pinned", "retired"] as const;
 
-export function emptyLedger(image: string): Ledger {
-  return { image, builds: [], tags: {}, pinned: {}, retired: {} };
-}
-
 /** Never throws: a file that is not valid is a problem with its line. */
 export function readLedger(path: string, bytes: Buffer): Ledger | FileProblem {
   const file = parseYaml(path, bytes, maxFileBytes.ledger);

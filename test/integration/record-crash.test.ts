@@ -4,12 +4,14 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import { expect, test } from "vitest";
 
 import { createLogger } from "../../src/observability/logger.ts";
 import { openRecord } from "../../src/record/repository.ts";
 
+const writer = fileURLToPath(new URL("../support/record-writer.ts", import.meta.url));
 const rounds = 25;
 const folder = mkdtempSync(join(tmpdir(), "wharfinger-crash-"));
 const git = (...args: string[]) => execFileSync("git", args, { cwd: folder, encoding: "utf8" });
@@ -29,7 +31,7 @@ test(`${rounds} kills while the record is written`, async () => {
 
 /** Lets it write for a while that differs from round to round, from its first instruction on. Returns what it said was committed. */
 async function writeAndKill(round: number): Promise<string[]> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "../support/record-writer.ts"), folder], {
+  const child = spawn(process.execPath, [writer, folder], {
     stdio: ["ignore", "pipe", "inherit"],
     detached: true,
   });
