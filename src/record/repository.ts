@@ -42,7 +42,7 @@ export const refs = {
 
 /** A reference lock that is older than this belongs to nobody: git holds it for milliseconds. */
 const staleAtStart = 1_000;
-const staleLater = 60_000;
+const staleLater = 10_000;
 
 /** Opens the record, or makes it. Rejects with RecordError GitMissing, NotARepository. What a crash left half done is finished here. */
 export async function openRecord(options: RecordOptions): Promise<GitRecord> {
@@ -58,6 +58,8 @@ export async function openRecord(options: RecordOptions): Promise<GitRecord> {
     );
   }
   const branch = options.branch ?? "wharfinger";
+  const locks = await clearStaleLocks(directory, branch, { age: staleAtStart, wait: true });
+  if (locks.length > 0) options.logger.warn({ locks }, "removed lock files that a crash left in the record");
   // Also in a repository that is there: git init repairs what a crash left out of it, and changes nothing else.
   await git.run(["init", "--quiet", `--initial-branch=${branch}`, "--template="]);
   await mkdir(join(directory, "wharfinger"), { recursive: true });
@@ -95,7 +97,6 @@ export class GitRecord {
 
   /** Mends what a crash left, reads the history once, writes the first commit of a new record. */
   async start(): Promise<void> {
-    await this.#clearLocks(staleAtStart);
     await this.#mend();
     await this.refresh();
     if (this.#view.head === null) await this.commit([firstFiles(this.installation)]);
@@ -152,7 +153,7 @@ export class GitRecord {
       });
       const to = ids.at(-1);
       if (to === undefined) return ids;
-      await this.#clearLocks(staleLater);
+      await this.#clearLocks();
       await this.#writeNote(from);
       await moveBranch(this.#git, this.branch, { from, to });
       await this.#advance(to);
@@ -258,9 +259,9 @@ export class GitRecord {
     if (result.done) await rm(this.#note, { force: true });
   }
 
-  async #clearLocks(age: number): Promise<void> {
-    const removed = await clearStaleLocks(this.#git.directory, this.branch, age);
-    if (removed.length > 0) this.#options.logger.warn({ locks: removed }, "removed lock files that a crash left in the record");
+  async #clearLocks(): Promise<void> {
+    const removed = await clearStaleLocks(this.#git.directory, this.branch, { age: staleLater, wait: false });
+    if (removed.length > 0) this.#options.logger.warn({ locks: removed }, "removed lock files that another git left in the record");
   }
 
   /** One reader or writer at a time. */

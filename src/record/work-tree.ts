@@ -48,7 +48,7 @@ export async function syncWorkTree(git: Git, root: string, { from, to }: { from:
   for (const { path, after } of writes) {
     const content = after === undefined ? undefined : contents.get(after);
     if (content === undefined) await remove(root, path);
-    else await write(root, path, content);
+    else await write(git, root, path, content);
   }
   return { dirty: [...dirty], done: true };
 }
@@ -102,10 +102,11 @@ async function isInside(root: string, path: string): Promise<boolean> {
   return true;
 }
 
-async function write(root: string, path: string, content: Buffer): Promise<void> {
+/** Through a file that is no part of the work tree: a crash leaves nothing that `git status` shows. */
+async function write(git: Git, root: string, path: string, content: Buffer): Promise<void> {
   const file = join(root, path);
   await mkdir(dirname(file), { recursive: true });
-  const temporary = `${file}.wharfinger-${process.pid}`;
+  const temporary = join(git.directory, "wharfinger", "file.new");
   await writeFile(temporary, content);
   await rename(temporary, file);
 }

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 
 import { createLogger } from "../../src/observability/logger.ts";
 import { openRecord } from "../../src/record/repository.ts";
@@ -26,8 +26,9 @@ test(`${rounds} kills while the record is written`, async () => {
   expect(said.filter((id) => !history.has(id))).toEqual([]);
   expect(git("status", "--porcelain")).toBe("");
   expect(git("fsck", "--strict", "--no-dangling")).toBe("");
-  rmSync(folder, { recursive: true });
 }, 120_000);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Lets it write for a while that differs from round to round, from its first instruction on. Returns what it said was committed. */
 async function writeAndKill(round: number): Promise<string[]> {
