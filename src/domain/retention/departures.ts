@@ -3,7 +3,7 @@
 
 import type { Digest } from "../digest.ts";
 import { digestOfReferrerTag } from "../reference.ts";
-import type { ManifestFact, TagFact } from "./facts.ts";
+import type { TagFact } from "./facts.ts";
 import type { Graph } from "./graph.ts";
 import { compareNames } from "./words.ts";
 
@@ -13,7 +13,7 @@ export type Removal = { readonly tag: TagFact } | { readonly untagged: Digest };
 export interface Departure {
   readonly removal: Removal;
   /** Manifests that go now, indexes and subjects before what they held. */
-  readonly manifests: readonly ManifestFact[];
+  readonly manifests: readonly Digest[];
 }
 
 /**
@@ -25,21 +25,19 @@ export function departures(graph: Graph, condemned: ReadonlySet<Digest>, removal
   const removedTags = new Set<string>();
 
   const isFree = (digest: Digest): boolean => {
-    const manifest = graph.manifests.get(digest);
-    if (manifest === undefined || gone.has(digest) || !condemned.has(digest)) return false;
-    if (graph.tagsOf(digest).some(({ name }) => !removedTags.has(name))) return false;
-    if (graph.parentsOf(digest).some((parent) => !gone.has(parent))) return false;
+    if (!graph.manifests.has(digest) || gone.has(digest) || !condemned.has(digest)) return false;
+    if (!graph.tagsOf(digest).every(({ name }) => removedTags.has(name))) return false;
+    if (!graph.parentsOf(digest).every((parent) => gone.has(parent))) return false;
     const subject = graph.subjectOf(digest);
     return subject === undefined || gone.has(subject);
   };
-  const leave = (first: Digest): ManifestFact[] => {
-    const leaving: ManifestFact[] = [];
+  const leave = (first: Digest): Digest[] => {
+    const leaving: Digest[] = [];
     const waiting = [first];
     for (const digest of waiting) {
-      const manifest = graph.manifests.get(digest);
-      if (manifest === undefined || !isFree(digest)) continue;
+      if (!isFree(digest)) continue;
       gone.add(digest);
-      leaving.push(manifest);
+      leaving.push(digest);
       waiting.push(...graph.childrenOf(digest), ...graph.referrersOf(digest));
     }
     return leaving;
@@ -53,10 +51,13 @@ export function departures(graph: Graph, condemned: ReadonlySet<Digest>, removal
 
 /** The order of a plan: ordinary tags, untagged manifests, `sha256-<hex>` tags, so that referrers go with their subject and never before. */
 export function inOrder(removals: readonly Removal[]): readonly Removal[] {
-  return removals.toSorted((a, b) => place(a) - place(b) || compareNames(nameOf(a), nameOf(b)));
+  return removals
+    .map((removal) => ({ removal, name: nameOf(removal), place: placeOf(removal) }))
+    .sort((a, b) => a.place - b.place || compareNames(a.name, b.name))
+    .map(({ removal }) => removal);
 }
 
-function place(removal: Removal): number {
+function placeOf(removal: Removal): number {
   if ("untagged" in removal) return 1;
   return digestOfReferrerTag(removal.tag.name) === undefined ? 0 : 2;
 }

@@ -9,12 +9,6 @@ export interface TagFact {
   readonly pushedAt: number;
 }
 
-export interface BlobFact {
-  readonly digest: Digest;
-  /** Bytes. */
-  readonly size: number;
-}
-
 export interface ManifestFact {
   readonly digest: Digest;
   /** When this registry got it (a restore counts as a push). */
@@ -26,10 +20,18 @@ export interface ManifestFact {
   readonly subject?: Digest;
   /** What an index names, here or not. */
   readonly children: readonly Digest[];
-  readonly blobs: readonly BlobFact[];
   /** Last pull of exactly this digest, by any tag or by digest. */
   readonly pulledAt?: number;
 }
+
+export interface BlobFact {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** Blobs of a manifest that goes: only those that nothing else than manifests that go holds, here and in all other repositories. */
+export type FreeableBlobs = (repository: string, manifest: Digest) => readonly BlobFact[];
 
 export interface RepositoryFacts {
   /** With its prefix. */
@@ -53,15 +55,6 @@ export interface ClusterFacts {
   readonly complete: boolean;
   /** Digest → when it was last seen in use. */
   readonly images: ReadonlyMap<Digest, number>;
-}
-
-export interface Facts {
-  readonly repositories: readonly RepositoryFacts[];
-  /** Configured clusters; empty: nobody can be asked what is in use. */
-  readonly clusters: readonly ClusterFacts[];
-  /** Blobs of these repositories that other repositories hold too: they do not come free. */
-  readonly heldElsewhere: ReadonlySet<Digest>;
-  readonly now: number;
 }
 
 /** A policy as it was published, of any action, suspended or not. */

@@ -44,24 +44,41 @@ export function graphOf(repository: RepositoryFacts): Graph {
     if (names === undefined) ordinary.push(tag);
     else followers.push({ ...tag, names });
   }
-  const tags = groupBy([...ordinary, ...followers], ({ digest }) => [digest]);
-  const parents = groupBy(sorted, ({ children }) => children);
-  const referrers = groupBy(sorted, ({ subject }) => (subject === undefined ? [] : [subject]));
-  const following = groupBy(followers, ({ names }) => [names]);
-  const digests = (found: readonly ManifestFact[] | undefined) => (found ?? []).map(({ digest }) => digest);
-  const childrenOf = (digest: Digest) => (manifests.get(digest)?.children ?? []).filter((child) => manifests.has(child));
-  const referrersOf = (digest: Digest) => digests(referrers.get(digest));
+  const tags = new Map<Digest, TagFact[]>();
+  for (const tag of [...ordinary, ...followers]) addTo(tags, tag.digest, tag);
+  const following = new Map<Digest, FollowerTag[]>();
+  for (const tag of followers) addTo(following, tag.names, tag);
+  const children = new Map<Digest, Digest[]>();
+  const parents = new Map<Digest, Digest[]>();
+  const referrers = new Map<Digest, Digest[]>();
+  for (const { digest, subject, children: named } of sorted) {
+    if (subject !== undefined) addTo(referrers, subject, digest);
+    for (const child of named) {
+      addTo(parents, child, digest);
+      if (manifests.has(child)) addTo(children, digest, child);
+    }
+  }
+  const childrenOf = (digest: Digest) => children.get(digest) ?? none;
+  const referrersOf = (digest: Digest) => referrers.get(digest) ?? none;
   return {
     manifests,
     followers,
     ordinary,
-    tagsOf: (digest) => tags.get(digest) ?? [],
-    parentsOf: (digest) => digests(parents.get(digest)),
+    tagsOf: (digest) => tags.get(digest) ?? none,
+    parentsOf: (digest) => parents.get(digest) ?? none,
     childrenOf,
     subjectOf: anchors(sorted, manifests, { childrenOf, referrersOf }),
     referrersOf,
-    followersOf: (digest) => following.get(digest) ?? [],
+    followersOf: (digest) => following.get(digest) ?? none,
   };
+}
+
+const none: readonly never[] = [];
+
+function addTo<T>(groups: Map<Digest, T[]>, key: Digest, member: T): void {
+  const group = groups.get(key);
+  if (group === undefined) groups.set(key, [member]);
+  else group.push(member);
 }
 
 function anchors(
@@ -69,9 +86,8 @@ function anchors(
   manifests: ReadonlyMap<Digest, ManifestFact>,
   { childrenOf, referrersOf }: Pick<Graph, "childrenOf" | "referrersOf">,
 ): Graph["subjectOf"] {
-  const subjects = new Map(
-    sorted.flatMap(({ digest, subject }) => (subject === undefined || !manifests.has(subject) ? [] : [[digest, subject] as const])),
-  );
+  const subjects = new Map<Digest, Digest>();
+  for (const { digest, subject } of sorted) if (subject !== undefined && manifests.has(subject)) subjects.set(digest, subject);
   const holds = (digest: Digest) => [...childrenOf(digest), ...referrersOf(digest).filter((referrer) => subjects.get(referrer) === digest)];
   for (const [digest, subject] of subjects) if (reach([digest], holds).has(subject)) subjects.delete(digest);
   return (digest) => subjects.get(digest);
@@ -87,6 +103,7 @@ export function reach(from: Iterable<Digest>, next: (digest: Digest) => readonly
 
 /** Nodes pull (and report) an index or one of its children, mostly by digest: what is known of one counts for both. */
 export function familyOf(graph: Graph, digest: Digest): readonly Digest[] {
+  if (graph.parentsOf(digest).length + graph.childrenOf(digest).length === 0) return [digest];
   return [...reach([digest], graph.parentsOf).union(reach([digest], graph.childrenOf))];
 }
 
@@ -94,16 +111,4 @@ export function familyOf(graph: Graph, digest: Digest): readonly Digest[] {
 export function lastPull(graph: Graph, digest: Digest): number | undefined {
   const pulls = familyOf(graph, digest).flatMap((member) => graph.manifests.get(member)?.pulledAt ?? []);
   return pulls.length === 0 ? undefined : Math.max(...pulls);
-}
-
-function groupBy<T>(items: readonly T[], keys: (item: T) => readonly Digest[]): Map<Digest, T[]> {
-  const groups = new Map<Digest, T[]>();
-  for (const item of items) {
-    for (const key of keys(item)) {
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, [item]);
-      else group.push(item);
-    }
-  }
-  return groups;
 }

@@ -1,7 +1,7 @@
 // `inUse`: what clusters run is kept. It fails closed: a cluster that is silent, or reports only a part, stops every deletion.
 
 import type { Digest } from "../digest.ts";
-import type { ClusterFacts, Facts } from "./facts.ts";
+import type { ClusterFacts } from "./facts.ts";
 import { familyOf, lastPull, type Graph } from "./graph.ts";
 import type { EvaluablePolicy } from "./policy.ts";
 import { formatTime } from "./words.ts";
@@ -18,7 +18,7 @@ export interface InUse {
   note(policy: EvaluablePolicy): string | undefined;
 }
 
-export function inUseOf(facts: Pick<Facts, "clusters" | "now">): InUse {
+export function inUseOf(facts: { readonly clusters: readonly ClusterFacts[]; readonly now: number }): InUse {
   const asked = (policy: EvaluablePolicy): readonly (ClusterFacts | string)[] => {
     if (policy.inUse === undefined) return [];
     if (policy.inUse.clusters.length === 0) return facts.clusters;
@@ -30,6 +30,7 @@ export function inUseOf(facts: Pick<Facts, "clusters" | "now">): InUse {
       return silent.length === 0 ? undefined : `what clusters use is unknown, so everything is kept: ${silent.join("; ")}`;
     },
     useOf(policy, graph, digest) {
+      if (facts.clusters.length === 0) return undefined;
       const keepFor = policy.inUse?.keepFor ?? 0;
       const clusters = asked(policy).filter((cluster) => typeof cluster !== "string");
       if (clusters.length === 0) return undefined;

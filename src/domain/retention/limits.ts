@@ -1,7 +1,7 @@
 // What stops a plan, and what a reader of it should know.
 
 import { digestOfReferrerTag } from "../reference.ts";
-import type { Facts, RepositoryFacts } from "./facts.ts";
+import type { RepositoryFacts } from "./facts.ts";
 import type { InUse } from "./in-use.ts";
 import type { PlannedEntry } from "./plan.ts";
 import type { Policy } from "./policy.ts";
@@ -30,13 +30,17 @@ export function blockOf(policy: Policy, inUse: InUse, entries: readonly PlannedE
   };
 }
 
-export function notesOf(policy: Policy, inUse: InUse, facts: Facts, entries: readonly PlannedEntry[]): readonly string[] {
+export function notesOf(
+  policy: Policy,
+  inUse: InUse,
+  repositories: readonly RepositoryFacts[],
+  entries: readonly PlannedEntry[],
+): readonly string[] {
   const notes: string[] = [];
   if (policy.broken === undefined) {
     const asked = inUse.note(policy);
     if (asked !== undefined) notes.push(asked);
-    if (policy.keep.some(({ aboutPulls }) => aboutPulls))
-      notes.push(...pullNotes(facts.repositories.filter(({ name }) => policy.selects(name))));
+    if (policy.keep.some(({ aboutPulls }) => aboutPulls)) notes.push(...pullNotes(repositories));
   }
   if (entries.some(({ version, verdict }) => version && verdict === "delete")) {
     notes.push("version tags are proposed to retire; once retired their copies are cached content, which Upstream.spec.cache evicts");

@@ -30,11 +30,15 @@ export function judgeManifests(
     followers.set(tag.name, { keep: true, rule: "follows", reason });
     keep(tag.digest, "tag", `tag ${tag.name} is kept`);
   };
-  const alone = new Map([...graph.manifests.values()].map((manifest) => [manifest.digest, standing(manifest, graph, judgement)]));
+  const alone = new Map<Digest, Verdict>();
+  for (const manifest of graph.manifests.values()) {
+    const verdict = standing(manifest, graph, judgement);
+    if (verdict !== undefined) alone.set(manifest.digest, verdict);
+  }
   const closed = closedBy(judgement);
 
   for (const { name, digest } of graph.ordinary) if (tags.get(name)?.keep === true) keep(digest, "tag", `tag ${name} is kept`);
-  for (const [digest, verdict] of alone) if (verdict?.keep === true) keep(digest, verdict.rule, verdict.reason);
+  for (const [digest, verdict] of alone) if (verdict.keep) keep(digest, verdict.rule, verdict.reason);
   for (const tag of graph.followers) {
     if (closed !== undefined) keepFollower(tag, closed.reason);
     else if (!graph.manifests.has(tag.names) && !departed.has(tag.names)) {
@@ -52,8 +56,12 @@ export function judgeManifests(
     const reason = `belongs to ${shortDigest(names)}, which ${graph.manifests.has(names) ? "goes" : "was deleted"}`;
     followers.set(name, { keep: false, rule: "follows", reason });
   }
-  const verdictOf = (manifest: ManifestFact) => kept.get(manifest.digest) ?? alone.get(manifest.digest) ?? departure(manifest, graph);
-  return { followers, manifests: new Map([...graph.manifests.values()].map((manifest) => [manifest.digest, verdictOf(manifest)])) };
+  const manifests = new Map<Digest, Verdict>();
+  for (const manifest of graph.manifests.values()) {
+    const { digest } = manifest;
+    manifests.set(digest, kept.get(digest) ?? alone.get(digest) ?? departure(manifest, graph));
+  }
+  return { followers, manifests };
 }
 
 /** What holds a manifest by itself, or (for one that nothing else needs) how the grace of `untagged` stands. undefined: others decide. */
@@ -63,12 +71,13 @@ function standing(manifest: ManifestFact, graph: Graph, judgement: Judgement): V
   if (manifest.keepUntil > context.now && graph.subjectOf(manifest.digest) === undefined) {
     return { keep: true, rule: "lease", reason: `pushed or asked for by a pusher, leased until ${formatTime(manifest.keepUntil)}` };
   }
-  const evaluable = policies.filter((policy): policy is EvaluablePolicy => policy.broken === undefined);
-  for (const policy of evaluable) {
+  for (const policy of policies) {
+    if (policy.broken !== undefined) continue;
     const use = inUse.useOf(policy, graph, manifest.digest);
     if (use !== undefined) return { keep: true, rule: ruleName(judgement, policy, "inUse"), reason: use };
   }
   if (isNeeded(manifest, graph)) return undefined;
+  const evaluable = policies.filter((policy): policy is EvaluablePolicy => policy.broken === undefined);
   return closedBy(judgement) ?? pulled(manifest, graph, evaluable, judgement) ?? grace(manifest, graph, evaluable, judgement);
 }
 

@@ -5,10 +5,9 @@ import { expect, test } from "vitest";
 
 import { digestOf, hexOf, type Digest } from "../digest.ts";
 import { departures } from "./departures.ts";
-import type { Facts, ManifestFact, PolicySource, RepositoryFacts, TagFact } from "./facts.ts";
+import type { BlobFact, FreeableBlobs, ManifestFact, PolicySource, RepositoryFacts, TagFact } from "./facts.ts";
 import { graphOf } from "./graph.ts";
-import { inUseOf } from "./in-use.ts";
-import { compilePolicies, judgeRepository, planRetention, removalsOf, type RetentionPlan } from "./plan.ts";
+import { createPlanner, removalsOf, type JudgedRepository, type RetentionPlan } from "./plan.ts";
 
 const hour = 3_600_000;
 const now = Date.UTC(2026, 10, 21, 12);
@@ -30,8 +29,11 @@ const names = [
 
 const time = fc.integer({ min: 0, max: 2000 }).map((hours) => now - hours * hour);
 
+type Stored = ManifestFact & { readonly blobs: readonly BlobFact[] };
+type StoredRepository = Omit<RepositoryFacts, "manifests"> & { readonly manifests: readonly Stored[] };
+
 /** Content addressing has no cycles: children and subjects have lower numbers. */
-function manifestArbitrary(index: number): fc.Arbitrary<ManifestFact> {
+function manifestArbitrary(index: number): fc.Arbitrary<Stored> {
   const below = [...digests.slice(0, index), absent];
   const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
   const parts = fc.record({
@@ -51,7 +53,7 @@ function manifestArbitrary(index: number): fc.Arbitrary<ManifestFact> {
     }));
 }
 
-const repositoryArbitrary: fc.Arbitrary<RepositoryFacts> = fc
+const repositoryArbitrary: fc.Arbitrary<StoredRepository> = fc
   .tuple(
     fc.subarray(digests, { minLength: 1 }),
     fc.tuple(...digests.map((_, index) => manifestArbitrary(index))),
@@ -99,23 +101,43 @@ const everything = fc.record({
   pullsCountedSince: fc.constantFrom(undefined, now - 100 * hour, now - 3000 * hour),
 });
 
-const factsOf = (repositories: readonly RepositoryFacts[], pullsCountedSince?: number): Facts => ({
+interface Facts {
+  readonly repositories: readonly StoredRepository[];
+}
+const elsewhere = new Set([blobs[5]?.digest ?? absent]);
+const factsOf = (repositories: readonly StoredRepository[], pullsCountedSince?: number): Facts => ({
   repositories: repositories.map((repository) => (pullsCountedSince === undefined ? repository : { ...repository, pullsCountedSince })),
-  clusters: [],
-  heldElsewhere: new Set([blobs[5]?.digest ?? absent]),
-  now,
 });
-const plan = (policies: readonly PolicySource[], facts: Facts): RetentionPlan => planRetention({ policy: "d/p0", policies, facts });
+const plannerOf = (policies: readonly PolicySource[]) => createPlanner({ policy: "d/p0", policies, clusters: [], now });
+
+/** As the database answers: blobs of what goes that nothing kept, here or elsewhere, holds. */
+function freeable(repositories: readonly StoredRepository[], judged: readonly JudgedRepository[]): FreeableBlobs {
+  const goes = ({ name }: StoredRepository, { digest }: Stored) =>
+    judged.some(({ repository, condemned }) => repository.name === name && condemned.has(digest));
+  const held = new Set(elsewhere);
+  const named = new Map<string, readonly BlobFact[]>();
+  for (const repository of repositories) {
+    for (const manifest of repository.manifests) {
+      named.set(`${repository.name} ${manifest.digest}`, manifest.blobs);
+      if (!goes(repository, manifest)) for (const { digest } of manifest.blobs) held.add(digest);
+    }
+  }
+  return (repository, manifest) => (named.get(`${repository} ${manifest}`) ?? []).filter(({ digest }) => !held.has(digest));
+}
+
+function plan(policies: readonly PolicySource[], { repositories }: Facts): RetentionPlan {
+  const planner = plannerOf(policies);
+  const judged = repositories.filter(({ name }) => planner.selects(name)).map(planner.judge);
+  return planner.describe(judged, freeable(repositories, judged));
+}
 const deleted = ({ entries }: RetentionPlan) =>
   entries.filter(({ verdict }) => verdict === "delete").map(({ repository, tag, digest }) => `${repository} ${tag ?? digest}`);
 
 /** The repository after these removals, as the registry would leave it. */
-function after(repository: RepositoryFacts, facts: Facts, policies: readonly PolicySource[], pick: (index: number) => boolean) {
-  const judged = judgeRepository(repository, { planned: "d/p0", policies: compilePolicies(policies), inUse: inUseOf(facts), facts });
+function after(repository: StoredRepository, policies: readonly PolicySource[], pick: (index: number) => boolean) {
+  const judged = plannerOf(policies).judge(repository);
   const removals = removalsOf(judged).filter((_, index) => pick(index));
-  const gone = new Set(
-    departures(judged.graph, judged.condemned, removals).flatMap(({ manifests }) => manifests.map(({ digest }) => digest)),
-  );
+  const gone = new Set(departures(judged.graph, judged.condemned, removals).flatMap(({ manifests }) => manifests));
   const removedTags = new Set(removals.map((removal) => ("tag" in removal ? removal.tag.name : "")));
   const tags = repository.tags.filter(({ name }) => !removedTags.has(name));
   const left = repository.manifests.filter(({ digest }) => !gone.has(digest));
@@ -184,7 +206,7 @@ test("what stays loses no child, no referrer and no tag, also when only a part o
     fc.property(everything, fc.nat({ max: 1023 }), ({ repositories, policies, pullsCountedSince }, bits) => {
       const facts = factsOf(repositories, pullsCountedSince);
       for (const repository of facts.repositories) {
-        const { repository: left, gone, judged } = after(repository, facts, policies, (index) => ((bits >> (index % 10)) & 1) === 1);
+        const { repository: left, gone, judged } = after(repository, policies, (index) => ((bits >> (index % 10)) & 1) === 1);
         for (const { digest } of left.tags) expect(gone).not.toContain(digest);
         for (const manifest of left.manifests) {
           expect(manifest.children.filter((child) => gone.has(child))).toEqual([]);
@@ -209,7 +231,7 @@ test("applied whole, a plan takes exactly what it listed", () => {
       for (const repository of facts.repositories.filter(({ name }) =>
         plan(policies, facts).entries.some((entry) => entry.repository === name),
       )) {
-        const { gone, judged } = after(repository, facts, policies, () => true);
+        const { gone, judged } = after(repository, policies, () => true);
         for (const digest of judged.condemned) expect(gone).toContain(digest);
         for (const digest of gone) {
           expect(judged.graph.tagsOf(digest).length > 0 || listed.has(`${repository.name} ${digest}`)).toBe(true);
@@ -226,7 +248,7 @@ test("a plan right after its apply deletes nothing", () => {
       const facts = factsOf(repositories);
       const selected = new Set(plan(policies, facts).entries.map(({ repository }) => repository));
       const left = facts.repositories.map((repository) =>
-        selected.has(repository.name) ? after(repository, facts, policies, () => true).repository : repository,
+        selected.has(repository.name) ? after(repository, policies, () => true).repository : repository,
       );
       expect(deleted(plan(policies, factsOf(left)))).toEqual([]);
     }),
@@ -241,11 +263,11 @@ test("bytes are those of blobs that nothing kept and nobody else holds, each onc
       const planned = plan(policies, facts);
       const selected = new Set(planned.entries.map(({ repository }) => repository));
       const left = facts.repositories.map((repository) =>
-        selected.has(repository.name) ? after(repository, facts, policies, () => true).repository : repository,
+        selected.has(repository.name) ? after(repository, policies, () => true).repository : repository,
       );
-      const held = (among: readonly RepositoryFacts[]) =>
+      const held = (among: readonly StoredRepository[]) =>
         new Set(among.flatMap(({ manifests }) => manifests.flatMap(({ blobs }) => blobs.map(({ digest }) => digest))));
-      const free = held(repositories).difference(held(left)).difference(facts.heldElsewhere);
+      const free = held(repositories).difference(held(left)).difference(elsewhere);
       const expected = blobs.filter(({ digest }) => free.has(digest)).reduce((sum, { size }) => sum + size, 0);
       expect(planned.totals.bytes).toBe(expected);
     }),

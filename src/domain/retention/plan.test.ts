@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 
 import { digestOf, type Digest } from "../digest.ts";
-import type { ClusterFacts, Facts, ManifestFact, RepositoryFacts, TagFact } from "./facts.ts";
-import { planRetention, type PlannedEntry, type RetentionPlan } from "./plan.ts";
+import type { BlobFact, ClusterFacts, ManifestFact, PolicySource, RepositoryFacts, TagFact } from "./facts.ts";
+import { createPlanner, type PlannedEntry, type RetentionPlan } from "./plan.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;
@@ -10,7 +10,8 @@ const now = Date.UTC(2026, 10, 21, 12);
 const longAgo = now - 400 * day;
 
 const digest = (name: string): Digest => digestOf(name);
-const manifest = (name: string, facts: Partial<ManifestFact> = {}): ManifestFact => ({
+type Stored = ManifestFact & { readonly blobs?: readonly BlobFact[] };
+const manifest = (name: string, facts: Partial<Stored> = {}): Stored => ({
   digest: digest(name),
   pushedAt: longAgo,
   keepUntil: longAgo,
@@ -23,7 +24,7 @@ const own = (name: string, tags: readonly TagFact[], manifests?: readonly Manife
   name,
   kind: "own",
   tags,
-  manifests: manifests ?? tags.map(({ digest }) => ({ ...manifest(""), digest, blobs: [] })),
+  manifests: manifests ?? tags.map(({ digest }) => ({ ...manifest("", { blobs: [] }), digest })),
   departed: new Set(),
 });
 const policy = (keep: readonly object[], more: object = {}) => ({
@@ -36,21 +37,23 @@ const policy = (keep: readonly object[], more: object = {}) => ({
 interface Case {
   readonly repositories: readonly RepositoryFacts[];
   readonly specs: Readonly<Record<string, unknown>>;
-  readonly facts?: Partial<Facts>;
+  readonly clusters?: readonly ClusterFacts[];
   readonly counted?: number;
+  /** Blobs that other repositories hold. */
+  readonly elsewhere?: ReadonlySet<Digest>;
 }
-function plan({ repositories, specs, facts, counted }: Case): RetentionPlan {
-  return planRetention({
-    policy: Object.keys(specs)[0] ?? "",
-    policies: Object.entries(specs).map(([key, spec]) => ({ key, spec })),
-    facts: {
-      repositories: repositories.map((repository) => (counted === undefined ? repository : { ...repository, pullsCountedSince: counted })),
-      clusters: [],
-      heldElsewhere: new Set(),
-      now,
-      ...facts,
-    },
-  });
+
+function plan({ repositories, specs, clusters = [], counted, elsewhere = new Set() }: Case): RetentionPlan {
+  const policies: PolicySource[] = Object.entries(specs).map(([key, spec]) => ({ key, spec }));
+  const planner = createPlanner({ policy: policies[0]?.key ?? "", policies, clusters, now });
+  const judged = repositories
+    .filter(({ name }) => planner.selects(name))
+    .map((repository) => planner.judge(counted === undefined ? repository : { ...repository, pullsCountedSince: counted }));
+  const blobsOf = (digest: Digest) =>
+    (repositories.flatMap(({ manifests }) => manifests) as Stored[]).find((stored) => stored.digest === digest)?.blobs ?? [];
+  const kept = judged.flatMap(({ repository, condemned }) => repository.manifests.filter(({ digest }) => !condemned.has(digest)));
+  const held = new Set([...elsewhere, ...kept.flatMap(({ digest }) => blobsOf(digest).map((blob) => blob.digest))]);
+  return planner.describe(judged, (_, digest) => blobsOf(digest).filter((blob) => !held.has(blob.digest)));
 }
 const nameOf = ({ tag, digest }: PlannedEntry) => tag ?? digest;
 const deleted = (plan: RetentionPlan) => plan.entries.filter(({ verdict }) => verdict === "delete").map(nameOf);
@@ -230,7 +233,7 @@ test("shared blobs come free once, and only when nothing kept or elsewhere holds
   const planned = plan({
     repositories,
     specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) },
-    facts: { heldElsewhere: new Set([elsewhere.digest]) },
+    elsewhere: new Set([elsewhere.digest]),
   });
   expect(planned.entries.map(({ repository, tag, bytes }) => [repository, tag, bytes])).toEqual([
     ["team-a/one", "x", 0],
@@ -346,7 +349,7 @@ test.each([
     "d/other": policy([{ name: "v", tags: "v.*" }], { inUse: { mode: "Ignore" } }),
   };
   const repositories = [own("team-a/app", [tag("x", "a")])];
-  const planned = plan({ repositories, specs, facts: { clusters } });
+  const planned = plan({ repositories, specs, clusters });
   expect(deleted(planned)).toEqual([]);
   expect(planned.blocked).toEqual({
     reason: "WorkloadsUnknown",
@@ -369,7 +372,7 @@ test("inUse keeps what a cluster uses, for keepFor after it was last seen, and w
   const planned = plan({
     repositories: [own("team-a/app", tags, manifests)],
     specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) },
-    facts: { clusters: [cluster({ images })] },
+    clusters: [cluster({ images })],
   });
   expect(deleted(planned)).toEqual(["b"]);
   expect(entry(planned, "a")).toMatchObject({ rule: "inUse", reason: "in use in cluster prod, last seen 2026-11-21 11:00 UTC" });
@@ -389,17 +392,16 @@ test("limits stop a plan that deletes too much, and count only from minTags on",
 });
 
 test("what the namespace was not granted is not selected", () => {
-  const repositories = [own("team-a/app", [tag("x", "a")]), own("team-b/app", [tag("x", "a")])];
-  const planned = planRetention({
-    policy: "team-b/p",
-    policies: [
-      {
-        key: "team-b/p",
-        spec: policy([{ name: "v", tags: "v" }], { repositories: { include: ["**"] } }),
-        granted: (name) => name.startsWith("team-b/"),
-      },
-    ],
-    facts: { repositories, clusters: [], heldElsewhere: new Set(), now },
+  const spec = policy([{ name: "v", tags: "v" }], { repositories: { include: ["**"] } });
+  const policies = [{ key: "team-b/p", spec, granted: (name: string) => name.startsWith("team-b/") }];
+  const planner = createPlanner({ policy: "team-b/p", policies, clusters: [], now });
+  expect(["team-a/app", "team-b/app"].filter(planner.selects)).toEqual(["team-b/app"]);
+  // Neither do its keep rules reach there.
+  const other = createPlanner({
+    policy: "d/p",
+    policies: [...policies, { key: "d/p", spec: policy([{ name: "x", tags: "x" }]) }],
+    clusters: [],
+    now,
   });
-  expect(planned.entries.map(({ repository }) => repository)).toEqual(["team-b/app"]);
+  expect(other.judge(own("team-a/app", [tag("v", "a")])).tags.get("v")).toMatchObject({ keep: false });
 });

@@ -3,36 +3,25 @@
 import type { Digest } from "../../domain/digest.ts";
 import { statement, type Queryable } from "./database.ts";
 
+/** Times are epoch milliseconds: a plan reads many of them. */
 export interface TagRow {
   readonly name: string;
   readonly digest: Digest;
-  readonly pushedAt: Date;
+  readonly pushedAt: number;
 }
 
 export interface ManifestRow {
   readonly digest: Digest;
   readonly subject: Digest | null;
-  readonly pushedAt: Date;
-  readonly untaggedSince: Date | null;
-  readonly keepUntil: Date;
-}
-
-export interface ManifestParts {
-  readonly manifest: Digest;
-  readonly children: readonly Digest[];
-}
-
-export interface ManifestBlobs {
-  readonly manifest: Digest;
-  readonly digests: readonly Digest[];
-  /** Bytes, beside `digests`. */
-  readonly sizes: readonly string[];
+  readonly pushedAt: number;
+  readonly untaggedSince: number | null;
+  readonly keepUntil: number;
 }
 
 export interface Clock {
-  readonly now: Date;
+  readonly now: number;
   /** Since when this database exists: no pull was counted before. */
-  readonly installedAt: Date;
+  readonly installedAt: number;
 }
 
 export interface RefusedPolicy {
@@ -47,36 +36,39 @@ const refusedPolicies = statement(
    FROM record, jsonb_array_elements(coalesce(document->'refused', '[]')) AS refused
    WHERE refused->>'kind' = 'RetentionPolicy'`,
 );
-const clock = statement("retention-clock", `SELECT now() AS now, created_at AS "installedAt" FROM installation`);
+const epoch = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)::float8`;
+const clock = statement("retention-clock", `SELECT ${epoch("now()")} AS now, ${epoch("created_at")} AS "installedAt" FROM installation`);
 // A push of a digest that is here moves no tag, but it is a push: the later of the two times counts.
 const ownTags = statement(
   "retention-own-tags",
-  `SELECT t.name, t.digest, greatest(t.updated_at, m.pushed_at) AS "pushedAt"
+  `SELECT t.name, t.digest, ${epoch("greatest(t.updated_at, m.pushed_at)")} AS "pushedAt"
    FROM tags t
    JOIN manifests m ON m.repository = t.repository AND m.digest = t.digest
    WHERE t.repository = $1`,
 );
+const manifestColumns = `m.digest, m.subject, ${epoch("m.pushed_at")} AS "pushedAt", ${epoch("m.untagged_since")} AS "untaggedSince",
+     ${epoch("m.keep_until")} AS "keepUntil"`;
 const ownManifests = statement(
   "retention-own-manifests",
-  `SELECT digest, subject, pushed_at AS "pushedAt", untagged_since AS "untaggedSince", keep_until AS "keepUntil"
-   FROM manifests WHERE repository = $1`,
+  `SELECT ${manifestColumns} FROM manifests m WHERE m.repository = $1 ORDER BY m.digest`,
 );
 const children = statement(
   "retention-children",
-  "SELECT manifest, array_agg(child ORDER BY child) AS children FROM manifest_children WHERE repository = $1 GROUP BY manifest",
+  "SELECT manifest, child FROM manifest_children WHERE repository = $1 ORDER BY manifest, child",
 );
-const blobs = statement(
-  "retention-blobs",
-  `SELECT manifest, array_agg(digest ORDER BY digest) AS digests, array_agg(size::text ORDER BY digest) AS sizes
-   FROM manifest_blobs WHERE repository = $1 GROUP BY manifest`,
+const pulls = statement(
+  "retention-pulls",
+  `SELECT digest, ${epoch("max(last_at)")} AS "lastAt" FROM pulls WHERE repository = $1 GROUP BY digest`,
 );
-const pulls = statement("retention-pulls", `SELECT digest, max(last_at) AS "lastAt" FROM pulls WHERE repository = $1 GROUP BY digest`);
-const versions = statement("retention-versions", `SELECT tag AS name, digest, updated_at AS "pushedAt" FROM ledger WHERE repository = $1`);
+const versions = statement(
+  "retention-versions",
+  `SELECT tag AS name, digest, ${epoch("updated_at")} AS "pushedAt" FROM ledger WHERE repository = $1`,
+);
 // Of cached content only what version tags name: whose pulls count for them.
 const versionManifests = statement(
   "retention-version-manifests",
   `WITH named AS (SELECT DISTINCT digest FROM ledger WHERE repository = $1)
-   SELECT m.digest, m.subject, m.pushed_at AS "pushedAt", m.untagged_since AS "untaggedSince", m.keep_until AS "keepUntil"
+   SELECT ${manifestColumns}
    FROM manifests m
    WHERE m.repository = $1
      AND (m.digest IN (SELECT digest FROM named)
@@ -89,15 +81,26 @@ const departed = statement(
    WHERE EXISTS (SELECT FROM trash t WHERE t.repository = $1 AND t.digest = digest.digest)
       OR EXISTS (SELECT FROM tag_events e WHERE e.repository = $1 AND (e.digest = digest.digest OR e.previous = digest.digest))`,
 );
-// A link alone is a right that runs out; a blob is held elsewhere where a manifest of a repository that has it names it.
-const heldElsewhere = statement(
-  "retention-held-elsewhere",
-  `SELECT DISTINCT ours.digest
-   FROM repository_blobs ours
-   JOIN repository_blobs theirs ON theirs.digest = ours.digest AND theirs.repository <> ALL($1::bigint[])
-   WHERE ours.repository = ANY($1::bigint[])
-     AND EXISTS (SELECT FROM manifest_blobs n WHERE n.repository = theirs.repository AND n.digest = theirs.digest)`,
+// A link alone is a right that runs out; a blob is held where a manifest that stays names it in a repository that has it.
+const freeable = statement(
+  "retention-freeable",
+  `WITH going AS MATERIALIZED (
+     SELECT DISTINCT repository, manifest FROM unnest($1::bigint[], $2::text[]) AS going (repository, manifest)
+   ), named AS MATERIALIZED (
+     SELECT n.repository, n.manifest, n.digest FROM going JOIN manifest_blobs n USING (repository, manifest)
+   ), free AS MATERIALIZED (
+     SELECT b.digest, b.size
+     FROM (SELECT DISTINCT digest FROM named) candidate
+     JOIN blobs b ON b.digest = candidate.digest
+     WHERE NOT EXISTS (
+       SELECT FROM repository_blobs l
+       JOIN manifest_blobs n ON n.repository = l.repository AND n.digest = l.digest
+       WHERE l.digest = b.digest
+         AND NOT EXISTS (SELECT FROM going WHERE going.repository = n.repository AND going.manifest = n.manifest))
+   )
+   SELECT n.repository, n.manifest, n.digest, free.size FROM named n JOIN free ON free.digest = n.digest`,
 );
+const blobsOf = statement("retention-blobs-of", "SELECT DISTINCT digest FROM manifest_blobs WHERE repository = $1 AND manifest = ANY($2)");
 const freed = statement(
   "retention-freed",
   `SELECT coalesce(sum(b.size), 0)::bigint AS bytes
@@ -151,23 +154,19 @@ export async function readVersionManifests(database: Queryable, repositoryId: nu
 }
 
 export async function readChildren(database: Queryable, repositoryId: number): Promise<ReadonlyMap<Digest, readonly Digest[]>> {
-  const rows = await database.query<ManifestParts>(children, [repositoryId]);
-  return new Map(rows.map((row) => [row.manifest, row.children]));
-}
-
-export async function readBlobs(
-  database: Queryable,
-  repositoryId: number,
-): Promise<ReadonlyMap<Digest, readonly { readonly digest: Digest; readonly size: number }[]>> {
-  const rows = await database.query<ManifestBlobs>(blobs, [repositoryId]);
-  return new Map(
-    rows.map(({ manifest, digests, sizes }) => [manifest, digests.map((digest, index) => ({ digest, size: Number(sizes[index]) }))]),
-  );
+  const rows = await database.query<{ manifest: Digest; child: Digest }>(children, [repositoryId]);
+  const found = new Map<Digest, Digest[]>();
+  for (const { manifest, child } of rows) {
+    const named = found.get(manifest);
+    if (named === undefined) found.set(manifest, [child]);
+    else named.push(child);
+  }
+  return found;
 }
 
 /** Digest → its last pull, by whatever name. */
-export async function readPulls(database: Queryable, repositoryId: number): Promise<ReadonlyMap<Digest, Date>> {
-  const rows = await database.query<{ digest: Digest; lastAt: Date }>(pulls, [repositoryId]);
+export async function readPulls(database: Queryable, repositoryId: number): Promise<ReadonlyMap<Digest, number>> {
+  const rows = await database.query<{ digest: Digest; lastAt: number }>(pulls, [repositoryId]);
   return new Map(rows.map(({ digest, lastAt }) => [digest, lastAt]));
 }
 
@@ -178,10 +177,27 @@ export async function readDeparted(database: Queryable, repositoryId: number, di
   return new Set(rows.map(({ digest }) => digest));
 }
 
-/** Blobs of these repositories that manifests of other repositories hold too. */
-export async function readHeldElsewhere(database: Queryable, repositoryIds: readonly number[]): Promise<ReadonlySet<Digest>> {
-  const rows = await database.query<{ digest: Digest }>(heldElsewhere, [repositoryIds]);
-  return new Set(rows.map(({ digest }) => digest));
+export interface FreeableBlob {
+  readonly repository: number;
+  readonly manifest: Digest;
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+/** Blobs of manifests that go, if nothing else holds them. */
+export async function readFreeableBlobs(
+  database: Queryable,
+  going: readonly { readonly repositoryId: number; readonly digest: Digest }[],
+): Promise<FreeableBlob[]> {
+  if (going.length === 0) return [];
+  return database.query<FreeableBlob>(freeable, [going.map(({ repositoryId }) => repositoryId), going.map(({ digest }) => digest)]);
+}
+
+/** Blobs that these manifests name. */
+export async function readBlobsOf(database: Queryable, repositoryId: number, manifests: readonly Digest[]): Promise<Digest[]> {
+  if (manifests.length === 0) return [];
+  const rows = await database.query<{ digest: Digest }>(blobsOf, [repositoryId, manifests]);
+  return rows.map(({ digest }) => digest);
 }
 
 /** Bytes of those of `digests` that no manifest anywhere needs now. */

@@ -4,16 +4,15 @@ import type { PlanEntry } from "../../api/control.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { departures, inOrder, nameOf, type Departure, type Removal } from "../../domain/retention/departures.ts";
 import type { PolicySource } from "../../domain/retention/facts.ts";
-import { inUseOf } from "../../domain/retention/in-use.ts";
-import { compilePolicies, judgeRepository, removalsOf, type JudgedRepository } from "../../domain/retention/plan.ts";
+import { createPlanner, removalsOf, type JudgedRepository } from "../../domain/retention/plan.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
 import { lockForDeletion } from "../metadata/manifest-deletion.ts";
 import type { Repository } from "../metadata/repositories.ts";
-import { readFreedBytes } from "../metadata/retention.ts";
+import { readBlobsOf, readClock, readFreedBytes } from "../metadata/retention.ts";
 import { lockTags } from "../metadata/tags.ts";
 import { deleteManifests, deletionBatch } from "./delete-manifests.ts";
 import { deleteTags } from "./delete-tags.ts";
-import { readFacts, type PullsCounted } from "./retention-facts.ts";
+import { readRepository, type PullsCounted } from "./retention-facts.ts";
 
 export interface ApplyContext {
   readonly database: Database;
@@ -63,7 +62,7 @@ async function applyBatch(
   { repository, planned, batch }: Batch,
 ): Promise<{ keys: readonly string[]; bytes: number }> {
   const wanted = new Set(batch.map(({ removal }) => nameOf(removal)));
-  const locked = new Set(batch.flatMap(({ removal, manifests }) => [digestOf(removal), ...manifests.map(({ digest }) => digest)]));
+  const locked = new Set(batch.flatMap(({ removal, manifests }) => [digestOf(removal), ...manifests]));
   const names = batch.flatMap(({ removal }) => ("tag" in removal ? [removal.tag.name] : []));
   for (;;) {
     await lockForDeletion(transaction, repository.id, [...locked]);
@@ -72,17 +71,17 @@ async function applyBatch(
     const removals = stillPlanned(now, planned).filter((removal) => wanted.has(nameOf(removal)));
     const steps = departures(now.graph, now.condemned, removals);
     const going = steps.flatMap(({ manifests }) => manifests);
-    const unlocked = going.filter(({ digest }) => !locked.has(digest));
+    const unlocked = going.filter((digest) => !locked.has(digest));
     if (unlocked.length === 0) return take(context, transaction, repository, { now, removals, going });
     // What goes along was pushed meanwhile: it is judged again once nobody can give it a tag.
-    for (const { digest } of unlocked) locked.add(digest);
+    for (const digest of unlocked) locked.add(digest);
   }
 }
 
 interface Going {
   readonly now: JudgedRepository;
   readonly removals: readonly Removal[];
-  readonly going: readonly { readonly digest: Digest; readonly blobs: readonly { readonly digest: Digest }[] }[];
+  readonly going: readonly Digest[];
 }
 
 async function take(
@@ -93,31 +92,32 @@ async function take(
 ): Promise<{ keys: readonly string[]; bytes: number }> {
   const why = { repositoryId: repository.id, by: context.identity, reason: `policy ${context.policy}` };
   const keys: string[] = [];
+  const blobs = await readBlobsOf(transaction, repository.id, going);
   // Subjects before their referrers, so that each finds what belongs to it still there.
-  for (const digests of slices(going.map(({ digest }) => digest))) {
+  for (const digests of slices(going)) {
     const { deleted } = await deleteManifests(transaction, { ...why, digests, onHeld: "Keep" });
     keys.push(...deleted.flatMap(({ digest, tags }) => [...tags, ...(now.graph.tagsOf(digest).length === 0 ? [digest] : [])]));
   }
-  const gone = new Set(going.map(({ digest }) => digest));
+  const gone = new Set(going);
   const loose = removals.flatMap((removal) => ("tag" in removal && !gone.has(removal.tag.digest) ? [removal.tag] : []));
   for (const tags of slices(loose)) {
     const { deleted } = await deleteTags(transaction, { ...why, tags });
     keys.push(...deleted.map(({ name }) => name));
   }
-  const blobs = new Set(going.flatMap((manifest) => manifest.blobs.map(({ digest }) => digest)));
-  return { keys, bytes: await readFreedBytes(transaction, [...blobs]) };
+  return { keys, bytes: await readFreedBytes(transaction, blobs) };
 }
 
-async function judge(context: ApplyContext, database: Queryable, repository: Repository): Promise<JudgedRepository> {
-  const policies = compilePolicies(await context.policies());
-  const facts = await readFacts(database, [repository], context.pullsCounted);
-  const [read] = facts.repositories;
-  if (read === undefined) throw new Error(`no facts of ${repository.name}`);
+/** The repository as the policies of now see it. */
+export async function judge(context: ApplyContext, database: Queryable, repository: Repository): Promise<JudgedRepository> {
+  const clock = await readClock(database);
+  const published = await context.policies();
+  const known = published.some(({ key }) => key === context.policy);
+  const policies = known ? published : [...published, { key: context.policy, spec: undefined, refused: "it is not published any more" }];
+  const planner = createPlanner({ policy: context.policy, policies, clusters: [], now: clock.now });
+  const judged = planner.judge(await readRepository(database, repository, { counted: context.pullsCounted, clock }));
   // Asked again for every batch: a policy that was suspended, or no longer selects the repository, deletes nothing more in it.
-  const selects =
-    context.refusal() === undefined && policies.some(({ key, selects }) => key === context.policy && selects(repository.name));
-  const judged = judgeRepository(read, { planned: context.policy, policies, inUse: inUseOf(facts), facts });
-  return selects ? judged : { ...judged, condemned: new Set(), tags: new Map() };
+  const deletes = context.refusal() === undefined && planner.selects(repository.name);
+  return deletes ? judged : { ...judged, condemned: new Set(), tags: new Map() };
 }
 
 /** What the verdicts of now delete and the plan said: the same tag at the same digest. */
@@ -142,8 +142,8 @@ function explain({ repository, tags, manifests }: JudgedRepository, entry: PlanE
   if (entry.tag !== undefined && tag === undefined) return changed("the tag is gone already");
   if (tag !== undefined && tag.digest !== entry.digest) return changed(`the tag points at ${tag.digest} now`);
   const verdict = tag === undefined ? manifests.get(entry.digest as Digest) : tags.get(tag.name);
-  if (tag === undefined && verdict === undefined) return changed("the manifest is gone already");
-  if (verdict?.keep === true) return { rule: verdict.rule, reason: verdict.reason };
+  if (verdict === undefined) return changed(tag === undefined ? "the manifest is gone already" : "the policy does not select it any more");
+  if (verdict.keep) return { rule: verdict.rule, reason: verdict.reason };
   return changed("something that stays holds it");
 }
 

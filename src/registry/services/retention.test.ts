@@ -201,6 +201,21 @@ test("a policy that is changed between two batches stops there", async () => {
   expect(applied).toMatchObject({ deleted: [], kept: [{ tag: "build-1", rule: "all", reason: "it keeps all of them" }] });
 });
 
+test("a policy that no longer selects the repository, or is gone, deletes nothing of its older plans", async () => {
+  await pushBuilds(1);
+  await publish({ builds: spec([{ name: "none", tags: "x" }]) });
+  const plan = await retention.plan("default/builds");
+  await publish({ builds: spec([{ name: "none", tags: "x" }], { repositories: { include: ["team-b/**"] } }) });
+  const applied = await retention.apply("default/builds", { plan: plan.id }, "admin");
+  expect(applied).toMatchObject({
+    deleted: [],
+    kept: [{ tag: "build-1", rule: "changed", reason: "the policy does not select it any more" }],
+  });
+  await publish({});
+  await expect(retention.apply("default/builds", { plan: plan.id }, "admin")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  expect(await tagsOf()).toEqual(["build-1"]);
+});
+
 test("limits stop a plan; the approval is for exactly this plan, once", async () => {
   await pushBuilds(4);
   await publish({ builds: spec([{ name: "one", tags: "build-4" }], { limits: { maxDeletePercent: 50, minTags: 4 } }) });
@@ -409,10 +424,34 @@ test("bytes that another repository holds do not come free", async () => {
     const bytes = imageOf(config, [describe("application/vnd.oci.image.layer.v1.tar", layer)], { annotations: { name } });
     await pushManifest(registry.push, name, bytes, { tags: ["x"] });
   }
+  await registry.push.mount("team-a/third", pusher, { digest: digestOf(layer), from: repository, readable: () => true });
   await publish({ builds: spec([{ name: "none", tags: "y" }]) });
   const plan = await retention.plan("default/builds");
   expect(plan.totals).toEqual({ kept: 0, deleted: 1, bytes: 0 });
   expect(await retention.apply("default/builds", { plan: plan.id }, "admin")).toMatchObject({ bytes: 0 });
+});
+
+test("blobs that are shared come free once, and only when nothing kept holds them", async () => {
+  const blobs = { shared: Buffer.alloc(1000, "s"), kept: Buffer.alloc(500, "k"), config: Buffer.from("{}") };
+  for (const name of [repository, "team-a/two"]) for (const blob of Object.values(blobs)) await pushBlob(registry.push, name, blob);
+  const image = (name: string, tags: string[], layers: Buffer[]) => {
+    const described = layers.map((layer) => describe("application/vnd.oci.image.layer.v1.tar", layer));
+    const bytes = imageOf(describe(mediaTypes.ociEmpty, blobs.config), described, { annotations: { tags: tags.join() } });
+    return pushManifest(registry.push, name, bytes, { tags });
+  };
+  await image(repository, ["x1"], [blobs.shared]);
+  await image(repository, ["x2"], [blobs.shared, blobs.kept]);
+  await image("team-a/two", ["x3"], [blobs.shared]);
+  await image("team-a/two", ["v1"], [blobs.kept]);
+  await publish({ builds: spec([{ name: "releases", tags: "v.*" }]) });
+  const plan = await retention.plan("default/builds");
+  expect(plan.entries.map(({ tag, bytes }) => [tag, bytes])).toEqual([
+    ["x1", 0],
+    ["x2", 0],
+    ["v1", 0],
+    ["x3", 1000],
+  ]);
+  expect(await retention.apply("default/builds", { plan: plan.id }, "admin")).toMatchObject({ bytes: 1000, kept: [] });
 });
 
 test("more than one batch: two thousand tags of one repository", async () => {

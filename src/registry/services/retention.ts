@@ -1,19 +1,21 @@
 // Retention as a use case: a plan of a published policy, kept for 90 days, and its apply while it is still true (design: retention.md).
 
+import { setImmediate } from "node:timers/promises";
+
 import type { ApplyRequest, ApplyResult, Plan, PlanEntry } from "../../api/control.ts";
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
 import { digestOf, hexOf } from "../../domain/digest.ts";
-import type { PolicySource } from "../../domain/retention/facts.ts";
-import { planRetention, selectedBy, type PlannedEntry, type RetentionPlan } from "../../domain/retention/plan.ts";
+import type { BlobFact, FreeableBlobs, PolicySource, RepositoryFacts } from "../../domain/retention/facts.ts";
+import { createPlanner, type JudgedRepository, type PlannedEntry, type Planner, type RetentionPlan } from "../../domain/retention/plan.ts";
 import { appendActivity } from "../metadata/activity.ts";
-import type { Database } from "../metadata/database.ts";
+import type { Database, Queryable } from "../metadata/database.ts";
 import { findPlan, notePlanApplied, prunePlans, storePlan } from "../metadata/plans.ts";
 import { listRepositories, type Repository } from "../metadata/repositories.ts";
-import { noteUntaggedManifests, readHeldElsewhere, readRefusedPolicies } from "../metadata/retention.ts";
+import { noteUntaggedManifests, readClock, readFreeableBlobs, readRefusedPolicies } from "../metadata/retention.ts";
 import { applyToOwn, type Applied, type ApplyContext } from "./apply-plan.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
-import { readFacts, type PullsCounted } from "./retention-facts.ts";
+import { readRepository, type PullsCounted } from "./retention-facts.ts";
 import { proposeRetirement } from "./retire-versions.ts";
 
 export interface RetentionOptions {
@@ -38,17 +40,24 @@ export class RetentionService {
   async plan(policy: string): Promise<Plan> {
     const { database, pullsCounted } = this.#options;
     const published = this.#published(policy);
-    const policies = await this.#policies();
-    const repositories = await this.#selected(policy, policies);
-    await noteUntaggedManifests(database, idsOf(repositories));
-    const facts = await database.transaction(
-      async (snapshot) => ({
-        ...(await readFacts(snapshot, repositories, pullsCounted)),
-        heldElsewhere: await readHeldElsewhere(snapshot, idsOf(repositories)),
-      }),
+    const clock = await readClock(database);
+    // No reporter exists yet, so no cluster can be configured: `inUse` asks nothing and the plan says so.
+    const planner = createPlanner({ policy, policies: await this.#policies(), clusters: [], now: clock.now });
+    const repositories = (await this.#all()).filter(({ name }) => planner.selects(name));
+    await noteUntaggedManifests(
+      database,
+      repositories.filter(({ upstream }) => upstream === null).map(({ id }) => id),
+    );
+    const planned = await database.transaction(
+      async (snapshot) => {
+        const judged = await judgeAll(planner, repositories, (repository) =>
+          readRepository(snapshot, repository, { counted: pullsCounted, clock }),
+        );
+        return planner.describe(judged, await readBlobs(snapshot, repositories, judged));
+      },
       { repeatable: true },
     );
-    const plan = planDocument(policy, published.spec.action, planRetention({ policy, policies, facts }), new Date(facts.now));
+    const plan = planDocument(policy, published.spec.action, planned, new Date(clock.now));
     await storePlan(database, plan);
     await prunePlans(database);
     return plan;
@@ -147,11 +156,6 @@ export class RetentionService {
     ];
   }
 
-  async #selected(policy: string, policies: readonly PolicySource[]): Promise<readonly Repository[]> {
-    const selects = selectedBy(policy, policies);
-    return (await this.#all()).filter(({ name }) => selects(name));
-  }
-
   async #all(): Promise<readonly Repository[]> {
     const found: Repository[] = [];
     for (let after = ""; ; after = found.at(-1)?.name ?? "") {
@@ -162,9 +166,42 @@ export class RetentionService {
   }
 }
 
-function idsOf(repositories: readonly Repository[]): number[] {
-  return repositories.filter(({ upstream }) => upstream === null).map(({ id }) => id);
+/** One repository after the other; a large one keeps the process busy for a while, so everybody else comes in between. */
+async function judgeAll(
+  planner: Planner,
+  repositories: readonly Repository[],
+  read: (repository: Repository) => Promise<RepositoryFacts>,
+): Promise<readonly JudgedRepository[]> {
+  const judged: JudgedRepository[] = [];
+  for (const repository of repositories) {
+    judged.push(planner.judge(await read(repository)));
+    await setImmediate();
+  }
+  return judged;
 }
+
+/** Only blobs of what goes are asked for, and of those only the ones that nothing else holds. */
+async function readBlobs(
+  database: Queryable,
+  repositories: readonly Repository[],
+  judged: readonly JudgedRepository[],
+): Promise<FreeableBlobs> {
+  const ids = new Map(repositories.map(({ id, name }) => [name, id]));
+  const going = judged.flatMap(({ repository, condemned }) => {
+    const repositoryId = ids.get(repository.name) ?? 0;
+    return [...condemned].map((digest) => ({ repositoryId, digest }));
+  });
+  const found = new Map<string, BlobFact[]>();
+  for (const { repository, manifest, digest, size } of await readFreeableBlobs(database, going)) {
+    const key = `${repository} ${manifest}`;
+    const blobs = found.get(key);
+    if (blobs === undefined) found.set(key, [{ digest, size }]);
+    else blobs.push({ digest, size });
+  }
+  return (name, manifest) => found.get(`${ids.get(name) ?? 0} ${manifest}`) ?? none;
+}
+
+const none: readonly BlobFact[] = [];
 
 function keyOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
   return `${namespace}/${name}`;
