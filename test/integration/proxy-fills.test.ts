@@ -101,12 +101,13 @@ test.each([
   if (ignoresRange) upstream.script("/blobs/", { kind: "body", body: bytes, status: 200 }, 1);
   // The last rule comes first: three breaks, each further on.
   if (!ignoresRange) for (const after of [300_000, 200_000]) upstream.script("/blobs/", { kind: "truncate", after }, 1);
-  upstream.script("/blobs/", { kind: "truncate", after: 100_000 }, 1);
+  // A break right behind its bytes may take them along; a silence does not, so that there is something to resume.
+  upstream.script("/blobs/", { kind: "stall", after: 100_000 }, 1);
   const [one, two] = await Promise.all([pullBlob(proxy.pull, app, digest), pullBlob(proxy.pull, app, digest)]);
   expect([one.equals(bytes), two.equals(bytes)]).toEqual([true, true]);
   const ranges = gets().map(({ headers }) => headers["range"]);
   expect(ranges[0]).toBeUndefined();
-  expect(ranges.slice(1).every((range) => /^bytes=\d+-$/.test(String(range)))).toBe(true);
+  expect(ranges[1]).toBe("bytes=100000-");
   expect(ranges).toHaveLength(ignoresRange ? 2 : 4);
 });
 
@@ -120,7 +121,7 @@ test("a connection that stalls is resumed", async () => {
 test("all readers of a fill that turns out wrong fail, none of them sees its end, and the next one may try again", async () => {
   const bytes = randomBytes(500_000);
   const digest = upstream.addBlob("team/app", bytes);
-  upstream.script("/blobs/", { kind: "wrongBytes" }, 1);
+  upstream.script("/blobs/", { kind: "wrongBytes", hold: 300 }, 1);
   const readers = await Promise.all(Array.from({ length: 5 }, () => open(digest)));
   const results = await Promise.allSettled(readers.map((reader) => readAll(reader)));
   for (const result of results) expect(result).toMatchObject({ status: "rejected", reason: { code: "UPSTREAM_FAILED" } });
@@ -247,7 +248,7 @@ test("no space left: clients are served without keeping", async () => {
   expect((await pullBlob(full.pull, app, digest)).equals(bytes)).toBe(true);
   await expect(full.pull.prefetchBlob(app, digest, "prefetch")).rejects.toMatchObject({ code: "INSUFFICIENT_STORAGE" });
   expect(await full.rows("SELECT 1 FROM blobs")).toEqual([]);
-  expect(await full.rows("SELECT 1 FROM objects WHERE state = 'live'")).toEqual([]);
+  expect(await full.rows("SELECT 1 FROM objects WHERE state <> 'doomed'")).toEqual([]);
   await full.stop();
 });
 

@@ -464,7 +464,7 @@ const cases: readonly Case[] = [
     pull: "layer",
     misbehave: (upstream) => {
       upstream.script(blobs, { kind: "wrongBytes", at: 10 }, 1);
-      upstream.script(blobs, { kind: "truncate", after: 1000 }, 1);
+      upstream.script(blobs, { kind: "stall", after: 1000 }, 1);
     },
     code: "UPSTREAM_FAILED",
     message: /bytes that hash to/,
@@ -474,7 +474,7 @@ const cases: readonly Case[] = [
     pull: "layer",
     misbehave: (upstream) => {
       upstream.script(blobs, { kind: "headers", headers: { "content-range": "bytes 1000-8999/9000", "content-length": "" } }, 1);
-      upstream.script(blobs, { kind: "truncate", after: 1000 }, 1);
+      upstream.script(blobs, { kind: "stall", after: 1000 }, 1);
     },
     code: "UPSTREAM_FAILED",
     message: /has 9000 bytes, and said 300000 before/,
@@ -484,7 +484,7 @@ const cases: readonly Case[] = [
     pull: "layer",
     misbehave: (upstream) => {
       upstream.script(blobs, { kind: "headers", headers: { "content-range": "bytes 5-299999/300000" } }, 1);
-      upstream.script(blobs, { kind: "truncate", after: 1000 }, 1);
+      upstream.script(blobs, { kind: "stall", after: 1000 }, 1);
     },
     code: "UPSTREAM_FAILED",
     message: /another range/,

@@ -16,8 +16,8 @@ export type Fault =
   | { readonly kind: "headers"; readonly headers: Record<string, string> }
   /** Another body, with the right status. */
   | { readonly kind: "body"; readonly body: string | Uint8Array; readonly contentType?: string; readonly status?: number }
-  /** Same length, other bytes. `at`: which byte is wrong (default: the last). */
-  | { readonly kind: "wrongBytes"; readonly at?: number }
+  /** Same length, other bytes. `at`: which byte is wrong (default: the last). `hold`: milliseconds before the last byte. */
+  | { readonly kind: "wrongBytes"; readonly at?: number; readonly hold?: number }
   /** Declares everything, sends `after` bytes, closes the connection. */
   | { readonly kind: "truncate"; readonly after: number }
   /** No Content-Length; ends properly after `after` bytes. */
@@ -323,7 +323,13 @@ export class ScriptedUpstream {
         const wrong = Buffer.from(body);
         const at = fault.at ?? wrong.length - 1;
         wrong[at] = (wrong[at] ?? 0) ^ 0xff;
-        return whole(wrong);
+        if (fault.hold === undefined) return whole(wrong);
+        response.writeHead(status, { ...headers, "content-length": wrong.length });
+        await write(wrong.subarray(0, -1));
+        await sleep(fault.hold);
+        await write(wrong.subarray(-1));
+        response.end();
+        return;
       }
       case "truncate":
         response.writeHead(status, { ...headers, "content-length": body.length });

@@ -5,7 +5,7 @@ import { LRUCache } from "lru-cache";
 
 import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
-import { BlobStoreError, type BlobStore } from "../blobs/blob-store.ts";
+import { BlobStoreError, type BlobReader, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
 import { findBlob, type StoredBlob } from "../metadata/blobs.ts";
 import { codeOf, type Database } from "../metadata/database.ts";
 import { abandonObject, announceObject, touchObject } from "../metadata/objects.ts";
@@ -218,15 +218,15 @@ export class ProxiedBlobs {
     const size = first.size ?? (await expectedBlobSize(database, place.name, digest));
     const key = store.newKey();
     await announceObject(database, key);
-    const writer = await store.create(key);
+    const { writer, written } = await this.#create(key);
     return new Fill({
       digest,
       size,
       first,
       again,
       writer,
-      written: await store.openUnfinished(key),
-      touch: async () => void (await touchObject(database, key)),
+      written,
+      touch: () => this.#touch(key),
       keep: (bytes) =>
         commitFill(database, {
           key,
@@ -239,6 +239,28 @@ export class ProxiedBlobs {
       abandon: (reason) => this.#abandon(place, digest, key, reason),
       ...(resumePause === undefined ? {} : { resumePause }),
     });
+  }
+
+  async #create(key: string): Promise<{ writer: BlobWriter; written: BlobReader }> {
+    const { database, store } = this.#options;
+    let writer: BlobWriter | undefined;
+    try {
+      writer = await store.create(key);
+      return { writer, written: await store.openUnfinished(key) };
+    } catch (error) {
+      await writer?.close();
+      await abandonObject(database, key);
+      throw error;
+    }
+  }
+
+  /** A database that is away for a moment is no reason to give up what arrives: the commit will tell. */
+  async #touch(key: string): Promise<void> {
+    try {
+      await touchObject(this.#options.database, key);
+    } catch (error) {
+      this.#options.logger.warn({ key, reason: (error as Error).message }, "a running fetch could not be noted");
+    }
   }
 
   async #abandon(place: Place, digest: Digest, key: string, reason: Error): Promise<void> {

@@ -9,8 +9,8 @@ import type { UpstreamTarget } from "./target.ts";
 
 type Connector = ReturnType<typeof buildConnector>;
 
-/** Most connections to one host; more requests wait. */
-const connectionsPerHost = 16;
+/** Most connections to one host; more requests wait, and their time runs, so that large layers must not use them all up. */
+const connectionsPerHost = 128;
 
 /** One pool for an Upstream and what it redirects to. HTTP/1.1 only; content is never decompressed. Close it when the target changes. */
 export function createAgent(target: UpstreamTarget, egress: EgressPolicy): Agent {
