@@ -58,3 +58,18 @@ export async function runProgram(file, args) {
   process.argv = [node, file, ...args];
   await import(pathToFileURL(file).href);
 }
+
+/**
+ * npm runs a script through a shell. When npm gets a SIGTERM it ends that shell, which ends without telling us: what a service manager
+ * or `kill` meant for us we only learn by having another parent.
+ */
+export function endWithNpm() {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    process.kill(process.pid, "SIGTERM");
+  }, 250);
+  watch.unref();
+}

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { ensureBuilt } from "./build.mjs";
 import { ensureInstalled } from "./install.mjs";
-import { modernNode, root, run } from "./node-version.mjs";
+import { endWithNpm, modernNode, root, run } from "./node-version.mjs";
 
 const tool = (name) => join(root, "node_modules", name);
 const checks = [
@@ -20,6 +20,7 @@ let passed = 0;
 let failed = 1;
 process.on("exit", () => process.stdout.write(`\n${passed} passed, ${failed} failed\n`));
 
+endWithNpm();
 await ensureInstalled();
 const node = modernNode();
 
