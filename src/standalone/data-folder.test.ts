@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
@@ -82,6 +82,15 @@ test("what a killed process left is no lock, also when somebody else bears its n
   const folder = await openDataFolder(parent);
   expect(await readFile(join(parent, "pid"), "utf8")).toBe(`${process.pid}\n`);
   await expect(readFile(join(parent, "address"))).rejects.toThrow("ENOENT");
+  await folder.release();
+});
+
+test("one folder has one spelling", async () => {
+  await mkdir(join(parent, "real"));
+  await symlink("real", join(parent, "link"));
+  const folder = await openDataFolder(relative(process.cwd(), join(parent, "link")));
+  expect(folder.postgres).toBe(join(await realpath(parent), "real", "postgres"));
+  await expect(openDataFolder(join(parent, "real"))).rejects.toThrow(`in use by process ${process.pid}`);
   await folder.release();
 });
 

@@ -1,7 +1,7 @@
 // The data folder: everything one standalone process keeps, for its owner only.
 
 import { randomBytes } from "node:crypto";
-import { access, chmod, constants, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { access, chmod, constants, mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
 import { lockFolder } from "./folder-lock.ts";
@@ -15,6 +15,7 @@ export const dataFiles = {
 } as const;
 
 export interface DataFolder {
+  /** As it was given, for messages; those below are absolute. */
   readonly path: string;
   readonly adminToken: string;
   readonly postgres: string;
@@ -32,12 +33,14 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
   const address = join(path, dataFiles.address);
   try {
     await rm(address, { force: true }); // of a process that was killed
+    // One spelling, however it was written: a PostgreSQL that outlived a crash is known by its folder.
+    const real = await realpath(path);
     const folder = {
       path,
       adminToken: await adminToken(join(path, dataFiles.adminToken)),
-      postgres: join(path, "postgres"),
-      blobs: join(path, "blobs"),
-      record: join(path, "record"),
+      postgres: join(real, "postgres"),
+      blobs: join(real, "blobs"),
+      record: join(real, "record"),
     };
     for (const inside of [folder.blobs, folder.record]) await mkdir(inside, { recursive: true, mode: 0o700 });
     return {
