@@ -36,11 +36,13 @@ const followers = statement(
    )
    SELECT DISTINCT digest, subject FROM going WHERE subject IS NOT NULL AND digest <> subject`,
 );
+// As one array the digests are looked up in the index; with OR every manifest of the repository is read.
 const lock = statement(
   "deletion-lock",
   `SELECT m.digest FROM manifests m
    WHERE m.repository = $1
-     AND (m.digest = ANY($2) OR m.digest IN (SELECT child FROM manifest_children WHERE repository = $1 AND manifest = ANY($2)))
+     AND m.digest = ANY(ARRAY(
+       SELECT unnest($2::text[]) UNION SELECT child FROM manifest_children WHERE repository = $1 AND manifest = ANY($2)))
    ORDER BY m.digest
    FOR UPDATE`,
 );
