@@ -2,7 +2,7 @@
 
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, ManifestError, parseManifest, type Manifest } from "../../domain/manifest.ts";
-import { BlobStoreError, type BlobReader, type BlobStore } from "../blobs/blob-store.ts";
+import { BlobStoreError, type BlobReader } from "../blobs/blob-store.ts";
 import {
   findBlobRow,
   findManifestToAudit,
@@ -12,7 +12,7 @@ import {
   type AuditedManifest,
   type BlobRow,
 } from "../metadata/audit.ts";
-import type { AuditContext, AuditFinding, AuditStep } from "./audit.ts";
+import type { AuditContext, AuditedStore, AuditFinding, AuditStep } from "./audit.ts";
 
 /** A manifest has at most 4 MiB: a page stays under 128 MiB. */
 const manifestsAtOnce = 32;
@@ -109,7 +109,7 @@ async function lookAgain({ database, store }: AuditContext, { digest }: BlobRow,
 }
 
 /** What is wrong with the bytes; undefined: they are what the digest says. Objects that are not in the store are reported by `auditStore`. */
-async function hashOf(store: BlobStore, { digest, key }: BlobRow, buffer: Buffer): Promise<string | undefined> {
+async function hashOf(store: AuditedStore, { digest, key }: BlobRow, buffer: Buffer): Promise<string | undefined> {
   let reader: BlobReader | undefined;
   try {
     reader = await store.open(key);

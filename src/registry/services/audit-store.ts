@@ -1,8 +1,8 @@
 // Invariant 4: objects in the store are the rows that the database has of them, no more and no fewer.
 
-import { BlobStoreError, type BlobStore } from "../blobs/blob-store.ts";
+import { BlobStoreError } from "../blobs/blob-store.ts";
 import { findObjects, listLiveObjects, type ObjectRow } from "../metadata/audit.ts";
-import type { AuditContext, AuditFinding, AuditStep } from "./audit.ts";
+import type { AuditContext, AuditedStore, AuditFinding, AuditStep } from "./audit.ts";
 
 const pageSize = 1_000;
 
@@ -32,7 +32,7 @@ export async function* auditStore(context: AuditContext): AsyncGenerator<AuditSt
   }
 }
 
-async function* pages(store: BlobStore): AsyncGenerator<readonly Listed[]> {
+async function* pages(store: AuditedStore): AsyncGenerator<readonly Listed[]> {
   let page: Listed[] = [];
   for await (const object of store.list()) {
     page.push(object);
@@ -94,7 +94,7 @@ async function missing(
   return findings;
 }
 
-async function isThere(store: BlobStore, key: string): Promise<boolean> {
+async function isThere(store: AuditedStore, key: string): Promise<boolean> {
   try {
     const reader = await store.open(key);
     await reader.close();

@@ -20,7 +20,7 @@ import {
 import type { AuditLine, AuditReport } from "../../api/control.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
-import { audit } from "./audit.ts";
+import { audit, type AuditedStore } from "./audit.ts";
 
 let registry: OwnRegistry;
 let image: PushedImage;
@@ -292,6 +292,35 @@ test("audits beside pushes, deletes and the collector find nothing", async () =>
   for (; state.busy; audits++) expect((await run({ deep: true })).report.findings).toEqual([]);
   await traffic;
   expect(audits).toBeGreaterThan(1);
+});
+
+test("what changed between the listing and the question is looked at again", async () => {
+  const { push, database, store } = registry;
+  const bytes = Buffer.from("a blob that becomes whole");
+  const upload = await push.startUpload("team-a/app", pusher, { algorithm: "sha256" });
+  await push.append("team-a/app", upload.id, pusher, { body: bodyOf(bytes) });
+  await registry.setTimes(noTimes);
+  const doomed = await pushBlob(push, "team-a/app");
+  const meanwhile = async () => {
+    await registry.setTimes(longTimes);
+    await push.complete("team-a/app", upload.id, pusher, { digest: digestOf(bytes), body: bodyOf() });
+    await registry.setTimes(noTimes);
+    await registry.rows("UPDATE repository_blobs SET keep_until = now() WHERE digest = $1", [doomed]);
+    await registry.rows("UPDATE gc_queue SET review_after = now() WHERE digest = $1", [doomed]);
+    expect(await registry.collector(noTimes).runOnce()).toMatchObject({ swept: 1 });
+  };
+  const slow: AuditedStore = {
+    open: (key) => store.open(key),
+    async *list() {
+      const listed = [];
+      for await (const object of store.list()) listed.push(object);
+      await meanwhile();
+      yield* listed;
+    },
+  };
+  const lines: AuditLine[] = [];
+  for await (const line of audit({ database, store: slow, signal: new AbortController().signal }, { deep: false })) lines.push(line);
+  expect(lines.at(-1)).toMatchObject({ report: { findings: [] } });
 });
 
 test("an audit ends when nobody listens any more", async () => {

@@ -10,9 +10,12 @@ import { auditStore } from "./audit-store.ts";
 
 export type AuditFinding = AuditReport["findings"][number];
 
+export type AuditedStore = Pick<BlobStore, "list" | "open">;
+
 export interface AuditContext {
   readonly database: Database;
-  readonly store: BlobStore;
+  /** Nothing is written. */
+  readonly store: AuditedStore;
   readonly signal: AbortSignal;
 }
 
