@@ -24,6 +24,15 @@ const lingerFor = 2000;
 
 /** Resolves with the exit code when the process may end. Rejects when it cannot start. */
 export async function serve(options: ServeOptions): Promise<number> {
+  try {
+    return await runToTheEnd(options);
+  } finally {
+    // Everything is closed, so nothing should keep the process; what does anyway does not get to.
+    setTimeout(() => process.exit(), lingerFor).unref();
+  }
+}
+
+async function runToTheEnd(options: ServeOptions): Promise<number> {
   const logger = createLogger({ level: options.logLevel });
   const ending = endings(logger);
   const settings = await loadSettings(options.settings);
@@ -45,8 +54,6 @@ export async function serve(options: ServeOptions): Promise<number> {
     (error: unknown) => ending.fail(error, "the process did not stop in order; what was under way is mended at the next start"),
   );
   clearTimeout(late);
-  // Everything is closed, so nothing should keep the process; what does anyway does not get to.
-  setTimeout(() => process.exit(), lingerFor).unref();
   return ending.code();
 }
 

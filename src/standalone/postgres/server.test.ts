@@ -1,4 +1,6 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -20,6 +22,7 @@ async function folder(): Promise<string> {
 
 async function query(url: string, sql: string): Promise<unknown[]> {
   const client = new Client({ connectionString: url });
+  client.on("error", () => {}); // some tests end its server
   await client.connect();
   try {
     return (await client.query(sql)).rows;
@@ -48,6 +51,39 @@ test("a server that outlived a crash of ours is ended, and nothing is lost", asy
   await next.stop();
 });
 
+test("a server that was killed leaves a session behind: the next start waits for it and removes the old socket folder", async () => {
+  const cluster = join(await folder(), "postgres");
+  const killed = await startEmbeddedPostgres({ folder: cluster });
+  const sockets = new URL(killed.url).searchParams.get("host") ?? "";
+  const busy = query(killed.url, "CREATE TABLE kept AS SELECT 7 AS answer").then(() => query(killed.url, "SELECT pg_sleep(2)"));
+  void busy.catch(() => {}); // its server goes away
+  for (let tables = 0; tables === 0;) tables = (await query(killed.url, "SELECT 1 FROM pg_tables WHERE tablename = 'kept'")).length;
+  process.kill(killed.pid, "SIGKILL");
+  const next = await startEmbeddedPostgres({ folder: cluster });
+  expect(await query(next.url, "SELECT answer FROM kept")).toEqual([{ answer: 7 }]);
+  expect(existsSync(sockets)).toBe(false);
+  await next.stop();
+});
+
+test("a pid file whose number somebody else bears now", async () => {
+  const cluster = join(await folder(), "postgres");
+  await (await startEmbeddedPostgres({ folder: cluster })).stop();
+  const stranger = spawn("sleep", ["60"]);
+  await writeFile(join(cluster, "postmaster.pid"), `${stranger.pid}\n${cluster}\n1700000000\n5432\n/nowhere\n\n  123456  789\n`);
+  const server = await startEmbeddedPostgres({ folder: cluster });
+  expect(await query(server.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+  expect(stranger.exitCode ?? stranger.signalCode).toBeNull();
+  stranger.kill();
+  await server.stop();
+});
+
+test("a server that cannot start says why", async () => {
+  const cluster = join(await folder(), "postgres");
+  await (await startEmbeddedPostgres({ folder: cluster })).stop();
+  await writeFile(join(cluster, "postgresql.conf"), "no_such_setting = 1\n");
+  await expect(startEmbeddedPostgres({ folder: cluster })).rejects.toThrow(/^PostgreSQL ended \(exit code 1\): .*no_such_setting/s);
+});
+
 test.runIf(process.getuid?.() === 0)(
   "as root without user namespaces: another user, and a clear message where it cannot enter",
   async () => {
@@ -57,7 +93,6 @@ test.runIf(process.getuid?.() === 0)(
     );
     const open = await mkdtemp("/var/tmp/wharfinger-open-");
     folders.push(open);
-    const { chmod } = await import("node:fs/promises");
     await chmod(open, 0o755);
     const server = await startEmbeddedPostgres({ folder: join(open, "postgres"), forbidNamespace: true });
     expect(await query(server.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);

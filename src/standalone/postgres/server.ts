@@ -1,7 +1,7 @@
 // A PostgreSQL of our own: made, started and stopped by this process, reachable through a private socket folder only.
 
-import { spawn, type ChildProcess } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,6 +9,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
 
 import { findPostgres } from "./binaries.ts";
+import { collect, initialise, user } from "./cluster.ts";
+import { clearLeftover, socketPrefix } from "./leftover.ts";
 import { createLauncher, type Launcher } from "./unprivileged.ts";
 
 export interface EmbeddedPostgres {
@@ -31,45 +33,46 @@ export interface EmbeddedPostgresOptions {
   readonly forbidNamespace?: boolean;
 }
 
-const user = "wharfinger";
 const database = "wharfinger";
 
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const launcher = await createLauncher(await findPostgres(), { forbidNamespace: options.forbidNamespace === true });
   await mkdir(options.folder, { recursive: true, mode: 0o700 });
-  await endLeftover(options.folder);
+  await clearLeftover(options.folder);
   await initialise(launcher, options.folder);
+  for (const deadline = performance.now() + leftoverPatience; ; await sleep(200)) {
+    try {
+      return await launch(launcher, options);
+    } catch (error) {
+      if (performance.now() > deadline || !leftoverSessions.test((error as Error).message)) throw error;
+    }
+  }
+}
 
+/** Sessions of a server that was killed notice it at their next step, and hold its shared memory until then. */
+const leftoverSessions = /pre-existing shared memory block|lock file "postmaster\.pid"/;
+const leftoverPatience = 30_000;
+
+async function launch(launcher: Launcher, options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   // The guard is the folder: only its owner may enter, so the server needs no password.
-  const sockets = await mkdtemp(join(tmpdir(), "wharfinger-pg-"));
+  const sockets = await mkdtemp(join(tmpdir(), socketPrefix));
   await chmod(sockets, 0o700);
   await launcher.adopt(sockets);
-
-  const settings: Record<string, string> = {
-    listen_addresses: "",
-    unix_socket_directories: sockets,
-    unix_socket_permissions: "0700",
-    max_connections: String(options.maxConnections ?? 50),
-    shared_buffers: "64MB",
-    fsync: options.fsync === false ? "off" : "on",
-    synchronous_commit: options.fsync === false ? "off" : "on",
-    log_min_messages: "warning",
-    timezone: "UTC",
-  };
-  const args = ["-D", options.folder, ...Object.entries(settings).flatMap(([key, value]) => ["-c", `${key}=${value}`])];
-  const { file, args: argv } = launcher.command(launcher.binaries.postgres, args);
+  const { file, args } = launcher.command(launcher.binaries.postgres, ["-D", options.folder, ...settingsOf(options, sockets)]);
   // Its own process group: Ctrl-C reaches the terminal's whole group, and it is we who end the database, after ourselves.
-  const child = spawn(file, argv, {
+  const child = spawn(file, args, {
     ...launcher.identity,
     stdio: ["ignore", "ignore", "pipe"],
     detached: true,
     env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C" },
   });
   const lastWords = collect(child);
+  const over = new AbortController();
   const ended = new Promise<string>((resolve) => {
     child.on("error", (error) => resolve(error.message));
-    child.on("exit", (code, signal) => resolve(`PostgreSQL ended (${signal ?? `exit code ${code}`}): ${lastWords()}`));
+    child.on("close", (code, signal) => resolve(`PostgreSQL ended (${signal ?? `exit code ${code}`}): ${lastWords()}`));
   });
+  void ended.then((reason) => over.abort(new Error(reason)));
 
   let stopping = false;
   const stop = async () => {
@@ -80,12 +83,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
   const url = (name: string) => `postgresql://${user}@localhost/${name}?host=${encodeURIComponent(sockets)}`;
   try {
-    await Promise.race([
-      awaitReady(url("postgres")),
-      ended.then((reason) => {
-        throw new Error(reason);
-      }),
-    ]);
+    await awaitReady(url("postgres"), over.signal);
   } catch (error) {
     await stop();
     throw error;
@@ -98,37 +96,26 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
 }
 
-function collect(child: ChildProcess): () => string {
-  let text = "";
-  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (text = (text + chunk).slice(-4000)));
-  return () => text.trim();
-}
-
-async function initialise(launcher: Launcher, folder: string): Promise<void> {
-  await launcher.adopt(folder);
-  const entries = await readdir(folder);
-  if (entries.includes("PG_VERSION") && entries.includes("wharfinger-initialised")) return;
-  // initdb was cut off half way: nothing was ever served from it.
-  for (const entry of entries) await rm(join(folder, entry), { recursive: true, force: true });
-  const args = ["-D", folder, "--username", user, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"];
-  const { file, args: argv } = launcher.command(launcher.binaries.initdb, args);
-  await new Promise<void>((resolve, reject) => {
-    const child = spawn(file, argv, {
-      ...launcher.identity,
-      stdio: ["ignore", "ignore", "pipe"],
-      env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C" },
-    });
-    const lastWords = collect(child);
-    child.on("error", reject);
-    child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`initdb failed (exit code ${code}): ${lastWords()}`))));
-  });
-  await writeFile(join(folder, "wharfinger-initialised"), "");
-  await launcher.adopt(folder);
+function settingsOf(options: EmbeddedPostgresOptions, sockets: string): string[] {
+  const durable = options.fsync === false ? "off" : "on";
+  const settings: Record<string, string> = {
+    listen_addresses: "",
+    unix_socket_directories: sockets,
+    unix_socket_permissions: "0700",
+    max_connections: String(options.maxConnections ?? 50),
+    shared_buffers: "64MB",
+    fsync: durable,
+    synchronous_commit: durable,
+    log_min_messages: "warning",
+    timezone: "UTC",
+  };
+  return Object.entries(settings).flatMap(([key, value]) => ["-c", `${key}=${value}`]);
 }
 
 /** Waits until it answers and has our database. */
-async function awaitReady(url: string): Promise<void> {
+async function awaitReady(url: string, over: AbortSignal): Promise<void> {
   for (let wait = 20; ; wait = Math.min(wait * 2, 200)) {
+    over.throwIfAborted();
     const client = new Client({ connectionString: url });
     try {
       await client.connect();
@@ -144,31 +131,4 @@ async function awaitReady(url: string): Promise<void> {
     }
     await sleep(wait);
   }
-}
-
-/** A server that outlived our crash is ended: its socket is unknown to us, and two on one folder would be refused. */
-async function endLeftover(folder: string): Promise<void> {
-  const text = await readFile(join(folder, "postmaster.pid"), "utf8").catch(() => "");
-  const pid = Number(text.split("\n")[0]);
-  if (!Number.isInteger(pid) || pid <= 1 || !(await isOurPostmaster(pid, folder))) return;
-  const signals: NodeJS.Signals[] = ["SIGINT", "SIGQUIT", "SIGKILL"];
-  for (const signal of signals) {
-    process.kill(pid, signal);
-    for (let waited = 0; waited < 10_000; waited += 50) {
-      if (!(await isOurPostmaster(pid, folder))) return;
-      await sleep(50);
-    }
-  }
-  throw new Error(`A PostgreSQL server (process ${pid}) still runs on ${folder} and does not end. End it and start again.`);
-}
-
-async function isOurPostmaster(pid: number, folder: string): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  if (process.platform !== "linux") return true; // postmaster.pid is all we have
-  const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-  return commandLine.split("\0").includes(folder);
 }

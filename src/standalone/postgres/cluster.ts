@@ -1,0 +1,40 @@
+// A database cluster: the folder that initdb makes, once.
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { Launcher } from "./unprivileged.ts";
+
+/** The only role; the server is reachable through a private folder alone. */
+export const user = "wharfinger";
+
+/** Makes the cluster unless it is there whole. */
+export async function initialise(launcher: Launcher, folder: string): Promise<void> {
+  await launcher.adopt(folder);
+  const entries = await readdir(folder);
+  if (entries.includes("PG_VERSION") && entries.includes("wharfinger-initialised")) return;
+  // initdb was cut off half way: nothing was ever served from it.
+  for (const entry of entries) await rm(join(folder, entry), { recursive: true, force: true });
+  const args = ["-D", folder, "--username", user, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"];
+  const { file, args: argv } = launcher.command(launcher.binaries.initdb, args);
+  await new Promise<void>((resolve, reject) => {
+    const child = spawn(file, argv, {
+      ...launcher.identity,
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C" },
+    });
+    const lastWords = collect(child);
+    child.on("error", reject);
+    child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`initdb failed (exit code ${code}): ${lastWords()}`))));
+  });
+  await writeFile(join(folder, "wharfinger-initialised"), "");
+  await launcher.adopt(folder);
+}
+
+/** What a program said last on stderr. */
+export function collect(child: ChildProcess): () => string {
+  let text = "";
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (text = (text + chunk).slice(-4000)));
+  return () => text.trim();
+}
