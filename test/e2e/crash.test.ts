@@ -136,6 +136,7 @@ test(`${rounds} rounds of kill -9 during pushes and fills: nothing acknowledged 
       process.kill(Number((await readFile(join(wharfinger.data, "postgres/postmaster.pid"), "utf8")).split("\n")[0]), "SIGKILL");
     await wharfinger.kill9();
     await Promise.all(traffic);
+    process.stderr.write(`round ${round + 1}: ${acknowledged.size} pushes acknowledged\n`);
     wharfinger = await wharfinger.restart();
   }
   expect(acknowledged.size).toBeGreaterThan(rounds); // else the rounds tested nothing
