@@ -123,7 +123,7 @@ async function puller(url: string): Promise<void> {
 
 async function body(path: string): Promise<Uint8Array> {
   const reply = await fetch(`${wharfinger.url}${path}`);
-  expect(reply.status, path).toBe(200);
+  expect({ path, status: reply.status }).toEqual({ path, status: 200 });
   return new Uint8Array(await reply.arrayBuffer());
 }
 
@@ -154,7 +154,7 @@ test(`${rounds} rounds of kill -9 during pushes and fills: nothing acknowledged 
   }
 
   const audit = await wharfinger.cli(["audit", "--deep", "-o", "json"]);
-  expect(audit.code, audit.stderr).toBe(0);
+  expect(audit).toMatchObject({ code: 0 });
   const report = JSON.parse(audit.stdout) as AuditReport;
   expect(report.findings).toEqual([]);
   expect(report.checked.manifests).toBeGreaterThanOrEqual(acknowledged.size);

@@ -38,7 +38,7 @@ async function eventually<T>(what: string, question: () => Promise<T | undefined
 const wharfingerCli = (...args: string[]): Promise<ProgramResult> => wharfinger.cli(args);
 async function json<T>(...args: string[]): Promise<T> {
   const result = await wharfingerCli(...args, "-o", "json");
-  expect(result.code, result.stderr).toBe(0);
+  if (result.code !== 0) throw new Error(`wharfinger ${args.join(" ")} ended with ${result.code}: ${result.stderr}`);
   return JSON.parse(result.stdout) as T;
 }
 const crane = (...args: string[]) => use("crane", [...args, "--insecure"]);
@@ -296,8 +296,9 @@ spec:
   await writeFile(policy, text("Delete"));
   await eventually("the policy deletes", async () => {
     const [view] = await json<ResourceView[]>("get", "retentionpolicy", "default/builds");
-    return (view?.spec as { action?: string }).action === "Delete" &&
-      view?.status.conditions.some((c) => c.type === "Ready" && c.status === "True" && c.observedGeneration === view.generation)
+    if (view === undefined) return undefined;
+    return (view.spec as { action?: string }).action === "Delete" &&
+      view.status.conditions.some((c) => c.type === "Ready" && c.status === "True" && c.observedGeneration === view.generation)
       ? true
       : undefined;
   });
