@@ -23,9 +23,13 @@ async function install() {
   const progress = setInterval(() => say(`… still installing (${seconds()} s)`), 10_000);
   const [command, ...first] = npm();
   // Install scripts stay off on every npm: nothing here needs one. Development packages hold the compiler, also where NODE_ENV=production.
-  const code = await run(command, [...first, "ci", "--include=dev", "--include=optional", "--ignore-scripts", "--no-audit", "--no-fund"], {
-    cwd: root,
-  });
+  const code = await run(
+    command,
+    [...first, "ci", "--include=dev", "--include=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+    {
+      cwd: root,
+    },
+  );
   clearInterval(progress);
   if (code === 0 && isInstalled()) return say(`Installed in ${seconds()} s.`);
   say(

@@ -7,6 +7,9 @@ const time = Type.String({ description: "RFC 3339" });
 const digest = Type.String({ pattern: "^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$" });
 const record = <T extends TSchema>(schema: T) => Type.Record(Type.String(), schema);
 
+/** A job names its run with it on /v2: its pulls come after people's, and do not count as use. */
+export const runHeader = "wharfinger-run";
+
 // ------------------------------------------------------------------------------------------------------------- errors
 
 export const ErrorReply = Type.Object({
@@ -84,6 +87,18 @@ export const RefusedResource = Type.Object({
 });
 export type RefusedResource = Static<typeof RefusedResource>;
 
+/** What the control plane sees in Git; there where it runs in the same process. */
+export const ControlPlaneStatus = Type.Object({
+  head: nullable(Type.String()),
+  /** Files that no resource stands behind: `upstream default/chainguard`. */
+  orphans: Type.Array(Type.String()),
+  /** Files that do not validate: they are served as of the last commit in which they did. */
+  problems: Type.Array(Type.Object({ file: Type.String(), line: Type.Optional(Type.Integer()), message: Type.String() })),
+  /** What waits for a person, and what the person has to do. */
+  waiting: Type.Array(Type.String()),
+});
+export type ControlPlaneStatus = Static<typeof ControlPlaneStatus>;
+
 export const RecordState = Type.Object({
   apiVersion: Type.String(),
   revision: nullable(Type.String()),
@@ -92,6 +107,7 @@ export const RecordState = Type.Object({
   documentVersions: Type.Array(Type.Integer()),
   pods: Type.Array(Type.Object({ id: Type.String(), revision: nullable(Type.String()), seenAt: time })),
   refused: Type.Optional(Type.Array(RefusedResource)),
+  controlPlane: Type.Optional(ControlPlaneStatus),
 });
 export type RecordState = Static<typeof RecordState>;
 

@@ -31,8 +31,9 @@ function kindCommand(kind: JobKind, { description, render }: { description: stri
         const stop = new AbortController();
         const interrupt = () => stop.abort(new Error("interrupted"));
         process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
-        const runner = createJobRunner({ url, token, approve, logger: createLogger({ level: "warn" }), progress: note });
-        const { succeeded, message, result } = await runner.run(kind, policy, "manual", stop.signal);
+        const runner = createJobRunner({ url, token, logger: createLogger({ level: "warn" }), progress: note });
+        const request = { kind, policy, trigger: "manual", ...(approve === undefined ? {} : { approve }) } as const;
+        const { succeeded, message, result } = await runner.run(request, stop.signal);
         if (result !== undefined) await printResult(output, result, (value) => render(value as never));
         if (!succeeded) throw new CommandError(message);
         note(message);

@@ -39,13 +39,24 @@ function decision(name: string, what: "accepted" | "removal", description: strin
     });
 }
 
-function render({ revision, publishedAt, pods }: RecordState): string {
+function render({ revision, publishedAt, pods, refused = [], controlPlane }: RecordState): string {
   const published =
     revision === null
       ? "Nothing is published yet."
       : `Published: ${revision.slice(0, 10)}${publishedAt === null ? "" : ` since ${publishedAt}`}`;
+  const head = controlPlane?.head?.slice(0, 10) ?? "nothing";
+  const lines = [
+    ...(controlPlane === undefined ? [] : [`Git: ${head}`]),
+    ...refused.map(({ kind, namespace, name, reason, message }) => `Not served: ${kind} ${namespace}/${name}: ${reason}: ${message}`),
+    ...(controlPlane?.problems ?? []).map(
+      ({ file, line, message }) => `Served as of an earlier commit: ${file}${line === undefined ? "" : `:${line}`}: ${message}`,
+    ),
+    ...(controlPlane?.orphans ?? []).map((orphan) => `Orphan, served although no resource stands behind it: ${orphan}`),
+    ...(controlPlane?.waiting ?? []).map((what) => `Waits for you: ${what}`),
+  ];
   return [
     published,
+    ...lines,
     table(
       ["POD", "SERVES", "SEEN"],
       pods.map(({ id, revision: serves, seenAt }) => [id, serves?.slice(0, 10) ?? "nothing", seenAt]),

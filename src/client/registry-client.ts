@@ -1,6 +1,7 @@
 // Reading images through the registry's /v2, as a job does it: manifests whole and verified, documents under a cap.
 
 import { digestOf, algorithmOf, isDigest, type Digest } from "../domain/digest.ts";
+import { runHeader } from "../api/control.ts";
 import { acceptedManifestTypes, headers } from "../domain/media-types.ts";
 import { ClientError } from "./errors.ts";
 import { Transport } from "./transport.ts";
@@ -16,8 +17,9 @@ export interface FetchedManifest {
 export class RegistryClient {
   readonly #transport: Transport;
 
-  constructor(options: { url: string; token?: string }) {
-    this.#transport = new Transport(options);
+  /** `run`: the run that asks, so that the registry counts and ranks its pulls as a job's, not as a person's. */
+  constructor({ run, ...options }: { url: string; token?: string; run?: string }) {
+    this.#transport = new Transport(run === undefined ? options : { ...options, headers: { [runHeader]: run } });
   }
 
   /** Where a tag points now. `revalidate` makes the registry ask its upstream. Undefined when there is no such tag. */

@@ -30,8 +30,11 @@ export class Transport {
   readonly #authorization: string | undefined;
   readonly #agent = new Agent({ keepAliveTimeout: 10_000, connections: 16, bodyTimeout: 0 });
 
-  /** `url`: scheme://host:port. `token`: sent as Bearer. */
-  constructor(options: { url: string; token?: string }) {
+  readonly #headers: Readonly<Record<string, string>>;
+
+  /** `url`: scheme://host:port. `token`: sent as Bearer. `headers`: sent with every request. */
+  constructor(options: { url: string; token?: string; headers?: Readonly<Record<string, string>> }) {
+    this.#headers = options.headers ?? {};
     this.#url = options.url.replace(/\/+$/, "");
     this.#authorization = options.token === undefined ? undefined : `Bearer ${options.token}`;
   }
@@ -66,7 +69,7 @@ export class Transport {
   }
 
   async #open(exchange: Exchange): Promise<Dispatcher.ResponseData> {
-    const headers: Record<string, string> = { ...exchange.headers };
+    const headers: Record<string, string> = { ...this.#headers, ...exchange.headers };
     if (this.#authorization !== undefined) headers["authorization"] = this.#authorization;
     try {
       return await request(`${this.#url}${exchange.path}`, {

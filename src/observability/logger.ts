@@ -1,6 +1,8 @@
 // One structured log line an event, JSON unless a person watches. Secrets never reach it: they live in types that print as [redacted].
 
-import { pino, type Logger } from "pino";
+import { createRequire } from "node:module";
+
+import { pino, type DestinationStream, type Logger } from "pino";
 
 export type { Logger } from "pino";
 
@@ -19,6 +21,13 @@ export function createLogger(options: { level: LogLevel; name?: string }): Logge
         censor: "[redacted]",
       },
     },
-    pino.destination({ dest: 2, sync: false }),
+    process.stderr.isTTY ? readable() : pino.destination({ dest: 2, sync: false }),
   );
+}
+
+/** Lines for a person. Loaded only when one watches. */
+function readable(): DestinationStream {
+  const pretty = createRequire(import.meta.url)("pino-pretty") as typeof import("pino-pretty");
+  const colorize = process.env["NO_COLOR"] === undefined;
+  return pretty({ destination: 2, sync: true, colorize, translateTime: "SYS:HH:MM:ss", ignore: "pid,hostname,event", singleLine: true });
 }

@@ -46,7 +46,16 @@ export interface JobOutcome {
   readonly result: unknown;
 }
 
+export interface JobRequest {
+  readonly kind: JobKind;
+  /** namespace/name */
+  readonly policy: string;
+  readonly trigger: "schedule" | "manual";
+  /** prune: the plan, stopped by the limits, that a person approved. */
+  readonly approve?: string;
+}
+
 /** Runs one job of one policy to its end. Never rejects: a failure is an outcome. */
 export interface JobRunner {
-  run(kind: JobKind, policy: string, trigger: "schedule" | "manual", signal: AbortSignal): Promise<JobOutcome>;
+  run(request: JobRequest, signal: AbortSignal): Promise<JobOutcome>;
 }

@@ -232,7 +232,9 @@ export class Rounds implements ControlPlane {
         const { schedule, timeZone } = resource.spec as TagPolicySpec | RetentionPolicySpec;
         const asked = judgement.observed.annotations;
         const requestedAt = asked[annotations.requestedAt] ?? asked[annotations.fluxRequestedAt];
-        return [{ key: judgement.key, revision: resource.revision, schedule, timeZone, requestedAt }];
+        const approve = asked[annotations.approvePlan];
+        const policy = { key: judgement.key, revision: resource.revision, schedule, timeZone, requestedAt };
+        return [approve === undefined ? policy : { ...policy, approve }];
       });
     this.#schedules.update("tag-sync", scheduled("TagPolicy"));
     this.#schedules.update("prune", scheduled("RetentionPolicy"));

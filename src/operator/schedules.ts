@@ -13,6 +13,8 @@ export interface ScheduledPolicy {
   readonly timeZone: string;
   /** Value of the annotation that asks for a run now. */
   readonly requestedAt: string | undefined;
+  /** Value of the annotation that approves one stopped plan. */
+  readonly approve?: string;
 }
 
 export interface RunState {
@@ -104,8 +106,9 @@ export class Schedules {
     const requested = policy.requestedAt !== undefined && before !== undefined && before.requestedAt !== policy.requestedAt;
     if (policy.requestedAt !== undefined && (requested || before === undefined))
       this.#note(id, { lastHandledReconcileAt: policy.requestedAt });
+    const approved = policy.approve !== undefined && before !== undefined && before.approve !== policy.approve;
     const fresh = kind === "tag-sync" && before?.revision !== policy.revision;
-    if (requested || fresh) void this.run(kind, policy.key, requested ? "manual" : "schedule");
+    if (requested || approved || fresh) void this.run(kind, policy.key, fresh ? "schedule" : "manual");
   }
 
   #cron(kind: JobKind, { key, schedule, timeZone }: ScheduledPolicy): Cron {
@@ -120,7 +123,9 @@ export class Schedules {
     try {
       this.#note(id, { running: new Date().toISOString() });
       this.#options.changed(kind, key, undefined);
-      const outcome = await this.#options.jobs.run(kind, `${key.namespace}/${key.name}`, trigger, this.#abort.signal);
+      const approve = this.#entries.get(id)?.policy.approve;
+      const request = { kind, policy: `${key.namespace}/${key.name}`, trigger, ...(approve === undefined ? {} : { approve }) };
+      const outcome = await this.#options.jobs.run(request, this.#abort.signal);
       const { run, succeeded, message, result } = outcome;
       this.#note(id, { last: { run, succeeded, message, result, finishedAt: new Date().toISOString() } });
       return outcome;

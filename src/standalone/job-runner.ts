@@ -15,8 +15,6 @@ export interface JobRunnerOptions {
   readonly url: string;
   readonly token: string | undefined;
   readonly logger: Logger;
-  /** prune: a stopped plan that a person approved. */
-  readonly approve?: string | undefined;
   /** One line for a person, as it happens; default: the log. */
   readonly progress?: (line: string) => void;
 }
@@ -40,22 +38,23 @@ const jobs: Readonly<Record<JobKind, (context: JobContext) => Promise<JobEnd>>> 
   prune: runPrune,
 };
 
-export function createJobRunner({ url, token, logger, approve, progress }: JobRunnerOptions): JobRunner {
+export function createJobRunner({ url, token, logger, progress }: JobRunnerOptions): JobRunner {
   const client = token === undefined ? { url } : { url, token };
   return {
-    async run(kind, policy, trigger, signal) {
+    async run({ kind, policy, trigger, approve }, signal) {
       const log = logger.child({ job: kind, policy });
       const control = new ControlClient(client);
-      const registry = new RegistryClient(client);
+      let registry: RegistryClient | undefined;
       try {
-        const context = { control, registry, signal, progress: progress ?? ((line: string) => log.info(line)) };
+        const context = { control, signal, progress: progress ?? ((line: string) => log.info(line)) };
         const run = await register(control, { kind, policy, trigger }, context);
-        const end = await jobs[kind]({ ...context, run, ...(approve === undefined ? {} : { approve }) });
+        registry = new RegistryClient({ ...client, run });
+        const end = await jobs[kind]({ ...context, registry, run, ...(approve === undefined ? {} : { approve }) });
         return { run, ...end };
       } catch (error) {
         return { run: "", succeeded: false, message: (error as Error).message, result: undefined };
       } finally {
-        await Promise.all([control.close(), registry.close()]);
+        await Promise.all([control.close(), registry?.close()]);
       }
     },
   };

@@ -5,14 +5,16 @@ import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import type { ControlPlaneStatus } from "../api/control.ts";
 import { ControlClient } from "../client/control-client.ts";
 import { localUrl, type ListenAddress } from "../config/listen.ts";
 import type { Settings } from "../config/settings.ts";
+import { describeKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
-import { startControlPlane, type ControlPlane } from "../operator/control-plane.ts";
+import { startControlPlane, type ControlPlane, type RecordStatus } from "../operator/control-plane.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
-import { Closing } from "./closing.ts";
+import { Closing } from "../registry/closing.ts";
 import { dataFiles, openDataFolder } from "./data-folder.ts";
 import { isLoopback, refuseOpenAddress } from "./exposure.ts";
 import { openFolderSource } from "./folder-source.ts";
@@ -87,7 +89,8 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     settings,
     secrets: source,
     adminToken: folder.adminToken,
-    resources: () => plane?.views() ?? [],
+    controlPlane: { resources: () => plane?.views() ?? [], status: () => (plane === undefined ? undefined : statusOf(plane.record())) },
+    pod: "standalone",
     openOnLoopback: loopback,
     allowAnonymous,
     version: options.version,
@@ -126,6 +129,14 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
       rmSync(join(options.data, dataFiles.address), { force: true });
     },
   };
+}
+
+function statusOf({ head, orphans, problems, waiting }: RecordStatus): ControlPlaneStatus {
+  return { head, orphans: orphans.map(describeKey), problems: problems.map(problemOf), waiting: [...waiting] };
+}
+
+function problemOf({ path, line, message }: RecordStatus["problems"][number]): ControlPlaneStatus["problems"][number] {
+  return line === undefined ? { file: path, message } : { file: path, line, message };
 }
 
 /** The folder that was named, or `config`, or the quickstart that comes with the program. */

@@ -127,13 +127,19 @@ async function body(path: string): Promise<Uint8Array> {
   return new Uint8Array(await reply.arrayBuffer());
 }
 
+async function databaseProcess(): Promise<number> {
+  const [line] = (await readFile(join(wharfinger.data, "postgres/postmaster.pid"), "utf8")).split("\n");
+  const pid = Number(line);
+  if (!(pid > 1)) throw new Error(`postmaster.pid names no process: ${line}`);
+  return pid;
+}
+
 test(`${rounds} rounds of kill -9 during pushes and fills: nothing acknowledged is lost`, async () => {
   for (let round = 0; round < rounds; round++) {
     const traffic = [...Array.from({ length: pushers }, (_, number) => pusher(wharfinger.url, number, round)), puller(wharfinger.url)];
     await sleep(200 + Math.random() * 800);
     // Every third time the database goes the same way, at the same moment.
-    if (round % 3 === 2)
-      process.kill(Number((await readFile(join(wharfinger.data, "postgres/postmaster.pid"), "utf8")).split("\n")[0]), "SIGKILL");
+    if (round % 3 === 2) process.kill(await databaseProcess(), "SIGKILL");
     await wharfinger.kill9();
     await Promise.all(traffic);
     process.stderr.write(`round ${round + 1}: ${acknowledged.size} pushes acknowledged\n`);

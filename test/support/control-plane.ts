@@ -70,7 +70,7 @@ export class World {
       client: options.client ?? this.client,
       logger,
       tenants: [],
-      jobs: { run: (kind: JobKind, policy: string, trigger: string) => this.#run(kind, policy, trigger) },
+      jobs: { run: ({ kind, policy, trigger }) => this.#run(kind, policy, trigger) },
     });
     await this.plane.ready;
     return this.plane;

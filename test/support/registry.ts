@@ -8,7 +8,8 @@ import { pino } from "pino";
 
 import { defaultSettings, type Settings } from "../../src/config/settings.ts";
 import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
-import { startRegistry, type RegistryOptions, type RunningRegistry } from "../../src/registry/main.ts";
+import { startRegistry, type RunningRegistry } from "../../src/registry/main.ts";
+import type { RegistryOptions } from "../../src/registry/options.ts";
 import { createDatabase, type TestDatabase } from "./postgres.ts";
 
 export const adminToken = "test-admin-token";

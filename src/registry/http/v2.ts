@@ -3,6 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 
+import { runHeader } from "../../api/control.ts";
 import { describeIdentity, type Access, type Action } from "../../domain/access.ts";
 import { headers } from "../../domain/media-types.ts";
 import { parseV2Path, type V2Path, type V2PathProblem } from "../../domain/v2-path.ts";
@@ -166,8 +167,10 @@ export class V2 {
       this.#options.logger.info({ event: "refusal", identity: who, action, repository: repository.name, source }, "Refused");
       return refusal(exchange, action);
     }
+    // Only an administrator's word counts: whoever names a run steps back behind people, and out of the statistics.
+    const run = this.#options.authenticator.isAdmin(identity) ? exchange.headers[runHeader] : undefined;
     const caller = {
-      identity: who,
+      identity: typeof run === "string" && /^[0-9a-f-]{36}$/.test(run) ? `run:${run}` : who,
       mayPush: repository.kind === "own" && may("push"),
       revalidate: asksAnew(exchange.headers["cache-control"]) && this.#options.authenticator.isAdmin(identity),
     };

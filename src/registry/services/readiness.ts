@@ -1,6 +1,7 @@
 // Ready = the schema is known (the process started), database and blob store answer, and an orderly stop has not begun. An empty record is
 // valid and served. Never depends on the operator, Git or an upstream.
 
+import type { ControlPlaneStatus } from "../../api/control.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { statement, type Database } from "../metadata/database.ts";
 import { publishedRecord } from "../metadata/record.ts";
@@ -19,6 +20,8 @@ export interface ReadinessOptions {
   readonly store: BlobStore;
   readonly configuration: ConfigurationSource;
   readonly stopping: AbortSignal;
+  /** What a person should know of Git, where the control plane runs in the same process. */
+  readonly controlPlane?: () => ControlPlaneStatus | undefined;
 }
 
 /** Milliseconds for a part to answer. */
@@ -26,7 +29,8 @@ const patience = 2_000;
 const alive = statement("readiness", "SELECT 1");
 
 /** Checks all parts anew at each call; never rejects. */
-export function readinessOf({ database, store, configuration, stopping }: ReadinessOptions): () => Promise<readonly ReadinessCheck[]> {
+export function readinessOf(options: ReadinessOptions): () => Promise<readonly ReadinessCheck[]> {
+  const { database, store, stopping } = options;
   return async () => {
     const checks = await Promise.all([
       check("database", async () => {
@@ -37,19 +41,25 @@ export function readinessOf({ database, store, configuration, stopping }: Readin
         const free = await store.freeBytes();
         return free === undefined ? "answers" : `answers, ${free} bytes free`;
       }),
-      check("record", async () => describeRecord(database, configuration)),
+      check("record", () => describeRecord(options)),
     ]);
     // What Git holds and cannot be served is for people to read, not a reason to take the registry away.
     return [...checks.map((found) => (found.name === "record" ? { ...found, ready: true } : found)), processCheck(stopping)];
   };
 }
 
-async function describeRecord(database: Database, configuration: ConfigurationSource): Promise<string> {
+async function describeRecord({ database, configuration, controlPlane }: ReadinessOptions): Promise<string> {
   const { revision } = configuration.current();
-  if (revision === null) return "nothing was published yet";
   const refused = (await publishedRecord(database))?.document.refused ?? [];
-  const left = refused.map(({ kind, namespace, name, reason, message }) => `${kind} ${namespace}/${name}: ${reason}: ${message}`);
-  return [`serves ${revision}`, ...left].join("; not served: ");
+  const { problems = [], waiting = [] } = controlPlane?.() ?? {};
+  return [
+    revision === null ? "nothing was published yet" : `serves ${revision}`,
+    ...refused.map(({ kind, namespace, name, reason, message }) => `not served: ${kind} ${namespace}/${name}: ${reason}: ${message}`),
+    ...problems.map(
+      ({ file, line, message }) => `served as of an earlier commit: ${file}${line === undefined ? "" : `:${line}`}: ${message}`,
+    ),
+    ...waiting.map((what) => `waits: ${what}`),
+  ].join("; ");
 }
 
 function processCheck(stopping: AbortSignal): ReadinessCheck {

@@ -1,0 +1,43 @@
+// What a registry process is given.
+
+import type { ControlPlaneStatus, ResourceView } from "../api/control.ts";
+import type { Settings } from "../config/settings.ts";
+import type { SecretSource } from "../domain/secrets.ts";
+import type { Logger } from "../observability/logger.ts";
+
+/** Read at each question. */
+export interface ControlPlaneView {
+  /** Each resource with its conditions. */
+  resources(): readonly ResourceView[];
+  /** What Git holds and what waits; undefined before the control plane has looked. */
+  status(): ControlPlaneStatus | undefined;
+}
+
+export interface RegistryOptions {
+  readonly databaseUrl: string;
+  readonly blobFolder: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly settings: Settings;
+  readonly secrets: SecretSource;
+  /** Bearer token of the control API. */
+  readonly adminToken: string;
+  /** Standalone: what the control plane knows, since there is no API server to ask. */
+  readonly controlPlane?: ControlPlaneView;
+  /**
+   * The name of this process among those of the database. Naming it says that it is the only one with that name: runs that its predecessor
+   * left unfinished are ended. Without one it gets a fresh name.
+   */
+  readonly pod?: string;
+  /** The listener is on a loopback address: everything is allowed until the first AccessPolicy ever. */
+  readonly openOnLoopback: boolean;
+  /** The same on any address, because somebody said so. */
+  readonly allowAnonymous: boolean;
+  readonly version: string;
+  readonly logger: Logger;
+  /** Upstreams at private addresses may be asked: who names them owns the process (standalone). */
+  readonly trustUpstreamHosts?: boolean;
+  /** Longest time for running transfers at a stop, milliseconds. */
+  readonly grace?: number;
+  /** Time for the headers of a request, milliseconds; 15 s by default. */
+  readonly headersTimeout?: number;
+}

@@ -1,0 +1,134 @@
+// The services, wired by hand: who is given what.
+
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import type { Settings } from "../config/settings.ts";
+import { compileGlobs, type NameTest } from "../domain/glob.ts";
+import { FolderBlobStore } from "./blobs/folder-store.ts";
+import type { ControlServices } from "./http/control-ports.ts";
+import { Database } from "./metadata/database.ts";
+import { failUnfinishedRuns } from "./metadata/runs.ts";
+import { forgetConfirmations } from "./metadata/proxy-repositories.ts";
+import { listActivity } from "./services/activity.ts";
+import { audit } from "./services/audit.ts";
+import { Collector } from "./services/collect.ts";
+import { ConfigurationStore } from "./services/configuration-store.ts";
+import { Eviction } from "./services/eviction.ts";
+import { History } from "./services/history.ts";
+import { OwnPull } from "./services/own-pull.ts";
+import { Prefetch } from "./services/prefetch.ts";
+import { Proposals } from "./services/proposals.ts";
+import { ProxyPull } from "./services/proxy-pull.ts";
+import { PublishService } from "./services/publish.ts";
+import { CollectedPullStatistics } from "./services/pull-statistics.ts";
+import { Push } from "./services/push.ts";
+import { RetentionService } from "./services/retention.ts";
+import { restore } from "./services/restore.ts";
+import { Runs } from "./services/runs.ts";
+import { Upstreams } from "./services/upstreams.ts";
+import { listRepositories } from "./services/usage.ts";
+import { versionsOf } from "./services/versions.ts";
+import { EgressPolicy } from "./upstream/egress.ts";
+import type { Closing } from "./closing.ts";
+import type { RegistryOptions } from "./options.ts";
+
+export interface Services {
+  readonly configuration: ConfigurationStore;
+  readonly ownPull: OwnPull;
+  readonly proxyPull: ProxyPull;
+  readonly push: Push;
+  readonly control: ControlServices;
+  readonly history: History;
+}
+
+/** Everything between HTTP and the stores; what is started is added to `closing`. */
+export async function startServices(
+  options: RegistryOptions,
+  database: Database,
+  store: FolderBlobStore,
+  closing: Closing,
+): Promise<Services> {
+  const { settings, secrets, logger } = options;
+  const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
+  if (options.pod !== undefined) await failUnfinishedRuns(database);
+  const configuration = new ConfigurationStore({ database, pod, logger });
+  await configuration.start();
+  closing.add(() => configuration.stop());
+
+  const statistics = new CollectedPullStatistics({
+    database,
+    onError: (error) => logger.warn({ err: error }, "pulls could not be counted"),
+  });
+  statistics.start();
+  closing.add(() => statistics.stop());
+  const ownPull = new OwnPull({ database, store, statistics });
+  const push = new Push({ database, store, expireAfter: settings.uploads.expireAfter });
+
+  const egress = new EgressPolicy({ allowedCIDRs: settings.egress.allowedCIDRs, trustOwnHosts: options.trustUpstreamHosts ?? false });
+  const upstreams = new Upstreams({
+    configuration,
+    secrets,
+    egress,
+    onMoved: (key) => {
+      forgetConfirmations(database, key).catch((error: unknown) =>
+        logger.error({ err: error, upstream: key }, "cached tags stay as fresh as they were"),
+      );
+    },
+  });
+  closing.add(() => upstreams.close());
+  const proxyPull = new ProxyPull({ database, store, upstreams, statistics, logger });
+  closing.add(() => proxyPull.close());
+  const prefetch = new Prefetch({ source: proxyPull, logger });
+  const eviction = new Eviction({ database, configuration, logger });
+  eviction.start();
+  closing.add(() => eviction.stop());
+
+  const collector = new Collector({ database, store, times: settings.gc, logger });
+  await collector.start();
+  closing.add(() => collector.stop());
+
+  const history = new History({ database, logger });
+  history.start();
+  closing.add(() => history.stop());
+  const publish = new PublishService({ database, configuration });
+  const proposals = new Proposals({ database, configuration, secrets });
+  closing.add(async () => proposals.close());
+  const pullsCounted = { own: true, proxied: true };
+  const retention = new RetentionService({ database, configuration, pullsCounted, granted: grantsOf(settings.tenants) });
+  const control: ControlServices = {
+    record: {
+      state: async () => {
+        const state = await publish.state();
+        const controlPlane = options.controlPlane?.status();
+        return controlPlane === undefined ? state : { ...state, controlPlane };
+      },
+      publish: async (request, identity) => {
+        const state = await publish.publish(request);
+        history.note({ identity, action: "publish", reference: request.revision });
+        return state;
+      },
+    },
+    resources: () => options.controlPlane?.resources() ?? [],
+    runs: new Runs({ database, configuration, secrets }),
+    proposals,
+    retention,
+    prefetch: (request) => prefetch.prefetch(request),
+    restore: (request, identity) => restore(database, request, identity),
+    gc: () => collector.status(),
+    upstreams: async () => upstreams.views(),
+    versions: (repository) => versionsOf({ database, configuration }, repository),
+    audit: (request, signal) => audit({ database, store, signal }, request),
+    repositories: (mayPull) => listRepositories(database, mayPull),
+    activity: () => listActivity(database, () => true),
+  };
+  return { configuration, ownPull, proxyPull, push, control, history };
+}
+
+/** What a namespace's policies may select: everything where the settings grant nothing special (the operator judged whether it counts). */
+function grantsOf(tenants: Settings["tenants"]): (namespace: string, repository: string) => boolean {
+  const granted = new Map<string, NameTest>();
+  for (const [namespace, grants] of Map.groupBy(tenants, (tenant) => tenant.namespace)) {
+    granted.set(namespace, compileGlobs(grants.flatMap(({ repositories }) => repositories)));
+  }
+  return (namespace, repository) => granted.get(namespace)?.(repository) ?? true;
+}
