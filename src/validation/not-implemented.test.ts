@@ -18,10 +18,9 @@ const access = { repositories: { include: ["**"] }, actions: ["pull"] };
 test.each([
   ["Upstream", { url: "https://a.example.com", prefix: "a" }, [], []],
   ["Upstream", { url: "https://a.example.com", prefix: "a", auth: { provider: "aws" } }, ["spec.auth.provider"], []],
-  // The default names four kinds of evidence: two are read, two are a note.
-  ["TagPolicy", policy, [], ["spec.evidence[2]", "spec.evidence[3]"]],
-  ["TagPolicy", { ...policy, evidence: [{ type: "SPDX" }] }, [], []],
-  ["TagPolicy", { ...policy, evidence: [{ type: "Apko" }, { type: "CycloneDX" }] }, ["spec.evidence[0]", "spec.evidence[1]"], []],
+  // The default names four kinds of evidence, and all of them are read.
+  ["TagPolicy", policy, [], []],
+  ["TagPolicy", { ...policy, evidence: [{ type: "Apko" }, { type: "CycloneDX" }] }, [], []],
   ["TagPolicy", { ...policy, evidence: [{ type: "SPDX" }], verify: { keyless } }, ["spec.verify.keyless"], []],
   ["TagPolicy", { ...policy, evidence: [{ type: "SPDX" }], backfill: {} }, ["spec.backfill"], []],
   [

@@ -1,7 +1,7 @@
 // What is accepted, because it is part of the API, and not built yet. Such a resource is `Stalled: NotImplemented`, never silently ignored.
 // Whoever builds one of these takes its line out.
 
-import type { AccessPolicySpec, EvidenceType, Specs, TagPolicySpec, UpstreamSpec } from "../api/kinds.ts";
+import type { AccessPolicySpec, Specs, TagPolicySpec, UpstreamSpec } from "../api/kinds.ts";
 import type { Kind } from "../domain/resource.ts";
 
 export interface NotImplemented {
@@ -16,7 +16,6 @@ export interface Readiness {
   readonly notes: readonly NotImplemented[];
 }
 
-const builtEvidence = new Set<EvidenceType>(["SLSAProvenance", "SPDX"]);
 const builtSubjects = new Set(["Anonymous", "User"]);
 
 const judges: { readonly [K in Kind]: (spec: Specs[K]) => Readiness } = {
@@ -47,9 +46,6 @@ function judgeUpstream(spec: UpstreamSpec): Readiness {
 }
 
 function judgeTagPolicy(spec: TagPolicySpec): Readiness {
-  const later = spec.evidence.map(({ type }, index) => ({ type, index })).filter(({ type }) => !builtEvidence.has(type));
-  const unread = later.map(({ type, index }) => ({ path: `spec.evidence[${index}]`, message: `${type} is not read yet` }));
-  const nothingToRead = unread.length === spec.evidence.length;
   return {
     stalled: [
       ...(spec.verify.keyless === undefined
@@ -66,11 +62,8 @@ function judgeTagPolicy(spec: TagPolicySpec): Readiness {
       ...(spec.backfill === undefined
         ? []
         : [{ path: "spec.backfill", message: "backfill is not built yet: remove it, or wait for a later release" }]),
-      ...(nothingToRead
-        ? unread.map(({ path, message }) => ({ path, message: `${message}: add SLSAProvenance or SPDX, or wait for a later release` }))
-        : []),
     ],
-    notes: nothingToRead ? [] : unread.map(({ path, message }) => ({ path, message: `${message}: the other kinds of evidence are` })),
+    notes: [],
   };
 }
 
