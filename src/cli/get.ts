@@ -26,7 +26,7 @@ export function getCommand(): Command {
           .filter((view) => kind === undefined || view.kind === kind)
           .filter((view) => name === undefined || `${view.namespace}/${view.name}` === name);
         if (name !== undefined && found.length === 0)
-          throw new CommandError(`There is no ${kind} ${name}. \`wharfinger get ${kind}\` lists those there are.`);
+          throw new CommandError(`There is no ${kind} ${name}. \`npx wharfinger get ${kind}\` lists those there are.`);
         await printResult(output, found, name === undefined ? renderResources : (views) => views.map(renderResource).join("\n\n"));
       }),
     );

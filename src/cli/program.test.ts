@@ -146,7 +146,7 @@ test("results in three forms; colours only for a terminal", async () => {
   const missing = await run(["get", "upstreams", "default/other", "--registry", url]);
   expect([missing.code, missing.stderr]).toEqual([
     1,
-    "There is no Upstream default/other. `wharfinger get Upstream` lists those there are.\n",
+    "There is no Upstream default/other. `npx wharfinger get Upstream` lists those there are.\n",
   ]);
 });
 

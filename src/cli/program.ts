@@ -18,11 +18,11 @@ import { validateCommand } from "./validate.ts";
 
 const examples = `
 Examples:
-  wharfinger serve --config ./resources       serve the resources of a folder, on 127.0.0.1:5000
-  wharfinger get                              every resource with its conditions
-  wharfinger explain cgr/chainguard/nginx:1.27.3
-  wharfinger plan default/builds              keep or delete, and why, for every tag
-  wharfinger validate ./resources             judge files before they are served
+  npx wharfinger serve --config ./resources       serve the resources of a folder, on 127.0.0.1:5000
+  npx wharfinger get                              every resource with its conditions
+  npx wharfinger explain cgr/chainguard/nginx:1.27.3
+  npx wharfinger plan default/builds              keep or delete, and why, for every tag
+  npx wharfinger validate ./resources             judge files before they are served
 
 Exit codes: 0 done, 1 failed or refused (the reason is on stderr), 2 wrong usage.
 Every option has a twin in the environment; --help of a subcommand names them.`;

@@ -24,7 +24,7 @@ Generated from \`src/config\` (\`npm run unit -- -u src/config\`); do not edit.
 
 ## The file
 
-\`wharfinger serve --settings FILE\` reads one YAML file, once, at the start. Every key has a default; an unknown key is refused with its
+\`npx wharfinger serve --settings FILE\` reads one YAML file, once, at the start. Every key has a default; an unknown key is refused with its
 line. Durations are written \`24h\`, \`1h30m\`, \`90s\`, \`200ms\`; bytes \`512Mi\`, \`10G\` or a number.
 
 | key | form | default | |
@@ -37,7 +37,7 @@ All of it, with the defaults:
 ${stringify(defaults, { lineWidth: 0 }).trimEnd()}
 \`\`\`
 
-## Options of \`wharfinger serve\`
+## Options of \`npx wharfinger serve\`
 
 Each has a twin in the environment; a flag counts more. Secrets are never given as flags.
 

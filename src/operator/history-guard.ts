@@ -18,7 +18,7 @@ export async function guardHistory(record: GitRecord, published: string | null):
   const base = published ?? (await record.published());
   if (base === null || head === null || base === head) return { state: "good" };
   if (await accepted(record, base, head)) return { state: "good" };
-  const accept = `to serve the branch as it is: wharfinger record accept-revision ${head}`;
+  const accept = `to serve the branch as it is: npx wharfinger record accept-revision ${head}`;
   const before = await record.filesAt(base);
   if (before === undefined) {
     if (await isNewRecord(record)) return { state: "new" };

@@ -296,7 +296,7 @@ function waitingFor(plan: RoundPlan, publishProblem: Finding | undefined, head: 
   if (plan.removals.waiting) {
     const named = plan.removals.removals.filter(({ present }) => present).map(({ key }) => keyString(key));
     waiting.push(
-      `${named.length} resources are gone at once (${named.join(", ")}); they are served on. To remove them: wharfinger record confirm-removal ${head ?? ""}`,
+      `${named.length} resources are gone at once (${named.join(", ")}); they are served on. To remove them: npx wharfinger record confirm-removal ${head ?? ""}`,
     );
   }
   for (const { repository } of plan.deferred) waiting.push(`versions of ${repository} wait until its ledger file is valid`);

@@ -110,7 +110,7 @@ export class RetentionService {
     if (stored === undefined) {
       throw new ServiceError(
         "NOT_FOUND",
-        `There is no plan ${id} of ${policy}. Plans are kept for 90 days: make one with \`wharfinger plan ${policy}\`.`,
+        `There is no plan ${id} of ${policy}. Plans are kept for 90 days: make one with \`npx wharfinger plan ${policy}\`.`,
       );
     }
     const { plan, appliedAt } = stored;
