@@ -86,7 +86,7 @@ export interface TagPolicySpec {
       subjectRegExp?: string;
     }[];
     /**
-     * Public keys, any of them counts. A log entry is checked when present.
+     * Public keys, any of them counts. Signatures by a key need no log entry, and none is read yet.
      */
     keys?: {
       /**
