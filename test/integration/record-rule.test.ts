@@ -237,11 +237,15 @@ test("two owners of a prefix in Git: by Git's order", async () => {
 test("a prefix under which images were pushed is refused with their names", async () => {
   await world.sql("INSERT INTO prefixes (prefix, kind) VALUES ('cgr', 'own')");
   await world.sql("INSERT INTO repositories (name) VALUES ('cgr/app'), ('cgrx/other')");
+  await world.sql(
+    "INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) SELECT id, 'sha256:x', 'x', '', now() FROM repositories",
+  );
   world.upstream("cgr");
   await world.start();
   await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "False", reason: "PrefixInUse" }));
   expect(world.condition(cgr, "Ready")?.message).toBe(
-    "prefix cgr holds pushed repositories (cgr/app): delete them, or choose another prefix",
+    "prefix cgr holds pushed content (cgr/app): choose another prefix, or delete what is there: " +
+      "a publish takes the prefix once nothing of it can be restored any longer (gc.trashFor)",
   );
   expect(await world.served(cgr)).toBeUndefined();
 });

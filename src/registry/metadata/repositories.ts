@@ -16,6 +16,8 @@ export interface Prefix {
 }
 
 const find = statement("repository-find", "SELECT id, name, upstream FROM repositories WHERE name = $1");
+// Against a publish that gives an empty repository to an Upstream: it waits for us, or we see what it did.
+const hold = statement("repository-hold", "SELECT id, name, upstream FROM repositories WHERE name = $1 FOR KEY SHARE");
 const prefix = statement("prefix-find", "SELECT kind, upstream FROM prefixes WHERE prefix = $1");
 const claim = statement("prefix-claim", "INSERT INTO prefixes (prefix, kind) VALUES ($1, 'own') ON CONFLICT (prefix) DO NOTHING");
 const insert = statement("repository-insert", "INSERT INTO repositories (name) VALUES ($1) ON CONFLICT (name) DO NOTHING");
@@ -38,14 +40,14 @@ export async function findPrefix(database: Queryable, name: string): Promise<Pre
 }
 
 /**
- * The own repository of this name, made with its prefix when it is the first push. Returns the prefix instead when an Upstream has it
+ * The own repository of this name, made with its prefix when it is the first push; it stays an own one until the transaction ends. Returns the prefix instead when an Upstream has it
  * (or had: `retired`). Each statement sees what the one before waited for, so of two who claim a prefix at once one is refused.
  */
 export async function findOrCreateOwnRepository(
   transaction: Queryable,
   name: string,
 ): Promise<{ readonly repository: Repository } | { readonly taken: Prefix }> {
-  const known = await findRepository(transaction, name);
+  const [known] = await transaction.query<Repository>(hold, [name]);
   if (known === undefined) {
     await transaction.execute(claim, [prefixOf(name)]);
     const owner = await findPrefix(transaction, name);

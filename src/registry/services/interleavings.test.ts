@@ -214,3 +214,15 @@ test("two prefixes claimed at once: an Upstream's publish wins, the push is refu
   expect(answer).toMatchObject({ code: "UNSUPPORTED" });
   expect(await registry.rows("SELECT FROM repositories WHERE name = 'quay/app'")).toEqual([]);
 });
+
+test("a publish gives an empty repository to an Upstream: the push that had seen it is refused", async () => {
+  await pushBlob(registry.push, "gcr/app");
+  const answer = await meanwhile(
+    [
+      ["SELECT FROM repositories WHERE name = 'gcr/app' FOR UPDATE", []],
+      ["UPDATE repositories SET upstream = 'default/gcr' WHERE name = 'gcr/app'", []],
+    ],
+    () => pushBlob(registry.push, "gcr/app"),
+  );
+  expect(answer).toMatchObject({ code: "UNSUPPORTED" });
+});

@@ -22,7 +22,7 @@ export function belongsToUpstream(name: string, { kind, upstream }: Prefix): Ser
   const owner = upstream === null ? "an Upstream" : `the Upstream ${upstream}`;
   const message =
     kind === "retired"
-      ? `The prefix ${prefixOf(name)} belonged to ${owner}, which was deleted. Use another prefix, or let an administrator release this one.`
+      ? `The prefix ${prefixOf(name)} belonged to ${owner}, which was deleted. Push under another prefix; this one can only go to an Upstream again.`
       : `Everything under ${prefixOf(name)}/ comes from ${owner} and cannot be written here. Push under another prefix.`;
   return new ServiceError("UNSUPPORTED", message, { detail: { prefix: prefixOf(name) } });
 }

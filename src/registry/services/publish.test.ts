@@ -148,6 +148,49 @@ test("a deleted Upstream's prefix is retired until an Upstream has it again", as
   expect(await prefixes()).toEqual([{ prefix: "cgr", kind: "proxied", upstream: "default/other" }]);
 });
 
+test.each([
+  ["a manifest", "INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) VALUES ($1, 'sha256:m', 'x', '', now())"],
+  [
+    "what can be restored",
+    "INSERT INTO trash (repository, tags, digest, media_type, bytes, by, reason) VALUES ($1, '{}', 'd', 'x', '', 'a', 'b')",
+  ],
+  [
+    "a blob",
+    `WITH o AS (INSERT INTO objects (key, state) VALUES ('k', 'live')), b AS (INSERT INTO blobs VALUES ('sha256:b', 1, 'k'))
+     INSERT INTO repository_blobs VALUES ($1, 'sha256:b', now())`,
+  ],
+  [
+    "an upload that has bytes",
+    `WITH o AS (INSERT INTO objects (key, state) VALUES ('k', 'uploading'))
+     INSERT INTO uploads (id, repository, identity, object_key, expires_at)
+     SELECT gen_random_uuid(), name, 'ci', 'k', now() + interval '1 hour' FROM repositories WHERE id = $1`,
+  ],
+])("a prefix with %s is refused with its names; one where nothing is left is taken over", async (_, content) => {
+  await rows("INSERT INTO prefixes (prefix, kind) VALUES ('cgr', 'own')");
+  await rows("INSERT INTO repositories (name) VALUES ('cgr/empty'), ('cgrx/other')");
+  const [held] = await rows<{ id: number }>("INSERT INTO repositories (name) VALUES ('cgr/app') RETURNING id");
+  await rows(content, [held?.id]);
+  expect((await service.publish(request(1))).refused).toEqual([
+    {
+      kind: "Upstream",
+      namespace: "default",
+      name: "cgr",
+      reason: "PrefixInUse",
+      message:
+        "prefix cgr holds pushed content (cgr/app): choose another prefix, or delete what is there: " +
+        "a publish takes the prefix once nothing of it can be restored any longer (gc.trashFor)",
+    },
+  ]);
+  for (const table of ["manifests", "trash", "repository_blobs", "uploads"]) await rows(`DELETE FROM ${table}`);
+  expect((await service.publish(request(2))).refused).toEqual([]);
+  expect(await rows("SELECT prefix, kind, upstream FROM prefixes")).toEqual([{ prefix: "cgr", kind: "proxied", upstream: "default/cgr" }]);
+  expect(await rows("SELECT name, upstream FROM repositories ORDER BY name")).toEqual([
+    { name: "cgr/app", upstream: "default/cgr" },
+    { name: "cgr/empty", upstream: "default/cgr" },
+    { name: "cgrx/other", upstream: null },
+  ]);
+});
+
 test("what is not valid is left out and named; the others are served", async () => {
   const resources = [upstream("cgr"), upstream("bad", { url: "ftp://x" }), upstream("second", { prefix: "cgr" })];
   const answer = await service.publish(request(1, { resources }));

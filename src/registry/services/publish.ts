@@ -119,7 +119,9 @@ async function claimPrefixes(
 
 function prefixInUse(prefix: string, holders: readonly string[]): string {
   const named = holders.length > 5 ? `${holders.slice(0, 5).join(", ")} and more` : holders.join(", ");
-  return `prefix ${prefix} holds pushed repositories (${named}): delete them, or choose another prefix`;
+  const way =
+    "choose another prefix, or delete what is there: a publish takes the prefix once nothing of it can be restored any longer (gc.trashFor)";
+  return `prefix ${prefix} holds pushed content (${named}): ${way}`;
 }
 
 function prefixOfSpec(resource: RecordedResource): string {

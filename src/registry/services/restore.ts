@@ -10,7 +10,7 @@ import { findMissing } from "../metadata/references.ts";
 import { findTags, takeTurnOnTags } from "../metadata/tags.ts";
 import { findPresent, findTrashed, findTrashedNaming, findTrashedTag, type TrashedManifest } from "../metadata/trash.ts";
 import { ServiceError } from "./errors.ts";
-import { findOwnRepository } from "./own-repository.ts";
+import { ensureOwnRepository, findOwnRepository } from "./own-repository.ts";
 import { storeManifest, withReferences } from "./store-manifest.ts";
 
 interface Restoring {
@@ -36,6 +36,7 @@ export async function restore(database: Database, request: RestoreRequest, ident
   const found = await findOwnRepository(database, repository);
   if (found === undefined) throw notInTrash(request);
   const result = await withReferences(database, async (transaction) => {
+    await ensureOwnRepository(transaction, repository);
     const restoring = { transaction, repositoryId: found.id, repository, identity };
     const root = "tag" in what ? await findTrashedTag(transaction, found.id, what.tag) : what.digest;
     if (root === undefined) throw notInTrash(request);
