@@ -13,22 +13,29 @@ import type { AuditReport } from "../../src/api/control.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { pushImage } from "../support/images.ts";
 import { startStandalone, type Standalone } from "../support/standalone.ts";
+import { startThrottle, type Throttle } from "../support/throttle.ts";
 
 const rounds = 25;
 const pushers = 4;
-const proxied = 6;
+/** A fill of one of the upstream's layers takes longer than the longest round. */
+const layerBytes = 3_000_000;
+const fillBytesPerSecond = 2_500_000;
 
 let upstream: Distribution;
+let slow: Throttle;
 let wharfinger: Standalone;
 let folder: string;
 /** What a 201 promised: manifest → the repository, its tag and its blobs. */
 const acknowledged = new Map<string, { repository: string; tag: string; blobs: string[] }>();
 const upstreamImages: { tag: string; digest: string }[] = [];
+/** Fills that a kill cut off. */
+let cutFills = 0;
 
 const sha256 = (bytes: Uint8Array) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
 beforeAll(async () => {
   upstream = await startDistribution();
+  slow = await startThrottle({ to: Number(new URL(upstream.url).port), bytesPerSecond: fillBytesPerSecond });
   folder = await mkdtemp(join(tmpdir(), "wharfinger-crash-"));
   const config = join(folder, "config");
   await mkdir(config);
@@ -37,22 +44,19 @@ beforeAll(async () => {
     `apiVersion: wharfinger.dev/v1alpha1
 kind: Upstream
 metadata: {name: local}
-spec: {url: "${upstream.url}", insecure: true, prefix: up}
+spec: {url: "http://${slow.host}", insecure: true, prefix: up}
 `,
   );
   await writeFile(
     join(folder, "settings.yaml"),
     "gc: {lease: 10s, trashFor: 2s, doomDelay: 1s, interval: 200ms, uploadAbandonedAfter: 3s}\n",
   );
-  for (let n = 0; n < proxied; n++) {
-    const digest = await pushImage({ reference: `${upstream.host}/library/image:${n}`, content: `image ${n}`, noise: 3_000_000 });
-    upstreamImages.push({ tag: String(n), digest });
-  }
   wharfinger = await startStandalone({ config, settings: join(folder, "settings.yaml") });
 });
 
 afterAll(async () => {
   await wharfinger?.stop();
+  await slow?.stop();
   await upstream?.stop();
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 });
@@ -107,17 +111,19 @@ async function pusher(url: string, number: number, round: number): Promise<void>
   }
 }
 
-/** Pulls cold images through the proxy until the server is gone. */
-async function puller(url: string): Promise<void> {
-  for (const { tag } of upstreamImages) {
-    try {
-      const manifest = (await (await fetch(`${url}/v2/up/library/image/manifests/${tag}`)).json()) as { layers: { digest: string }[] };
-      await Promise.all(
-        manifest.layers.map(async ({ digest }) => (await fetch(`${url}/v2/up/library/image/blobs/${digest}`)).arrayBuffer()),
-      );
-    } catch {
-      return;
-    }
+/** Pulls an image that upstream has got just now, twice at the same time, through the proxy. */
+async function puller(url: string, round: number): Promise<void> {
+  const tag = String(round);
+  upstreamImages.push({
+    tag,
+    digest: await pushImage({ reference: `${upstream.host}/library/image:${tag}`, content: `image ${tag}`, noise: layerBytes }),
+  });
+  try {
+    const manifest = (await (await fetch(`${url}/v2/up/library/image/manifests/${tag}`)).json()) as { layers: { digest: string }[] };
+    const read = async ({ digest }: { digest: string }) => (await fetch(`${url}/v2/up/library/image/blobs/${digest}`)).arrayBuffer();
+    await Promise.all([...manifest.layers, ...manifest.layers].map(read));
+  } catch {
+    cutFills++;
   }
 }
 
@@ -136,16 +142,21 @@ async function databaseProcess(): Promise<number> {
 
 test(`${rounds} rounds of kill -9 during pushes and fills: nothing acknowledged is lost`, async () => {
   for (let round = 0; round < rounds; round++) {
-    const traffic = [...Array.from({ length: pushers }, (_, number) => pusher(wharfinger.url, number, round)), puller(wharfinger.url)];
+    const traffic = [
+      ...Array.from({ length: pushers }, (_, number) => pusher(wharfinger.url, number, round)),
+      puller(wharfinger.url, round),
+    ];
     await sleep(200 + Math.random() * 800);
     // Every third time the database goes the same way, at the same moment.
     if (round % 3 === 2) process.kill(await databaseProcess(), "SIGKILL");
     await wharfinger.kill9();
     await Promise.all(traffic);
-    process.stderr.write(`round ${round + 1}: ${acknowledged.size} pushes acknowledged\n`);
+    process.stderr.write(`round ${round + 1}: ${acknowledged.size} pushes acknowledged, ${cutFills} fills cut\n`);
     wharfinger = await wharfinger.restart();
   }
-  expect(acknowledged.size).toBeGreaterThan(rounds); // else the rounds tested nothing
+  // Else the rounds tested nothing.
+  expect(acknowledged.size).toBeGreaterThan(rounds);
+  expect(cutFills).toBeGreaterThan(rounds / 3);
 
   for (const [digest, { repository, tag, blobs }] of acknowledged) {
     expect(sha256(await body(`/v2/${repository}/manifests/${tag}`))).toBe(digest);
