@@ -36,10 +36,14 @@ async function eventually<T>(what: string, question: () => Promise<T | undefined
 }
 
 const wharfingerCli = (...args: string[]): Promise<ProgramResult> => wharfinger.cli(args);
-async function json<T>(...args: string[]): Promise<T> {
-  const result = await wharfingerCli(...args, "-o", "json");
+/** A subcommand that must succeed. */
+async function done(...args: string[]): Promise<ProgramResult> {
+  const result = await wharfingerCli(...args);
   if (result.code !== 0) throw new Error(`wharfinger ${args.join(" ")} ended with ${result.code}: ${result.stderr}`);
-  return JSON.parse(result.stdout) as T;
+  return result;
+}
+async function json<T>(...args: string[]): Promise<T> {
+  return JSON.parse((await done(...args, "-o", "json")).stdout) as T;
 }
 const crane = (...args: string[]) => use("crane", [...args, "--insecure"]);
 const git = (...args: string[]) =>
@@ -159,14 +163,15 @@ test("pull through a prefix and through ?ns=, cached", async () => {
 });
 
 test("without evidence there is no version; with signed evidence there is", async () => {
-  const run = await json<{ images: { failed: number } }>("job", "tag-sync", "--policy", "default/chainguard");
+  const refused = await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard", "-o", "json"); // every image failed: exit code 1
+  const run = JSON.parse(refused.stdout) as { images: { failed: number } };
   expect(run.images.failed).toBe(1);
   expect((await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.27.3`)).status).toBe(404);
 
   for (const digest of [first.digest, ...Object.values(first.children)]) {
     await key.attest(`${upstream.host}/${image}@${digest}`, "slsaprovenance1", slsaProvenance({ nginx: "1.27.3-r2" }));
   }
-  await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard");
+  await done("job", "tag-sync", "--policy", "default/chainguard");
   expect(await crane("digest", `${host()}/cgr/${image}:1.27.3`)).toBe(first.digest);
   expect((await crane("ls", `${host()}/cgr/${image}`)).split("\n")).toEqual(expect.arrayContaining(["1.27.3", "1.27.3-r2", "latest"]));
 
@@ -188,7 +193,7 @@ test("latest moves on: the old version stays, the new one (from an SBOM) joins",
   for (const digest of [second.digest, ...Object.values(second.children)]) {
     await key.attest(`${upstream.host}/${image}@${digest}`, "spdxjson", spdxDocument({ nginx: "1.28.0-r0", openssl: "3.4.0-r1" }));
   }
-  await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard");
+  await done("job", "tag-sync", "--policy", "default/chainguard");
   expect(await crane("digest", `${host()}/cgr/${image}:1.28.0`)).toBe(second.digest);
   expect(await crane("digest", `${host()}/cgr/${image}:latest`)).toBe(second.digest);
 
@@ -210,7 +215,7 @@ test("git revert of a version takes it out of service, and no run mints it again
   await eventually("1.28.0 out of service", async () =>
     (await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status === 404 ? true : undefined,
   );
-  await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard");
+  await done("job", "tag-sync", "--policy", "default/chainguard");
   expect((await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status).toBe(404);
   expect(await crane("digest", `${host()}/cgr/${image}:1.27.3`)).toBe(first.digest);
 
@@ -219,13 +224,13 @@ test("git revert of a version takes it out of service, and no run mints it again
   await rm(join(wharfinger.data, "postgres"), { recursive: true, force: true });
   await rm(join(wharfinger.data, "blobs"), { recursive: true, force: true });
   wharfinger = await wharfinger.restart();
-  await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard");
+  await done("job", "tag-sync", "--policy", "default/chainguard");
   expect((await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status).toBe(404);
 
   // What the person decided is written down with the next version.
   const third = await pushIndex({ reference: `${upstream.host}/${image}:latest`, content: "nginx 1.29.1-r0", platforms });
   await key.attest(`${upstream.host}/${image}@${third.digest}`, "slsaprovenance1", slsaProvenance({ nginx: "1.29.1-r0" }));
-  await wharfingerCli("job", "tag-sync", "--policy", "default/chainguard");
+  await done("job", "tag-sync", "--policy", "default/chainguard");
   expect(await crane("digest", `${host()}/cgr/${image}:1.29.1`)).toBe(third.digest);
   const { ledger } = await json<VersionsView>("explain", `cgr/${image}:1.29.1`);
   expect(Object.keys(ledger.retired).sort()).toEqual(["1.28.0", "1.28.0-r0"]);
@@ -290,7 +295,7 @@ spec:
     "build-4": expect.stringContaining("keep: "),
     "v1.0": expect.stringContaining("releases"),
   });
-  expect((await wharfingerCli("job", "prune", "--policy", "default/builds")).code).toBe(0);
+  await done("job", "prune", "--policy", "default/builds");
   expect((await crane("ls", `${host()}/team-c/app`)).split("\n")).toHaveLength(6); // action: Plan deletes nothing
 
   await writeFile(policy, text("Delete"));
@@ -302,14 +307,14 @@ spec:
       ? true
       : undefined;
   });
-  await wharfingerCli("job", "prune", "--policy", "default/builds");
+  await done("job", "prune", "--policy", "default/builds");
   expect((await crane("ls", `${host()}/team-c/app`)).split("\n")).toEqual(["build-4", "build-5", "v1.0"]);
 
   const restored = await json<RestoreResult>("restore", "team-c/app:build-2");
   expect(restored.gone).toEqual([]);
   await use("crane", ["validate", "--insecure", "--remote", `${host()}/team-c/app:build-2`]);
 
-  await wharfingerCli("job", "prune", "--policy", "default/builds");
+  await done("job", "prune", "--policy", "default/builds");
   const blobs = join(wharfinger.data, "blobs");
   const usage = async () => Number((await program("du", ["-sb", blobs])).stdout.split("\t")[0]);
   const before = await usage();
