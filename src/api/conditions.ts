@@ -35,6 +35,7 @@ export const reasons = {
   repositoryInUse: "RepositoryInUse",
   immutable: "Immutable",
   runFailed: "RunFailed",
+  imagesFailed: "ImagesFailed",
 } as const;
 
 export const annotations = {

@@ -3,7 +3,9 @@
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { TagPolicySpec } from "../../api/kinds.ts";
 import { keyString, type ResourceKey } from "../../domain/resource.ts";
+import { readPublicKey } from "../../domain/public-key.ts";
 import { findByRepository, type UpstreamNames } from "../../domain/upstream-names.ts";
+import type { RunState } from "../schedules.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import { runDetails } from "./run-details.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
@@ -12,25 +14,18 @@ import type { Finding } from "./skeleton.ts";
 export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   kind: "TagPolicy",
   report(key, spec, context) {
-    const missing = missingKey(key, spec, context);
+    const unusable = missingKey(key, spec, context);
     const runs = context.runsOf(key);
-    const conditions: ConditionDraft[] = [];
-    if (runs?.last !== undefined) {
-      const { succeeded, message } = runs.last;
-      conditions.push({
-        type: conditionTypes.synced,
-        status: succeeded ? "True" : "False",
-        reason: succeeded ? reasons.succeeded : reasons.runFailed,
-        message,
-      });
-    }
+    const found = foundBy(runs?.last?.result);
     return {
-      ...(missing === undefined ? {} : { notReady: missing }),
-      conditions,
+      ...(unusable === undefined ? {} : { notReady: unusable }),
+      conditions: runs?.last === undefined ? [] : [verifiedOf(spec, runs.last, found), syncedOf(runs.last, found)],
       details: {
-        images: { total: spec.images.length, ...failedOf(runs?.last?.result) },
+        images: { total: spec.images.length, ...(found === undefined ? {} : { failed: found.failed }) },
         tags: countTags(key, spec, context),
+        ...(found === undefined || found.failures.length === 0 ? {} : { failures: found.failures }),
         ...runDetails(runs),
+        ...lastRunOf(runs),
       },
     };
   },
@@ -38,10 +33,116 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
 
 function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets }: ReportContext): Finding | undefined {
   if (secrets === undefined) return undefined;
-  const missing = (spec.verify.keys ?? []).find(({ secretRef }) => secrets.secret(key.namespace, secretRef.name) === undefined);
-  if (missing === undefined) return undefined;
-  const message = `there is no Secret ${key.namespace}/${missing.secretRef.name} with public keys (*.pub): create it, or name another one`;
-  return { reason: reasons.secretNotFound, message };
+  for (const { secretRef } of spec.verify.keys ?? []) {
+    const name = `${key.namespace}/${secretRef.name}`;
+    const data = secrets.secret(key.namespace, secretRef.name);
+    if (data === undefined) {
+      const message = `there is no Secret ${name} with public keys (*.pub): create it, or name another one`;
+      return { reason: reasons.secretNotFound, message };
+    }
+    const wrong = (message: string): Finding => ({ reason: reasons.secretInvalid, message: `Secret ${name} ${message}` });
+    const files = [...data].filter(([file]) => file.endsWith(".pub"));
+    if (files.length === 0) {
+      const there = data.size === 0 ? "it is empty" : `it has ${[...data.keys()].sort().join(", ")}`;
+      return wrong(`has no key that ends in .pub (${there}): put the publisher's public key there, for example as cosign.pub`);
+    }
+    const problems = files.flatMap(([file, bytes]) => {
+      const read = readPublicKey(file, new TextDecoder().decode(bytes));
+      return "problem" in read ? [read.problem] : [];
+    });
+    if (problems.length === files.length) return wrong(`has no public key that can be used: ${problems.join("; ")}`);
+  }
+  return undefined;
+}
+
+type LastRun = NonNullable<RunState["last"]>;
+
+interface Failure {
+  readonly repository: string;
+  readonly sourceTag?: string;
+  readonly digest?: string;
+  readonly reason: string;
+  readonly message?: string;
+}
+
+interface Found {
+  readonly failed: number;
+  readonly failures: readonly Failure[];
+}
+
+const mostFailures = 20;
+
+/** What the result of a run says of images; undefined when it says nothing, for example because the run could not begin. */
+function foundBy(result: unknown): Found | undefined {
+  const { images, failures } = (result ?? {}) as { images?: { failed?: unknown }; failures?: readonly Failure[] };
+  if (typeof images?.failed !== "number") return undefined;
+  const listed = (failures ?? []).slice(0, mostFailures).map(({ repository, sourceTag, digest, reason, message }) => ({
+    repository,
+    ...(sourceTag === undefined ? {} : { sourceTag }),
+    ...(digest === undefined ? {} : { digest }),
+    reason,
+    ...(message === undefined || message === "" ? {} : { message }),
+  }));
+  return { failed: images.failed, failures: listed };
+}
+
+function syncedOf({ succeeded, message }: LastRun, found: Found | undefined): ConditionDraft {
+  const type = conditionTypes.synced;
+  if (!succeeded) return { type, status: "False", reason: reasons.runFailed, message };
+  const [first] = found?.failures ?? [];
+  if (found === undefined || found.failed === 0) return { type, status: "True", reason: reasons.succeeded, message };
+  const why = first === undefined ? "" : `; ${describe(first)}`;
+  return { type, status: "False", reason: reasons.imagesFailed, message: `${message}${why}` };
+}
+
+/** Names of failures at which no evidence was verified (docs/guides/versions-from-evidence.md, "What is checked, in order"). */
+const unverified: ReadonlySet<string> = new Set([
+  "KeyMissing",
+  "SignatureMissing",
+  "TooManyDocuments",
+  "DocumentMissing",
+  "DocumentTooLarge",
+  "EnvelopeInvalid",
+  "SignatureInvalid",
+  "PayloadTypeMismatch",
+  "StatementInvalid",
+  "SubjectMismatch",
+  "PredicateTypeMismatch",
+]);
+/** Names of failures at which nobody got as far as the evidence. */
+const unseen: ReadonlySet<string> = new Set([
+  "SourceTagMissing",
+  "RepositoryNotServed",
+  "ManifestMissing",
+  "ManifestInvalid",
+  "PlatformMissing",
+  "Unavailable",
+]);
+
+function verifiedOf({ verify }: TagPolicySpec, { succeeded, message }: LastRun, found: Found | undefined): ConditionDraft {
+  const type = conditionTypes.verified;
+  if (verify.mode === "Unverified") {
+    return { type, status: "False", reason: "Unverified", message: "spec.verify.mode is Unverified: nobody's signature is checked" };
+  }
+  if (!succeeded || found === undefined) return { type, status: "Unknown", reason: reasons.runFailed, message };
+  const bad = found.failures.find(({ reason }) => unverified.has(reason));
+  if (bad !== undefined) return { type, status: "False", reason: bad.reason, message: describe(bad) };
+  const away = found.failures.find(({ reason }) => unseen.has(reason));
+  if (away !== undefined) return { type, status: "Unknown", reason: away.reason, message: describe(away) };
+  return { type, status: "True", reason: reasons.succeeded, message: "the evidence of all images is verified" };
+}
+
+function describe({ repository, sourceTag, reason, message }: Failure): string {
+  const where = sourceTag === undefined ? repository : `${repository}:${sourceTag}`;
+  return `${where} ${reason}${message === undefined ? "" : `: ${message}`}`;
+}
+
+/** As the resource definition has it: the failures of the run stand beside it. */
+function lastRunOf(runs: RunState | undefined): Record<string, unknown> {
+  if (runs?.running !== undefined) return { lastRun: { state: "running", startedAt: runs.running } };
+  if (runs?.last === undefined) return {};
+  const { run, finishedAt, succeeded, message } = runs.last;
+  return { lastRun: { ...(run === "" ? {} : { id: run }), state: succeeded ? "succeeded" : "failed", finishedAt, message } };
 }
 
 /** Version tags that are served of the policy's images. */
@@ -50,10 +151,4 @@ function countTags(key: ResourceKey, spec: TagPolicySpec, { view }: ReportContex
   if (file?.spec === undefined) return 0;
   const names = spec.images.map(({ repository }) => findByRepository(file.spec as UpstreamNames, repository)?.name ?? "");
   return names.reduce((sum, name) => sum + Object.keys(view.ledgers.get(name)?.ledger.tags ?? {}).length, 0);
-}
-
-/** The part of a run's result that people look for first; other shapes are shown in lastRun as they are. */
-function failedOf(result: unknown): { failed?: number } {
-  const failed = (result as { failed?: unknown } | null | undefined)?.failed;
-  return typeof failed === "number" ? { failed } : {};
 }

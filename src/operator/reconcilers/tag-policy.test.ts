@@ -1,0 +1,106 @@
+// What a TagPolicy says of its keys and of its last run. Real keys; no registry is needed to say it.
+
+import { generateKeyPairSync } from "node:crypto";
+
+import { expect, test } from "vitest";
+
+import type { TagPolicySpec } from "../../api/kinds.ts";
+import type { SecretSource } from "../../domain/secrets.ts";
+import { emptyView } from "../../record/record-view.ts";
+import { validateResource } from "../../validation/validate-resource.ts";
+import type { RunState } from "../schedules.ts";
+import { tagPolicyReconciler } from "./tag-policy.ts";
+
+const key = { kind: "TagPolicy", namespace: "default", name: "images" } as const;
+const pem = generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }).toString();
+const privatePem = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+
+function specOf(verify: unknown): TagPolicySpec {
+  const images = [{ repository: "a/b" }, { repository: "a/c" }];
+  const judged = validateResource({ ...key, spec: { upstreamRef: { name: "cgr" }, images, verify } });
+  if (judged.problems !== undefined) throw new Error(JSON.stringify(judged.problems));
+  return judged.spec;
+}
+
+const withKeys = specOf({ keys: [{ secretRef: { name: "cosign-pub" } }] });
+
+function secretsOf(data: Readonly<Record<string, string>> | undefined): SecretSource {
+  const found = data && new Map(Object.entries(data).map(([name, text]) => [name, new TextEncoder().encode(text)]));
+  return { secret: () => found, configMap: () => undefined, onChange: () => () => undefined };
+}
+
+function report(options: { spec?: TagPolicySpec; data?: Readonly<Record<string, string>>; runs?: RunState }) {
+  const { spec = withKeys, data = { "cosign.pub": pem }, runs } = options;
+  return tagPolicyReconciler.report(key, spec, { view: emptyView, upstreams: [], secrets: secretsOf(data), runsOf: () => runs });
+}
+
+test.each([
+  [{ "cosign.pub": pem }, undefined],
+  [{ "cosign.pub": pem, "old.pub": "nonsense" }, undefined],
+  [
+    { "cosign.key": privatePem, password: "p" },
+    "Secret default/cosign-pub has no key that ends in .pub (it has cosign.key, password): put the publisher's public key there, for example as cosign.pub",
+  ],
+  [
+    {},
+    "Secret default/cosign-pub has no key that ends in .pub (it is empty): put the publisher's public key there, for example as cosign.pub",
+  ],
+  [
+    { "cosign.pub": privatePem },
+    "Secret default/cosign-pub has no public key that can be used: cosign.pub holds a private key; only the public one belongs here",
+  ],
+])("keys %#", (data, message) => {
+  expect(report({ data }).notReady).toEqual(message === undefined ? undefined : { reason: "SecretInvalid", message });
+});
+
+const ended = (failures: readonly { reason: string; message?: string }[], failed = failures.length): RunState => ({
+  last: {
+    run: "7",
+    finishedAt: "2026-11-21T10:00:00.000Z",
+    succeeded: true,
+    message: "said",
+    result: { images: { total: 2, failed }, minted: [], failures: failures.map((f) => ({ repository: "a/b", sourceTag: "latest", ...f })) },
+  },
+});
+const conditionsOf = (runs: RunState, spec = withKeys) =>
+  Object.fromEntries(report({ runs, spec }).conditions.map(({ type, status, reason, message }) => [type, [status, reason, message]]));
+
+test("a run in which every image is well", () => {
+  expect(conditionsOf(ended([]))).toEqual({
+    Verified: ["True", "Succeeded", "the evidence of all images is verified"],
+    Synced: ["True", "Succeeded", "said"],
+  });
+  expect(report({ runs: ended([]) }).details).toEqual({
+    images: { total: 2, failed: 0 },
+    tags: 0,
+    lastRun: { id: "7", state: "succeeded", finishedAt: "2026-11-21T10:00:00.000Z", message: "said" },
+  });
+});
+
+test.each([
+  ["SignatureInvalid", "False"],
+  ["Unavailable", "Unknown"],
+  ["VersionRefused", "True"],
+])("an image failed with %s: Verified is %s, Synced is False", (reason, verified) => {
+  const runs = ended([{ reason, message: "why" }]);
+  expect(conditionsOf(runs)).toMatchObject({
+    Verified: [verified, verified === "True" ? "Succeeded" : reason, expect.any(String)],
+    Synced: ["False", "ImagesFailed", `said; a/b:latest ${reason}: why`],
+  });
+  expect(report({ runs }).details).toMatchObject({
+    images: { total: 2, failed: 1 },
+    failures: [{ repository: "a/b", sourceTag: "latest", reason, message: "why" }],
+  });
+});
+
+test("a run that could not be done, one that is under way, and a policy that verifies nothing", () => {
+  const failed: RunState = { last: { run: "", finishedAt: "then", succeeded: false, message: "away", result: undefined } };
+  expect(conditionsOf(failed)).toEqual({ Verified: ["Unknown", "RunFailed", "away"], Synced: ["False", "RunFailed", "away"] });
+  expect(report({ runs: failed }).details).toMatchObject({ lastRun: { state: "failed", finishedAt: "then", message: "away" } });
+  expect(report({ runs: { ...failed, running: "now" } }).details).toMatchObject({ lastRun: { state: "running", startedAt: "now" } });
+  expect(conditionsOf(ended([]), specOf({ mode: "Unverified" }))["Verified"]).toEqual([
+    "False",
+    "Unverified",
+    "spec.verify.mode is Unverified: nobody's signature is checked",
+  ]);
+});
