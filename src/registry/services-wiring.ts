@@ -14,6 +14,7 @@ import { audit } from "./services/audit.ts";
 import { Collector } from "./services/collect.ts";
 import { ConfigurationStore } from "./services/configuration-store.ts";
 import { Eviction } from "./services/eviction.ts";
+import { signOfLifeEvery } from "./services/heartbeat.ts";
 import { History } from "./services/history.ts";
 import { OwnPull } from "./services/own-pull.ts";
 import { Prefetch } from "./services/prefetch.ts";
@@ -62,7 +63,9 @@ export async function startServices(
   statistics.start();
   closing.add(() => statistics.stop());
   const ownPull = new OwnPull({ database, store, statistics });
-  const push = new Push({ database, store, expireAfter: settings.uploads.expireAfter });
+  const { expireAfter } = settings.uploads;
+  const { uploadAbandonedAfter } = settings.gc;
+  const push = new Push({ database, store, expireAfter, touchEvery: signOfLifeEvery(uploadAbandonedAfter, expireAfter) });
 
   const egress = new EgressPolicy({ allowedCIDRs: settings.egress.allowedCIDRs, trustOwnHosts: options.trustUpstreamHosts ?? false });
   const upstreams = new Upstreams({
@@ -76,7 +79,7 @@ export async function startServices(
     },
   });
   closing.add(() => upstreams.close());
-  const proxyPull = new ProxyPull({ database, store, upstreams, statistics, logger });
+  const proxyPull = new ProxyPull({ database, store, upstreams, statistics, logger, touchEvery: signOfLifeEvery(uploadAbandonedAfter) });
   closing.add(() => proxyPull.close());
   const prefetch = new Prefetch({ source: proxyPull, logger });
   const eviction = new Eviction({ database, configuration, logger });

@@ -252,6 +252,22 @@ test("no space left: clients are served without keeping", async () => {
   await full.stop();
 });
 
+test("a fetch gives signs of life while upstream is silent, and ends when its bytes were given up", async () => {
+  const quick = await startProxy({ touchEvery: 10 });
+  quick.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix, { timeouts: { idle: "30s" } }) });
+  const digest = upstream.addBlob("team/app", randomBytes(1024 * 1024));
+  upstream.script("/blobs/", { kind: "stall", after: 500_000 });
+  const reader = await (await quick.pull.blob(app, digest, someone, { head: false })).open();
+  await reader.read(Buffer.alloc(10), 0);
+  await quick.rows("UPDATE objects SET touched_at = '2000-01-01'");
+  await expect.poll(() => quick.rows("SELECT touched_at > now() - interval '1 minute' AS fresh FROM objects")).toEqual([{ fresh: true }]);
+  const reading = readAll(reader);
+  reading.catch(() => {});
+  await quick.rows("UPDATE objects SET state = 'doomed', doomed_at = now()");
+  await expect(reading).rejects.toMatchObject({ code: "UPSTREAM_FAILED" });
+  await quick.stop();
+});
+
 test("stopping in the middle of a fill keeps nothing and leaves nothing behind", async () => {
   const stopped = await startProxy();
   stopped.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix) });

@@ -141,6 +141,7 @@ export interface TestProxyOptions {
   readonly allowedCIDRs?: readonly string[];
   readonly trustOwnHosts?: boolean;
   readonly lowWaterBytes?: number;
+  readonly touchEvery?: number;
 }
 
 export async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
@@ -165,7 +166,7 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     onMoved: (key) => void forgetConfirmations(database, key),
   });
   const statistics = new CollectedPullStatistics({ database, onError: (error) => log.push(String(error)) });
-  const pull = new ProxyPull({ database, store, upstreams, statistics, logger, resumePause: 5 });
+  const pull = new ProxyPull({ database, store, upstreams, statistics, logger, resumePause: 5, touchEvery: options.touchEvery });
   let statements = 0;
   return {
     configuration,

@@ -27,10 +27,18 @@ const find = statement(
    FROM uploads
    WHERE id = $1 AND repository = $2 AND expires_at > now()`,
 );
+// The pause between two requests counts from the end of the one to the start of the other.
+const touched = `touched AS (
+     UPDATE objects SET touched_at = now() FROM session WHERE key = session.object_key AND state = 'uploading' RETURNING key
+   )`;
 const take = statement(
   "upload-take",
-  `UPDATE uploads SET writer = $2, expires_at = now() + make_interval(secs => $5)
-   WHERE id = $1 AND "offset" = $3 AND writer IS NOT DISTINCT FROM $4`,
+  `WITH session AS (
+     UPDATE uploads SET writer = $2, expires_at = now() + make_interval(secs => $5)
+     WHERE id = $1 AND "offset" = $3 AND writer IS NOT DISTINCT FROM $4
+     RETURNING object_key
+   ), ${touched}
+   SELECT FROM session`,
 );
 const announce = statement(
   "upload-announce",
@@ -41,16 +49,20 @@ const announce = statement(
 );
 const advance = statement(
   "upload-advance",
-  `UPDATE uploads
-   SET "offset" = $3, prefix_digest = $4, expires_at = now() + make_interval(secs => $5)
-   WHERE id = $1 AND writer = $2`,
+  `WITH session AS (
+     UPDATE uploads
+     SET "offset" = $3, prefix_digest = $4, expires_at = now() + make_interval(secs => $5)
+     WHERE id = $1 AND writer = $2
+     RETURNING object_key
+   ), ${touched}
+   SELECT FROM session`,
 );
 const touch = statement(
   "upload-touch",
   `WITH session AS (
      UPDATE uploads SET expires_at = now() + make_interval(secs => $4) WHERE id = $1 AND writer = $2 RETURNING object_key
-   )
-   UPDATE objects SET touched_at = now() FROM session WHERE key = $3 AND key = session.object_key AND state = 'uploading'`,
+   ), ${touched}
+   SELECT FROM session WHERE $3::text IS NULL OR EXISTS (SELECT FROM touched WHERE key = $3)`,
 );
 const finish = statement("upload-finish", "DELETE FROM uploads WHERE id = $1 AND writer = $2");
 const cancel = statement(
@@ -110,12 +122,12 @@ export async function advanceUpload(
   );
 }
 
-/** Says that somebody still writes. False: it was taken over, ended or given up. */
+/** Says that somebody still writes; `key` once it is announced. False: it was taken over, ended or given up. */
 export async function touchUpload(
   database: Queryable,
-  session: { readonly id: string; readonly writer: string; readonly key: string; readonly expireSeconds: number },
+  session: { readonly id: string; readonly writer: string; readonly key: string | undefined; readonly expireSeconds: number },
 ): Promise<boolean> {
-  return (await database.execute(touch, [session.id, session.writer, session.key, session.expireSeconds])) === 1;
+  return (await database.execute(touch, [session.id, session.writer, session.key ?? null, session.expireSeconds])) === 1;
 }
 
 /** Ends a session as part of U2. False: it was taken over or ended. */

@@ -5,13 +5,13 @@ import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domai
 import type { BlobReader, BlobWriter } from "../blobs/blob-store.ts";
 import { UpstreamError } from "../upstream/errors.ts";
 import type { RemoteBody } from "../upstream/upstream-client.ts";
+import { heartbeat, type Heartbeat } from "./heartbeat.ts";
 
 /** What no reader gets before the whole is verified. */
 const heldBack = 64 * 1024;
 /** Bytes that may wait in memory while the disk is busy. */
 const maxPending = 2 * 1024 * 1024;
 const maxResumes = 3;
-const touchEvery = 60_000;
 
 export interface FillOptions {
   readonly digest: Digest;
@@ -23,8 +23,9 @@ export interface FillOptions {
   readonly writer: BlobWriter;
   /** The bytes of `writer` as they are written; usable until closed, also after the commit. */
   readonly written: BlobReader;
-  /** Called about once a minute. */
-  readonly touch: () => Promise<void>;
+  /** Called by a clock until it is over, every `touchEvery` milliseconds. False: the bytes were given up, the commit will fail. */
+  readonly touch: () => Promise<boolean>;
+  readonly touchEvery?: number;
   /** The writer has committed `size` bytes that hash to the digest. */
   readonly keep: (size: number) => Promise<void>;
   /** What readers are told when it fails. */
@@ -52,7 +53,7 @@ export class Fill {
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
   #writing: Promise<void> | undefined;
-  #touchedAt = Date.now();
+  readonly #signs: Heartbeat;
   /** Resolves with the size when the bytes are verified; rejects when they never will be. */
   readonly verified: Promise<number>;
   /** Resolves when the blob is stored and its rows are committed. */
@@ -62,6 +63,7 @@ export class Fill {
     this.#options = options;
     this.#size = options.size;
     this.#body = options.first;
+    this.#signs = heartbeat(options.touch, { every: options.touchEvery, onGivenUp: () => this.stop() });
     this.verified = this.#download();
     this.kept = this.#finish();
     // Whoever wants to know asks; a failure that nobody asks about is in the log of `abandon`.
@@ -156,6 +158,7 @@ export class Fill {
       await abandon(error as Error);
       throw error;
     } finally {
+      this.#signs.stop();
       this.#ended = true;
       await this.#letGo();
     }
@@ -217,10 +220,6 @@ export class Fill {
       for (const piece of pieces) this.#written += piece.byteLength;
       if (this.#size !== undefined) this.#released = Math.max(this.#released, Math.min(this.#written, this.#size - heldBack));
       this.#wake();
-      if (Date.now() - this.#touchedAt > touchEvery) {
-        this.#touchedAt = Date.now();
-        await this.#options.touch();
-      }
     }
     this.#writing = undefined;
   }

@@ -30,6 +30,8 @@ export interface ProxiedBlobsOptions {
   readonly logger: Logger;
   /** Milliseconds before a broken transfer is first resumed. */
   readonly resumePause?: number;
+  /** Milliseconds between two signs of life of a fetch (`signOfLifeEvery`); a minute by default. */
+  readonly touchEvery?: number;
 }
 
 /** How a blob that was not stored can be had now. */
@@ -214,7 +216,7 @@ export class ProxiedBlobs {
     again: (from: number) => Promise<RemoteBody | undefined>,
     repositories: ReadonlyMap<string, string>,
   ): Promise<Fill> {
-    const { database, store, resumePause } = this.#options;
+    const { database, store, resumePause, touchEvery } = this.#options;
     const size = first.size ?? (await expectedBlobSize(database, place.name, digest));
     const key = store.newKey();
     await announceObject(database, key);
@@ -227,6 +229,7 @@ export class ProxiedBlobs {
       writer,
       written,
       touch: () => this.#touch(key),
+      touchEvery,
       keep: (bytes) =>
         commitFill(database, {
           key,
@@ -254,12 +257,12 @@ export class ProxiedBlobs {
     }
   }
 
-  /** A database that is away for a moment is no reason to give up what arrives: the commit will tell. */
-  async #touch(key: string): Promise<void> {
+  async #touch(key: string): Promise<boolean> {
     try {
-      await touchObject(this.#options.database, key);
+      return await touchObject(this.#options.database, key);
     } catch (error) {
       this.#options.logger.warn({ key, reason: (error as Error).message }, "a running fetch could not be noted");
+      throw error;
     }
   }
 

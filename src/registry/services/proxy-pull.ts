@@ -22,6 +22,8 @@ export interface ProxyPullOptions {
   readonly logger: Logger;
   /** Milliseconds before a broken transfer is first resumed. */
   readonly resumePause?: number;
+  /** Milliseconds between two signs of life of a fetch; a minute by default. */
+  readonly touchEvery?: number;
 }
 
 export class ProxyPull implements PullService {

@@ -24,7 +24,7 @@ export interface PushOptions {
   readonly store: BlobStore;
   /** Milliseconds after which a session that nobody writes to expires. */
   readonly expireAfter: number;
-  /** Milliseconds between two signs of life while a body arrives; a minute by default. */
+  /** Milliseconds between two signs of life of a request that writes (`signOfLifeEvery`); a minute by default. */
   readonly touchEvery?: number;
 }
 

@@ -16,8 +16,6 @@ export interface Destination {
 export interface Reception {
   readonly body: Body;
   readonly open: () => Promise<Destination>;
-  /** Called often while bytes arrive; does something once a minute. */
-  readonly touch: () => Promise<void>;
   readonly interruption?: Interruption;
 }
 
@@ -62,7 +60,7 @@ export class Interruption {
  * Resolves when everything that arrived is written, also when the body broke. Rejects when the store or the database failed; the writer is
  * closed then. The body is never ended from here: what is left of it belongs to whoever answers the request.
  */
-export async function receive({ body, open, touch, interruption = new Interruption() }: Reception): Promise<Received> {
+export async function receive({ body, open, interruption = new Interruption() }: Reception): Promise<Received> {
   const pieces = body[Symbol.asyncIterator]();
   const gathered = new Gathered();
   let destination: Destination | undefined;
@@ -84,7 +82,6 @@ export async function receive({ body, open, touch, interruption = new Interrupti
       destination.hash.update(next.value);
       bytes += next.value.byteLength;
       if (gathered.add(next.value)) await write(destination.writer);
-      await touch();
     }
     if (destination !== undefined) await write(destination.writer);
     await writing;

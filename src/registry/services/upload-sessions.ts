@@ -24,7 +24,7 @@ import {
 } from "../metadata/uploads.ts";
 import { commitBlob, givenUp } from "./commit-blob.ts";
 import { ServiceError } from "./errors.ts";
-import { heartbeat } from "./heartbeat.ts";
+import { heartbeat, type Heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Caller } from "./pull-service.ts";
 import type { Body, UploadStatus } from "./push-service.ts";
@@ -39,7 +39,7 @@ export interface UploadSessionsOptions {
   readonly store: BlobStore;
   /** Milliseconds after which a session that nobody writes to expires. */
   readonly expireAfter: number;
-  /** Milliseconds between two signs of life while a body arrives. */
+  /** Milliseconds between two signs of life of a request that writes. */
   readonly touchEvery?: number;
 }
 
@@ -175,9 +175,17 @@ export class UploadSessions {
     let end: () => void = () => undefined;
     const running = { interruption, ended: new Promise<void>((resolve) => (end = resolve)) };
     this.#running.set(id, running);
+    let signs: Heartbeat | undefined;
     try {
-      return await work(await this.#take(repository, id, caller, addition.start, interruption));
+      const writing = await this.#take(repository, id, caller, addition.start, interruption);
+      const session = { id, writer: writing.writer, expireSeconds: this.#expireSeconds };
+      signs = heartbeat(() => touchUpload(this.#database, { ...session, key: writing.key }), {
+        every: this.#touchEvery,
+        onGivenUp: (reason) => interruption.interrupt(reason),
+      });
+      return await work(writing);
     } finally {
+      signs?.stop();
       this.#running.delete(id);
       end();
     }
@@ -203,14 +211,7 @@ export class UploadSessions {
   }
 
   #receive(writing: Writing, body: Body, algorithm: DigestAlgorithm): Promise<Received> {
-    const { upload, writer, interruption } = writing;
-    const session = { id: upload.id, writer, expireSeconds: this.#expireSeconds };
-    return receive({
-      body,
-      interruption,
-      open: () => this.#open(writing, algorithm),
-      touch: heartbeat(() => touchUpload(this.#database, { ...session, key: writing.key ?? "" }), { every: this.#touchEvery }),
-    });
+    return receive({ body, interruption: writing.interruption, open: () => this.#open(writing, algorithm) });
   }
 
   async #open(writing: Writing, algorithm: DigestAlgorithm): Promise<Destination> {

@@ -7,10 +7,10 @@ import { abandonObject, announceObject, touchObject } from "../metadata/objects.
 import { findPrefix } from "../metadata/repositories.ts";
 import { commitBlob } from "./commit-blob.ts";
 import { ServiceError } from "./errors.ts";
-import { heartbeat } from "./heartbeat.ts";
+import { heartbeat, type Heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Body } from "./push-service.ts";
-import { receive, storeFailure, type Destination } from "./receive.ts";
+import { Interruption, receive, storeFailure, type Destination } from "./receive.ts";
 import { wrongDigest } from "./upload-sessions.ts";
 
 /** Throws DIGEST_INVALID, SIZE_INVALID, INSUFFICIENT_STORAGE, UNSUPPORTED; nothing is readable then. */
@@ -25,14 +25,16 @@ export async function uploadWhole(
   const algorithm = algorithmOf(digest);
   const key = store.newKey();
   let announced = false;
+  const interruption = new Interruption();
+  let signs: Heartbeat | undefined;
   const open = async (): Promise<Destination> => {
     await announceObject(database, key);
     announced = true;
+    signs = heartbeat(() => touchObject(database, key), { every: touchEvery, onGivenUp: (reason) => interruption.interrupt(reason) });
     return { writer: await store.create(key), hash: startDigest(algorithm) };
   };
   try {
-    const touch = heartbeat(() => touchObject(database, key), { every: touchEvery });
-    const { destination, bytes, broken } = await receive({ body: upload.body, open, touch });
+    const { destination, bytes, broken } = await receive({ body: upload.body, open, interruption });
     let writer = destination?.writer;
     try {
       if (broken !== undefined) throw broken;
@@ -56,5 +58,7 @@ export async function uploadWhole(
   } catch (error) {
     if (announced) await abandonObject(database, key).catch(() => undefined);
     throw storeFailure(error);
+  } finally {
+    signs?.stop();
   }
 }
