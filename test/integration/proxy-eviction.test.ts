@@ -3,6 +3,8 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { hexOf, type Digest } from "../../src/domain/digest.ts";
+import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
+import { Push } from "../../src/registry/services/push.ts";
 import { pullBlob, someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
@@ -65,6 +67,34 @@ test("unused images go with their tags and bytes at once, without trash; the oth
   expect(await proxy.eviction.runOnce()).toBe(0);
   // And it comes back when somebody wants it.
   expect((await proxy.pull.manifest("hub/team/app", { tag: "old" }, someone)).digest).toBe(old.manifest);
+});
+
+test("evicted bytes do not wait for doomDelay, unless an own repository had them too", async () => {
+  const times = { lease: 3_600_000, trashFor: 0, doomDelay: 48 * 3_600_000, interval: 3_600_000, uploadAbandonedAfter: 3_600_000 };
+  await writeGcTimes(proxy.database, times);
+  const push = new Push({ database: proxy.database, store: proxy.store, expireAfter: 3_600_000 });
+  const { config, layer } = await pull("old", "old");
+  const pushed = await pull("pushed", "pushed");
+  const bytes = Buffer.from("pushed");
+  await push.uploadWhole(
+    "team/own",
+    { ...someone, mayPush: true },
+    {
+      digest: pushed.layer,
+      body: (async function* () {
+        yield bytes;
+      })(),
+    },
+  );
+  const mounted = await pull("mounted", "mounted");
+  await push.mount("team/own", { ...someone, mayPush: true }, { digest: mounted.layer, from: "hub/team/app", readable: () => true });
+  await proxy.rows("UPDATE repository_blobs SET keep_until = now() - interval '1 second'");
+  await proxy.rows("DELETE FROM repository_blobs l USING repositories r WHERE r.id = l.repository AND r.name = 'team/own'");
+  await pass("1000 hours");
+  expect(await proxy.eviction.runOnce()).toBe(3);
+  const evicted = new Set([config, layer, pushed.config, mounted.config]);
+  expect(await proxy.collector.runOnce()).toMatchObject({ blobs: evicted.size + 2 });
+  expect(await proxy.rows("SELECT state FROM objects")).toEqual([{ state: "doomed" }, { state: "doomed" }]);
 });
 
 test("what jobs read does not count as used", async () => {

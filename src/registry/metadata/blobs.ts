@@ -10,8 +10,8 @@ export interface StoredBlob {
 
 const insert = statement(
   "blob-insert",
-  `INSERT INTO blobs (digest, size, object_key) VALUES ($1, $2, $3)
-   ON CONFLICT (digest) DO UPDATE SET size = excluded.size
+  `INSERT INTO blobs (digest, size, object_key, cached) VALUES ($1, $2, $3, $4)
+   ON CONFLICT (digest) DO UPDATE SET size = excluded.size, cached = blobs.cached AND excluded.cached
    RETURNING object_key AS key`,
 );
 const link = statement(
@@ -58,6 +58,7 @@ const mount = statement(
    WHERE r.name = $2
    ON CONFLICT (repository, digest) DO UPDATE SET keep_until = greatest(repository_blobs.keep_until, excluded.keep_until)`,
 );
+const own = statement("blob-own", "UPDATE blobs SET cached = false WHERE digest = $1 AND cached");
 const holders = statement(
   "blob-holders",
   `SELECT r.name
@@ -75,9 +76,12 @@ const namedBy = statement(
 const unlink = statement("blob-unlink", "DELETE FROM repository_blobs WHERE repository = $1 AND digest = $2");
 const origin = statement("blob-origin", "INSERT INTO blob_origins (digest, upstream) VALUES ($1, $2) ON CONFLICT DO NOTHING");
 
-/** The key under which the bytes of `digest` are now: `key`, or that of whoever was first. */
-export async function insertBlob(transaction: Queryable, blob: { digest: Digest; size: number; key: string }): Promise<string> {
-  const [row] = await transaction.query<{ key: string }>(insert, [blob.digest, blob.size, blob.key]);
+/** The key under which the bytes of `digest` are now: `key`, or that of whoever was first. `cached`: they come from an Upstream. */
+export async function insertBlob(
+  transaction: Queryable,
+  blob: { readonly digest: Digest; readonly size: number; readonly key: string; readonly cached: boolean },
+): Promise<string> {
+  const [row] = await transaction.query<{ key: string }>(insert, [blob.digest, blob.size, blob.key, blob.cached]);
   return row!.key;
 }
 
@@ -98,9 +102,11 @@ export async function claimBlob(database: Queryable, repository: string, digest:
   return row;
 }
 
-/** False when `from` does not have it. A blob that is collected at this moment breaks `repository_blobs_digest_fkey`. */
+/** Into an own repository. False when `from` does not have it. A blob that is collected at this moment breaks `repository_blobs_digest_fkey`. */
 export async function mountBlob(transaction: Queryable, repositoryId: number, from: string, digest: Digest): Promise<boolean> {
-  return (await transaction.execute(mount, [repositoryId, from, digest])) === 1;
+  if ((await transaction.execute(mount, [repositoryId, from, digest])) === 0) return false;
+  await transaction.execute(own, [digest]);
+  return true;
 }
 
 /** Names of the repositories that have the right to a blob, bytewise sorted. */

@@ -53,9 +53,14 @@ const deleteBlobs = statement(
   "gc-delete-blobs",
   `DELETE FROM blobs b
    WHERE digest = ANY($1) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
-   RETURNING object_key AS key`,
+   RETURNING object_key AS key, cached`,
 );
-const doom = statement("gc-doom", "UPDATE objects SET state = 'doomed', doomed_at = now() WHERE key = ANY($1) AND state = 'live'");
+// What only ever was a copy of an Upstream's is due at once: upstream has it, and the space is why it went.
+const doom = statement(
+  "gc-doom",
+  `UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = CASE WHEN key = ANY($2) THEN now() END
+   WHERE key = ANY($1) AND state = 'live'`,
+);
 // Leased links come back when the lease ends; a link or a blob that somebody had locked comes back in a minute.
 const postpone = statement(
   "gc-postpone",
@@ -93,9 +98,10 @@ export function reviewQueue(database: Database): Promise<Review> {
 
 async function deleteLoose(transaction: Queryable, digests: readonly string[]): Promise<number> {
   if (digests.length === 0) return 0;
-  const keys = (await transaction.query<{ key: string }>(deleteBlobs, [digests])).map(({ key }) => key);
-  if (keys.length > 0) await transaction.execute(doom, [keys]);
-  return keys.length;
+  const gone = await transaction.query<{ key: string; cached: boolean }>(deleteBlobs, [digests]);
+  const keysOf = (blobs: typeof gone) => blobs.map(({ key }) => key);
+  if (gone.length > 0) await transaction.execute(doom, [keysOf(gone), keysOf(gone.filter(({ cached }) => cached))]);
+  return gone.length;
 }
 
 function distinct(links: readonly Link[]): Link[] {

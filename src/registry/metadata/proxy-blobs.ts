@@ -55,7 +55,7 @@ export async function commitFill(database: Database, blob: FilledBlob): Promise<
     const ids = await ensureAll(transaction, blob.repositories);
     if (!(await makeObjectLive(transaction, blob.key, blob.size)))
       throw new Error(`the bytes of ${blob.digest} were collected while they arrived`);
-    const key = await insertBlob(transaction, blob);
+    const key = await insertBlob(transaction, { ...blob, cached: true });
     if (key !== blob.key) await doomSurplusObject(transaction, blob.key);
     for (const id of ids) await linkBlob(transaction, id, blob.digest);
     await insertBlobOrigin(transaction, blob.digest, blob.origin);

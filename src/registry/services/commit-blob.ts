@@ -21,7 +21,7 @@ export interface WholeBlob {
  */
 export async function commitBlob(transaction: Queryable, blob: WholeBlob): Promise<void> {
   if (!(await makeObjectLive(transaction, blob.key, blob.size))) throw givenUp();
-  const key = await insertBlob(transaction, blob);
+  const key = await insertBlob(transaction, { ...blob, cached: false });
   if (key !== blob.key) await doomSurplusObject(transaction, blob.key);
   await linkBlob(transaction, blob.repositoryId, blob.digest);
 }

@@ -55,7 +55,8 @@ CREATE INDEX objects_sweep ON objects (sweep_after) WHERE state IN ('doomed', 's
 CREATE TABLE blobs (
   digest text COLLATE "C" PRIMARY KEY,
   size bigint NOT NULL,
-  object_key text COLLATE "C" NOT NULL UNIQUE REFERENCES objects (key)
+  object_key text COLLATE "C" NOT NULL UNIQUE REFERENCES objects (key),
+  cached boolean NOT NULL DEFAULT false -- no own repository ever named it: its bytes go without doom_delay, upstream has them
 );
 
 -- The right to read a blob in a repository, and the lease that keeps it while a push is on its way.
