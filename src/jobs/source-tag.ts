@@ -11,6 +11,7 @@ import { filterVersion } from "../domain/version-filter.ts";
 import { tagNames } from "../domain/version-tags.ts";
 import { readAgreedVersion, type AgreedVersion } from "./agreed-version.ts";
 import { AttestationError } from "./attestation/failure.ts";
+import { outOfService } from "./out-of-service.ts";
 import { partsOf } from "./platforms.ts";
 import { SyncFailure } from "./sync-failure.ts";
 
@@ -37,6 +38,8 @@ export interface Minted {
 
 export type SourceTagResult =
   | { readonly state: "Settled"; readonly digest: Digest; readonly outcome: SyncOutcome }
+  /** Judged, now or before, and taken out of the record by somebody: `why` says by whom. `failure`: what the proposal was answered now. */
+  | { readonly state: "OutOfService"; readonly digest: Digest; readonly why: string; readonly failure?: SyncFailure | AttestationError }
   | { readonly state: "Minted"; readonly digest: Digest; readonly minted: Minted; readonly evidence: AgreedVersion["evidence"] }
   | { readonly state: "Failed"; readonly digest: Digest | undefined; readonly failure: SyncFailure | AttestationError };
 
@@ -51,13 +54,22 @@ export async function syncSourceTag(
     digest = await context.registry.resolve(repository, source.name, { revalidate: true });
     if (digest === undefined) throw new SyncFailure("SourceTagMissing", `upstream has no tag ${source.name} of ${image.repository}`);
     const outcome = context.settled(image.repository, source.name, digest);
-    if (outcome !== undefined) return { state: "Settled", digest, outcome };
+    if (outcome !== undefined) {
+      const why = decidedByPeople.has(outcome.outcome) ? await outOfService(context.control, repository, digest) : undefined;
+      return why === undefined ? { state: "Settled", digest, outcome } : { state: "OutOfService", digest, why };
+    }
     return await mintDigest(context, { image, repository, source, digest });
   } catch (error) {
     context.signal.throwIfAborted();
-    return { state: "Failed", digest, failure: failureOf(error) };
+    const failure = failureOf(error);
+    if (digest === undefined || !decidedByPeople.has(failure.code)) return { state: "Failed", digest, failure };
+    const why = await outOfService(context.control, repository, digest);
+    return why === undefined ? { state: "Failed", digest, failure } : { state: "OutOfService", digest, why, failure };
   }
 }
+
+/** Outcomes behind which a decision in the record may stand. */
+const decidedByPeople: ReadonlySet<string> = new Set(["Minted", "ProposalRefused"]);
 
 interface Resolved {
   readonly image: PolicyImage;

@@ -30,6 +30,16 @@ export interface TagSyncResult {
   readonly minted: readonly Minted[];
   /** At most 20; `images.failed` counts all. */
   readonly failures: readonly TagSyncFailure[];
+  /** Source tags whose version somebody took out of the record: neither up to date nor failed. Absent when there are none; at most 20. */
+  readonly outOfService?: readonly OutOfService[];
+}
+
+export interface OutOfService {
+  readonly repository: string;
+  readonly sourceTag: string;
+  readonly digest: Digest;
+  /** By whom, and in which commit. */
+  readonly message: string;
 }
 
 export interface TagSyncFailure {
@@ -170,6 +180,7 @@ function outcomeOf(repository: string, sourceTag: string, result: SourceTagResul
   if (result.state === "Minted") {
     return { ...about, outcome: "Minted", message: `${result.minted.version}: ${result.minted.tags.join(", ")}` };
   }
+  if (result.failure === undefined) return undefined;
   const { code, message } = result.failure;
   const retry = retryOf(code);
   if (retry === "Forget") return undefined;
@@ -179,6 +190,7 @@ function outcomeOf(repository: string, sourceTag: string, result: SourceTagResul
 function describe(tag: string, result: SourceTagResult): string {
   const at = result.digest === undefined ? tag : `${tag} ${result.digest.slice(0, 19)}…`;
   if (result.state === "Settled") return `${at} unchanged: ${result.outcome.outcome}`;
+  if (result.state === "OutOfService") return `${at} unchanged: ${result.why}; no run mints it again`;
   if (result.state === "Failed") return `${at} ${result.failure.code}: ${printable(result.failure.message, 500)}`;
   const { minted, evidence } = result;
   return `${at} is ${minted.version} by ${evidence.type}${evidence.key === undefined ? ", unverified" : ` signed with ${evidence.key.name}`}: ${minted.tags.join(", ")}`;
@@ -189,6 +201,7 @@ class Tally {
   readonly #total: number;
   readonly #minted: Minted[] = [];
   readonly #failures: TagSyncFailure[] = [];
+  readonly #outOfService: OutOfService[] = [];
   #done = 0;
 
   constructor({ images }: TagPolicySpec) {
@@ -197,6 +210,7 @@ class Tally {
 
   note(repository: string, sourceTag: string, result: SourceTagResult): void {
     if (result.state === "Minted") this.#minted.push(result.minted);
+    if (result.state === "OutOfService") this.#outOfService.push({ repository, sourceTag, digest: result.digest, message: result.why });
     if (result.state === "Settled" && result.outcome.outcome !== "Minted") {
       const { outcome, message } = result.outcome;
       this.#failures.push({ repository, sourceTag, digest: result.digest, reason: outcome, message: message ?? "" });
@@ -222,12 +236,19 @@ class Tally {
       images: { total: this.#total, failed },
       minted: this.#minted.slice(0, maxMinted),
       failures: this.#failures.slice(0, maxFailures),
+      ...(this.#outOfService.length === 0 ? {} : { outOfService: this.#outOfService.slice(0, maxFailures) }),
     };
   }
 
   summary(): string {
-    const { images } = this.result();
+    const { failed } = this.result().images;
+    const bad = new Set(this.#failures.map(({ repository }) => repository));
+    const out = new Set(this.#outOfService.map(({ repository }) => repository)).difference(bad).size;
     const versions = this.#minted.length === 1 ? "1 version" : `${this.#minted.length} versions`;
-    return `${versions} minted, ${images.total - images.failed} of ${images.total} images up to date${images.failed === 0 ? "" : `, ${images.failed} failed`}`;
+    const rest = [
+      ...(failed === 0 ? [] : [`${failed} failed`]),
+      ...(out === 0 ? [] : [`${out} out of service by a decision in the record`]),
+    ];
+    return [`${versions} minted`, `${this.#total - failed - out} of ${this.#total} images up to date`, ...rest].join(", ");
   }
 }

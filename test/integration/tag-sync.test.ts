@@ -276,6 +276,24 @@ test("source tags with suffixes, and a policy for another package", async () => 
   await expect(registry.resolve("cgr/chainguard/python", "3.13-dev")).resolves.toBe(dev);
 });
 
+test("a version that a person took out of service is neither up to date nor failed", async () => {
+  const digest = await pushImage({ reference: latest("gone"), content: "gone" });
+  await attest("gone", digest, "2.0.0-r0");
+  await apply(policySpec({ images: [{ repository: "chainguard/gone" }] }));
+  await sync();
+  await operator.retire("cgr/chainguard/gone", "Jane Doe <jane@example.org>");
+  const why = "2.0, 2.0.0, 2.0.0-r0 taken out of service by Jane Doe <jane@example.org>";
+  const { lines, message, result } = await sync();
+  expect(lines).toEqual([`cgr/chainguard/gone:latest ${digest.slice(0, 19)}… unchanged: ${why}; no run mints it again`]);
+  expect(message).toBe("0 versions minted, 0 of 1 images up to date, 1 out of service by a decision in the record");
+  expect(result).toEqual({
+    images: { total: 1, failed: 0 },
+    minted: [],
+    failures: [],
+    outOfService: [{ repository: "chainguard/gone", sourceTag: "latest", digest, message: why }],
+  });
+});
+
 test("a run that cannot be done says so and ends", async () => {
   await apply(policySpec({ images: [{ repository: "chainguard/nginx" }], verify: { mode: "Unverified" } }));
   const run = await control.startRun({ kind: "tag-sync", policy: "default/images", trigger: "manual" });

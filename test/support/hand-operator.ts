@@ -4,12 +4,14 @@ import type { Proposal, PublishRequest, RecordedResource } from "../../src/api/c
 import type { TagPolicySpec } from "../../src/api/kinds.ts";
 import type { ControlClient } from "../../src/client/control-client.ts";
 import type { Build, Ledger } from "../../src/domain/ledger.ts";
-import { mint } from "../../src/domain/minting.ts";
+import { mint, retire } from "../../src/domain/minting.ts";
 
 export interface HandOperator {
   readonly ledgers: ReadonlyMap<string, Ledger>;
   /** Publishes these resources instead of the last ones. */
   apply(resources: readonly Pick<RecordedResource, "kind" | "name" | "generation" | "spec">[]): Promise<void>;
+  /** Publishes that somebody took all versions of `repository` (with its prefix) out of service. */
+  retire(repository: string, by: string): Promise<void>;
   /** Mints and publishes what waits, until `stop`. */
   start(): void;
   stop(): Promise<void>;
@@ -65,6 +67,14 @@ export function createHandOperator(control: ControlClient): HandOperator {
     async apply(wanted) {
       resources = wanted.map((resource) => ({ ...resource, namespace: "default", revision: "0".repeat(40), suspend: false }));
       await publish({}, []);
+    },
+    async retire(repository, by) {
+      const before = ledgers.get(repository);
+      if (before === undefined) throw new Error(`${repository} has no versions`);
+      const tags = Object.keys(before.tags).map((tag) => ({ tag }));
+      const { ledger } = retire(before, tags, by);
+      ledgers.set(repository, ledger);
+      await publish({ [repository]: ledger }, []);
     },
     start() {
       loop = work().catch((error: unknown) => {
