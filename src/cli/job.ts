@@ -2,6 +2,7 @@
 
 import { Command } from "commander";
 
+import type { TagSyncResult } from "../jobs/tag-sync.ts";
 import type { JobKind } from "../operator/ports.ts";
 import { ask, clientCommand, parseResourceName } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
@@ -11,7 +12,16 @@ import { renderPruned, renderSynced } from "./render/job.ts";
 export function jobCommand(): Command {
   return new Command("job")
     .description("run a job now instead of waiting for its schedule")
-    .addCommand(kindCommand("tag-sync", { description: "look for versions of the images of a TagPolicy", render: renderSynced }))
+    .addCommand(
+      kindCommand("tag-sync", {
+        description: "look for versions of the images of a TagPolicy",
+        render: renderSynced,
+        failed: nothingSettled,
+      }).addHelpText(
+        "after",
+        "\nExit codes: 0 when the run ended and at least one image has no failure, 1 when the run could not be done or every image failed,\n2 wrong usage. Which images failed, and why, is in the result (-o json: images.failed, failures).",
+      ),
+    )
     .addCommand(
       kindCommand("prune", { description: "plan, and with `action: Delete` delete, by a RetentionPolicy", render: renderPruned }).option(
         "--approve <plan>",
@@ -20,7 +30,14 @@ export function jobCommand(): Command {
     );
 }
 
-function kindCommand(kind: JobKind, { description, render }: { description: string; render: (result: never) => string }): Command {
+interface JobForm {
+  readonly description: string;
+  readonly render: (result: never) => string;
+  /** Whether a run that ended well did nothing of what it was for. */
+  readonly failed?: (result: never) => boolean;
+}
+
+function kindCommand(kind: JobKind, { description, render, failed = () => false }: JobForm): Command {
   return clientCommand(kind, description)
     .requiredOption("--policy <namespace/name>", "the policy", parseResourceName)
     .action(({ policy, approve }: { policy: string; approve?: string }, command: Command) =>
@@ -34,9 +51,16 @@ function kindCommand(kind: JobKind, { description, render }: { description: stri
         const runner = createJobRunner({ url, token, logger: createLogger({ level: "warn" }), progress: note });
         const request = { kind, policy, trigger: "manual", ...(approve === undefined ? {} : { approve }) } as const;
         const { succeeded, message, result } = await runner.run(request, stop.signal);
-        if (result !== undefined) await printResult(output, result, (value) => render(value as never));
-        if (!succeeded) throw new CommandError(message);
+        // Somebody who watches has read each line as it happened: the table says the same once more.
+        const read = output === "table" && process.stdout.isTTY && process.stderr.isTTY;
+        if (result !== undefined && !read) await printResult(output, result, (value) => render(value as never));
+        if (!succeeded || (result !== undefined && failed(result as never))) throw new CommandError(message);
         note(message);
       }),
     );
+}
+
+/** No image is better off than before, and for each somebody has to do something. */
+function nothingSettled({ images }: TagSyncResult): boolean {
+  return images.total > 0 && images.failed === images.total;
 }

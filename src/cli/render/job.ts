@@ -5,7 +5,11 @@ import type { TagSyncResult } from "../../jobs/tag-sync.ts";
 import { table } from "../output.ts";
 import { renderApplied } from "./plan.ts";
 
-export function renderSynced({ minted, failures }: TagSyncResult): string {
+export function renderSynced({ minted, failures, outOfService = [] }: TagSyncResult): string {
+  const wrong = [
+    ...failures.map(({ repository, sourceTag, reason, message }) => [repository, sourceTag, reason, message]),
+    ...outOfService.map(({ repository, sourceTag, message }) => [repository, sourceTag, "OutOfService", message]),
+  ];
   const parts = [
     ...(minted.length === 0
       ? []
@@ -15,19 +19,12 @@ export function renderSynced({ minted, failures }: TagSyncResult): string {
             minted.map(({ repository, version, tags, digest }) => [repository, version, tags.join(", "), digest]),
           ),
         ]),
-    ...(failures.length === 0
-      ? []
-      : [
-          table(
-            ["IMAGE", "TAG", "REASON", "MESSAGE"],
-            failures.map(({ repository, sourceTag, reason, message }) => [repository, sourceTag, reason, message]),
-          ),
-        ]),
+    ...(wrong.length === 0 ? [] : [table(["IMAGE", "TAG", "REASON", "MESSAGE"], wrong)]),
   ];
   return parts.join("\n\n");
 }
 
-/** Without an apply there is nothing to list: `wharfinger plan` explains what would go. */
+/** Without an apply there is nothing to list: `npx wharfinger plan` explains what would go. */
 export function renderPruned({ applied }: PruneResult): string {
   return applied === undefined ? "" : renderApplied(applied);
 }

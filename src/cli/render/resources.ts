@@ -2,7 +2,8 @@
 
 import type { Condition, ResourceView } from "../../api/control.ts";
 import { conditionTypes } from "../../api/conditions.ts";
-import { bad, faint, good, table } from "../output.ts";
+import { bad, good, table } from "../output.ts";
+import { renderDetails } from "./details.ts";
 
 export function renderResources(views: readonly ResourceView[]): string {
   if (views.length === 0) return "No resources.";
@@ -28,9 +29,7 @@ export function renderResource(view: ResourceView): string {
     ...(view.source === undefined ? [] : [`  from ${view.source}`]),
     "",
     table(["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"], conditions),
-    ...(status.details === undefined
-      ? []
-      : ["", ...Object.entries(status.details).map(([name, value]) => `${name}: ${faint(JSON.stringify(value))}`)]),
+    ...(status.details === undefined ? [] : ["", renderDetails(status.details)]),
   ].join("\n");
 }
 

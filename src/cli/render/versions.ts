@@ -46,12 +46,13 @@ function describeBuild(view: VersionsView, build: LedgerDocument["builds"][numbe
   return [
     `${view.repository}@${build.digest}`,
     `  version    ${build.version}`,
-    `  tags       ${tags.map(([tag]) => tag).join(", ")}`,
+    `  tags       ${tags.length === 0 ? "none in service" : tags.map(([tag]) => tag).join(", ")}`,
     `  seen       ${build.seen} at ${view.ledger.image}:${build.sourceTag}`,
     `  evidence   ${evidence.type} ${faint(evidence.predicateType)}`,
     `  attested   ${evidence.attestation}${evidence.signed === undefined ? "" : ` on ${evidence.signed}`}`,
     `  signer     ${signer}`,
-    `  platforms  ${evidence.platforms.join(", ")}`,
+    // A single-platform image names none.
+    ...(evidence.platforms.length === 0 ? [] : [`  platforms  ${evidence.platforms.join(", ")}`]),
     `  policy     ${view.policy ?? "none any more"}`,
     `  record     ${view.revision.slice(0, 7)}`,
   ];
