@@ -79,7 +79,7 @@ export const settingsSchema = group({
     "The Git record.",
   ),
   spool: group(
-    { lowWaterBytes: bytes("Free bytes below which nothing new is fetched from upstreams into the spool.") },
+    { lowWaterBytes: bytes("Free bytes below which blobs fetched from upstreams are passed through and not kept.") },
     "Fetches from upstreams.",
   ),
   storage: group({ lowWaterBytes: bytes("Free bytes below which pushes are refused (507).") }, "The blob store."),

@@ -79,7 +79,15 @@ export async function startServices(
     },
   });
   closing.add(() => upstreams.close());
-  const proxyPull = new ProxyPull({ database, store, upstreams, statistics, logger, touchEvery: signOfLifeEvery(uploadAbandonedAfter) });
+  const proxyPull = new ProxyPull({
+    database,
+    store,
+    upstreams,
+    statistics,
+    logger,
+    lowWaterBytes: settings.spool.lowWaterBytes,
+    touchEvery: signOfLifeEvery(uploadAbandonedAfter),
+  });
   closing.add(() => proxyPull.close());
   const prefetch = new Prefetch({ source: proxyPull, logger });
   const eviction = new Eviction({ database, configuration, logger });

@@ -240,8 +240,11 @@ test("a HEAD with another size is no right", async () => {
 
 // -------------------------------------------------------------------------------------------------------------- storage
 
-test("no space left: clients are served without keeping", async () => {
-  const full = await startProxy({ lowWaterBytes: Number.MAX_SAFE_INTEGER });
+test.each([
+  ["in the store", { lowWaterBytes: Number.MAX_SAFE_INTEGER }],
+  ["for copies, by spool.lowWaterBytes", { spoolLowWaterBytes: Number.MAX_SAFE_INTEGER }],
+])("no space left %s: clients are served without keeping", async (_, options) => {
+  const full = await startProxy(options);
   full.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix) });
   const bytes = randomBytes(300_000);
   const digest = upstream.addBlob("team/app", bytes);

@@ -142,6 +142,8 @@ export interface TestProxyOptions {
   readonly trustOwnHosts?: boolean;
   readonly lowWaterBytes?: number;
   readonly touchEvery?: number;
+  /** spool.lowWaterBytes */
+  readonly spoolLowWaterBytes?: number;
 }
 
 export async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
@@ -166,7 +168,16 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     onMoved: (key) => void forgetConfirmations(database, key),
   });
   const statistics = new CollectedPullStatistics({ database, onError: (error) => log.push(String(error)) });
-  const pull = new ProxyPull({ database, store, upstreams, statistics, logger, resumePause: 5, touchEvery: options.touchEvery });
+  const pull = new ProxyPull({
+    database,
+    store,
+    upstreams,
+    statistics,
+    logger,
+    resumePause: 5,
+    touchEvery: options.touchEvery,
+    lowWaterBytes: options.spoolLowWaterBytes,
+  });
   let statements = 0;
   return {
     configuration,

@@ -28,6 +28,8 @@ export interface ProxiedBlobsOptions {
   readonly database: Database;
   readonly store: BlobStore;
   readonly logger: Logger;
+  /** Under this much free space nothing is kept: clients are served as the bytes arrive. 0: only where the store refuses. */
+  readonly lowWaterBytes?: number;
   /** Milliseconds before a broken transfer is first resumed. */
   readonly resumePause?: number;
   /** Milliseconds between two signs of life of a fetch (`signOfLifeEvery`); a minute by default. */
@@ -194,6 +196,7 @@ export class ProxiedBlobs {
     repositories: ReadonlyMap<string, string>,
   ): Promise<Fill | "missing" | "noSpace"> {
     if (this.#asked.get(askedKey(place, digest)) === false) return "missing";
+    if (await this.#isLow()) return "noSpace";
     const ask = (from: number) => place.upstream.client.getBlob(place.repository, digest, { from, priority });
     const first = await ask(0);
     if (first === undefined) {
@@ -242,6 +245,14 @@ export class ProxiedBlobs {
       abandon: (reason) => this.#abandon(place, digest, key, reason),
       ...(resumePause === undefined ? {} : { resumePause }),
     });
+  }
+
+  /** Copies stop before pushes do: they can be fetched again. */
+  async #isLow(): Promise<boolean> {
+    const { store, lowWaterBytes = 0 } = this.#options;
+    if (lowWaterBytes === 0) return false;
+    const free = await store.freeBytes();
+    return free !== undefined && free < lowWaterBytes;
   }
 
   async #create(key: string): Promise<{ writer: BlobWriter; written: BlobReader }> {

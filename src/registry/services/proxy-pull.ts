@@ -20,6 +20,8 @@ export interface ProxyPullOptions {
   /** What people pull is counted; what jobs and prefetch read is not, or everything they watch would look used for ever. */
   readonly statistics?: PullStatistics;
   readonly logger: Logger;
+  /** Free bytes below which fetched blobs are not kept (`spool.lowWaterBytes`). */
+  readonly lowWaterBytes?: number;
   /** Milliseconds before a broken transfer is first resumed. */
   readonly resumePause?: number;
   /** Milliseconds between two signs of life of a fetch; a minute by default. */
