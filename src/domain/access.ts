@@ -53,6 +53,8 @@ export interface Access {
   readonly open: boolean;
   /** There is something that callers without credentials may pull. */
   readonly anonymousMayPull: boolean;
+  /** Some policy is about users, so that clients must be asked for credentials, whether the users exist yet or not. */
+  readonly namesUsers: boolean;
 }
 
 /** Compiles the policies once for a configuration; the answers are plain lookups. */
@@ -67,6 +69,7 @@ export function compileAccess(situation: AccessSituation): Access {
   return {
     open,
     anonymousMayPull: open || anonymousPull !== "None" || rules.some((rule) => rule.actions.has("pull") && rule.covers(anonymous)),
+    namesUsers: situation.rules.some(({ subjects }) => subjects.some(({ kind }) => kind === "User")),
     may(identity, action, repository) {
       if (open || identity.kind === "admin") return true;
       if (action === "pull" && pulledByAnyone(repository)) return true;

@@ -3,6 +3,11 @@ export class Closing {
   readonly #steps: (() => Promise<void>)[] = [];
   #run: Promise<void> | undefined;
 
+  /** The end has begun. */
+  get begun(): boolean {
+    return this.#run !== undefined;
+  }
+
   add(step: () => Promise<void>): void {
     this.#steps.push(step);
   }

@@ -40,7 +40,10 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const { settings, secrets, logger } = options;
   const database = new Database({
     url: options.databaseUrl,
-    onError: (error) => logger.warn({ err: error }, "a database connection broke"),
+    // The error carries its whole connection, keys included; at a stop the database may be gone first.
+    onError: ({ message }) => {
+      if (!closing.begun) logger.warn(`a database connection broke: ${message}`);
+    },
   });
   closing.add(() => database.close());
   const migrated = await migrate(database);

@@ -306,3 +306,17 @@ test("removing the last policy does not reopen the registry", async () => {
   expect((await ask("GET", "/v2/public/app/manifests/latest")).status).toBe(401);
   expect((await ask("POST", "/v2/team-a/app/blobs/uploads/", basic("ci"))).status).toBe(403);
 });
+
+test("a policy about users challenges before their Secret is there: a wrong login must not look like a right one", async () => {
+  const bare = await startTestRegistry();
+  const control = new ControlClient({ url: bare.url, token: adminToken });
+  try {
+    expect((await send(bare.url, "GET", "/v2/", {})).status).toBe(200); // open, until the first policy
+    await control.publish({ revision: "r1", base: null, resources: policies, ledgers: {}, settled: [] });
+    expect((await send(bare.url, "GET", "/v2/", {})).status).toBe(401);
+    expect((await send(bare.url, "GET", "/v2/", { headers: basic("ci") })).status).toBe(401);
+  } finally {
+    await control.close();
+    await bare.stop();
+  }
+});

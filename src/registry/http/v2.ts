@@ -146,7 +146,8 @@ export class V2 {
 
   #base({ identity, access }: Exchange, showedCredentials: boolean): Answer {
     // Docker's and podman's clients show credentials later only if this answer asked for them.
-    const welcome = identity.kind !== "anonymous" || access.open || (access.anonymousMayPull && !this.#options.authenticator.hasUsers());
+    const logins = this.#options.authenticator.hasUsers() || access.namesUsers;
+    const welcome = identity.kind !== "anonymous" || access.open || (access.anonymousMayPull && !logins);
     if (!welcome) throw new ServiceError("UNAUTHORIZED", "Log in with a user of this registry.");
     if (showedCredentials) this.#options.logger.info({ event: "login", identity: describeIdentity(identity) }, "Login");
     return jsonAnswer({});
