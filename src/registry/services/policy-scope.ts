@@ -17,7 +17,7 @@ export const keyOf = ({ namespace, name }: { readonly namespace: string; readonl
 /** `key`: namespace/name. ServiceError NOT_FOUND, or CONFLICT when its Upstream is not published. */
 export function policyScope(configuration: Configuration, key: string): PolicyScope {
   const policy = configuration.tagPolicies.find((candidate) => keyOf(candidate) === key);
-  if (policy === undefined) throw new ServiceError("NOT_FOUND", `No TagPolicy ${key} is published.`);
+  if (policy === undefined) throw notPublished("TagPolicy", key);
   const upstream = upstreamOf(configuration, policy);
   if (upstream === undefined) {
     throw new ServiceError(
@@ -26,6 +26,12 @@ export function policyScope(configuration: Configuration, key: string): PolicySc
     );
   }
   return { policy, upstream };
+}
+
+/** There may be such a resource that is not served: its conditions say why. `key`: namespace/name. */
+export function notPublished(kind: "TagPolicy" | "RetentionPolicy", key: string): ServiceError {
+  const look = `npx wharfinger get ${kind.toLowerCase()} ${key}`;
+  return new ServiceError("NOT_FOUND", `No ${kind} ${key} is published. If there is such a resource, \`${look}\` says why it is not served.`);
 }
 
 function upstreamOf(configuration: Configuration, { namespace, spec }: Published<TagPolicySpec>): Published<UpstreamSpec> | undefined {

@@ -166,7 +166,8 @@ test("an unknown policy and an unknown plan are named", async () => {
   await publish({ builds: spec([{ name: "all" }]) });
   await expect(retention.plan("default/other")).rejects.toMatchObject({
     code: "NOT_FOUND",
-    message: "No RetentionPolicy default/other is published.",
+    message:
+      "No RetentionPolicy default/other is published. If there is such a resource, `npx wharfinger get retentionpolicy default/other` says why it is not served.",
   });
   await expect(retention.apply("default/builds", { plan: "abc" }, "admin")).rejects.toMatchObject({
     code: "NOT_FOUND",

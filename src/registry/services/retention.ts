@@ -15,6 +15,7 @@ import { noteUntaggedManifests, readClock, readFreeableBlobs, readRefusedPolicie
 import { applyToOwn, type Applied, type ApplyContext } from "./apply-plan.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
+import { notPublished } from "./policy-scope.ts";
 import { readRepository, type PullsCounted } from "./retention-facts.ts";
 import { proposeRetirement } from "./retire-versions.ts";
 
@@ -134,7 +135,7 @@ export class RetentionService {
 
   #published(policy: string): Published<RetentionPolicySpec> {
     const found = this.#find(policy);
-    if (found === undefined) throw new ServiceError("NOT_FOUND", `No RetentionPolicy ${policy} is published.`);
+    if (found === undefined) throw notPublished("RetentionPolicy", policy);
     return found;
   }
 

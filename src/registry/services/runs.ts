@@ -9,7 +9,7 @@ import { insertRun, pruneRuns, runById, updateRun, type StoredRun } from "../met
 import { pruneOutcomes, recordOutcomes, settledOutcomes } from "../metadata/sync-outcomes.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
-import { keyOf, keysOf, policyScope } from "./policy-scope.ts";
+import { keyOf, keysOf, notPublished, policyScope } from "./policy-scope.ts";
 import { unlessStorable } from "./storable.ts";
 
 /** Seconds after which a job that says nothing counts as dead. Jobs report every 30 seconds. */
@@ -77,7 +77,7 @@ export class Runs {
     const configuration = this.#configuration.current();
     if (kind === "tag-sync") return policyScope(configuration, policy).policy;
     const found = configuration.retentionPolicies.find((candidate) => keyOf(candidate) === policy);
-    if (found === undefined) throw new ServiceError("NOT_FOUND", `No RetentionPolicy ${policy} is published.`);
+    if (found === undefined) throw notPublished("RetentionPolicy", policy);
     return found;
   }
 
