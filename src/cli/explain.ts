@@ -22,7 +22,8 @@ export function explainCommand(): Command {
         if (known) return;
         const tags = Object.keys(ledger.tags);
         throw new CommandError(
-          `${image.repository} has no version ${image.tag ?? image.digest}. ${tags.length === 0 ? "No version was found for it yet." : `It has ${tags.join(", ")}.`}`,
+          `${image.repository} has no version ${image.tag ?? image.digest}. ${tags.length === 0 ? "None is in service." : `It has ${tags.join(", ")}.`} ` +
+            `What people changed in its ledger: git -C data/record log -p -- versions/${image.repository}/_ledger.yaml`,
         );
       }),
     );

@@ -102,7 +102,9 @@ export class Publisher {
       const prefix = prefixOf(repository);
       const changed = before === undefined || before.get(path) !== now?.get(path);
       if (!changed && (this.#prefixes.has(prefix) || !prefixes.has(prefix))) continue;
-      found[repository] = bytes === undefined ? null : (structuredClone(ledger) as PublishRequest["ledgers"][string]);
+      // Who took the versions out, and how they come back, is asked of the registry: the decisions stay when the file is gone.
+      const nothing = bytes === undefined && Object.keys(ledger.retired).length === 0;
+      found[repository] = nothing ? null : (structuredClone(ledger) as PublishRequest["ledgers"][string]);
     }
     // In a history that a person accepted a file may be gone without any commit that removed it.
     for (const path of before?.keys() ?? []) {

@@ -32,8 +32,17 @@ function decisions(ledger: LedgerDocument, tag: string): string[] {
     ...(pinned === undefined ? [] : [`${tag} is pinned ${because(pinned)}`]),
     ...(retired === undefined
       ? []
-      : [`${tag} is out of service ${because(retired)}; it is not minted again until somebody takes it out of the ledger's \`retired\``]),
+      : [`${tag} was taken out of service ${because(retired)}; no run mints it again. ${comesBack(ledger, tag)}`]),
   ];
+}
+
+/** The commit is a person's; without one it was a retention policy's proposal. */
+function comesBack({ retired }: LedgerDocument, tag: string): string {
+  const { commit, digest } = retired[tag] ?? {};
+  const byHand = `move it from \`retired\` to \`tags\`${digest === undefined ? "" : ` (${tag}: ${digest})`} in the ledger file and commit`;
+  return commit === undefined
+    ? `To bring it back, ${byHand}.`
+    : `To bring it back, revert that commit (git -C data/record revert ${commit.slice(0, 10)}); if that conflicts, ${byHand}.`;
 }
 
 function describeBuild(view: VersionsView, build: LedgerDocument["builds"][number]): string[] {
