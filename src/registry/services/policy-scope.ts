@@ -31,7 +31,10 @@ export function policyScope(configuration: Configuration, key: string): PolicySc
 /** There may be such a resource that is not served: its conditions say why. `key`: namespace/name. */
 export function notPublished(kind: "TagPolicy" | "RetentionPolicy", key: string): ServiceError {
   const look = `npx wharfinger get ${kind.toLowerCase()} ${key}`;
-  return new ServiceError("NOT_FOUND", `No ${kind} ${key} is published. If there is such a resource, \`${look}\` says why it is not served.`);
+  return new ServiceError(
+    "NOT_FOUND",
+    `No ${kind} ${key} is published. If there is such a resource, \`${look}\` says why it is not served.`,
+  );
 }
 
 function upstreamOf(configuration: Configuration, { namespace, spec }: Published<TagPolicySpec>): Published<UpstreamSpec> | undefined {

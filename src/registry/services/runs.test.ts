@@ -79,7 +79,8 @@ test("a policy that is not there, a run that is not there", async () => {
   await expect(runs.start({ kind: "prune", policy: "default/images", trigger: "manual" })).rejects.toMatchObject({ code: "NOT_FOUND" });
   await expect(runs.start({ kind: "tag-sync", policy: "team/images", trigger: "manual" })).rejects.toMatchObject({
     code: "NOT_FOUND",
-    message: "No TagPolicy team/images is published. If there is such a resource, `npx wharfinger get tagpolicy team/images` says why it is not served.",
+    message:
+      "No TagPolicy team/images is published. If there is such a resource, `npx wharfinger get tagpolicy team/images` says why it is not served.",
   });
   for (const id of ["", "1", "b0b0b0b0-0000-4000-8000-000000000000", "' OR 1=1", "\u0000"]) {
     await expect(runs.get(id)).rejects.toMatchObject({ code: "NOT_FOUND" });
