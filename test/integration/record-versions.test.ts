@@ -47,6 +47,11 @@ test("a reverted version leaves service and is never minted again, also after th
   world.git("revert", "--no-edit", "HEAD");
   const revert = world.head();
   await eventually(async () => expect(await world.versions(image)).toEqual([]));
+  // The file is gone; who took the versions out is not.
+  expect((await world.client.versions(image)).ledger).toMatchObject({
+    tags: {},
+    retired: { "1.27.3": { by: "Jane Doe <jane@example.org>", commit: revert, digest: `sha256:${"a".repeat(64)}` } },
+  });
 
   const again = await world.propose("1.27.3-r2", "a", ["1.27.3-r2", "1.27.3"]);
   await eventually(async () => expect((await world.client.proposal(again)).state).toBe("refused"));
