@@ -9,11 +9,23 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "integration", include: ["test/{integration,conformance}/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 120_000 },
+        test: {
+          name: "integration",
+          globalSetup: ["test/support/global-tools.ts"],
+          include: ["test/{integration,conformance}/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
       },
       {
         extends: true,
-        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 600_000, hookTimeout: 600_000 },
+        test: {
+          name: "e2e",
+          globalSetup: ["test/support/global-tools.ts"],
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
       },
     ],
     globalSetup: ["test/support/global-postgres.ts"],

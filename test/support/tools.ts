@@ -33,6 +33,11 @@ export function tool(name: Tool): Promise<string> {
   return found;
 }
 
+/** Builds and installs whatever is missing, one after the other: each build uses all processors. */
+export async function ensureTools(): Promise<void> {
+  for (const name of [...packagedTools, ...Object.keys(goTools)] as Tool[]) await tool(name);
+}
+
 async function find(name: Tool): Promise<string> {
   const given = process.env[`WHARFINGER_TOOL_${name.toUpperCase()}`];
   if (given !== undefined) {
