@@ -14,11 +14,11 @@ export type ProxiedKind = "blob" | "manifest";
 export interface RegistryMetrics {
   readonly registry: Registry;
   answered(answer: HttpAnswer): void;
-  /** A pull through an Upstream: `hit` when nothing had to be fetched. */
-  proxied(kind: ProxiedKind, result: "hit" | "miss"): void;
+  /** A pull through an Upstream (`namespace/name`): `hit` when nothing had to be fetched. */
+  proxied(upstream: string, kind: ProxiedKind, result: "hit" | "miss"): void;
   /** Bytes fetched from upstream, and bytes sent on to clients. */
-  pulledBytes(kind: ProxiedKind, bytes: number): void;
-  pushedBytes(kind: ProxiedKind, bytes: number): void;
+  pulledBytes(upstream: string, kind: ProxiedKind, bytes: number): void;
+  pushedBytes(upstream: string, kind: ProxiedKind, bytes: number): void;
 }
 
 const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
@@ -49,7 +49,7 @@ export function createMetrics(options: { version: string; revision: () => string
       new Counter({
         name: `registry_proxy_${name}_total`,
         help: `Pull-through: ${name.replace("_", " ")}`,
-        labelNames: ["type"],
+        labelNames: ["upstream", "type"],
         registers,
       }),
   );
@@ -73,11 +73,11 @@ export function createMetrics(options: { version: string; revision: () => string
       requests.inc({ handler, method: known, code: String(status) });
       seconds.observe({ handler, method: known }, taken);
     },
-    proxied(kind, result) {
-      proxyRequests?.inc({ type: kind });
-      (result === "hit" ? proxyHits : proxyMisses)?.inc({ type: kind });
+    proxied(upstream, type, result) {
+      proxyRequests?.inc({ upstream, type });
+      (result === "hit" ? proxyHits : proxyMisses)?.inc({ upstream, type });
     },
-    pulledBytes: (kind, bytes) => proxyPulled?.inc({ type: kind }, bytes),
-    pushedBytes: (kind, bytes) => proxyPushed?.inc({ type: kind }, bytes),
+    pulledBytes: (upstream, type, bytes) => proxyPulled?.inc({ upstream, type }, bytes),
+    pushedBytes: (upstream, type, bytes) => proxyPushed?.inc({ upstream, type }, bytes),
   };
 }

@@ -51,8 +51,11 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const store = await FolderBlobStore.open({ folder: options.blobFolder, lowWaterBytes: settings.storage.lowWaterBytes });
   closing.add(() => store.close());
 
-  const services = await startServices(options, database, store, closing);
+  let revision = (): string | null => null;
+  const metrics = createMetrics({ version: options.version, revision: () => revision() });
+  const services = await startServices(options, database, store, closing, metrics);
   const { configuration } = services;
+  revision = () => configuration.current().revision;
 
   const { namespace, name } = settings.access.users.secretRef;
   const authenticator = new Authenticator({
@@ -71,7 +74,6 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   });
   const access = () => rights.current();
   const nameOf = (name: string) => repositories.find(name, undefined)?.name;
-  const metrics = createMetrics({ version: options.version, revision: () => configuration.current().revision });
   const stopping = new AbortController();
 
   const app = buildServer({
@@ -104,6 +106,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       authenticator,
       openMetrics: options.openOnLoopback,
     },
+    visitors: { hosts: settings.access.hosts, ...(options.openOnLoopback ? { loopbackHost: options.listen.host } : {}) },
     logger,
     ...(options.headersTimeout === undefined ? {} : { headersTimeout: options.headersTimeout }),
   });

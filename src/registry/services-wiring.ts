@@ -19,6 +19,7 @@ import { History } from "./services/history.ts";
 import { OwnPull } from "./services/own-pull.ts";
 import { Prefetch } from "./services/prefetch.ts";
 import { Proposals } from "./services/proposals.ts";
+import type { ProxyMetrics } from "./services/proxy-metrics.ts";
 import { ProxyPull } from "./services/proxy-pull.ts";
 import { PublishService } from "./services/publish.ts";
 import { CollectedPullStatistics } from "./services/pull-statistics.ts";
@@ -48,6 +49,7 @@ export async function startServices(
   database: Database,
   store: FolderBlobStore,
   closing: Closing,
+  metrics: ProxyMetrics,
 ): Promise<Services> {
   const { settings, secrets, logger } = options;
   const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
@@ -85,6 +87,7 @@ export async function startServices(
     upstreams,
     statistics,
     logger,
+    metrics,
     lowWaterBytes: settings.spool.lowWaterBytes,
     touchEvery: signOfLifeEvery(uploadAbandonedAfter),
   });

@@ -11,6 +11,7 @@ import type { UpstreamSpec } from "../../src/api/kinds.ts";
 import type { Digest } from "../../src/domain/digest.ts";
 import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
 import { canonicalHost } from "../../src/domain/upstream-names.ts";
+import { createMetrics, type RegistryMetrics } from "../../src/observability/metrics.ts";
 import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
 import type { BlobReader } from "../../src/registry/blobs/blob-store.ts";
 import { Database, statement } from "../../src/registry/metadata/database.ts";
@@ -122,6 +123,7 @@ export class TestConfiguration implements ConfigurationSource, SecretSource {
 
 export interface TestProxy {
   readonly configuration: TestConfiguration;
+  readonly metrics: RegistryMetrics;
   readonly database: Database;
   readonly store: FolderBlobStore;
   readonly upstreams: Upstreams;
@@ -168,7 +170,9 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     onMoved: (key) => void forgetConfirmations(database, key),
   });
   const statistics = new CollectedPullStatistics({ database, onError: (error) => log.push(String(error)) });
+  const metrics = createMetrics({ version: "test", revision: () => null });
   const pull = new ProxyPull({
+    metrics,
     database,
     store,
     upstreams,
@@ -181,6 +185,7 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
   let statements = 0;
   return {
     configuration,
+    metrics,
     database,
     store,
     upstreams,

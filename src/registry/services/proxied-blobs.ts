@@ -17,6 +17,7 @@ import { ServiceError } from "./errors.ts";
 import { Fill } from "./fill.ts";
 import { PassThrough } from "./pass-through.ts";
 import type { BlobAnswer } from "./pull-service.ts";
+import { countReceived, type ProxyMetrics } from "./proxy-metrics.ts";
 import { SingleFlight } from "./single-flight.ts";
 import { failureOf, withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
@@ -34,6 +35,12 @@ export interface ProxiedBlobsOptions {
   readonly resumePause?: number;
   /** Milliseconds between two signs of life of a fetch (`signOfLifeEvery`); a minute by default. */
   readonly touchEvery?: number;
+  readonly metrics?: ProxyMetrics;
+}
+
+export interface ProxiedBlob extends BlobAnswer {
+  /** False: upstream had to be asked for it. */
+  readonly stored: boolean;
 }
 
 /** How a blob that was not stored can be had now. */
@@ -59,7 +66,7 @@ export class ProxiedBlobs {
   }
 
   /** Rejects with ServiceError. A cold `head` costs one HEAD upstream. */
-  async blob(place: Place, digest: Digest, options: { head: boolean; priority: Priority }): Promise<BlobAnswer> {
+  async blob(place: Place, digest: Digest, options: { head: boolean; priority: Priority }): Promise<ProxiedBlob> {
     const { head, priority } = options;
     const stored = await findBlob(this.#options.database, place.name, digest);
     if (stored !== undefined) return this.#fromStore(place, digest, stored);
@@ -99,7 +106,7 @@ export class ProxiedBlobs {
     );
   }
 
-  async #get(place: Place, digest: Digest, priority: Priority): Promise<BlobAnswer> {
+  async #get(place: Place, digest: Digest, priority: Priority): Promise<ProxiedBlob> {
     const acquired = await this.#acquire(place, digest, priority);
     if (acquired === "missing") throw unknown(place, digest, "and upstream does not have it");
     if (acquired === "noSpace") return this.#passThrough(place, digest, priority);
@@ -107,25 +114,26 @@ export class ProxiedBlobs {
     const { fill } = acquired;
     return {
       digest,
+      stored: false,
       // Of an empty blob nobody reads a byte that could be refused: it must be right before the answer.
       size: fill.size === undefined || fill.size === 0 ? await fill.verified : fill.size,
       open: async () => (fill.isReadable ? fill.reader() : (await this.blob(place, digest, { head: false, priority })).open()),
     };
   }
 
-  async #head(place: Place, digest: Digest, priority: Priority): Promise<BlobAnswer> {
+  async #head(place: Place, digest: Digest, priority: Priority): Promise<ProxiedBlob> {
     const found = await this.#ask(place, digest, priority);
     if (found === undefined) throw unknown(place, digest, "and upstream does not have it");
     const size = found.size ?? (await expectedBlobSize(this.#options.database, place.name, digest));
     if (size === undefined) throw new UpstreamError("UnexpectedAnswer", `${place.upstream.host} does not say how large the blob is`);
-    return { digest, size, open: async () => (await this.blob(place, digest, { head: false, priority })).open() };
+    return { digest, stored: false, size, open: async () => (await this.blob(place, digest, { head: false, priority })).open() };
   }
 
-  async #passThrough(place: Place, digest: Digest, priority: Priority): Promise<BlobAnswer> {
+  async #passThrough(place: Place, digest: Digest, priority: Priority): Promise<ProxiedBlob> {
     const { size } = await this.#head(place, digest, priority);
     const failure = (error: unknown) => failureOf(error, subjectOf(place, digest));
-    const download = (from: number) => place.upstream.client.getBlob(place.repository, digest, { from, priority });
-    return { digest, size, open: () => Promise.resolve(new PassThrough({ digest, size, download, failure })) };
+    const download = (from: number) => this.#transfer(place, digest, from, priority);
+    return { digest, stored: false, size, open: () => Promise.resolve(new PassThrough({ digest, size, download, failure })) };
   }
 
   #acquire(place: Place, digest: Digest, priority: Priority): Promise<Acquired> {
@@ -197,7 +205,7 @@ export class ProxiedBlobs {
   ): Promise<Fill | "missing" | "noSpace"> {
     if (this.#asked.get(askedKey(place, digest)) === false) return "missing";
     if (await this.#isLow()) return "noSpace";
-    const ask = (from: number) => place.upstream.client.getBlob(place.repository, digest, { from, priority });
+    const ask = (from: number) => this.#transfer(place, digest, from, priority);
     const first = await ask(0);
     if (first === undefined) {
       this.#asked.set(askedKey(place, digest), false);
@@ -245,6 +253,15 @@ export class ProxiedBlobs {
       abandon: (reason) => this.#abandon(place, digest, key, reason),
       ...(resumePause === undefined ? {} : { resumePause }),
     });
+  }
+
+  /** GET from byte `from` on, counted. */
+  async #transfer(place: Place, digest: Digest, from: number, priority: Priority): Promise<RemoteBody | undefined> {
+    const { metrics } = this.#options;
+    const { key, client } = place.upstream;
+    const remote = await client.getBlob(place.repository, digest, { from, priority });
+    if (remote === undefined || metrics === undefined) return remote;
+    return countReceived(remote, (bytes) => metrics.pulledBytes(key, "blob", bytes));
   }
 
   /** Copies stop before pushes do: they can be fetched again. */
@@ -303,7 +320,7 @@ export class ProxiedBlobs {
     return this.#fills.get(fillKey(place, digest))?.repositories.has(place.name) === true;
   }
 
-  #fromStore(place: Place, digest: Digest, stored: StoredBlob): BlobAnswer {
+  #fromStore(place: Place, digest: Digest, stored: StoredBlob): ProxiedBlob {
     const { store, database } = this.#options;
     const open = async () => {
       try {
@@ -316,7 +333,7 @@ export class ProxiedBlobs {
         return store.open(again.key);
       }
     };
-    return { digest, size: stored.size, open };
+    return { digest, stored: true, size: stored.size, open };
   }
 }
 

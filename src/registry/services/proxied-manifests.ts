@@ -15,6 +15,7 @@ import { UpstreamError } from "../upstream/errors.ts";
 import type { RemoteManifest } from "../upstream/upstream-client.ts";
 import { ServiceError } from "./errors.ts";
 import type { ManifestAnswer } from "./pull-service.ts";
+import type { ProxyMetrics } from "./proxy-metrics.ts";
 import { readRemoteManifest } from "./remote-manifest.ts";
 import { SingleFlight } from "./single-flight.ts";
 import { failureOf, withFailure } from "./upstream-failure.ts";
@@ -33,6 +34,8 @@ const by = "upstream";
 export interface ProxiedManifest extends ManifestAnswer {
   /** Undefined: it was passed through and is not kept. */
   readonly repositoryId?: number;
+  /** True: upstream sent it for this answer. */
+  readonly fetched?: boolean;
 }
 
 export interface ManifestRequest {
@@ -44,15 +47,17 @@ export interface ManifestRequest {
 export class ProxiedManifests {
   readonly #database: Database;
   readonly #logger: Logger;
+  readonly #metrics: ProxyMetrics | undefined;
   readonly #fetching = new SingleFlight<ProxiedManifest | undefined>();
   readonly #asking = new SingleFlight<ProxiedManifest | undefined>();
   readonly #missing = new LRUCache<string, true>({ max: 10_000, ttl: missingFor });
   /** By origin: when the last question failed, if it did. */
   readonly #failedAt = new Map<string, number>();
 
-  constructor(options: { database: Database; logger: Logger }) {
+  constructor(options: { database: Database; logger: Logger; metrics?: ProxyMetrics }) {
     this.#database = options.database;
     this.#logger = options.logger;
+    this.#metrics = options.metrics;
   }
 
   /** Rejects with ServiceError. */
@@ -173,7 +178,8 @@ export class ProxiedManifests {
   async #keep(place: Place, remote: RemoteManifest, tag: string | undefined): Promise<ProxiedManifest> {
     const { digest, bytes } = remote;
     const manifest = readRemoteManifest(remote, `${place.repository}@${digest}`);
-    const answer = { digest, bytes, mediaType: manifest.mediaType };
+    this.#metrics?.pulledBytes(place.upstream.key, "manifest", bytes.byteLength);
+    const answer = { digest, bytes, mediaType: manifest.mediaType, fetched: true };
     if (!place.upstream.cache.keeps) return answer;
     const repositoryId = await storeProxiedManifest(
       this.#database,

@@ -9,6 +9,7 @@ import type { Priority } from "../upstream/budget.ts";
 import { ProxiedBlobs } from "./proxied-blobs.ts";
 import { ProxiedLists } from "./proxied-lists.ts";
 import { ProxiedManifests } from "./proxied-manifests.ts";
+import { countSent, type ProxyMetrics } from "./proxy-metrics.ts";
 import type { BlobAnswer, Caller, ManifestAnswer, PullService, Referrer, TagPage } from "./pull-service.ts";
 import type { PullStatistics } from "./pull-statistics.ts";
 import type { Upstreams } from "./upstreams.ts";
@@ -26,11 +27,14 @@ export interface ProxyPullOptions {
   readonly resumePause?: number;
   /** Milliseconds between two signs of life of a fetch; a minute by default. */
   readonly touchEvery?: number;
+  /** Pulls of people are counted, those of jobs and prefetch only as bytes from upstream. */
+  readonly metrics?: ProxyMetrics;
 }
 
 export class ProxyPull implements PullService {
   readonly #upstreams: Upstreams;
   readonly #statistics: PullStatistics | undefined;
+  readonly #metrics: ProxyMetrics | undefined;
   readonly #manifests: ProxiedManifests;
   readonly #lists: ProxiedLists;
   readonly #blobs: ProxiedBlobs;
@@ -38,23 +42,38 @@ export class ProxyPull implements PullService {
   constructor(options: ProxyPullOptions) {
     this.#upstreams = options.upstreams;
     this.#statistics = options.statistics;
+    this.#metrics = options.metrics;
     this.#manifests = new ProxiedManifests(options);
     this.#lists = new ProxiedLists(options);
     this.#blobs = new ProxiedBlobs(options);
   }
 
-  async manifest(repository: string, reference: Reference, caller: Caller): Promise<ManifestAnswer> {
+  async manifest(repository: string, reference: Reference, caller: Caller, options: { head?: boolean } = {}): Promise<ManifestAnswer> {
     const priority = priorityOf(caller);
     const place = this.#upstreams.locate(repository);
-    const { repositoryId, ...answer } = await this.#manifests.manifest(place, reference, { revalidate: caller.revalidate, priority });
+    const { repositoryId, fetched, ...answer } = await this.#manifests.manifest(place, reference, {
+      revalidate: caller.revalidate,
+      priority,
+    });
     if (repositoryId !== undefined && priority === "pull") {
       this.#statistics?.record({ repositoryId, digest: answer.digest, ...("tag" in reference ? { tag: reference.tag } : {}) });
+    }
+    if (priority === "pull") {
+      this.#metrics?.proxied(place.upstream.key, "manifest", fetched === true ? "miss" : "hit");
+      if (options.head !== true) this.#metrics?.pushedBytes(place.upstream.key, "manifest", answer.bytes.byteLength);
     }
     return answer;
   }
 
   async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
-    return this.#blobs.blob(this.#upstreams.locate(repository), digest, { head: options.head, priority: priorityOf(caller) });
+    const priority = priorityOf(caller);
+    const place = this.#upstreams.locate(repository);
+    const { stored, ...answer } = await this.#blobs.blob(place, digest, { head: options.head, priority });
+    const metrics = this.#metrics;
+    if (metrics === undefined || priority !== "pull") return answer;
+    const { key } = place.upstream;
+    metrics.proxied(key, "blob", stored ? "hit" : "miss");
+    return { ...answer, open: async () => countSent(await answer.open(), (bytes) => metrics.pushedBytes(key, "blob", bytes)) };
   }
 
   async tags(repository: string, caller: Caller, page: { limit: number; after?: string }): Promise<TagPage> {
