@@ -7,6 +7,7 @@ export type HttpErrorCode =
   | "BODY_STALLED"
   | "CONTENT_ENCODING"
   | "ENDPOINT_UNKNOWN"
+  | "HOST_UNKNOWN"
   | "METHOD_NOT_ALLOWED"
   | "NOT_READY"
   | "PAGINATION_NUMBER_INVALID"
@@ -63,6 +64,7 @@ const table: Readonly<Record<ServiceErrorCode | HttpErrorCode, Row>> = {
   CONTENT_ENCODING: row(415, "UNSUPPORTED"),
   // Not NAME_UNKNOWN: oras would take that for a missing repository.
   ENDPOINT_UNKNOWN: row(404, "UNSUPPORTED"),
+  HOST_UNKNOWN: row(421, "DENIED"),
   METHOD_NOT_ALLOWED: row(405, "UNSUPPORTED"),
   NOT_READY: row(503, "UNAVAILABLE"),
   PAGINATION_NUMBER_INVALID: row(400, "PAGINATION_NUMBER_INVALID"),
@@ -88,6 +90,10 @@ export function describeFailure(error: unknown): Failure {
   }
   if (isLostDependency(error)) {
     const message = "The registry cannot reach its own database or storage at the moment. Try again shortly.";
+    return { status: 503, headers: { "retry-after": "1" }, body: errorBody("UNAVAILABLE", message), unexpected: true };
+  }
+  if (isContended(error)) {
+    const message = "Other requests write the same at this moment; this one gave way and changed nothing. Try again shortly.";
     return { status: 503, headers: { "retry-after": "1" }, body: errorBody("UNAVAILABLE", message), unexpected: true };
   }
   return {
@@ -118,4 +124,10 @@ function isLostDependency(error: unknown): boolean {
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   if (typeof code === "string") return /^(?:08|53|57P)|^E(?:CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH)$/.test(code);
   return typeof message === "string" && /^(?:Connection terminated|timeout exceeded when trying to connect)/.test(message);
+}
+
+/** deadlock_detected and serialization_failure (also TagMoved) that outlived the retries of the transaction. */
+function isContended(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === "40P01" || code === "40001";
 }
