@@ -94,6 +94,8 @@ export const ControlPlaneStatus = Type.Object({
   orphans: Type.Array(Type.String()),
   /** Files that do not validate: they are served as of the last commit in which they did. */
   problems: Type.Array(Type.Object({ file: Type.String(), line: Type.Optional(Type.Integer()), message: Type.String() })),
+  /** Fields of valid files that are kept and ignored: typing mistakes, or fields of a newer release. */
+  warnings: Type.Array(Type.Object({ file: Type.String(), line: Type.Optional(Type.Integer()), message: Type.String() })),
   /** What waits for a person, and what the person has to do. */
   waiting: Type.Array(Type.String()),
 });

@@ -51,6 +51,7 @@ function render({ revision, publishedAt, pods, refused = [], controlPlane }: Rec
     ...(controlPlane?.problems ?? []).map(
       ({ file, line, message }) => `Served as of an earlier commit: ${file}${line === undefined ? "" : `:${line}`}: ${message}`,
     ),
+    ...(controlPlane?.warnings ?? []).map(({ file, line, message }) => `Ignored: ${file}${line === undefined ? "" : `:${line}`}: ${message}`),
     ...(controlPlane?.orphans ?? []).map((orphan) => `Orphan, served although no resource stands behind it: ${orphan}`),
     ...(controlPlane?.waiting ?? []).map((what) => `Waits for you: ${what}`),
   ];

@@ -36,6 +36,8 @@ export interface RecordStatus {
   readonly orphans: readonly ResourceKey[];
   /** Files that are not valid, with their lines. */
   readonly problems: readonly FileProblem[];
+  /** Fields of its valid files that are kept and ignored. */
+  readonly warnings: readonly FileProblem[];
   /** What waits for a person, and what the person has to do. */
   readonly waiting: readonly string[];
 }

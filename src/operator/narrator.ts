@@ -35,10 +35,11 @@ export class Narrator {
     this.#logger[outcome.succeeded ? "info" : "warn"]({ run: outcome.run }, `${kind} ${key.namespace}/${key.name}: ${outcome.message}`);
   }
 
-  record({ waiting, problems, orphans }: RecordStatus): void {
+  record({ waiting, problems, warnings, orphans }: RecordStatus): void {
     const now = [
       ...waiting,
       ...problems.map(describe),
+      ...warnings.map(describe),
       ...orphans.map(
         (key) =>
           `${keyString(key)} is in the record and has no resource: it is served on until its file is removed or the resource comes back`,

@@ -49,7 +49,7 @@ export class Rounds implements ControlPlane {
   #roundsDone = new Set<() => void>();
   #plans: PlannedCommit[] = [];
   #upstreams: readonly UpstreamView[] | undefined;
-  #status: RecordStatus = { head: null, published: null, orphans: [], problems: [], waiting: [] };
+  #status: RecordStatus = { head: null, published: null, orphans: [], problems: [], warnings: [], waiting: [] };
   #loops: Promise<unknown>[] = [];
 
   constructor(options: ControlPlaneOptions) {
@@ -215,6 +215,7 @@ export class Rounds implements ControlPlane {
       published: outcome.state?.revision ?? null,
       orphans: plan.removals.orphans,
       problems: outcome.view.problems,
+      warnings: outcome.view.warnings,
       waiting: waitingFor(plan, outcome.publishProblem, head),
     };
     this.#narrator.record(this.#status);

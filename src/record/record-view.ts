@@ -43,9 +43,18 @@ export interface RecordView {
   readonly ledgers: ReadonlyMap<string, RecordedLedger>;
   readonly paths: ReadonlySet<string>;
   readonly problems: readonly FileProblem[];
+  /** Fields of valid files that are kept and ignored. */
+  readonly warnings: readonly FileProblem[];
 }
 
-export const emptyView: RecordView = { head: null, resources: new Map(), ledgers: new Map(), paths: new Set(), problems: [] };
+export const emptyView: RecordView = {
+  head: null,
+  resources: new Map(),
+  ledgers: new Map(),
+  paths: new Set(),
+  problems: [],
+  warnings: [],
+};
 
 /** Versions of one file that are tried, newest first, when it is not valid. */
 const lookBack = 200;
@@ -87,7 +96,8 @@ export class ViewReader {
     }
     this.#forget(new Set([...tree.values()].map(({ blob }) => blob)));
     const problems = [...resources.values(), ...ledgers.values()].flatMap(({ problem }) => problem ?? []);
-    return { head, resources, ledgers, paths: new Set(tree.keys()), problems };
+    const warnings = [...resources.values()].flatMap((file) => file.warnings);
+    return { head, resources, ledgers, paths: new Set(tree.keys()), problems, warnings };
   }
 
   async #resource(history: History, file: TreeFile, key: ResourceKey): Promise<RecordedFile> {

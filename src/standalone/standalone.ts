@@ -131,8 +131,8 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   };
 }
 
-function statusOf({ head, orphans, problems, waiting }: RecordStatus): ControlPlaneStatus {
-  return { head, orphans: orphans.map(describeKey), problems: problems.map(problemOf), waiting: [...waiting] };
+function statusOf({ head, orphans, problems, warnings, waiting }: RecordStatus): ControlPlaneStatus {
+  return { head, orphans: orphans.map(describeKey), problems: problems.map(problemOf), warnings: warnings.map(problemOf), waiting: [...waiting] };
 }
 
 function problemOf({ path, line, message }: RecordStatus["problems"][number]): ControlPlaneStatus["problems"][number] {

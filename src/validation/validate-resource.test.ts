@@ -72,7 +72,10 @@ test.each([undefined, null, "text", []])("spec %j", (spec) => {
 test("unknown fields of the record are left out with a warning", () => {
   const judged = validateResource(upstream({ ...minimal, colour: "green", cache: { tint: 1 } }), { unknownFields: "warn" });
   expect(judged).toMatchObject({
-    warnings: ["spec.colour is no field of this kind: ignored", "spec.cache.tint is no field of this kind: ignored"],
+    warnings: [
+      "spec.colour is ignored, because it is no field of this kind",
+      "spec.cache.tint is ignored, because it is no field of this kind",
+    ],
   });
   expect(judged.problems === undefined && Object.keys(judged.spec)).not.toContain("colour");
 });

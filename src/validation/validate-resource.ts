@@ -65,7 +65,7 @@ export function validateResource<K extends Kind>(resource: ResourceInput<K>, opt
   const judgement = judgeByCode(kind, spec as unknown as Specs[K]);
   if (judgement.problems.length > 0) return refuse(judgement.problems);
 
-  const ignored = options.unknownFields === "warn" ? unknownFields.map(({ path, message }) => `${path} ${message}: ignored`) : [];
+  const ignored = options.unknownFields === "warn" ? unknownFields.map(({ path, message }) => `${path} is ignored, because it ${message}`) : [];
   return { spec: spec as unknown as Specs[K], suspend, warnings: [...ignored, ...judgement.warnings] };
 }
 

@@ -99,6 +99,22 @@ test("new content ends an override, and the commit says whose", async () => {
   await eventually(() => expect(world.condition(cgr, "Overridden")).toBeUndefined());
 });
 
+test("a field that nobody knows is served without it, and named where people look", async () => {
+  world.upstream("cgr");
+  await world.start();
+  const file = join(world.recordFolder, "upstreams/default/cgr.yaml");
+  writeFileSync(file, readFileSync(file, "utf8").replace("tagTTL: 5m", "tagTTL: 5m\n    tagTtl: 1m"));
+  world.git("commit", "-qam", "a typing mistake");
+  const line = readFileSync(file, "utf8").split("\n").findIndex((text) => text.includes("tagTtl")) + 1;
+  const message = 'spec.cache.tagTtl is ignored, because it is no field of this kind; did you mean "tagTTL"?';
+  const said = `upstreams/default/cgr.yaml:${line}: ${message}`;
+  await eventually(() => expect(world.condition(cgr, "Recorded")?.message).toContain(said));
+  expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", message: expect.stringContaining(said) });
+  expect(world.plane?.record().warnings).toEqual([{ path: "upstreams/default/cgr.yaml", line, message }]);
+  expect(world.log.filter(({ msg }) => msg === `record: ${said}`)).toHaveLength(1);
+  expect(await tagTTL()).toBe("5m");
+});
+
 test("what a person wrote first is adopted by an empty commit", async () => {
   world.upstream("cgr");
   await world.start();

@@ -4,6 +4,7 @@
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import { keyString, type ResourceKey } from "../../domain/resource.ts";
 import type { RecordedFile } from "../../record/record-view.ts";
+import type { FileProblem } from "../../record/yaml-file.ts";
 import { personOf } from "../../record/ledger-decisions.ts";
 import { specDigest } from "../../validation/canonical.ts";
 import { findConflicts, type Conflict } from "../../validation/conflicts.ts";
@@ -146,11 +147,14 @@ function readyOf(judgement: Judgement, passage: Passage, own: OwnReport): Omit<C
   if (passage.notPublished !== undefined) return not(passage.notPublished);
   if (own.notReady !== undefined) return not(own.notReady);
   const override = overrideOf(passage);
-  if (override !== undefined) return { status: "True", reason: reasons.overridden, message: describeOverride(override) };
+  const ignored = (passage.file?.warnings ?? []).map(describeLine);
+  if (override !== undefined) {
+    return { status: "True", reason: reasons.overridden, message: [describeOverride(override), ...ignored].join("; ") };
+  }
   const conflict = judgement.notes.find(({ reason }) => reason !== reasons.notImplemented);
   if (conflict !== undefined) return not(conflict);
   const served = `served as of ${passage.file?.revision.id.slice(0, 10) ?? "HEAD"}`;
-  return { status: "True", reason: reasons.succeeded, message: [served, ...judgement.notes.map(({ message }) => message)].join("; ") };
+  return { status: "True", reason: reasons.succeeded, message: [served, ...judgement.notes.map(({ message }) => message), ...ignored].join("; ") };
 }
 
 function recordedOf(judgement: Judgement, passage: Passage): ConditionDraft {
@@ -160,7 +164,9 @@ function recordedOf(judgement: Judgement, passage: Passage): ConditionDraft {
     return { type, status: "False", reason: reasons.invalidRecord, message: describeProblem(passage.file) };
   }
   if (judgement.state === "good") {
-    return { type, status: "True", reason: reasons.succeeded, message: `generation ${passage.recordedGeneration ?? 0} is recorded` };
+    const recorded = `generation ${passage.recordedGeneration ?? 0} is recorded`;
+    const message = [recorded, ...(passage.file?.warnings ?? []).map(describeLine)].join("; ");
+    return { type, status: "True", reason: reasons.succeeded, message };
   }
   const message =
     passage.file === undefined
@@ -179,9 +185,13 @@ function describeOverride({ commit, removed }: Override): string {
 }
 
 function describeProblem(file: RecordedFile): string {
-  const { path, line, message } = file.problem ?? { path: file.path, line: undefined, message: "is not valid" };
+  const problem = file.problem ?? { path: file.path, line: undefined, message: "is not valid" };
   const served = file.spec === undefined ? "nothing is served" : "served as of the last commit in which it was valid";
-  return `${path}${line === undefined ? "" : `:${line}`}: ${message}; ${served}`;
+  return `${describeLine(problem)}; ${served}`;
+}
+
+function describeLine({ path, line, message }: FileProblem): string {
+  return `${path}${line === undefined ? "" : `:${line}`}: ${message}`;
 }
 
 export function isSuspended(spec: unknown): boolean {
