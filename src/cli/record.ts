@@ -18,25 +18,68 @@ export function recordCommand(): Command {
   return new Command("record")
     .description("the Git record of configuration and versions")
     .addCommand(status)
-    .addCommand(decision("confirm-removal", "removal", "let go the many resources that are missing at this commit", "removed"))
     .addCommand(
-      decision("accept-revision", "accepted", "go on from this commit although history was rewritten or files are missing", "accepted"),
+      decision("confirm-removal", {
+        what: "removal",
+        description: "let go the many resources that are missing at this commit",
+        done: "the resources that are missing at it are removed from the record and no longer served",
+      }),
+    )
+    .addCommand(
+      decision("accept-revision", {
+        what: "accepted",
+        description: "go on from this commit although history was rewritten or files are missing",
+        done: "the record counts as it stands there, and is served",
+      }),
     );
 }
 
+interface Decision {
+  readonly what: "accepted" | "removal";
+  readonly description: string;
+  /** What follows, in words. */
+  readonly done: string;
+}
+
 /** Written into the record itself, so it also works while the registry is stopped. */
-function decision(name: string, what: "accepted" | "removal", description: string, done: string): Command {
+function decision(name: string, { what, description, done }: Decision): Command {
   return new Command(name)
     .description(description)
-    .argument("<commit>", "a commit of the record's branch, may be abbreviated")
+    .argument("<commit>", "the commit that `record status` names, may be abbreviated")
     .addOption(option(clientOptions.data))
     .action(async (commit: string, { data }: { data: string }) => {
-      const { confirm } = await import("../record/confirm.ts");
+      const { confirm, findCommit } = await import("../record/confirm.ts");
       const folder = join(data, "record");
-      const found = await confirm({ folder, what, commit });
+      const found = await findCommit({ folder, commit });
       if (found === null) throw new CommandError(`${commit} is no commit of the record in ${folder}. \`git -C ${folder} log\` lists them.`);
-      note(`${found.slice(0, 10)} is noted as ${done}; a running registry acts on it within seconds.`);
+      const short = found.slice(0, 10);
+      const waiting = await waitingAt(data);
+      if (waiting === undefined) {
+        await confirm({ folder, what, commit: found });
+        note(`${short} is noted. No registry runs on ${data}: it counts only if something waits at that commit when one starts; then ${done}.`);
+        return;
+      }
+      if (!waiting.some((message) => message.includes(`record ${name} ${found}`))) {
+        const others = waiting.length === 0 ? "Nothing else waits either." : `What waits:\n${waiting.map((what) => `  ${what}`).join("\n")}`;
+        throw new CommandError(`Nothing waits at that commit (${short}) for \`record ${name}\`. ${others}`);
+      }
+      await confirm({ folder, what, commit: found });
+      note(`${short} is noted: within seconds ${done}.`);
     });
+}
+
+/** What the registry on this folder waits for; undefined when none runs there. */
+async function waitingAt(data: string): Promise<readonly string[] | undefined> {
+  const { connected } = await import("./connection.ts");
+  const { ClientError } = await import("../client/errors.ts");
+  try {
+    return await connected({ data, dataGiven: true }, async ({ control }) => (await control.record()).controlPlane?.waiting);
+  } catch (error) {
+    const { cause } = error as Error;
+    if (cause instanceof ClientError && cause.code !== "Unreachable") throw error;
+    if (!(error instanceof CommandError)) throw error;
+    return undefined;
+  }
 }
 
 function render({ revision, publishedAt, pods, refused = [], controlPlane }: RecordState): string {

@@ -153,8 +153,13 @@ test("record: what is published, and a person's decisions", async () => {
   expect(state.revision).toBe(head);
   expect((await cli("record", "status")).stdout).toContain(`Published: ${head.slice(0, 10)}`);
 
-  const confirmed = await cli("record", "confirm-removal", head.slice(0, 12));
-  expect([confirmed.code, confirmed.stderr]).toEqual([0, expect.stringContaining(`${head.slice(0, 10)} is noted as removed`)]);
+  for (const word of ["confirm-removal", "accept-revision"]) {
+    const refused = await cli("record", word, head.slice(0, 12));
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      `Nothing waits at that commit (${head.slice(0, 10)}) for \`record ${word}\`. Nothing else waits either.\n`,
+    ]);
+  }
   const unknown = await cli("record", "accept-revision", "0123456789abcdef");
   expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("0123456789abcdef is no commit of the record")]);
   expect((await cli("record", "accept-revision")).code).toBe(2);
