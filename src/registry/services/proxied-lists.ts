@@ -15,6 +15,13 @@ import { SingleFlight } from "./single-flight.ts";
 import { withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
 
+/** Bytes of memory for what is remembered of each kind, by estimate. */
+const rememberedBytes = 64 * 1024 * 1024;
+/** What an object costs beside its texts. */
+const entrySize = 128;
+/** As many as the client reads from the referrers API. */
+const maxFallbackReferrers = 1000;
+
 interface Remembered<T> {
   /** Undefined: upstream said 404. */
   readonly value: T | undefined;
@@ -26,8 +33,11 @@ class Memory<T extends object> {
   readonly #known: LRUCache<string, Remembered<T>>;
   readonly #asking = new SingleFlight<T | undefined>();
 
-  constructor(max: number) {
-    this.#known = new LRUCache({ max });
+  /** `sizeOf`: about how many bytes of memory a value takes. */
+  constructor(sizeOf: (value: T) => number) {
+    const sizeCalculation = ({ value }: Remembered<T>, name: string) =>
+      entrySize + 2 * name.length + (value === undefined ? 0 : sizeOf(value));
+    this.#known = new LRUCache({ maxSize: rememberedBytes, sizeCalculation });
   }
 
   /** Fresh enough, else asked, else (a temporary failure) what was known within staleIfError. Rejects with UpstreamError. */
@@ -50,8 +60,8 @@ class Memory<T extends object> {
 
 export class ProxiedLists {
   readonly #database: Database;
-  readonly #tags = new Memory<readonly string[]>(1000);
-  readonly #referrers = new Memory<readonly Referrer[]>(5000);
+  readonly #tags = new Memory<readonly string[]>(sizeOfTags);
+  readonly #referrers = new Memory<readonly Referrer[]>(sizeOfReferrers);
 
   constructor(options: { database: Database }) {
     this.#database = options.database;
@@ -67,11 +77,7 @@ export class ProxiedLists {
     if (remote === undefined && versions.length === 0) {
       throw new ServiceError("NAME_UNKNOWN", `upstream ${place.upstream.host} has no repository ${place.repository}`);
     }
-    // Tags are ASCII: the order of UTF-16 units is the order of bytes.
-    const all = [...new Set([...(remote ?? []), ...versions])].sort();
-    const { after } = page;
-    const behind = after === undefined ? all : all.filter((tag) => tag > after);
-    return { tags: behind.slice(0, page.limit), more: behind.length > page.limit };
+    return mergedPage(remote ?? [], versions.toSorted(), page);
   }
 
   /** Never rejects for an unknown digest (distribution spec, "Listing Referrers"). */
@@ -91,13 +97,15 @@ export class ProxiedLists {
     return options.artifactType === undefined ? merged : merged.filter(({ artifactType }) => artifactType === options.artifactType);
   }
 
+  /** Sorted, each once. */
   async #remoteTags(place: Place, options: { revalidate: boolean; priority: Priority }): Promise<readonly string[] | undefined> {
     const cached = async () => {
       const tags = await listProxiedTags(this.#database, place.name);
-      return tags.length === 0 ? undefined : tags;
+      return tags.length === 0 ? undefined : tags.toSorted();
     };
     if (place.upstream.offline) return cached();
-    const ask = async () => (await place.upstream.client.tags(place.repository, options.priority))?.tags;
+    // Sorted once, not for every page. Tags are ASCII: the order of UTF-16 units is the order of bytes.
+    const ask = async () => (await place.upstream.client.tags(place.repository, options.priority))?.toSorted();
     try {
       return await this.#tags.get(place, "tags", { revalidate: options.revalidate, ask });
     } catch (error) {
@@ -127,11 +135,51 @@ export class ProxiedLists {
     if (fallback === undefined || fallback.contentType !== mediaTypes.ociIndex) return [];
     try {
       const { manifests } = JSON.parse(fallback.bytes.toString("utf8")) as { manifests?: unknown };
-      return Array.isArray(manifests) ? manifests.map(readReferrer).filter((referrer) => referrer !== undefined) : [];
+      return Array.isArray(manifests)
+        ? manifests
+            .slice(0, maxFallbackReferrers)
+            .map(readReferrer)
+            .filter((referrer) => referrer !== undefined)
+        : [];
     } catch {
       return [];
     }
   }
+}
+
+/** A page of two sorted lists, at the cost of the page and not of the lists. */
+export function mergedPage(first: readonly string[], second: readonly string[], page: { limit: number; after?: string }): TagPage {
+  const tags: string[] = [];
+  let [i, j] = [firstBehind(first, page.after), firstBehind(second, page.after)];
+  while (tags.length <= page.limit) {
+    const [a, b] = [first[i], second[j]];
+    if (a === undefined && b === undefined) return { tags, more: false };
+    const next = b === undefined || (a !== undefined && a <= b) ? a! : b;
+    tags.push(next);
+    if (a === next) i++;
+    if (b === next) j++;
+  }
+  tags.pop();
+  return { tags, more: true };
+}
+
+/** Index of the first text that sorts behind `after`. */
+function firstBehind(sorted: readonly string[], after: string | undefined): number {
+  let [low, high] = [0, after === undefined ? 0 : sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! > after!) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function sizeOfTags(tags: readonly string[]): number {
+  return tags.reduce((sum, tag) => sum + 32 + tag.length, 0);
+}
+
+function sizeOfReferrers(referrers: readonly Referrer[]): number {
+  return referrers.reduce((sum, referrer) => sum + entrySize + 2 * JSON.stringify(referrer).length, 0);
 }
 
 /** A descriptor as upstream wrote it, or undefined when it is none. */

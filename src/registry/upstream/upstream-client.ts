@@ -12,8 +12,17 @@ import type { Requester } from "./requester.ts";
 export const maxManifestBytes = 4 * 1024 * 1024;
 const maxPageBytes = 8 * 1024 * 1024;
 const pageSize = 1000;
-/** Pages of tags and referrers that are followed: 100,000 tags. */
-const maxPages = 100;
+/** What one list may cost, whatever upstream sends: who asks for it may be anonymous. */
+interface ListLimits {
+  readonly entries: number;
+  readonly bytes: number;
+  /** Some registries give 50 a page, whatever they are asked for. */
+  readonly pages: number;
+}
+const tagLimits: ListLimits = { entries: 100_000, bytes: 32 * 1024 * 1024, pages: 2000 };
+const referrerLimits: ListLimits = { entries: 1000, bytes: 8 * 1024 * 1024, pages: 100 };
+/** Milliseconds for all pages of a list. */
+const listTime = 60_000;
 
 export interface RemoteManifest {
   /** Of the bytes. */
@@ -36,11 +45,29 @@ export interface RemoteBody {
 /** A page of tags or referrers, unchecked; undefined: a status other than 200. */
 type Page = { readonly tags?: unknown; readonly manifests?: unknown } | undefined;
 
+interface List {
+  readonly repository: string;
+  /** First page, behind the name of the repository. */
+  readonly start: string;
+  readonly priority: Priority;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly limits: ListLimits;
+}
+
+interface ListPage {
+  readonly content: Page;
+  readonly bytes: number;
+  readonly next: string | undefined;
+}
+
 export class UpstreamClient {
   readonly #requester: Requester;
+  readonly #listTime: number;
 
-  constructor(requester: Requester) {
+  /** `listTime`: milliseconds for all pages of a list. */
+  constructor(requester: Requester, options: { readonly listTime?: number } = {}) {
     this.#requester = requester;
+    this.#listTime = options.listTime ?? listTime;
   }
 
   /** One HEAD. `digest` is undefined when upstream names none: then only a GET can tell. */
@@ -110,30 +137,24 @@ export class UpstreamClient {
     };
   }
 
-  /** All tags, unsorted; `complete` is false when the cap on pages was reached. */
-  async tags(repository: string, priority: Priority): Promise<{ tags: readonly string[]; complete: boolean } | undefined> {
-    const tags: string[] = [];
-    const complete = await this.#pages(repository, `tags/list?n=${pageSize}`, priority, {}, (page, index) => {
-      if (page === undefined) return index > 0;
-      const found = page?.tags;
-      if (Array.isArray(found)) tags.push(...found.filter((tag): tag is string => typeof tag === "string" && isTag(tag)));
-      return true;
+  /** All tags, each once, in upstream's order; undefined when it has no such repository. Rejects with UpstreamError TooLarge beyond the limits. */
+  async tags(repository: string, priority: Priority): Promise<readonly string[] | undefined> {
+    const list = { repository, start: `tags/list?n=${pageSize}`, priority, headers: {}, limits: tagLimits };
+    const found = await this.#pages(list, (page, index) => {
+      if (page === undefined) return index > 0 ? [] : undefined;
+      return Array.isArray(page.tags) ? page.tags.filter((tag: unknown) => typeof tag === "string" && isTag(tag)) : [];
     });
-    return complete === undefined ? undefined : { tags, complete };
+    return found === undefined ? undefined : [...new Set(found as string[])];
   }
 
-  /** Descriptors of the referrers API, unchecked; undefined when upstream does not have this API. */
+  /** Descriptors of the referrers API, unchecked; undefined when upstream does not have this API. Rejects like `tags`. */
   async referrers(repository: string, digest: Digest, priority: Priority): Promise<readonly unknown[] | undefined> {
-    const found: unknown[] = [];
-    const accept = { accept: mediaTypes.ociIndex };
-    const complete = await this.#pages(repository, `referrers/${digest}`, priority, accept, (page, index) => {
-      if (page === undefined) return index > 0;
-      const manifests = page?.manifests;
-      if (!Array.isArray(manifests)) return false;
-      found.push(...(manifests as unknown[]));
-      return true;
+    const headers = { accept: mediaTypes.ociIndex };
+    const list = { repository, start: `referrers/${digest}`, priority, headers, limits: referrerLimits };
+    return this.#pages(list, (page, index) => {
+      if (page === undefined) return index > 0 ? [] : undefined;
+      return Array.isArray(page.manifests) ? (page.manifests as unknown[]) : undefined;
     });
-    return complete === undefined ? undefined : found;
   }
 
   /** GET /v2/: is it a registry that talks to us? Rejects with UpstreamError. */
@@ -143,32 +164,55 @@ export class UpstreamClient {
     this.#expect(answer, [200, 404], "/v2/");
   }
 
-  /**
-   * Follows Link. `take` gets each page and says whether to go on.
-   * True: read to the end; false: the cap was reached; undefined: `take` refused.
-   */
-  async #pages(
-    repository: string,
-    start: string,
-    priority: Priority,
-    sent: Record<string, string>,
-    take: (page: Page, index: number) => boolean,
-  ): Promise<boolean | undefined> {
-    const { target } = this.#requester;
+  /** Follows Link and collects what `entriesOf` finds in each page; undefined as soon as it finds a page unusable. */
+  async #pages(list: List, entriesOf: (page: Page, index: number) => readonly unknown[] | undefined): Promise<unknown[] | undefined> {
+    const { repository, start, limits } = list;
+    const deadline = Date.now() + this.#listTime;
+    const all: unknown[] = [];
+    let bytes = 0;
     let path: string | undefined = `/v2/${repository}/${start}`;
     for (let index = 0; path !== undefined; index++) {
-      if (index === maxPages) return false;
-      const answer: Answer = await this.#requester.request({ method: "GET", repository, path, headers: sent, priority });
-      if (answer.status !== 200) {
-        discard(answer.body);
-        return take(undefined, index) ? true : undefined;
-      }
-      const body = await readWhole(target, answer, maxPageBytes);
-      if (!take(this.#json(body, path), index)) return undefined;
-      const next = nextPage(answer.headers["link"], new URL(path, target.url));
-      path = next === path ? undefined : next;
+      if (index === limits.pages) throw this.#tooLong(list, `${limits.pages} pages`);
+      const page: ListPage = await this.#page(list, path, { deadline, maxBytes: Math.min(maxPageBytes, limits.bytes - bytes) });
+      const entries = entriesOf(page.content, index);
+      if (entries === undefined) return undefined;
+      bytes += page.bytes;
+      if (all.length + entries.length > limits.entries) throw this.#tooLong(list, `${limits.entries} entries`);
+      // Not push(...entries): every argument takes a place on the stack.
+      for (const entry of entries) all.push(entry);
+      path = page.next === path ? undefined : page.next;
     }
-    return true;
+    return all;
+  }
+
+  async #page(list: List, path: string, limits: { readonly deadline: number; readonly maxBytes: number }): Promise<ListPage> {
+    const { repository, priority } = list;
+    const { target } = this.#requester;
+    if (Date.now() >= limits.deadline) throw this.#tookTooLong(list);
+    const answer = await this.#requester.request({ method: "GET", repository, path, headers: list.headers, priority });
+    if (answer.status !== 200) {
+      discard(answer.body);
+      return { content: undefined, bytes: 0, next: undefined };
+    }
+    // Bytes that drip never run into the idle timeout.
+    const timer = setTimeout(() => answer.body.destroy(this.#tookTooLong(list)), Math.max(0, limits.deadline - Date.now()));
+    try {
+      const body = await readWhole(target, answer, limits.maxBytes);
+      return { content: this.#json(body, path), bytes: body.byteLength, next: nextPage(answer.headers["link"], new URL(path, target.url)) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #tooLong({ repository, start }: List, limit: string): UpstreamError {
+    return new UpstreamError(
+      "TooLarge",
+      `${this.#host} answers ${nameOf(start)} of ${repository} with more than ${limit}, the most that is read`,
+    );
+  }
+
+  #tookTooLong({ repository, start }: List): UpstreamError {
+    return new UpstreamError("Timeout", `${this.#host} did not list ${nameOf(start)} of ${repository} within ${this.#listTime / 1000} s`);
   }
 
   #send(method: "GET" | "HEAD", repository: string, rest: string, priority: Priority, sent: Record<string, string>): Promise<Answer> {
@@ -211,6 +255,9 @@ export class UpstreamClient {
 }
 
 const first = (header: string | string[] | undefined) => (Array.isArray(header) ? header[0] : header);
+
+/** `tags` of `tags/list?n=1000`. */
+const nameOf = (start: string) => start.replace(/\/.*$/, "");
 
 const contentTypeOf = (answer: Answer) => (first(answer.headers["content-type"]) ?? "").replace(/;.*$/, "").trim().toLowerCase();
 

@@ -1,0 +1,120 @@
+// Lists that never end, in every way: what they may cost is bounded, and who asks is told why.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import { afterEach, expect, test } from "vitest";
+
+import { digestOf } from "../../domain/digest.ts";
+import { EgressPolicy } from "./egress.ts";
+import { Requester } from "./requester.ts";
+import { UpstreamClient } from "./upstream-client.ts";
+
+const started: { server: Server; requester: Requester }[] = [];
+let asked = 0;
+
+afterEach(async () => {
+  for (const { server, requester } of started.splice(0)) {
+    await requester.close();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+});
+
+async function against(
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  options: { listTime?: number } = {},
+): Promise<UpstreamClient> {
+  asked = 0;
+  const server = createServer((request, response) => {
+    asked++;
+    answer(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const requester = new Requester({
+    egress: new EgressPolicy({ allowedCIDRs: [], trustOwnHosts: true }),
+    target: {
+      key: "default/hub",
+      url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+      insecure: true,
+      allowedHosts: [],
+      credentials: { state: "anonymous" },
+      tls: {},
+      timeouts: { connect: 2000, firstByte: 10_000, idle: 10_000 },
+      rateLimit: { reservePercent: 0 },
+    },
+  });
+  started.push({ server, requester });
+  return new UpstreamClient(requester, options);
+}
+
+/** `content` as one page; what follows it is another. */
+function page(request: IncomingMessage, response: ServerResponse, content: string | object): void {
+  response.writeHead(200, { link: `<${new URL(request.url ?? "/", "http://here").pathname}?last=${asked}>; rel="next"` });
+  response.end(typeof content === "string" ? content : JSON.stringify(content));
+}
+
+const tags = (count: number, length = 0) => Array.from({ length: count }, (_, index) => `v${asked}-${index}`.padEnd(length, "x"));
+const list = (client: UpstreamClient) => client.tags("team/app", "pull");
+const refused = (message: string) => ({ code: "TooLarge", message: expect.stringContaining(message) as string });
+
+test("100,000 tags on one page are a list, each once", async () => {
+  const all = tags(100_000);
+  const client = await against((_, response) => response.end(JSON.stringify({ tags: all })));
+  expect(await list(client)).toEqual(all);
+  const twice = await against((request, response) =>
+    asked === 1 ? page(request, response, { tags: ["a", "b"] }) : response.end('{"tags":["b","c"]}'),
+  );
+  expect(await list(twice)).toEqual(["a", "b", "c"]);
+});
+
+test("more are refused, on one page or on many", async () => {
+  await expect(list(await against((_, response) => response.end(JSON.stringify({ tags: tags(100_001) }))))).rejects.toMatchObject(
+    refused("answers tags of team/app with more than 100000 entries, the most that is read"),
+  );
+  await expect(list(await against((request, response) => page(request, response, { tags: tags(1000) })))).rejects.toMatchObject(
+    refused("more than 100000 entries"),
+  );
+  expect(asked).toBe(101);
+});
+
+test("pages full of other things end at 32 MiB, and empty ones some time", async () => {
+  const noise = JSON.stringify({ tags: [], noise: "x".repeat(7 * 1024 * 1024) });
+  await expect(list(await against((request, response) => page(request, response, noise)))).rejects.toMatchObject(
+    refused("bytes where that is the limit"),
+  );
+  expect(asked).toBe(5);
+  await expect(list(await against((request, response) => page(request, response, {})))).rejects.toMatchObject(
+    refused("more than 2000 pages"),
+  );
+});
+
+test("a page that drips, and pages without end, are cut at the deadline of the whole list", async () => {
+  const late = { code: "Timeout", message: expect.stringContaining("did not list tags of team/app within 0.3 s") as string };
+  const dripping = await against(
+    (_, response) => {
+      response.write('{"tags":[');
+      const timer = setInterval(() => response.write(" "), 20);
+      response.on("close", () => clearInterval(timer));
+    },
+    { listTime: 300 },
+  );
+  await expect(list(dripping)).rejects.toMatchObject(late);
+  const endless = await against((request, response) => void setTimeout(() => page(request, response, { tags: ["a"] }), 20), {
+    listTime: 300,
+  });
+  await expect(list(endless)).rejects.toMatchObject(late);
+});
+
+test("referrers: 1,000 at most, in 8 MiB", async () => {
+  const about = digestOf("subject");
+  const manifests = (count: number) => ({ manifests: Array.from({ length: count }, (_, size) => ({ size })) });
+  const many = await against((_, response) => response.end(JSON.stringify(manifests(1000))));
+  expect(await many.referrers("team/app", about, "pull")).toHaveLength(1000);
+  const more = await against((request, response) => page(request, response, manifests(400)));
+  await expect(more.referrers("team/app", about, "pull")).rejects.toMatchObject(
+    refused("answers referrers of team/app with more than 1000 entries"),
+  );
+  const large = await against((request, response) => page(request, response, { manifests: ["x".repeat(5 * 1024 * 1024)] }));
+  await expect(large.referrers("team/app", about, "pull")).rejects.toMatchObject(refused("bytes where that is the limit"));
+});
