@@ -49,7 +49,7 @@ export async function startServices(
   database: Database,
   store: FolderBlobStore,
   closing: Closing,
-  metrics: ProxyMetrics,
+  metrics: ProxyMetrics & { collectingFailed(step: string): void },
 ): Promise<Services> {
   const { settings, secrets, logger } = options;
   const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
@@ -97,7 +97,7 @@ export async function startServices(
   eviction.start();
   closing.add(() => eviction.stop());
 
-  const collector = new Collector({ database, store, times: settings.gc, logger });
+  const collector = new Collector({ database, store, times: settings.gc, logger, onStepFailed: (step) => metrics.collectingFailed(step) });
   await collector.start();
   closing.add(() => collector.stop());
 

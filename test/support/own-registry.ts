@@ -13,7 +13,7 @@ import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
 import { Database, type Queryable, type Statement } from "../../src/registry/metadata/database.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
 import { migrate } from "../../src/registry/metadata/migrate.ts";
-import { Collector, type CollectorTimes } from "../../src/registry/services/collect.ts";
+import { Collector, type CollectorStep, type CollectorTimes } from "../../src/registry/services/collect.ts";
 import { OwnPull } from "../../src/registry/services/own-pull.ts";
 import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
 import type { Caller } from "../../src/registry/services/pull-service.ts";
@@ -38,7 +38,7 @@ export interface OwnRegistry {
   readonly statistics: CollectedPullStatistics;
   /** Names of the statements since the last call, transactions' own ones aside. */
   statements(): string[];
-  collector(times: CollectorTimes): Collector;
+  collector(times: CollectorTimes, onStepFailed?: (step: CollectorStep) => void): Collector;
   setTimes(times: CollectorTimes): Promise<void>;
   /** Rows of an ad hoc query. */
   rows<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;
@@ -70,7 +70,7 @@ export async function openOwnRegistry(
     push: new Push(pushOptions),
     pull: new OwnPull({ database, store, statistics }),
     statements: () => database.names.splice(0),
-    collector: (times) => new Collector({ database, store, times, logger: createLogger({ level: "silent" }) }),
+    collector: (times, onStepFailed) => new Collector({ database, store, times, logger: createLogger({ level: "silent" }), onStepFailed }),
     setTimes: (times) => writeGcTimes(database, times),
     rows: (text, values) => database.query({ name: "", text }, values),
     anotherPush: () => new Push(pushOptions),

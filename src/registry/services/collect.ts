@@ -21,7 +21,11 @@ export interface CollectorOptions {
   readonly store: BlobStore;
   readonly times: CollectorTimes;
   readonly logger: Logger;
+  /** Counts steps that failed, by name. */
+  readonly onStepFailed?: (step: CollectorStep) => void;
 }
+
+export type CollectorStep = "uploads" | "silent" | "review" | "sweep" | "trash" | "changes";
 
 /** What one round did. */
 export interface Collected {
@@ -41,6 +45,8 @@ export interface Collected {
   readonly failed: number;
   readonly prunedTrash: number;
   readonly prunedChanges: number;
+  /** Steps that failed; the others went on, and these are tried again in the next round. */
+  readonly failedSteps: number;
 }
 
 /** A process that still reads with an older snapshot than this refreshes it from nothing (storage.md, Reading). */
@@ -94,13 +100,25 @@ export class Collector {
 
   async #collect(): Promise<Collected> {
     const { database, times } = this.#options;
-    const expiredUploads = await this.#batches(() => expireUploads(database));
-    const abandoned = await this.#batches(() => abandonSilentObjects(database, times.uploadAbandonedAfter));
-    const { reviewed, links, blobs } = await this.#review();
-    const { swept, failed } = await this.#sweep();
-    const prunedTrash = await this.#batches(() => pruneOldTrash(database));
-    const prunedChanges = await this.#pruneChanges();
-    return { expiredUploads, abandoned, reviewed, links, blobs, swept, failed, prunedTrash, prunedChanges };
+    let failedSteps = 0;
+    // No step needs the one before: what cannot be swept today must not keep trash or silent uploads for ever.
+    const step = async <T>(name: CollectorStep, nothing: T, work: () => Promise<T>): Promise<T> => {
+      try {
+        return await work();
+      } catch (error) {
+        failedSteps++;
+        this.#options.onStepFailed?.(name);
+        this.#options.logger.error({ err: error, step: name }, "a step of collecting failed; it is tried again");
+        return nothing;
+      }
+    };
+    const expiredUploads = await step("uploads", 0, () => this.#batches(() => expireUploads(database)));
+    const abandoned = await step("silent", 0, () => this.#batches(() => abandonSilentObjects(database, times.uploadAbandonedAfter)));
+    const { reviewed, links, blobs } = await step("review", { reviewed: 0, links: 0, blobs: 0 }, () => this.#review());
+    const { swept, failed } = await step("sweep", { swept: 0, failed: 0 }, () => this.#sweep());
+    const prunedTrash = await step("trash", 0, () => this.#batches(() => pruneOldTrash(database)));
+    const prunedChanges = await step("changes", 0, () => this.#pruneChanges());
+    return { expiredUploads, abandoned, reviewed, links, blobs, swept, failed, prunedTrash, prunedChanges, failedSteps };
   }
 
   /** G1. What a batch queues for now (the blob of a link that it deleted) comes up in the next one. */
