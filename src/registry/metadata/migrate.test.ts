@@ -27,6 +27,19 @@ test("four processes that start together run each migration once", async () => {
   expect(await migrate(connect())).toEqual([]);
 });
 
+test.each([
+  ["proposals_repository", "SELECT FROM proposals WHERE repository = 'a/b' ORDER BY id"],
+  ["proposals_run", "SELECT FROM proposals WHERE run = gen_random_uuid()"],
+  ["tag_events_digest", "SELECT FROM tag_events WHERE repository = 1 AND digest = 'sha256:a'"],
+  ["tag_events_previous", "SELECT FROM tag_events WHERE repository = 1 AND previous = 'sha256:a'"],
+])("%s answers what would read the whole table", async (index, question) => {
+  const plan = await connect().transaction(async (transaction) => {
+    await transaction.query(statement("", "SET LOCAL enable_seqscan = off"));
+    return transaction.query(statement("", `EXPLAIN ${question}`));
+  });
+  expect(JSON.stringify(plan)).toContain(index);
+});
+
 test("a database of a newer version is refused", async () => {
   const database = connect();
   await database.execute(statement("test-newer", "INSERT INTO migrations (number, name) VALUES (9999, '9999-future.sql')"));

@@ -84,7 +84,6 @@ CREATE TABLE manifests (
   PRIMARY KEY (repository, digest)
 );
 CREATE INDEX manifests_subject ON manifests (repository, subject, digest) WHERE subject IS NOT NULL;
-CREATE INDEX manifests_untagged ON manifests (untagged_since) WHERE untagged_since IS NOT NULL;
 
 -- `held` is the digest again, as the foreign key that forbids taking it away; null where absence is allowed.
 CREATE TABLE manifest_blobs (
@@ -137,6 +136,8 @@ CREATE TABLE tag_events (
   by text NOT NULL
 );
 CREATE INDEX tag_events_tag ON tag_events (repository, name, id);
+CREATE INDEX tag_events_digest ON tag_events (repository, digest);
+CREATE INDEX tag_events_previous ON tag_events (repository, previous);
 
 -- --------------------------------------------------------------------------------------------------- version ledger
 
@@ -217,6 +218,8 @@ CREATE TABLE proposals (
   settled_at timestamptz
 );
 CREATE INDEX proposals_waiting ON proposals (id) WHERE state = 'waiting';
+CREATE INDEX proposals_repository ON proposals (repository, id);
+CREATE INDEX proposals_run ON proposals (run);
 
 -- Manifests that a waiting proposal has pinned (its closure stays until the proposal is settled).
 CREATE TABLE proposal_pins (
