@@ -32,11 +32,13 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
 function oneConnection(options: LoadOptions, request: string, budget: { left: number }): Promise<number> {
   return new Promise((resolve, reject) => {
     let total = 0;
+    let done = false;
     /** Body bytes still to come of the running answer; undefined: its head is not complete yet. */
     let rest: number | undefined;
     let head = "";
     const next = () => {
       if (budget.left-- <= 0) {
+        done = true;
         socket.destroy();
         resolve(total);
         return;
@@ -73,6 +75,6 @@ function oneConnection(options: LoadOptions, request: string, budget: { left: nu
     });
     socket.on("connect", next);
     socket.on("error", reject);
-    socket.on("close", () => resolve(total));
+    socket.on("close", () => !done && reject(new Error("the server closed the connection before it had answered")));
   });
 }
