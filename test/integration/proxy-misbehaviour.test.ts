@@ -44,11 +44,17 @@ interface Case {
   readonly pull?: "tag" | "digest" | "layer" | "cachedThenLayer";
   readonly code: string;
   readonly message: RegExp;
+  /** What only the log and the status of the Upstream say. */
+  readonly because?: RegExp;
   readonly retryAfter?: number;
   /** The pull afterwards works (default). False: the upstream's own words forbid to ask again so soon, or the fault is for good. */
   readonly recovers?: false;
 }
 
+const refusedByPolicy = (because: RegExp) => ({
+  message: /^[^,]+ is not cached, and the upstream may not be asked \(egress policy\); its administrator sees why in the status$/,
+  because,
+});
 const manifests = "/manifests/";
 const blobs = { method: "GET", path: /\/blobs\// };
 
@@ -209,37 +215,37 @@ const cases: readonly Case[] = [
     name: "a redirect to a machine inside",
     misbehave: (upstream) => upstream.script(manifests, { kind: "redirect", location: `${stranger.url}/v2/x/manifests/latest` }, 1),
     code: "UPSTREAM_FAILED",
-    message: /leads to 127\.0\.0\.1, an internal address/,
+    ...refusedByPolicy(/leads to 127\.0\.0\.1, an internal address/),
   },
   {
     name: "a redirect to a machine inside, oddly written",
     misbehave: (upstream) => upstream.script(manifests, { kind: "redirect", location: `http://0x7f.1:${stranger.host.split(":")[1]}/` }, 1),
     code: "UPSTREAM_FAILED",
-    message: /an internal address/,
+    ...refusedByPolicy(/an internal address/),
   },
   {
     name: "a redirect to the metadata service",
     misbehave: (upstream) => upstream.script(manifests, { kind: "redirect", location: "http://169.254.169.254/latest/meta-data/" }, 1),
     code: "UPSTREAM_FAILED",
-    message: /169\.254\.169\.254, an internal address/,
+    ...refusedByPolicy(/169\.254\.169\.254, an internal address/),
   },
   {
     name: "a redirect to a file",
     misbehave: (upstream) => upstream.script(manifests, { kind: "redirect", location: "file:///etc/passwd" }, 1),
     code: "UPSTREAM_FAILED",
-    message: /is not https/,
+    ...refusedByPolicy(/is not https/),
   },
   {
     name: "a redirect with a user name",
     misbehave: (upstream) => upstream.script(manifests, { kind: "redirect", location: `http://a:b@${stranger.host}/` }, 1),
     code: "UPSTREAM_FAILED",
-    message: /user name/,
+    ...refusedByPolicy(/user name/),
   },
   {
     name: "redirects in a circle",
     misbehave: (upstream) => upstream.script(manifests, { kind: "redirect", location: "/v2/team/app/manifests/latest" }, 6),
     code: "UPSTREAM_FAILED",
-    message: /redirects more than 5 times/,
+    ...refusedByPolicy(/redirects more than 5 times/),
   },
   {
     name: "a redirect without Location",
@@ -253,7 +259,7 @@ const cases: readonly Case[] = [
     options: (other) => ({ challenge: "bearer", login, realm: `${other.url}/token` }),
     misbehave: () => {},
     code: "UPSTREAM_FAILED",
-    message: /asks for a token from .*, which is another host; no credentials were sent/,
+    ...refusedByPolicy(/asks for a token from .*, which is another host; no credentials were sent/),
     recovers: false,
   },
   {
@@ -261,7 +267,7 @@ const cases: readonly Case[] = [
     options: { challenge: "bearer", login, realm: "http://169.254.169.254/token" },
     misbehave: () => {},
     code: "UPSTREAM_FAILED",
-    message: /no credentials were sent/,
+    ...refusedByPolicy(/no credentials were sent/),
     recovers: false,
   },
   {
@@ -277,7 +283,7 @@ const cases: readonly Case[] = [
     options: { challenge: "bearer", login },
     misbehave: (upstream) => upstream.script("^/token", { kind: "redirect", location: `${stranger.url}/token` }, 1),
     code: "UPSTREAM_FAILED",
-    message: /an internal address/,
+    ...refusedByPolicy(/an internal address/),
   },
   {
     name: "a token server that fails",
@@ -433,7 +439,7 @@ const cases: readonly Case[] = [
     pull: "layer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "redirect", location: `${stranger.url}/blob` }, 1),
     code: "UPSTREAM_FAILED",
-    message: /an internal address/,
+    ...refusedByPolicy(/an internal address/),
   },
   {
     name: "429 for a layer",
@@ -551,6 +557,10 @@ test.each(cases)("$name", async (it) => {
     });
     expect(failure).toMatchObject({ code: it.code, message: expect.stringMatching(it.message) as string });
     expect(failure?.retryAfter).toBe(it.retryAfter);
+    if (it.because !== undefined) {
+      expect(proxy.upstreams.views()[0]?.message).toMatch(it.because);
+      expect(proxy.log.join("")).toMatch(it.because);
+    }
     // The last bytes of something wrong never go out, so nobody can take it for whole.
     expect(Buffer.concat(given).length).toBeLessThanOrEqual(beforeTheLast);
 

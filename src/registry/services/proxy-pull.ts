@@ -12,7 +12,8 @@ import { ProxiedManifests } from "./proxied-manifests.ts";
 import { countSent, type ProxyMetrics } from "./proxy-metrics.ts";
 import type { BlobAnswer, Caller, ManifestAnswer, PullService, Referrer, TagPage } from "./pull-service.ts";
 import type { PullStatistics } from "./pull-statistics.ts";
-import type { Upstreams } from "./upstreams.ts";
+import { egressRefusal } from "./upstream-failure.ts";
+import type { Place, Upstreams } from "./upstreams.ts";
 
 export interface ProxyPullOptions {
   readonly database: Database;
@@ -33,6 +34,7 @@ export interface ProxyPullOptions {
 
 export class ProxyPull implements PullService {
   readonly #upstreams: Upstreams;
+  readonly #logger: Logger;
   readonly #statistics: PullStatistics | undefined;
   readonly #metrics: ProxyMetrics | undefined;
   readonly #manifests: ProxiedManifests;
@@ -41,6 +43,7 @@ export class ProxyPull implements PullService {
 
   constructor(options: ProxyPullOptions) {
     this.#upstreams = options.upstreams;
+    this.#logger = options.logger;
     this.#statistics = options.statistics;
     this.#metrics = options.metrics;
     this.#manifests = new ProxiedManifests(options);
@@ -68,7 +71,7 @@ export class ProxyPull implements PullService {
   async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
     const priority = priorityOf(caller);
     const place = this.#upstreams.locate(repository);
-    const { stored, ...answer } = await this.#blobs.blob(place, digest, { head: options.head, priority });
+    const { stored, ...answer } = await this.#noted(place, this.#blobs.blob(place, digest, { head: options.head, priority }));
     const metrics = this.#metrics;
     if (metrics === undefined || priority !== "pull") return answer;
     const { key } = place.upstream;
@@ -78,12 +81,14 @@ export class ProxyPull implements PullService {
 
   async tags(repository: string, caller: Caller, page: { limit: number; after?: string }): Promise<TagPage> {
     const { revalidate } = caller;
-    return this.#lists.tags(this.#upstreams.locate(repository), page, { revalidate, priority: priorityOf(caller) });
+    const place = this.#upstreams.locate(repository);
+    return this.#noted(place, this.#lists.tags(place, page, { revalidate, priority: priorityOf(caller) }));
   }
 
   async referrers(repository: string, digest: Digest, caller: Caller, filter: { artifactType?: string }): Promise<readonly Referrer[]> {
     const { revalidate } = caller;
-    return this.#lists.referrers(this.#upstreams.locate(repository), digest, { ...filter, revalidate, priority: priorityOf(caller) });
+    const place = this.#upstreams.locate(repository);
+    return this.#noted(place, this.#lists.referrers(place, digest, { ...filter, revalidate, priority: priorityOf(caller) }));
   }
 
   /** For prefetch: a manifest as a pull would get it, on the lowest priority. */
@@ -94,6 +99,18 @@ export class ProxyPull implements PullService {
   /** For prefetch: waits until the blob is stored. Its size in bytes, undefined when upstream does not have it. */
   prefetchBlob(repository: string, digest: Digest, priority: Priority): Promise<number | undefined> {
     return this.#blobs.ensure(this.#upstreams.locate(repository), digest, priority);
+  }
+
+  /** What the client is not told is in the log. */
+  async #noted<T>(place: Place, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      const reason = egressRefusal(error);
+      if (reason !== undefined)
+        this.#logger.warn({ upstream: place.upstream.key, repository: place.name, reason }, "The egress policy refused");
+      throw error;
+    }
   }
 
   /** Ends what is being fetched. Close it before the database and the store. */

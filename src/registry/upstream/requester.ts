@@ -42,6 +42,8 @@ export class Requester {
   readonly #budget: RateBudget;
   readonly #circuit: Circuit;
   readonly #now: () => number;
+  /** The last failure that the circuit counts. Not `health`: that may be a refusal which clients are not told. */
+  #trouble = "";
   #health: Health = { reachable: undefined, message: "not asked yet", at: 0 };
 
   constructor(options: { target: UpstreamTarget; egress: EgressPolicy; now?: () => number }) {
@@ -65,13 +67,9 @@ export class Requester {
     await this.#budget.admit(request.priority);
     const wait = this.#circuit.admit();
     if (wait > 0) {
-      throw new UpstreamError(
-        "CircuitOpen",
-        `${this.target.url.host} failed repeatedly (${this.#health.message}); it is asked again shortly`,
-        {
-          retryAfter: Math.ceil(wait / 1000),
-        },
-      );
+      throw new UpstreamError("CircuitOpen", `${this.target.url.host} failed repeatedly (${this.#trouble}); it is asked again shortly`, {
+        retryAfter: Math.ceil(wait / 1000),
+      });
     }
     try {
       const answer = await this.#authorized(request);
@@ -157,6 +155,7 @@ export class Requester {
     if (!(error instanceof UpstreamError)) return this.#circuit.abandoned();
     if (unhealthy.has(error.code)) {
       this.#circuit.failed();
+      this.#trouble = error.message;
       this.#health = { reachable: false, message: error.message, at: this.#now() };
       return;
     }
