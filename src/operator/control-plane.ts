@@ -8,7 +8,7 @@ import type { Logger } from "../observability/logger.ts";
 import type { GitRecord } from "../record/repository.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
 import type { Grant } from "./grants.ts";
-import type { JobKind, JobOutcome, JobRunner, ResourceSource } from "./ports.ts";
+import type { JobKind, JobOutcome, JobRunner, ResourceSource, SourceProblem } from "./ports.ts";
 import { Rounds } from "./rounds.ts";
 
 export interface ControlPlaneOptions {
@@ -26,6 +26,8 @@ export interface ControlPlaneOptions {
   readonly administrators?: string;
   /** Field manager that the commits name. */
   readonly appliedBy?: string;
+  /** Milliseconds: between two looks at everything, and until what the registry refused is offered again. */
+  readonly times?: { readonly lookAgainAfter?: number; readonly refusedAgainAfter?: number };
 }
 
 export interface RecordStatus {
@@ -40,6 +42,8 @@ export interface RecordStatus {
   readonly warnings: readonly FileProblem[];
   /** What waits for a person, and what the person has to do. */
   readonly waiting: readonly string[];
+  /** Documents of the source that are no resources at all, so no condition can say it. */
+  readonly sourceProblems: readonly SourceProblem[];
 }
 
 export interface FirstPublish {

@@ -35,7 +35,7 @@ export class Narrator {
     this.#logger[outcome.succeeded ? "info" : "warn"]({ run: outcome.run }, `${kind} ${key.namespace}/${key.name}: ${outcome.message}`);
   }
 
-  record({ waiting, problems, warnings, orphans }: RecordStatus): void {
+  record({ waiting, problems, warnings, orphans }: Pick<RecordStatus, "waiting" | "problems" | "warnings" | "orphans">): void {
     const now = [
       ...waiting,
       ...problems.map(describe),

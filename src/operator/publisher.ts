@@ -20,6 +20,8 @@ export interface Publication {
 
 /** Attempts at a base that others move. */
 const attempts = 3;
+/** What the registry refused is offered again at this pace, milliseconds: its obstacle may have gone without any commit. */
+const refusedAgainAfter = 15_000;
 
 export class Publisher {
   readonly #client: Pick<ControlClient, "record" | "publish">;
@@ -27,11 +29,14 @@ export class Publisher {
   #state: RecordState | undefined;
   /** What this process published last, to stay silent when nothing changed. */
   #fingerprint: string | undefined;
+  #publishedAt = -Infinity;
   #prefixes: ReadonlySet<string> = new Set();
+  readonly #refusedAgainAfter: number;
 
-  constructor(options: { client: Pick<ControlClient, "record" | "publish">; record: GitRecord }) {
+  constructor(options: { client: Pick<ControlClient, "record" | "publish">; record: GitRecord; times?: { refusedAgainAfter?: number } }) {
     this.#client = options.client;
     this.#record = options.record;
+    this.#refusedAgainAfter = options.times?.refusedAgainAfter ?? refusedAgainAfter;
   }
 
   /** The registry's state as last heard. */
@@ -75,7 +80,8 @@ export class Publisher {
     const fingerprint = createHash("sha256")
       .update(JSON.stringify([head, resources]))
       .digest("hex");
-    if (fingerprint === this.#fingerprint && state.revision === head && options.settled.length === 0) return state;
+    const same = fingerprint === this.#fingerprint && state.revision === head;
+    if (same && options.settled.length === 0 && !this.#offersAgain(state)) return state;
     const prefixes = new Set(resources.filter(({ kind }) => kind === "Upstream").map(({ spec }) => (spec as UpstreamSpec).prefix));
     const request: PublishRequest = {
       revision: head,
@@ -87,10 +93,15 @@ export class Publisher {
     };
     this.#state = await this.#client.publish(request);
     this.#fingerprint = fingerprint;
+    this.#publishedAt = performance.now();
     this.#prefixes = prefixes;
     await this.#record.markPublished(head);
     if ((await this.#record.confirmations()).accepted !== null) await this.#record.spend("accepted");
     return this.#state;
+  }
+
+  #offersAgain({ refused = [] }: RecordState): boolean {
+    return refused.length > 0 && performance.now() - this.#publishedAt >= this.#refusedAgainAfter;
   }
 
   /** Ledgers that changed since `base`, and all of a prefix that is served only now: the registry had nowhere to put them before. */

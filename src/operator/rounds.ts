@@ -49,7 +49,7 @@ export class Rounds implements ControlPlane {
   #roundsDone = new Set<() => void>();
   #plans: PlannedCommit[] = [];
   #upstreams: readonly UpstreamView[] | undefined;
-  #status: RecordStatus = { head: null, published: null, orphans: [], problems: [], warnings: [], waiting: [] };
+  #status: Omit<RecordStatus, "sourceProblems"> = { head: null, published: null, orphans: [], problems: [], warnings: [], waiting: [] };
   #loops: Promise<unknown>[] = [];
 
   constructor(options: ControlPlaneOptions) {
@@ -84,7 +84,7 @@ export class Rounds implements ControlPlane {
   }
 
   record(): RecordStatus {
-    return this.#status;
+    return { ...this.#status, sourceProblems: this.#options.source.snapshot().problems };
   }
 
   requestRun(kind: JobKind, policy: string): Promise<JobOutcome> {
@@ -107,6 +107,9 @@ export class Rounds implements ControlPlane {
   async #round(): Promise<readonly string[]> {
     const proposals = this.#proposals;
     const plans = this.#plans;
+    // Who hands over proposals from here on waits for the next round: this one does not see them.
+    const waiting = this.#roundsDone;
+    this.#roundsDone = new Set();
     try {
       const { plan, commitProblem } = await this.#commit(proposals, plans);
       if (commitProblem === undefined) this.#plans = this.#plans.filter((commit) => !plans.includes(commit));
@@ -120,8 +123,7 @@ export class Rounds implements ControlPlane {
       this.#firstPublish({ revision: null, problem: messageOf(error) });
       throw error;
     } finally {
-      for (const done of this.#roundsDone) done();
-      this.#roundsDone.clear();
+      for (const done of waiting) done();
     }
   }
 
@@ -248,6 +250,7 @@ export class Rounds implements ControlPlane {
 
   /** Resolves when a round has looked at them. */
   #take(proposals: readonly Proposal[]): Promise<void> {
+    if (this.#abort.signal.aborted) return Promise.resolve();
     this.#proposals = proposals;
     return new Promise((resolve) => {
       this.#roundsDone.add(resolve);
@@ -277,7 +280,7 @@ export class Rounds implements ControlPlane {
 
   async #lookAgain(look: () => void): Promise<void> {
     while (!this.#abort.signal.aborted) {
-      await pause(roundInterval, this.#abort.signal);
+      await pause(this.#options.times?.lookAgainAfter ?? roundInterval, this.#abort.signal);
       look();
     }
   }

@@ -3,12 +3,12 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { ControlClient } from "../../src/client/control-client.ts";
-import { eventually, World } from "../support/control-plane.ts";
+import { World } from "../support/control-plane.ts";
+import { eventually } from "../support/eventually.ts";
 
 let world: World;
 
@@ -28,16 +28,35 @@ async function published(): Promise<void> {
   await eventually(async () => expect((await world.client.record()).revision).toBe(world.head()));
 }
 
+/** A change that people see and nothing records: when its condition is there, a round has looked at everything that was before it. */
+async function nextRound(): Promise<void> {
+  const name = `marker-${++markers}`;
+  world.upstream(name, "  insecure: maybe\n");
+  await eventually(() => expect(world.condition(`Upstream/default/${name}`, "Stalled")).toMatchObject({ status: "True" }));
+}
+let markers = 0;
+
+/** As pushes leave it: the prefix is ours, and `app` under it holds something. */
+async function pushedUnder(prefix: string, ...others: string[]): Promise<void> {
+  await world.sql("INSERT INTO prefixes (prefix, kind) VALUES ($1, 'own')", [prefix]);
+  await world.sql("INSERT INTO repositories (name) SELECT unnest($1::text[])", [[`${prefix}/app`, ...others]]);
+  await world.sql(
+    "INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) SELECT id, 'sha256:x', 'x', '', now() FROM repositories",
+  );
+}
+
 test("a resource is committed, then served, and says so", async () => {
   world.upstream("cgr");
   const plane = await world.start();
   expect(await plane.ready).toEqual({ revision: world.head(), problem: undefined });
   expect(world.subjects()).toEqual(["upstream default/cgr: generation 1", "record: begins"]);
   expect(await world.served(cgr)).toMatchObject({ prefix: "cgr", cache: { tagTTL: "5m" } });
-  expect(world.view(cgr)).toMatchObject({
-    generation: 1,
-    status: { observedGeneration: 1, recordedGeneration: 1, revision: world.head() },
-  });
+  await eventually(() =>
+    expect(world.view(cgr)).toMatchObject({
+      generation: 1,
+      status: { observedGeneration: 1, recordedGeneration: 1, revision: world.head() },
+    }),
+  );
   await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Succeeded" }));
   await eventually(() => expect(world.condition(cgr, "Recorded")).toMatchObject({ status: "True" }));
 });
@@ -46,7 +65,7 @@ test("an edit takes effect, generations count up from the last recorded, also af
   world.upstream("cgr");
   await world.start();
   world.upstream("cgr", minutes(1));
-  await eventually(async () => expect(await tagTTL()).toBe("1m"), 2_000);
+  await eventually(async () => expect(await tagTTL()).toBe("1m"));
   await world.stop();
   world.upstream("cgr", minutes(2));
   await world.start();
@@ -62,7 +81,7 @@ test("a revert brings back the earlier configuration, holds over restarts and un
   await eventually(async () => expect(await tagTTL()).toBe("1m"));
   world.git("revert", "--no-edit", "HEAD");
   const revert = world.head();
-  await eventually(async () => expect(await tagTTL()).toBe("5m"), 3_000);
+  await eventually(async () => expect(await tagTTL()).toBe("5m"));
   const isOverridden = (): void => {
     expect(world.condition(cgr, "Overridden")).toMatchObject({ status: "True", reason: "Overridden" });
     expect(world.condition(cgr, "Overridden")?.message).toContain(`Jane Doe <jane@example.org> in ${revert.slice(0, 10)}`);
@@ -71,10 +90,11 @@ test("a revert brings back the earlier configuration, holds over restarts and un
   };
   await eventually(isOverridden);
   world.upstream("cgr", `${minutes(1)}# the same content, applied again\n`);
-  await sleep(1_000);
+  await nextRound();
+  isOverridden();
   await world.stop();
   await world.start();
-  isOverridden();
+  await eventually(isOverridden);
   expect(await tagTTL()).toBe("5m");
   expect(world.head()).toBe(revert);
   world.git("revert", "--no-edit", "HEAD");
@@ -251,11 +271,7 @@ test("two owners of a prefix in Git: by Git's order", async () => {
 });
 
 test("a prefix under which images were pushed is refused with their names", async () => {
-  await world.sql("INSERT INTO prefixes (prefix, kind) VALUES ('cgr', 'own')");
-  await world.sql("INSERT INTO repositories (name) VALUES ('cgr/app'), ('cgrx/other')");
-  await world.sql(
-    "INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) SELECT id, 'sha256:x', 'x', '', now() FROM repositories",
-  );
+  await pushedUnder("cgr", "cgrx/other");
   world.upstream("cgr");
   await world.start();
   await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "False", reason: "PrefixInUse" }));
@@ -264,6 +280,27 @@ test("a prefix under which images were pushed is refused with their names", asyn
       "a publish takes the prefix once nothing of it can be restored any longer (gc.trashFor)",
   );
   expect(await world.served(cgr)).toBeUndefined();
+});
+
+test("what the registry refused is offered again when its obstacle may have gone, without a commit", async () => {
+  await pushedUnder("cgr");
+  world.upstream("cgr");
+  await world.start({ times: { lookAgainAfter: 300, refusedAgainAfter: 300 } });
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "False", reason: "PrefixInUse" }));
+  const head = world.head();
+  await world.sql("DELETE FROM manifests");
+  await eventually(async () => expect(await world.served(cgr)).toBeDefined());
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Succeeded" }));
+  expect(world.head()).toBe(head);
+});
+
+test("what the registry refused is not offered again in every round", async () => {
+  await pushedUnder("cgr");
+  world.upstream("cgr");
+  await world.start({ times: { refusedAgainAfter: 600_000 } });
+  const { publishedAt } = await world.client.record();
+  for (let rounds = 0; rounds < 3; rounds++) await nextRound();
+  expect(await world.client.record()).toMatchObject({ publishedAt, refused: [{ name: "cgr", reason: "PrefixInUse" }] });
 });
 
 test("a namespace without a grant, and what is not built, are stalled and not recorded", async () => {
@@ -307,12 +344,14 @@ test("secrets never pass through the record", async () => {
 test("quiet minutes write nothing", async () => {
   world.upstream("cgr");
   await world.start();
-  await published();
-  await sleep(1_500);
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True" }));
+  await eventually(() => expect(world.condition(cgr, "Reachable")).toBeDefined());
   const before = { head: world.head(), view: world.view(cgr), publishedAt: (await world.client.record()).publishedAt };
   world.write("unrelated.txt", "x");
+  const moved = new Promise<void>((resolve) => world.record.onMove(resolve));
   world.git("update-ref", "refs/wharfinger/confirm", "HEAD");
-  await sleep(1_500);
+  await moved;
+  await nextRound();
   expect({ head: world.head(), view: world.view(cgr), publishedAt: (await world.client.record()).publishedAt }).toEqual(before);
 });
 

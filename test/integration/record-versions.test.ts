@@ -5,7 +5,11 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { eventually, World } from "../support/control-plane.ts";
+import type { Proposal, RecordState } from "../../src/api/control.ts";
+import { ControlClient, type WaitOptions } from "../../src/client/control-client.ts";
+import { World } from "../support/control-plane.ts";
+import { eventually } from "../support/eventually.ts";
+import { adminToken } from "../support/registry.ts";
 
 let world: World;
 const image = "cgr/chainguard/nginx";
@@ -20,6 +24,31 @@ beforeEach(async () => {
 afterEach(async () => {
   await world.close();
 });
+
+/** Holds a round back where it asks for the published revision, and writes down which proposals it was given. */
+class HeldClient extends ControlClient {
+  readonly answers: string[] = [];
+  #reached: (() => void) | undefined;
+  #released: Promise<void> = Promise.resolve();
+
+  hold(): { reached: Promise<void>; release: () => void } {
+    let release = (): void => undefined;
+    this.#released = new Promise((resolve) => (release = resolve));
+    return { reached: new Promise((resolve) => (this.#reached = resolve)), release };
+  }
+
+  override async record(): Promise<RecordState> {
+    this.#reached?.();
+    await this.#released;
+    return super.record();
+  }
+
+  override async waitingProposals(options: WaitOptions = {}): Promise<Proposal[]> {
+    const proposals = await super.waitingProposals(options);
+    this.answers.push(...proposals.map(({ id }) => id));
+    return proposals;
+  }
+}
 
 async function mint(version: string, letter: string, tags: readonly string[]): Promise<void> {
   const id = await world.propose(version, letter, tags);
@@ -105,6 +134,22 @@ test("a binding that a person changed is pinned, and a comment that a person wro
   expect(await world.versions(image)).toEqual(["1.27", "1.27.3-r2", "1.27.4-r0", "1.27.5-r0"]);
 });
 
+test("proposals that come while a round runs are asked for again only when a round has seen them", async () => {
+  const client = new HeldClient({ url: world.registry.url, token: adminToken });
+  await world.start({ client });
+  await eventually(() => expect(world.condition("TagPolicy/default/nginx", "Ready")).toMatchObject({ status: "True" }));
+  const held = client.hold();
+  world.upstream("hub");
+  await held.reached;
+  const id = await world.propose("1.27.3-r2", "a");
+  await eventually(() => expect(client.answers).toContain(id));
+  held.release();
+  await eventually(async () => expect((await world.client.proposal(id)).state).toBe("published"));
+  expect(client.answers.filter((answer) => answer === id)).toHaveLength(1);
+  await world.stop();
+  await client.close();
+});
+
 test("a lost database is filled from Git", async () => {
   await world.start();
   await mint("1.27.3-r2", "a", ["1.27.3-r2"]);
@@ -123,7 +168,7 @@ test("committed and not published: the proposal is settled by the commit that ha
   const head = world.head();
   // As a crash between commit and publish leaves it.
   await world.sql("UPDATE proposals SET state = 'waiting', settled_at = NULL");
-  await eventually(async () => expect((await world.client.waitingProposals()).length).toBe(0), 40_000);
+  await eventually(async () => expect((await world.client.waitingProposals()).length).toBe(0), 40);
   expect(world.head()).toBe(head);
 }, 60_000);
 

@@ -4,14 +4,13 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { Client } from "pg";
 import { pino } from "pino";
 
 import type { MintProposal, ResourceView } from "../../src/api/control.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
-import { startControlPlane, type ControlPlane } from "../../src/operator/control-plane.ts";
+import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from "../../src/operator/control-plane.ts";
 import type { JobKind, JobOutcome } from "../../src/operator/ports.ts";
 import { openRecord, type GitRecord } from "../../src/record/repository.ts";
 import { openFolderSource, type FolderSource } from "../../src/standalone/folder-source.ts";
@@ -54,7 +53,7 @@ export class World {
     await this.startRegistry();
   }
 
-  async start(options: { client?: ControlClient; installation?: string } = {}): Promise<ControlPlane> {
+  async start(options: Partial<Pick<ControlPlaneOptions, "client" | "times">> & { installation?: string } = {}): Promise<ControlPlane> {
     const { logger, config } = this;
     this.source = await openFolderSource(config, { logger });
     this.record = await openRecord({
@@ -70,6 +69,7 @@ export class World {
       client: options.client ?? this.client,
       logger,
       tenants: [],
+      ...(options.times === undefined ? {} : { times: options.times }),
       jobs: { run: ({ kind, policy, trigger }) => this.#run(kind, policy, trigger) },
     });
     await this.plane.ready;
@@ -196,18 +196,5 @@ export class World {
   async #run(kind: JobKind, policy: string, trigger: string): Promise<JobOutcome> {
     this.runs.push(`${kind} ${policy} ${trigger}`);
     return { run: "run-1", succeeded: true, message: "done", result: {}, ...this.outcome };
-  }
-}
-
-/** Asks until the answer is right; the last failure otherwise. */
-export async function eventually(check: () => void | Promise<void>, patience = 15_000): Promise<void> {
-  const deadline = Date.now() + patience;
-  for (;;) {
-    try {
-      return await check();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-    }
-    await sleep(50);
   }
 }
