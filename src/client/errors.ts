@@ -8,12 +8,15 @@ export class ClientError extends Error {
   readonly status: number;
   /** Worth trying again without a change: no answer, 429, 5xx. */
   readonly temporary: boolean;
+  /** For programs: `detail` of the first error in the registry's answer, as the route documents it. */
+  readonly detail: unknown;
 
-  constructor(code: ClientErrorCode, message: string, options: { status?: number; cause?: unknown } = {}) {
+  constructor(code: ClientErrorCode, message: string, options: { status?: number; detail?: unknown; cause?: unknown } = {}) {
     super(message, { cause: options.cause });
     this.name = "ClientError";
     this.code = code;
     this.status = options.status ?? 0;
+    this.detail = options.detail;
     this.temporary = this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
@@ -28,6 +31,6 @@ const byStatus: Record<number, ClientErrorCode> = {
   413: "TooLarge",
 };
 
-export function errorForStatus(status: number, message: string): ClientError {
-  return new ClientError(byStatus[status] ?? "Failed", message, { status });
+export function errorForStatus(status: number, { message, detail }: { message: string; detail?: unknown }): ClientError {
+  return new ClientError(byStatus[status] ?? "Failed", message, { status, detail });
 }

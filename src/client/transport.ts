@@ -97,15 +97,15 @@ async function read(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<
   return Buffer.concat(chunks);
 }
 
-/** The message of the registry's own error form, or the beginning of whatever came. */
-function describe(status: number, body: Uint8Array): string {
+/** What the registry's own error form says, or the beginning of whatever came. */
+function describe(status: number, body: Uint8Array): { message: string; detail?: unknown } {
   const text = new TextDecoder().decode(body.subarray(0, 64 * 1024));
   try {
-    const parsed = JSON.parse(text) as { errors?: { code?: string; message?: string }[] };
+    const parsed = JSON.parse(text) as { errors?: { code?: string; message?: string; detail?: unknown }[] };
     const messages = (parsed.errors ?? []).map((error) => error.message ?? error.code ?? "").filter((message) => message !== "");
-    if (messages.length > 0) return messages.join("; ");
+    if (messages.length > 0) return { message: messages.join("; "), detail: parsed.errors?.[0]?.detail };
   } catch {
     // not ours: below
   }
-  return `HTTP ${status}${text === "" ? "" : `: ${text.slice(0, 200)}`}`;
+  return { message: `HTTP ${status}${text === "" ? "" : `: ${text.slice(0, 200)}`}` };
 }

@@ -70,9 +70,14 @@ async function register(
     try {
       return (await control.startRun(request)).id;
     } catch (error) {
-      if (!(error instanceof ClientError) || error.code !== "Conflict" || !error.message.includes("under way")) throw error;
+      if (!(error instanceof ClientError) || !isUnderWay(error)) throw error;
       if (!told) context.progress(`${error.message} Waiting for it to end.`);
       await sleep(patience, undefined, { signal: context.signal });
     }
   }
+}
+
+/** POST runs names the run that is in the way; a suspended policy is a Conflict too, and has none. */
+function isUnderWay({ code, detail }: ClientError): boolean {
+  return code === "Conflict" && typeof detail === "object" && detail !== null && "run" in detail;
 }

@@ -37,7 +37,9 @@ export class Runs {
     const registered = await this.#database.transaction((transaction) => insertRun(transaction, { ...request, generation, silence }));
     if ("underWay" in registered) {
       const { id, startedAt } = registered.underWay;
-      throw new ServiceError("CONFLICT", `A ${request.kind} run of ${request.policy} is under way since ${startedAt}: ${id}.`);
+      throw new ServiceError("CONFLICT", `A ${request.kind} run of ${request.policy} is under way since ${startedAt}: ${id}.`, {
+        detail: { run: id },
+      });
     }
     await this.#tidy(registered.started);
     return this.#view(registered.started);
