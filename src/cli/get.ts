@@ -5,7 +5,8 @@ import { InvalidArgumentError, type Command } from "commander";
 import { kinds, type Kind } from "../domain/resource.ts";
 import { ask, clientCommand, parseResourceName } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
-import { printResult } from "./output.ts";
+import { note, printResult } from "./output.ts";
+import { describeSourceProblem } from "./render/source-problem.ts";
 import { renderResource, renderResources } from "./render/resources.ts";
 
 /** As in the resource definitions. */
@@ -22,6 +23,8 @@ export function getCommand(): Command {
     .argument("[name]", "namespace/name", parseResourceName)
     .action((kind: Kind | undefined, name: string | undefined, _options: unknown, command: Command) =>
       ask(command, async ({ control }, output) => {
+        // No resource stands for them, so no condition tells of them.
+        for (const problem of (await control.record()).controlPlane?.sourceProblems ?? []) note(describeSourceProblem(problem));
         const found = (await control.resources())
           .filter((view) => kind === undefined || view.kind === kind)
           .filter((view) => name === undefined || `${view.namespace}/${view.name}` === name);

@@ -9,11 +9,16 @@ import { clientOptions } from "../config/options.ts";
 import { ask, clientCommand, option } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult, table } from "./output.ts";
+import { describeSourceProblem } from "./render/source-problem.ts";
 
 export function recordCommand(): Command {
   const status = clientCommand("status", "show the published revision, and what waits for a person").action(
     (_options: unknown, command: Command) =>
-      ask(command, async ({ control }, output) => printResult(output, await control.record(), render)),
+      ask(command, async ({ control }, output) => {
+        const state = await control.record();
+        for (const problem of state.controlPlane?.sourceProblems ?? []) note(describeSourceProblem(problem));
+        await printResult(output, state, render);
+      }),
   );
   return new Command("record")
     .description("the Git record of configuration and versions")

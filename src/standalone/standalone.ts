@@ -131,8 +131,17 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   };
 }
 
-function statusOf({ head, orphans, problems, warnings, waiting }: RecordStatus): ControlPlaneStatus {
-  return { head, orphans: orphans.map(describeKey), problems: problems.map(problemOf), warnings: warnings.map(problemOf), waiting: [...waiting] };
+function statusOf({ head, orphans, problems, warnings, waiting, sourceProblems }: RecordStatus): ControlPlaneStatus {
+  return {
+    head,
+    orphans: orphans.map(describeKey),
+    problems: problems.map(problemOf),
+    warnings: warnings.map(problemOf),
+    waiting: [...waiting],
+    sourceProblems: sourceProblems.map(({ source, line, message }) =>
+      line === undefined ? { source, message } : { source, line, message },
+    ),
+  };
 }
 
 function problemOf({ path, line, message }: RecordStatus["problems"][number]): ControlPlaneStatus["problems"][number] {

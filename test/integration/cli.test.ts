@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { GcStatus, Plan, RecordState, ResourceView } from "../../src/api/control.ts";
+import { answerTo, eventually } from "../support/eventually.ts";
 import { use } from "../support/programs.ts";
 import { startStandalone, type Standalone } from "../support/standalone.ts";
 
@@ -30,9 +31,8 @@ beforeAll(async () => {
   wharfinger = await startStandalone({ settings: join(folder, "settings.yaml") });
   await writeFile(join(wharfinger.config, "retention.yaml"), retention);
   for (const tag of ["one", "two"]) await push("team-a/app", tag);
-  await eventually(async () =>
-    (await json<ResourceView[]>("get", "retpol", "builds"))[0]?.status.conditions.some((c) => c.type === "Ready" && c.status === "True"),
-  );
+  const isReady = async () => ((await condition("retpol", "builds", "Ready")) === "True" ? true : undefined);
+  await answerTo("the policy is ready", isReady, { context: () => wharfinger.logs() });
 });
 afterAll(async () => {
   await wharfinger?.stop();
@@ -47,12 +47,9 @@ async function json<T>(...args: string[]): Promise<T> {
   return JSON.parse(stdout) as T;
 }
 
-async function eventually(question: () => Promise<boolean | undefined>): Promise<void> {
-  for (let asked = 0; asked < 100; asked++) {
-    if (await question().catch(() => false)) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`in vain\n${wharfinger.logs()}`);
+async function condition(kind: string, name: string, type: string): Promise<string | undefined> {
+  const [view] = await json<ResourceView[]>("get", kind, name);
+  return view?.status.conditions.find((candidate) => candidate.type === type)?.status;
 }
 
 async function push(repository: string, tag: string): Promise<string> {
@@ -92,10 +89,10 @@ test("get: every resource, one, and none of that name", async () => {
 test("an edited file is recorded and shown; a wrong one is reported with file, line and field and changes nothing", async () => {
   const generation = async () => (await json<ResourceView[]>("get", "retpol", "builds"))[0]?.status.recordedGeneration;
   await writeFile(join(wharfinger.config, "retention.yaml"), retention.replace("mostRecentlyPushed: 1", "mostRecentlyPushed: 3"));
-  await eventually(async () => (await generation()) === 2);
+  await eventually(async () => expect(await generation()).toBe(2));
   await writeFile(join(wharfinger.config, "retention.yaml"), retention.replace("mostRecentlyPushed", "mostRecentlyPuhsed"));
-  await eventually(async () => wharfinger.logs().includes("mostRecentlyPuhsed"));
-  expect(wharfinger.logs()).toMatch(/retention\.yaml:7: spec\.keep\[0\]\.mostRecentlyPuhsed/);
+  await eventually(() => expect(wharfinger.logs()).toMatch(/retention\.yaml:7: spec\.keep\[0\]\.mostRecentlyPuhsed/));
+  await eventually(async () => expect(await condition("retpol", "builds", "Stalled")).toBe("True"));
   const [view] = await json<ResourceView[]>("get", "retpol", "builds");
   expect(view?.status.conditions.find(({ type }) => type === "Stalled")).toMatchObject({
     status: "True",
@@ -103,7 +100,27 @@ test("an edited file is recorded and shown; a wrong one is reported with file, l
   });
   expect(view?.status.recordedGeneration).toBe(2);
   await writeFile(join(wharfinger.config, "retention.yaml"), retention);
-  await eventually(async () => (await generation()) === 3);
+  await eventually(async () => expect(await generation()).toBe(3));
+});
+
+test("documents that are no resources are told of by get and record status, until they are mended", async () => {
+  const file = join(wharfinger.config, "wrong.yaml");
+  await writeFile(file, "apiVersion: wharfinger.dev/v1alpha1\nkind: Upstraem\nmetadata: {name: hub}\n");
+  const told = /^Not taken over: wrong\.yaml:\d+: .*Upstraem/m;
+  for (const command of [["get"], ["get", "retpol", "-o", "json"], ["record", "status"]]) {
+    await eventually(async () => expect((await cli(...command)).stderr).toMatch(told));
+    const { code, stdout } = await cli(...command);
+    expect([code, stdout.includes("Upstraem")]).toEqual([0, false]);
+  }
+  const state = await json<RecordState>("record", "status");
+  expect(state.controlPlane?.sourceProblems).toEqual([
+    { source: "wrong.yaml", line: expect.any(Number) as number, message: expect.stringContaining("Upstraem") as string },
+  ]);
+  await writeFile(file, "kind: [\n");
+  await eventually(async () => expect((await cli("get")).stderr).toMatch(/^Not taken over: wrong\.yaml:\d+: /m));
+  expect((await cli("get")).code).toBe(0);
+  await rm(file);
+  await eventually(async () => expect((await cli("get")).stderr).toBe(""));
 });
 
 test("plan, prune, restore", async () => {
@@ -171,11 +188,7 @@ test("Secret documents are served to whom they are for, and neither recorded nor
     join(wharfinger.config, "secret.yaml"),
     `apiVersion: v1\nkind: Secret\nmetadata: {name: upstream-login}\ntype: kubernetes.io/basic-auth\nstringData: {username: ci, password: ${password}}\n---\napiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: private}\nspec: {url: "http://127.0.0.1:9", insecure: true, prefix: private, auth: {secretRef: {name: upstream-login}}}\n`,
   );
-  await eventually(async () =>
-    (await json<ResourceView[]>("get", "upst", "private"))[0]?.status.conditions.some(
-      (c) => c.type === "CredentialsLoaded" && c.status === "True",
-    ),
-  );
+  await eventually(async () => expect(await condition("upst", "private", "CredentialsLoaded")).toBe("True"));
   const record = join(wharfinger.data, "record");
   expect(await use("git", ["-C", record, "log", "-p", "--all"])).not.toContain(password);
   expect((await cli("get", "-o", "json")).stdout).not.toContain(password);
