@@ -75,6 +75,7 @@ const validate = new Ajv({
     [formats.positiveDuration]: (text: string) => (parseDuration(text) ?? 0) > 0,
     [formats.quantity]: (text: string) => parseQuantity(text) !== undefined,
     [formats.cidr]: (text: string) => ipaddr.isValidCIDR(text),
+    [formats.host]: (text: string) => /^[^\s/@]{1,253}$/.test(text),
   },
 }).compile(settingsSchema);
 
@@ -83,6 +84,7 @@ const examples: Record<string, string> = {
   [formats.positiveDuration]: 'not a duration above zero; write for example "24h", "90s" or "200ms"',
   [formats.quantity]: 'not a number of bytes; write for example "512Mi" or 1000000',
   [formats.cidr]: 'not a network; write for example "10.20.0.0/16"',
+  [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
 };
 
 function explain({ instancePath, keyword, params, message, parentSchema }: ErrorObject): { path: string[]; message: string } {

@@ -5,7 +5,13 @@ import { Type, type TSchema } from "typebox";
 import { kinds } from "../domain/resource.ts";
 
 /** Formats that only exist here; load-settings.ts checks and converts them. */
-export const formats = { duration: "duration", positiveDuration: "positive-duration", quantity: "quantity", cidr: "cidr" } as const;
+export const formats = {
+  duration: "duration",
+  positiveDuration: "positive-duration",
+  quantity: "quantity",
+  cidr: "cidr",
+  host: "host",
+} as const;
 
 const group = (properties: Record<string, TSchema>, description?: string) =>
   Type.Object(properties, { additionalProperties: false, required: [], description });
@@ -56,6 +62,10 @@ export const settingsSchema = group({
   access: group(
     {
       admins: Type.Array(name(""), { description: "Users that may use the whole control API." }),
+      hosts: Type.Array(Type.String({ format: formats.host }), {
+        description:
+          "Further names of the registry, with or without a port, when it listens on a loopback address: those that a reverse proxy sends as `Host`. Other names than `localhost`, the loopback addresses and these are refused (421).",
+      }),
       anonymousPull: Type.Enum(["None", "PublicUpstreams", "All"], {
         description: "What may be pulled without a login. `PublicUpstreams`: what Upstreams without credentials serve.",
       }),

@@ -32,6 +32,8 @@ export interface Settings {
   readonly access: {
     /** Users (`ci`) that may use the whole control API. */
     readonly admins: readonly string[];
+    /** Names of this registry beside those of this machine, for a listener on loopback behind a proxy. */
+    readonly hosts: readonly string[];
     readonly anonymousPull: "None" | "PublicUpstreams" | "All";
     readonly users: { readonly secretRef: { readonly namespace: string; readonly name: string } };
   };
@@ -48,7 +50,12 @@ export const defaultSettings: Settings = {
   gc: { lease: 24 * hour, trashFor: 24 * hour, doomDelay: 48 * hour, interval: minute, uploadAbandonedAfter: 24 * hour },
   uploads: { expireAfter: 24 * hour, stallTimeout: minute },
   egress: { allowedCIDRs: [] },
-  access: { admins: [], anonymousPull: "PublicUpstreams", users: { secretRef: { namespace: "default", name: "wharfinger-users" } } },
+  access: {
+    admins: [],
+    hosts: [],
+    anonymousPull: "PublicUpstreams",
+    users: { secretRef: { namespace: "default", name: "wharfinger-users" } },
+  },
   tenants: [],
   record: { author: { name: "Wharfinger", email: "wharfinger@localhost" } },
   spool: { lowWaterBytes: 512 * 1024 * 1024 },

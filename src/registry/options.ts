@@ -28,7 +28,7 @@ export interface RegistryOptions {
    * left unfinished are ended. Without one it gets a fresh name.
    */
   readonly pod?: string;
-  /** The listener is on a loopback address: everything is allowed until the first AccessPolicy ever. */
+  /** The listener is on a loopback address: everything is allowed until the first AccessPolicy ever, and only names of this machine are taken as Host. */
   readonly openOnLoopback: boolean;
   /** The same on any address, because somebody said so. */
   readonly allowAnonymous: boolean;

@@ -34,7 +34,7 @@ async function raw(url: string, text: string): Promise<Socket> {
 describe("slow clients", () => {
   test("headers that never end are 408, silence is cut", async () => {
     registry = await startTestRegistry({ headersTimeout: 300 });
-    expect(await sendRaw(registry.url, "GET /v2/ HTTP/1.1\r\nhost: x\r\nx-slow: ")).toMatch(
+    expect(await sendRaw(registry.url, "GET /v2/ HTTP/1.1\r\nhost: localhost\r\nx-slow: ")).toMatch(
       /^HTTP\/1\.1 408 Request Timeout\r\n[^]*"code":"INVALID"/,
     );
     expect(await sendRaw(registry.url, "")).toMatch(/^HTTP\/1\.1 408 /);
@@ -46,7 +46,7 @@ describe("slow clients", () => {
     const blob = randomBlob(5000);
     const name = freshName();
     const location = String((await send(url, "POST", `/v2/${name}/blobs/uploads/`)).headers.location);
-    const socket = await raw(url, `PATCH ${location} HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n`);
+    const socket = await raw(url, `PATCH ${location} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000\r\n\r\n`);
     socket.write(blob.subarray(0, 2000));
     const [answer] = (await once(socket, "data")) as [Buffer];
     expect(answer.toString()).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
@@ -62,7 +62,7 @@ describe("slow clients", () => {
     const { url } = registry;
     const name = freshName();
     const digest = await pushBlob(url, name, randomBlob(32 * 1024 * 1024));
-    const socket = await raw(url, `GET /v2/${name}/blobs/${digest} HTTP/1.1\r\nhost: x\r\n\r\n`);
+    const socket = await raw(url, `GET /v2/${name}/blobs/${digest} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
     socket.pause();
     expect((await send(url, "GET", `/v2/${name}/blobs/${digest}`)).body.length).toBe(32 * 1024 * 1024);
     await expect.poll(() => registry?.log.some(({ msg }) => msg === "A client took nothing any more"), { timeout: 10_000 }).toBe(true);
@@ -75,7 +75,7 @@ describe("a stop", () => {
     registry = await startTestRegistry({ grace: 20_000 });
     const { url } = registry;
     const blob = randomBlob(100_000);
-    const idle = await raw(url, "GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n");
+    const idle = await raw(url, "GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n");
     await once(idle, "data");
     const upload = open(url, "POST", `/v2/${freshName()}/blobs/uploads/?digest=${digestOf(blob)}`, { "content-length": blob.length });
     upload.write(blob.subarray(0, 50_000));

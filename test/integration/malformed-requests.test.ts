@@ -28,15 +28,15 @@ describe("raw bytes", () => {
     ["no HTTP at all", "\u0016\u0003\u0001\u0002\u0000\u0001hello\r\n\r\n"],
     [
       "Content-Length and Transfer-Encoding",
-      "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n",
+      "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n",
     ],
-    ["two Content-Lengths", "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello"],
-    ["a negative Content-Length", "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n"],
+    ["two Content-Lengths", "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello"],
+    ["a negative Content-Length", "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n"],
     ["a header with a line feed alone", "GET /v2/ HTTP/1.1\r\nhost: x\nx-a: b\r\n\r\n"],
     ["a space before the colon", "GET /v2/ HTTP/1.1\r\nhost : x\r\n\r\n"],
-    ["a NUL in the path", "GET /v2/\u0000 HTTP/1.1\r\nhost: x\r\n\r\n"],
-    ["a NUL in a header", "GET /v2/ HTTP/1.1\r\nhost: x\r\nx: \u0000\r\n\r\n"],
-    ["another protocol version", "GET /v2/ HTTP/9.9\r\nhost: x\r\n\r\n"],
+    ["a NUL in the path", "GET /v2/\u0000 HTTP/1.1\r\nhost: localhost\r\n\r\n"],
+    ["a NUL in a header", "GET /v2/ HTTP/1.1\r\nhost: localhost\r\nx: \u0000\r\n\r\n"],
+    ["another protocol version", "GET /v2/ HTTP/9.9\r\nhost: localhost\r\n\r\n"],
   ])("%s", async (_, bytes) => {
     const received = await sendRaw(url, bytes);
     expect(received).toMatch(bad);
@@ -48,21 +48,21 @@ describe("raw bytes", () => {
   });
 
   test("headers without end are 431", async () => {
-    const received = await sendRaw(url, `GET /v2/ HTTP/1.1\r\nhost: x\r\nx: ${"a".repeat(20_000)}\r\n\r\n`);
+    const received = await sendRaw(url, `GET /v2/ HTTP/1.1\r\nhost: localhost\r\nx: ${"a".repeat(20_000)}\r\n\r\n`);
     expect(received).toMatch(/^HTTP\/1\.1 431 [^]*"code":"INVALID"/);
   });
 
   test("chunks that are none end the upload, and a session is left as it was", async () => {
     const started = await send(url, "POST", `/v2/${name}/blobs/uploads/`);
     const location = String(started.headers.location);
-    await sendRaw(url, `PATCH ${location} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n`);
+    await sendRaw(url, `PATCH ${location} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n`);
     expect((await send(url, "GET", location)).status).toBe(204);
   });
 
   test("an absolute request target means its path", async () => {
     const received = await sendRaw(
       url,
-      `GET http://elsewhere.example/v2/${name}/tags/list HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`,
+      `GET http://elsewhere.example/v2/${name}/tags/list HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`,
     );
     expect(received).toContain(JSON.stringify({ name, tags: ["latest"] }));
   });
@@ -71,7 +71,7 @@ describe("raw bytes", () => {
     const closed = await startTestRegistry({ openOnLoopback: false });
     const received = await sendRaw(
       closed.url,
-      "POST /v2/team/app/blobs/uploads/ HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 1000000000\r\n\r\n",
+      "POST /v2/team/app/blobs/uploads/ HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 1000000000\r\n\r\n",
     );
     expect(received).toMatch(/^HTTP\/1\.1 401 Unauthorized/);
     expect(received).not.toContain("100 Continue");
@@ -85,7 +85,7 @@ describe("raw bytes", () => {
     socket.on("error", () => {});
     let received = "";
     socket.on("data", (chunk) => (received += chunk.toString("latin1")));
-    socket.write("PUT /v2/Bad/manifests/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    socket.write("PUT /v2/Bad/manifests/x HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
     const piece = `10000\r\n${"x".repeat(0x10000)}\r\n`;
     const flood = setInterval(() => socket.write(piece), 1);
     await expect.poll(() => socket.destroyed, { timeout: 15_000 }).toBe(true);

@@ -13,11 +13,13 @@ import { registerControl, type ControlOptions } from "./control.ts";
 import { describeFailure, errorBody, HttpError } from "./errors.ts";
 import { registerProbes, type ProbeOptions } from "./probes.ts";
 import type { V2 } from "./v2.ts";
+import { checkVisitor, type VisitorOptions } from "./visitors.ts";
 
 export interface ServerOptions {
   readonly v2: V2;
   readonly control: ControlOptions;
   readonly probes: ProbeOptions;
+  readonly visitors: VisitorOptions;
   readonly logger: Logger;
   /** Milliseconds for the headers of a request, 15 s by default. There is no such limit for bodies: request-body.ts watches them. */
   readonly headersTimeout?: number;
@@ -28,9 +30,13 @@ const defaultHeadersTimeout = 15_000;
 const keepAliveTimeout = 620_000;
 const controlBodyLimit = 1024 * 1024;
 
+/** Blobs are anybody's bytes: no browser may take them for a page. */
+const noSniffing = ["x-content-type-options", "nosniff"] as const;
+
 const v2Methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
 
-export function buildServer({ v2, control, probes, logger, headersTimeout = defaultHeadersTimeout }: ServerOptions): FastifyInstance {
+export function buildServer(options: ServerOptions): FastifyInstance {
+  const { v2, control, probes, visitors, logger, headersTimeout = defaultHeadersTimeout } = options;
   const app = Fastify({
     logger: false,
     bodyLimit: controlBodyLimit,
@@ -45,6 +51,8 @@ export function buildServer({ v2, control, probes, logger, headersTimeout = defa
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true } },
     clientErrorHandler: answerBadHttp,
     frameworkErrors: (error, request, reply) => {
+      // No hook ran yet.
+      reply.raw.setHeader(...noSniffing);
       // A path that cannot be decoded is refused by the parser of /v2 with its own words.
       if (isV2(request)) void takeOver(request, reply, v2);
       else refuse(error, reply, logger);
@@ -53,6 +61,11 @@ export function buildServer({ v2, control, probes, logger, headersTimeout = defa
   // Answered once the caller may write (request-body.ts, control.ts), not before.
   app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => app.server.emit("request", request, response));
 
+  app.addHook("onRequest", async (request, reply) => {
+    // On the raw answer: those of /v2 are written without fastify.
+    reply.raw.setHeader(...noSniffing);
+    checkVisitor(request.raw, visitors);
+  });
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler((error: FastifyError, _request, reply) => refuse(error, reply, logger));
   app.setNotFoundHandler(async (request, reply) => {
@@ -116,7 +129,7 @@ function answerBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
   const [status, phrase, message] = badHttp[error.code ?? ""] ?? [400, "Bad Request", "The request is not valid HTTP/1.1."];
   const body = JSON.stringify(errorBody("INVALID", message));
   socket.end(
-    `HTTP/1.1 ${status} ${phrase}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    `HTTP/1.1 ${status} ${phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n${noSniffing.join(": ")}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     () => socket.destroySoon(),
   );
 }
