@@ -48,7 +48,12 @@ export interface OwnRegistry {
 }
 
 export async function openOwnRegistry(
-  options: { connections?: number; touchEvery?: number; lowWaterBytes?: number } = {},
+  options: {
+    connections?: number;
+    touchEvery?: number;
+    lowWaterBytes?: number;
+    sessionLimits?: { perIdentity: number; all: number };
+  } = {},
 ): Promise<OwnRegistry> {
   const created = await createDatabase();
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-own-"));
@@ -61,7 +66,7 @@ export async function openOwnRegistry(
       throw error;
     },
   });
-  const pushOptions = { database, store, expireAfter: hour, touchEvery: options.touchEvery };
+  const pushOptions = { database, store, expireAfter: hour, touchEvery: options.touchEvery, sessionLimits: options.sessionLimits };
   return {
     url: created.url,
     database,

@@ -39,8 +39,8 @@ export class PushRoutes {
     return emptyAnswer(202, uploadHeaders(path.name, status));
   }
 
-  async uploadStatus({ repository, path }: RepositoryExchange<PathOf<"upload">>): Promise<Answer> {
-    return emptyAnswer(204, uploadHeaders(path.name, await this.#push.uploadStatus(repository.name, path.session)));
+  async uploadStatus({ repository, caller, path }: RepositoryExchange<PathOf<"upload">>): Promise<Answer> {
+    return emptyAnswer(204, uploadHeaders(path.name, await this.#push.uploadStatus(repository.name, path.session, caller)));
   }
 
   async appendChunk(exchange: RepositoryExchange<PathOf<"upload">>): Promise<Answer> {
@@ -62,8 +62,8 @@ export class PushRoutes {
     });
   }
 
-  async cancelUpload({ repository, path }: RepositoryExchange<PathOf<"upload">>): Promise<Answer> {
-    await this.#push.cancel(repository.name, path.session);
+  async cancelUpload({ repository, caller, path }: RepositoryExchange<PathOf<"upload">>): Promise<Answer> {
+    await this.#push.cancel(repository.name, path.session, caller);
     return emptyAnswer(204, {});
   }
 
@@ -123,12 +123,12 @@ export class PushRoutes {
   }
 
   /** A chunk out of order is 416 with the place where the next one must begin. */
-  async #inOrder({ repository, path }: RepositoryExchange<PathOf<"upload">>, work: () => Promise<Answer>): Promise<Answer> {
+  async #inOrder({ repository, caller, path }: RepositoryExchange<PathOf<"upload">>, work: () => Promise<Answer>): Promise<Answer> {
     try {
       return await work();
     } catch (error) {
       if (!(error instanceof ServiceError && error.code === "RANGE_INVALID")) throw error;
-      const status = await this.#push.uploadStatus(repository.name, path.session);
+      const status = await this.#push.uploadStatus(repository.name, path.session, caller);
       const refused = failureAnswer(error);
       return { ...refused, headers: { ...refused.headers, ...uploadHeaders(path.name, status) } };
     }

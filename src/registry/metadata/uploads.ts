@@ -15,11 +15,21 @@ export interface Upload {
   readonly objectKey: string | null;
 }
 
+// Counted up to the limits and no further, each by an index. Starts at the same moment may exceed them by as many as there are connections.
 const insert = statement(
   "upload-insert",
-  `INSERT INTO uploads (id, repository, identity, algorithm, expires_at)
-   SELECT $1, $2, $3, $4, now() + make_interval(secs => $5)
-   WHERE NOT EXISTS (SELECT FROM prefixes WHERE prefix = $6 AND kind <> 'own')`,
+  `WITH found AS (
+     SELECT
+       EXISTS (SELECT FROM prefixes WHERE prefix = $6 AND kind <> 'own') AS "isUpstreams",
+       (SELECT count(*) FROM (SELECT FROM uploads WHERE identity = $3 AND expires_at > now() LIMIT $7) AS mine) >= $7 AS "identityIsFull",
+       (SELECT count(*) FROM (SELECT FROM uploads WHERE expires_at > now() LIMIT $8) AS everyones) >= $8 AS "isFull"
+   ), inserted AS (
+     INSERT INTO uploads (id, repository, identity, algorithm, expires_at)
+     SELECT $1, $2, $3, $4, now() + make_interval(secs => $5)
+     FROM found
+     WHERE NOT "isUpstreams" AND NOT "identityIsFull" AND NOT "isFull"
+   )
+   SELECT "isUpstreams", "identityIsFull", "isFull" FROM found`,
 );
 const find = statement(
   "upload-find",
@@ -76,7 +86,7 @@ const cancel = statement(
    SELECT FROM gone`,
 );
 
-/** False when the prefix of `repository` is not the team's own. */
+/** The session that was made, or why there is none: the prefix is not the team's own, or that many are open already. */
 export async function insertUpload(
   database: Queryable,
   upload: {
@@ -86,10 +96,15 @@ export async function insertUpload(
     readonly identity: string;
     readonly algorithm: DigestAlgorithm;
     readonly expireSeconds: number;
+    readonly limits: { readonly perIdentity: number; readonly all: number };
   },
-): Promise<boolean> {
-  const { id, repository, identity, algorithm, expireSeconds } = upload;
-  return (await database.execute(insert, [id, repository, identity, algorithm, expireSeconds, upload.prefix])) === 1;
+): Promise<"Inserted" | "OfUpstream" | "IdentityIsFull" | "IsFull"> {
+  const { id, repository, identity, algorithm, expireSeconds, prefix, limits } = upload;
+  const values = [id, repository, identity, algorithm, expireSeconds, prefix, limits.perIdentity, limits.all];
+  const [found] = await database.query<{ isUpstreams: boolean; identityIsFull: boolean; isFull: boolean }>(insert, values);
+  if (found?.isUpstreams === true) return "OfUpstream";
+  if (found?.identityIsFull === true) return "IdentityIsFull";
+  return found?.isFull === true ? "IsFull" : "Inserted";
 }
 
 /** The session, unless it is gone or expired or belongs to another repository. */

@@ -13,6 +13,7 @@ export interface UploadStatus {
 export type Body = AsyncIterable<Uint8Array>;
 
 export interface PushService {
+  /** TOOMANYREQUESTS when too many sessions are open. */
   startUpload(repository: string, caller: Caller, options: { algorithm: DigestAlgorithm }): Promise<UploadStatus>;
   /** Mount (U3): the digest when the blob is now readable in `repository`, undefined when the client must upload. `from` undefined: from any repository in `readable`. */
   mount(
@@ -20,7 +21,8 @@ export interface PushService {
     caller: Caller,
     options: { digest: Digest; from?: string; readable: (repository: string) => boolean },
   ): Promise<Digest | undefined>;
-  uploadStatus(repository: string, id: string): Promise<UploadStatus>;
+  /** Of a session that the caller began; BLOB_UPLOAD_UNKNOWN of another's, the installation's admin aside. */
+  uploadStatus(repository: string, id: string, caller: Caller): Promise<UploadStatus>;
   /** PATCH. `start` from Content-Range must equal the offset (else ServiceError RANGE_INVALID, nothing taken); undefined: append. `length`: what the client declared. */
   append(repository: string, id: string, caller: Caller, options: { start?: number; length?: number; body: Body }): Promise<UploadStatus>;
   /** PUT: last bytes, then U2. A session that is gone succeeds when this repository has the digest already. */
@@ -30,7 +32,8 @@ export interface PushService {
     caller: Caller,
     options: { digest: Digest; start?: number; length?: number; body: Body },
   ): Promise<void>;
-  cancel(repository: string, id: string): Promise<void>;
+  /** For whom `uploadStatus` answers. */
+  cancel(repository: string, id: string, caller: Caller): Promise<void>;
   /** POST ?digest= with the whole blob. */
   uploadWhole(repository: string, caller: Caller, options: { digest: Digest; length?: number; body: Body }): Promise<void>;
 

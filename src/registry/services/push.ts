@@ -16,7 +16,8 @@ import { protectedTag } from "./point-tags.ts";
 import type { Caller } from "./pull-service.ts";
 import type { Body, PushService, UploadStatus } from "./push-service.ts";
 import { storeManifest, withReferences } from "./store-manifest.ts";
-import { UploadSessions, wrongDigest, type Addition } from "./upload-sessions.ts";
+import { wrongDigest } from "./upload-failures.ts";
+import { UploadSessions, type Addition } from "./upload-sessions.ts";
 import { uploadWhole } from "./upload-whole.ts";
 
 export interface PushOptions {
@@ -26,6 +27,8 @@ export interface PushOptions {
   readonly expireAfter: number;
   /** Milliseconds between two signs of life of a request that writes (`signOfLifeEvery`); a minute by default. */
   readonly touchEvery?: number;
+  /** Upload sessions that may be open at once. */
+  readonly sessionLimits?: { readonly perIdentity: number; readonly all: number };
 }
 
 /** Why something went, as the trash says it. */
@@ -50,8 +53,8 @@ export class Push implements PushService {
     return (await mount(this.#database, repository, options)) ? options.digest : undefined;
   }
 
-  uploadStatus(repository: string, id: string): Promise<UploadStatus> {
-    return this.#sessions.status(repository, id);
+  uploadStatus(repository: string, id: string, caller: Caller): Promise<UploadStatus> {
+    return this.#sessions.status(repository, id, caller);
   }
 
   append(repository: string, id: string, caller: Caller, addition: Addition): Promise<UploadStatus> {
@@ -62,8 +65,8 @@ export class Push implements PushService {
     return this.#sessions.complete(repository, id, caller, options);
   }
 
-  cancel(repository: string, id: string): Promise<void> {
-    return this.#sessions.cancel(repository, id);
+  cancel(repository: string, id: string, caller: Caller): Promise<void> {
+    return this.#sessions.cancel(repository, id, caller);
   }
 
   uploadWhole(repository: string, _caller: Caller, options: { digest: Digest; length?: number; body: Body }): Promise<void> {

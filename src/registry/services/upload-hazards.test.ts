@@ -96,10 +96,35 @@ test("a full disk is INSUFFICIENT_STORAGE, in every way to push, and nothing is 
     await expect(full.push.append(repository, id, pusher, { body: bodyOf("x") })).rejects.toMatchObject(refused);
     await expect(full.push.complete(repository, id, pusher, { digest: digestOf("x"), body: bodyOf("x") })).rejects.toMatchObject(refused);
     await expect(pushBlob(full.push, repository)).rejects.toMatchObject(refused);
-    expect(await full.push.uploadStatus(repository, id)).toEqual({ id, offset: 0 });
+    expect(await full.push.uploadStatus(repository, id, pusher)).toEqual({ id, offset: 0 });
     expect(await full.rows("SELECT FROM blobs")).toEqual([]);
     expect(await full.rows("SELECT FROM repositories")).toEqual([]);
   } finally {
     await full.close();
+  }
+});
+
+test("open sessions are bounded, for one identity and for all; ended and expired ones do not count", async () => {
+  const quick = await openOwnRegistry({ sessionLimits: { perIdentity: 2, all: 3 } });
+  try {
+    const start = (identity = pusher.identity) => quick.push.startUpload(repository, { ...pusher, identity }, { algorithm: "sha256" });
+    const mine = { code: "TOOMANYREQUESTS", retryAfter: 60, message: expect.stringMatching(/^You have 2 uploads open/) as string };
+    const everyones = { code: "TOOMANYREQUESTS", retryAfter: 60, message: expect.stringMatching(/^There are 3 uploads open/) as string };
+    const first = await start();
+    const second = await start();
+    await expect(start()).rejects.toMatchObject(mine);
+    await start("user:eve");
+    await expect(start("user:eve")).rejects.toMatchObject(everyones);
+    expect(await quick.rows("SELECT count(*) AS count FROM uploads")).toEqual([{ count: 3 }]);
+    await quick.push.cancel(repository, first.id, pusher);
+    await start();
+    await expect(start()).rejects.toMatchObject(mine);
+    await quick.rows("UPDATE uploads SET expires_at = now() WHERE id = $1", [second.id]);
+    await start();
+    // Nobody who may not have one learns how many there are.
+    await quick.rows("INSERT INTO prefixes VALUES ('hub', 'proxied', 'default/hub')");
+    await expect(quick.push.startUpload("hub/x", pusher, { algorithm: "sha256" })).rejects.toMatchObject({ code: "UNSUPPORTED" });
+  } finally {
+    await quick.close();
   }
 });

@@ -44,7 +44,7 @@ describe("a session", () => {
       registry.store.readUnfinished = reread;
     }
     expect((await readBlob(registry.pull, repository, digestOf(bytes))).equals(bytes)).toBe(true);
-    await expect(registry.push.uploadStatus(repository, id)).rejects.toMatchObject(gone);
+    await expect(registry.push.uploadStatus(repository, id, pusher)).rejects.toMatchObject(gone);
   });
 
   test("containerd's way: the whole blob in the PUT", async () => {
@@ -62,7 +62,7 @@ describe("a session", () => {
         detail: { offset: 3 },
       });
     }
-    expect(await registry.push.uploadStatus(repository, id)).toEqual({ id, offset: 3 });
+    expect(await registry.push.uploadStatus(repository, id, pusher)).toEqual({ id, offset: 3 });
     await registry.push.append(repository, id, pusher, { start: 3, length: 3, body: bodyOf("def") });
     const digest = digestOf("abcdefghi");
     await expect(registry.push.complete(repository, id, pusher, { digest, start: 5, body: bodyOf("ghi") })).rejects.toMatchObject({
@@ -85,7 +85,7 @@ describe("a session", () => {
     const before = await objects();
     const { id } = await registry.push.startUpload("probe/app", pusher, { algorithm: "sha256" });
     await registry.push.append("probe/app", id, pusher, { body: bodyOf() });
-    await registry.push.cancel("probe/app", id);
+    await registry.push.cancel("probe/app", id, pusher);
     expect(await objects()).toBe(before);
     expect(await registry.rows("SELECT FROM prefixes WHERE prefix = 'probe'")).toEqual([]);
     expect(await registry.rows("SELECT FROM repositories WHERE name = 'probe/app'")).toEqual([]);
@@ -105,31 +105,60 @@ describe("a session", () => {
       registry.store.create = create;
     }
     expect(known).toEqual([{ state: "uploading" }]);
-    await registry.push.cancel(repository, id);
+    await registry.push.cancel(repository, id, pusher);
   });
 
   test("cancel ends it and gives its bytes up at once", async () => {
     const { id } = await start();
     await registry.push.append(repository, id, pusher, { body: bodyOf("unwanted") });
     const [row] = await registry.rows<{ key: string }>("SELECT object_key AS key FROM uploads WHERE id = $1", [id]);
-    await registry.push.cancel(repository, id);
+    await registry.push.cancel(repository, id, pusher);
     expect(await registry.rows("SELECT state, sweep_after <= now() AS due FROM objects WHERE key = $1", [row!.key])).toEqual([
       { state: "doomed", due: true },
     ]);
-    await expect(registry.push.uploadStatus(repository, id)).rejects.toMatchObject(gone);
-    await expect(registry.push.cancel(repository, id)).rejects.toMatchObject(gone);
+    await expect(registry.push.uploadStatus(repository, id, pusher)).rejects.toMatchObject(gone);
+    await expect(registry.push.cancel(repository, id, pusher)).rejects.toMatchObject(gone);
     await expect(registry.push.append(repository, id, pusher, { body: bodyOf("x") })).rejects.toMatchObject(gone);
   });
 
   test("belongs to its repository and to who opened it", async () => {
     const { id } = await start();
-    await expect(registry.push.uploadStatus("team/other", id)).rejects.toMatchObject(gone);
+    await expect(registry.push.uploadStatus("team/other", id, pusher)).rejects.toMatchObject(gone);
     await expect(registry.push.append(repository, id, { ...pusher, identity: "user:eve" }, { body: bodyOf("x") })).rejects.toMatchObject(
       gone,
     );
-    for (const nonsense of ["", "not-a-uuid", "../..", "00000000-0000-0000-0000-000000000000"]) {
-      await expect(registry.push.uploadStatus(repository, nonsense)).rejects.toMatchObject(gone);
+    const eve = { ...pusher, identity: "user:eve" };
+    const userAdmin = { ...pusher, identity: "user:admin" };
+    for (const other of [eve, userAdmin, reader]) {
+      await expect(registry.push.uploadStatus(repository, id, other)).rejects.toMatchObject(gone);
+      await expect(registry.push.cancel(repository, id, other)).rejects.toMatchObject(gone);
     }
+    expect(await registry.push.uploadStatus(repository, id, pusher)).toEqual({ id, offset: 0 });
+    const admin = { ...pusher, identity: "admin" };
+    expect(await registry.push.uploadStatus(repository, id, admin)).toEqual({ id, offset: 0 });
+    await registry.push.cancel(repository, id, admin);
+    await expect(registry.push.uploadStatus(repository, id, pusher)).rejects.toMatchObject(gone);
+    for (const nonsense of ["", "not-a-uuid", "../..", "00000000-0000-0000-0000-000000000000"]) {
+      await expect(registry.push.uploadStatus(repository, nonsense, pusher)).rejects.toMatchObject(gone);
+    }
+  });
+
+  test("lasts ten minutes without a byte, and longer from the first one on", async () => {
+    const { id } = await start();
+    const minutes = async () => {
+      const [row] = await registry.rows<{ minutes: number }>(
+        "SELECT round(extract(epoch FROM expires_at - now()) / 60)::int AS minutes FROM uploads WHERE id = $1",
+        [id],
+      );
+      return row?.minutes;
+    };
+    expect(await minutes()).toBe(10);
+    await registry.push.append(repository, id, pusher, { body: bodyOf() });
+    expect(await minutes()).toBe(10);
+    await registry.push.append(repository, id, pusher, { body: bodyOf("x") });
+    expect(await minutes()).toBe(60);
+    await registry.push.append(repository, id, pusher, { body: bodyOf() });
+    expect(await minutes()).toBe(60);
   });
 
   test("an expired one is gone", async () => {
@@ -159,7 +188,7 @@ describe("bytes that are wrong", () => {
       code: "DIGEST_INVALID",
       detail: { claimed, actual: digestOf("right") },
     });
-    await expect(registry.push.uploadStatus(repository, id)).rejects.toMatchObject(gone);
+    await expect(registry.push.uploadStatus(repository, id, pusher)).rejects.toMatchObject(gone);
     for (const digest of [claimed, digestOf("right")]) {
       await expect(registry.pull.blob(repository, digest, reader, { head: true })).rejects.toMatchObject({ code: "BLOB_UNKNOWN" });
     }
@@ -168,7 +197,7 @@ describe("bytes that are wrong", () => {
   test("a body that breaks in a PATCH counts as far as it came", async () => {
     const { id } = await start();
     await expect(registry.push.append(repository, id, pusher, { body: brokenBody("hello ") })).rejects.toThrow("connection lost");
-    expect(await registry.push.uploadStatus(repository, id)).toEqual({ id, offset: 6 });
+    expect(await registry.push.uploadStatus(repository, id, pusher)).toEqual({ id, offset: 6 });
     const digest = digestOf("hello world");
     await registry.push.complete(repository, id, pusher, { digest, start: 6, body: bodyOf("world") });
     expect((await readBlob(registry.pull, repository, digest)).toString()).toBe("hello world");
@@ -179,7 +208,7 @@ describe("bytes that are wrong", () => {
     await registry.push.append(repository, id, pusher, { body: bodyOf("12") });
     const digest = digestOf("1234");
     await expect(registry.push.complete(repository, id, pusher, { digest, body: brokenBody("3") })).rejects.toThrow("connection lost");
-    expect(await registry.push.uploadStatus(repository, id)).toEqual({ id, offset: 2 });
+    expect(await registry.push.uploadStatus(repository, id, pusher)).toEqual({ id, offset: 2 });
     await registry.push.complete(repository, id, pusher, { digest, body: bodyOf("34") });
     expect((await readBlob(registry.pull, repository, digest)).toString()).toBe("1234");
   });
@@ -192,7 +221,7 @@ describe("bytes that are wrong", () => {
         detail: { announced: length, received: 5 },
       });
     }
-    expect(await registry.push.uploadStatus(repository, id)).toEqual({ id, offset: 0 });
+    expect(await registry.push.uploadStatus(repository, id, pusher)).toEqual({ id, offset: 0 });
     await registry.push.append(repository, id, pusher, { length: 2, body: bodyOf("ok") });
     await registry.push.complete(repository, id, pusher, { digest: digestOf("ok"), body: bodyOf() });
     expect((await readBlob(registry.pull, repository, digestOf("ok"))).toString()).toBe("ok");
@@ -231,7 +260,7 @@ describe("two requests on one session", () => {
       })(),
     });
     await expect(first).rejects.toMatchObject(gone);
-    expect(await registry.push.uploadStatus(repository, id)).toEqual({ id, offset: 6 });
+    expect(await registry.push.uploadStatus(repository, id, pusher)).toEqual({ id, offset: 6 });
   });
 
   test("ten at once: one blob, and every answer is true", async () => {

@@ -5,6 +5,7 @@ import { randomUUID, type Hash } from "node:crypto";
 
 import { LRUCache } from "lru-cache";
 
+import { admin, describeIdentity } from "../../domain/access.ts";
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { prefixOf } from "../../domain/reference.ts";
 import { BlobStoreError, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
@@ -29,10 +30,16 @@ import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Caller } from "./pull-service.ts";
 import type { Body, UploadStatus } from "./push-service.ts";
 import { Interruption, receive, storeFailure, type Destination, type Received } from "./receive.ts";
+import { cancelled, outOfOrder, takenOver, tooMany, wrongDigest } from "./upload-failures.ts";
 
+const adminIdentity = describeIdentity(admin);
 /** Hashes of sessions between two requests; one that fell out is made again by reading the bytes once. */
 const rememberedHashes = 10_000;
 const takeoverAttempts = 5;
+/** Open sessions that one identity, and all together, may have: who never sends a byte should cost a bounded number of rows. */
+const sessionLimits = { perIdentity: 1000, all: 10_000 };
+/** Seconds for the first byte of a session; Kaniko and others open some only to see whether they may. */
+const expireEmptySeconds = 600;
 
 export interface UploadSessionsOptions {
   readonly database: Database;
@@ -41,6 +48,7 @@ export interface UploadSessionsOptions {
   readonly expireAfter: number;
   /** Milliseconds between two signs of life of a request that writes. */
   readonly touchEvery?: number;
+  readonly sessionLimits?: typeof sessionLimits;
 }
 
 export interface Addition {
@@ -70,7 +78,9 @@ export class UploadSessions {
   readonly #database: Database;
   readonly #store: BlobStore;
   readonly #expireSeconds: number;
+  readonly #expireEmptySeconds: number;
   readonly #touchEvery: number | undefined;
+  readonly #limits: typeof sessionLimits;
   readonly #hashes = new LRUCache<string, Remembered>({ max: rememberedHashes });
   /** The request that writes to a session in this process, and the end of its work. */
   readonly #running = new Map<string, { readonly interruption: Interruption; readonly ended: Promise<void> }>();
@@ -79,19 +89,34 @@ export class UploadSessions {
     this.#database = options.database;
     this.#store = options.store;
     this.#expireSeconds = options.expireAfter / 1000;
+    this.#expireEmptySeconds = Math.min(expireEmptySeconds, this.#expireSeconds);
     this.#touchEvery = options.touchEvery;
+    this.#limits = options.sessionLimits ?? sessionLimits;
   }
 
+  /** Rejects with UNSUPPORTED, or TOOMANYREQUESTS when too many sessions are open. */
   async start(repository: string, caller: Caller, algorithm: DigestAlgorithm): Promise<UploadStatus> {
     const id = randomUUID();
     const prefix = prefixOf(repository);
-    const row = { id, repository, prefix, identity: caller.identity, algorithm, expireSeconds: this.#expireSeconds };
-    if (await insertUpload(this.#database, row)) return { id, offset: 0 };
-    throw belongsToUpstream(repository, (await findPrefix(this.#database, prefix)) ?? { kind: "proxied", upstream: null });
+    const limits = this.#limits;
+    const row = { id, repository, prefix, identity: caller.identity, algorithm, expireSeconds: this.#expireEmptySeconds, limits };
+    switch (await insertUpload(this.#database, row)) {
+      case "Inserted":
+        return { id, offset: 0 };
+      case "OfUpstream":
+        throw belongsToUpstream(repository, (await findPrefix(this.#database, prefix)) ?? { kind: "proxied", upstream: null });
+      case "IdentityIsFull":
+        throw tooMany(
+          `You have ${limits.perIdentity} uploads open, the most there may be. Complete or cancel some, or wait until they expire.`,
+        );
+      case "IsFull":
+        throw tooMany(`There are ${limits.all} uploads open, the most there may be. Try again later.`);
+    }
   }
 
-  async status(repository: string, id: string): Promise<UploadStatus> {
-    const { offset } = await this.#find(repository, id);
+  /** Only who began a session, or the installation's admin, learns anything about it. */
+  async status(repository: string, id: string, caller: Caller): Promise<UploadStatus> {
+    const { offset } = await this.#findFor(repository, id, caller);
     return { id, offset };
   }
 
@@ -131,8 +156,8 @@ export class UploadSessions {
     this.#hashes.delete(id);
   }
 
-  async cancel(repository: string, id: string): Promise<void> {
-    await this.#find(repository, id);
+  async cancel(repository: string, id: string, caller: Caller): Promise<void> {
+    await this.#findFor(repository, id, caller);
     await this.#interruptRunning(id, cancelled());
     if (!(await cancelUpload(this.#database, repository, id))) throw givenUp();
     this.#hashes.delete(id);
@@ -178,8 +203,10 @@ export class UploadSessions {
     let signs: Heartbeat | undefined;
     try {
       const writing = await this.#take(repository, id, caller, addition.start, interruption);
-      const session = { id, writer: writing.writer, expireSeconds: this.#expireSeconds };
-      signs = heartbeat(() => touchUpload(this.#database, { ...session, key: writing.key }), {
+      const { writer } = writing;
+      const touch = () =>
+        touchUpload(this.#database, { id, writer, key: writing.key, expireSeconds: this.#expiry(writing.key !== undefined) });
+      signs = heartbeat(touch, {
         every: this.#touchEvery,
         onGivenUp: (reason) => interruption.interrupt(reason),
       });
@@ -197,7 +224,7 @@ export class UploadSessions {
       if (upload.identity !== caller.identity) throw givenUp();
       if (start !== undefined && start !== upload.offset) throw outOfOrder(upload.offset, start);
       const writer = randomUUID();
-      if (await takeUpload(this.#database, upload, writer, this.#expireSeconds)) {
+      if (await takeUpload(this.#database, upload, writer, this.#expiry(upload.offset > 0))) {
         return { upload, writer, interruption, key: upload.objectKey ?? undefined };
       }
     }
@@ -208,6 +235,17 @@ export class UploadSessions {
     const upload = isUuid(id) ? await findUpload(this.#database, repository, id) : undefined;
     if (upload === undefined) throw givenUp();
     return upload;
+  }
+
+  async #findFor(repository: string, id: string, caller: Caller): Promise<Upload> {
+    const upload = await this.#find(repository, id);
+    if (upload.identity !== caller.identity && caller.identity !== adminIdentity) throw givenUp();
+    return upload;
+  }
+
+  /** Seconds. Taking a session over without a byte does not make it last. */
+  #expiry(hasBytes: boolean): number {
+    return hasBytes ? this.#expireSeconds : this.#expireEmptySeconds;
   }
 
   #receive(writing: Writing, body: Body, algorithm: DigestAlgorithm): Promise<Received> {
@@ -279,30 +317,6 @@ function refuseLength(announced: number | undefined, { bytes }: Received): void 
   throw new ServiceError("SIZE_INVALID", `${announced} bytes were announced and ${bytes} came; none were taken. Send them again.`, {
     detail: { announced, received: bytes },
   });
-}
-
-function outOfOrder(offset: number, start: number): ServiceError {
-  return new ServiceError(
-    "RANGE_INVALID",
-    `This upload continues at byte ${offset}, not at ${start}. Ask for its status and go on from there.`,
-    {
-      detail: { offset },
-    },
-  );
-}
-
-export function wrongDigest(claimed: Digest, actual: Digest): ServiceError {
-  return new ServiceError("DIGEST_INVALID", `The bytes that came are ${actual}, not ${claimed}; nothing was stored. Upload again.`, {
-    detail: { claimed, actual },
-  });
-}
-
-function takenOver(): ServiceError {
-  return new ServiceError("BLOB_UPLOAD_UNKNOWN", "Another request continues this upload.");
-}
-
-function cancelled(): ServiceError {
-  return new ServiceError("BLOB_UPLOAD_UNKNOWN", "This upload was cancelled.");
 }
 
 function isGone(error: unknown): boolean {

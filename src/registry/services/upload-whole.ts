@@ -11,7 +11,7 @@ import { heartbeat, type Heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Body } from "./push-service.ts";
 import { Interruption, receive, storeFailure, type Destination } from "./receive.ts";
-import { wrongDigest } from "./upload-sessions.ts";
+import { wrongDigest } from "./upload-failures.ts";
 
 /** Throws DIGEST_INVALID, SIZE_INVALID, INSUFFICIENT_STORAGE, UNSUPPORTED; nothing is readable then. */
 export async function uploadWhole(
