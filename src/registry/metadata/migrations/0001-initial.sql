@@ -248,6 +248,7 @@ CREATE TABLE uploads (
 );
 CREATE INDEX uploads_expiry ON uploads (expires_at);
 CREATE INDEX uploads_object ON uploads (object_key);
+CREATE INDEX uploads_identity ON uploads (identity, expires_at);
 
 -- Which Upstream's bytes these are: only the same Upstream may link them without fetching them again.
 CREATE TABLE blob_origins (
