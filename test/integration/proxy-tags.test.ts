@@ -408,3 +408,26 @@ test("when little is left of the limit, it is kept for pulls", async () => {
   expect((await pull("b")).digest).toMatch(/^sha256:/);
   expect(proxy.upstreams.views()[0]).toMatchObject({ reachable: "True", rateLimit: { limit: 100, remaining: 19 } });
 });
+
+test("a confirmation changes nothing for those who remember the tag, and no row of the repository is written", async () => {
+  const first = upstream.addImage("team/app", "latest", Buffer.from("first"));
+  await pull("latest");
+  const repository = () => proxy.rows("SELECT xmin, ctid FROM repositories WHERE name = $1", [`${prefix}/team/app`]);
+  const told = async () =>
+    (
+      await proxy.rows<{ key: string }>(
+        "SELECT key FROM changes c JOIN repositories r ON c.key = 'tag:' || r.id || ':latest' WHERE r.name = $1",
+        [`${prefix}/team/app`],
+      )
+    ).length;
+  const before = await repository();
+  expect(await told()).toBe(1);
+  await age("10 minutes");
+  expect((await pull("latest")).digest).toBe(first.manifest);
+  expect(await told()).toBe(1);
+  const second = upstream.addImage("team/app", "latest", Buffer.from("second"));
+  await age("10 minutes");
+  expect((await pull("latest")).digest).toBe(second.manifest);
+  expect(await told()).toBe(2);
+  expect(await repository()).toEqual(before);
+});

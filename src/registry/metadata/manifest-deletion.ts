@@ -73,6 +73,14 @@ const trash = statement(
 );
 const removeChildren = statement("deletion-remove-children", "DELETE FROM manifest_children WHERE repository = $1 AND manifest = ANY($2)");
 const removeBlobs = statement("deletion-remove-blobs", "DELETE FROM manifest_blobs WHERE repository = $1 AND manifest = ANY($2)");
+// In the order in which pulls are added (pulls.ts), so that neither waits for the other in a circle.
+const removePulls = statement(
+  "deletion-remove-pulls",
+  `WITH gone AS (
+     SELECT repository, digest, tag FROM pulls WHERE repository = $1 AND digest = ANY($2) ORDER BY digest, tag FOR UPDATE
+   )
+   DELETE FROM pulls p USING gone WHERE p.repository = gone.repository AND p.digest = gone.digest AND p.tag = gone.tag`,
+);
 const remove = statement("deletion-remove", "DELETE FROM manifests WHERE repository = $1 AND digest = ANY($2)");
 
 /** What goes when `digests` go: their referrers and manifests under referrer tags, transitively, each with the subject that takes it along. */
@@ -105,11 +113,12 @@ export async function putIntoTrash(
   await transaction.execute(trash, [repositoryId, digests, why.by, why.reason, why.tags ?? null]);
 }
 
-/** Deletes manifests and what they name. Returns the children that may be loose now. */
+/** Deletes manifests, what they name, and how often they were pulled. Returns the children that may be loose now. */
 export async function removeManifests(transaction: Queryable, repositoryId: number, digests: readonly Digest[]): Promise<Digest[]> {
   const named = await transaction.query<{ child: Digest }>(children, [repositoryId, digests]);
   await transaction.execute(removeChildren, [repositoryId, digests]);
   await transaction.execute(removeBlobs, [repositoryId, digests]);
   await transaction.execute(remove, [repositoryId, digests]);
+  await transaction.execute(removePulls, [repositoryId, digests]);
   return named.map(({ child }) => child).filter((child) => !digests.includes(child));
 }

@@ -70,7 +70,6 @@ const reviewNow = statement(
    WHERE q.repository = $1 AND q.digest = ANY($2) AND q.review_after > now()
      AND NOT EXISTS (SELECT FROM manifest_blobs n WHERE n.repository = q.repository AND n.digest = q.digest)`,
 );
-const forgetPulls = statement("eviction-forget-pulls", "DELETE FROM pulls WHERE repository = $1 AND digest = ANY($2)");
 
 export function listCachedManifests(database: Queryable, upstream: string): Promise<CachedManifestRow[]> {
   return database.query<CachedManifestRow>(manifests, [upstream]);
@@ -93,13 +92,8 @@ export async function prepareEviction(transaction: Queryable, repositoryId: numb
   return (await transaction.query<{ digest: Digest }>(named, [repositoryId, digests])).map(({ digest }) => digest);
 }
 
-/** After the deletion: blobs that no manifest names any longer have no lease, manifests that are gone no statistics. */
-export async function finishEviction(
-  transaction: Queryable,
-  repositoryId: number,
-  gone: { readonly manifests: readonly Digest[]; readonly blobs: readonly Digest[] },
-): Promise<void> {
-  await transaction.execute(endLeases, [repositoryId, gone.blobs]);
-  await transaction.execute(reviewNow, [repositoryId, gone.blobs]);
-  await transaction.execute(forgetPulls, [repositoryId, gone.manifests]);
+/** After the deletion: blobs that no manifest names any longer have no lease. */
+export async function finishEviction(transaction: Queryable, repositoryId: number, blobs: readonly Digest[]): Promise<void> {
+  await transaction.execute(endLeases, [repositoryId, blobs]);
+  await transaction.execute(reviewNow, [repositoryId, blobs]);
 }

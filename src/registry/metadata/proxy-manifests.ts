@@ -2,13 +2,13 @@
 
 import { blobsOf, childrenOf, type Manifest } from "../../domain/manifest.ts";
 import type { Digest } from "../../domain/digest.ts";
-import type { Database } from "./database.ts";
+import type { Database, Queryable } from "./database.ts";
 import { lockManifests, upsertManifest } from "./manifests.ts";
 import type { ProxiedRepository } from "./proxy-blobs.ts";
 import { ensureProxiedRepository } from "./proxy-repositories.ts";
 import { moveProxiedTag } from "./proxy-tags.ts";
 import { insertBlobReferences, insertChildReferences } from "./references.ts";
-import { findTags } from "./tags.ts";
+import { findTags, takeTurnOnTags } from "./tags.ts";
 
 export interface FetchedManifest {
   readonly digest: Digest;
@@ -28,6 +28,7 @@ export async function storeProxiedManifest(
   const { digest, bytes, manifest } = fetched;
   return database.transaction(async (transaction) => {
     const repositoryId = await ensureProxiedRepository(transaction, repository.name, repository.upstream);
+    await lockMove(transaction, repositoryId, options.tag, digest);
     // It never counts as untagged: cached content goes by eviction alone.
     await upsertManifest(
       transaction,
@@ -64,10 +65,16 @@ export async function pointProxiedTag(
 ): Promise<boolean> {
   return database.transaction(async (transaction) => {
     const repositoryId = await ensureProxiedRepository(transaction, repository.name, repository.upstream);
-    const [before] = await findTags(transaction, repositoryId, [tag]);
-    const both = before === undefined ? [digest] : [digest, before.digest];
-    if (!(await lockManifests(transaction, repositoryId, both)).includes(digest)) return false;
+    if (!(await lockMove(transaction, repositoryId, tag, digest)).includes(digest)) return false;
     await moveProxiedTag(transaction, repositoryId, tag, digest, options.by);
     return true;
   });
+}
+
+/** The manifests that the tag leaves and reaches, locked as every move of a tag does it. Returns those that are here. */
+async function lockMove(transaction: Queryable, repositoryId: number, tag: string | undefined, digest: Digest): Promise<Digest[]> {
+  const names = tag === undefined ? [] : [tag];
+  await takeTurnOnTags(transaction, repositoryId, names);
+  const left = (await findTags(transaction, repositoryId, names)).map((target) => target.digest);
+  return lockManifests(transaction, repositoryId, [...new Set([digest, ...left])]);
 }

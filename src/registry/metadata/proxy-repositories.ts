@@ -2,6 +2,7 @@
 
 import { statement, type Queryable } from "./database.ts";
 
+const find = statement("proxy-repository-find", "SELECT id FROM repositories WHERE name = $1 AND upstream = $2");
 const ensure = statement(
   "proxy-repository-ensure",
   `INSERT INTO repositories (name, upstream) VALUES ($1, $2)
@@ -15,6 +16,9 @@ const makeTagsStale = statement(
 
 /** Id of the proxied repository `name`, made when it is new. Throws when the name is one of the team's own. */
 export async function ensureProxiedRepository(database: Queryable, name: string, upstream: string): Promise<number> {
+  // Every answer from upstream comes through here: nothing is written, and nobody waits, when the row says it already.
+  const [known] = await database.query<{ id: number }>(find, [name, upstream]);
+  if (known !== undefined) return known.id;
   const [row] = await database.query<{ id: number }>(ensure, [name, upstream]);
   if (row === undefined) throw new Error(`repository ${name} holds pushed content and cannot be served from upstream ${upstream}`);
   return row.id;

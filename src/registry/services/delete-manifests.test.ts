@@ -32,6 +32,22 @@ const deleteIt = (repository: string, reference: { tag: string } | { digest: Dig
   registry.push.deleteManifest(repository, reference, pusher, unprotected);
 
 describe("deleting", () => {
+  test("takes the statistics along, also those that were still in memory", async () => {
+    const repository = newName();
+    const image = await pushImage(registry.push, repository, ["v1"]);
+    const kept = await pushImage(registry.push, repository, ["v2"]);
+    const pulled = () => registry.rows("SELECT DISTINCT digest FROM pulls WHERE digest = ANY($1)", [[image.digest, kept.digest]]);
+    await manifestOf(repository, { tag: "v1" });
+    await registry.statistics.flush();
+    expect(await pulled()).toEqual([{ digest: image.digest }]);
+    await manifestOf(repository, { digest: image.digest });
+    await manifestOf(repository, { tag: "v2" });
+    await deleteIt(repository, { digest: image.digest });
+    expect(await pulled()).toEqual([]);
+    await registry.statistics.flush();
+    expect(await pulled()).toEqual([{ digest: kept.digest }]);
+  });
+
   test("puts manifests with tags and bytes into the trash, and queues what they named", async () => {
     const repository = newName();
     const image = await pushImage(registry.push, repository, ["b", "a"]);

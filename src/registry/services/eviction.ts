@@ -129,7 +129,7 @@ export class Eviction {
           onHeld: "Keep",
           trash: false,
         });
-        await finishEviction(transaction, repositoryId, { manifests: deleted.map(({ digest }) => digest), blobs });
+        await finishEviction(transaction, repositoryId, blobs);
         return deleted.length;
       });
     }

@@ -19,7 +19,9 @@ import {
 } from "../../../test/support/own-registry.ts";
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
+import { parseManifest } from "../../domain/manifest.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
+import { storeProxiedManifest } from "../metadata/proxy-manifests.ts";
 
 let registry: OwnRegistry;
 beforeAll(async () => {
@@ -225,4 +227,28 @@ test("a publish gives an empty repository to an Upstream: the push that had seen
     () => pushBlob(registry.push, "gcr/app"),
   );
   expect(answer).toMatchObject({ code: "UNSUPPORTED" });
+});
+
+test("a cached tag that moves waits for whoever has locked the manifest that it leaves", async () => {
+  const repository = { name: "hub/app", upstream: "default/hub" };
+  const store = (bytes: Buffer) =>
+    storeProxiedManifest(
+      registry.database,
+      repository,
+      { digest: digestOf(bytes), bytes, manifest: parseManifest(bytes, mediaTypes.ociIndex) },
+      { tag: "latest", by: "upstream" },
+    );
+  const [old, young] = [indexOf([], { annotations: { a: "old" } }), indexOf([], { annotations: { a: "young" } })];
+  await store(old);
+  await meanwhile([["SELECT FROM manifests WHERE digest = $1 FOR UPDATE", [digestOf(old)]]], () => store(young));
+  expect(await registry.rows("SELECT digest FROM tags WHERE name = 'latest' AND digest = $1", [digestOf(young)])).toHaveLength(1);
+});
+
+test("two who see a new cached tag at once write its history once", async () => {
+  const bytes = indexOf([], { annotations: { a: "at once" } });
+  const fetched = { digest: digestOf(bytes), bytes, manifest: parseManifest(bytes, mediaTypes.ociIndex) };
+  const repository = { name: "hub/once", upstream: "default/hub" };
+  const store = () => storeProxiedManifest(registry.database, repository, fetched, { tag: "once", by: "upstream" });
+  await Promise.all([store(), store(), store(), store()]);
+  expect(await registry.rows("SELECT previous FROM tag_events WHERE name = 'once'")).toEqual([{ previous: null }]);
 });

@@ -2,10 +2,9 @@
 
 import type { Digest } from "../../domain/digest.ts";
 import { claimBlob, listBlobHolders, mountBlob } from "../metadata/blobs.ts";
-import { codeOf, type Database } from "../metadata/database.ts";
+import { isForeignKeyViolation, type Database } from "../metadata/database.ts";
 import { ensureOwnRepository } from "./own-repository.ts";
 
-const foreignKeyViolation = "23503";
 const page = 100;
 /** Holders looked through for one that the caller may read, when the client names none. */
 const mostHolders = 1_000;
@@ -31,7 +30,7 @@ export async function mount(database: Database, repository: string, options: Mou
     });
   } catch (error) {
     // It was collected at this moment, or never there; the transaction is gone with the repository it may have made.
-    if (error instanceof NotThere || codeOf(error) === foreignKeyViolation) return false;
+    if (error instanceof NotThere || isForeignKeyViolation(error)) return false;
     throw error;
   }
 }

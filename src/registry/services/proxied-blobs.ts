@@ -7,7 +7,7 @@ import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { BlobStoreError, type BlobReader, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
 import { findBlob, type StoredBlob } from "../metadata/blobs.ts";
-import { codeOf, type Database } from "../metadata/database.ts";
+import { isForeignKeyViolation, type Database } from "../metadata/database.ts";
 import { abandonObject, announceObject, touchObject } from "../metadata/objects.ts";
 import { commitFill, expectedBlobSize, findBlobOfOrigin, linkProxiedBlob } from "../metadata/proxy-blobs.ts";
 import type { Priority } from "../upstream/budget.ts";
@@ -161,7 +161,7 @@ export class ProxiedBlobs {
     try {
       await linkProxiedBlob(database, [repositoryOf(place)], digest);
     } catch (error) {
-      if (codeOf(error) === "23503") return undefined; // collected a moment ago: fetch it
+      if (isForeignKeyViolation(error)) return undefined; // collected a moment ago: fetch it
       throw error;
     }
     return { stored: before };

@@ -3,7 +3,8 @@
 
 import type { ControlPlaneStatus } from "../../api/control.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import { statement, type Database } from "../metadata/database.ts";
+import type { Database } from "../metadata/database.ts";
+import { askDatabase } from "../metadata/health.ts";
 import { publishedRecord } from "../metadata/record.ts";
 import type { ConfigurationSource } from "./configuration.ts";
 
@@ -26,7 +27,6 @@ export interface ReadinessOptions {
 
 /** Milliseconds for a part to answer. */
 const patience = 2_000;
-const alive = statement("readiness", "SELECT 1");
 
 /** Checks all parts anew at each call; never rejects. */
 export function readinessOf(options: ReadinessOptions): () => Promise<readonly ReadinessCheck[]> {
@@ -34,7 +34,7 @@ export function readinessOf(options: ReadinessOptions): () => Promise<readonly R
   return async () => {
     const checks = await Promise.all([
       check("database", async () => {
-        await database.query(alive);
+        await askDatabase(database);
         return "answers";
       }),
       check("blobs", async () => {

@@ -2,7 +2,7 @@
 
 import type { Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, parseManifest, ManifestError, type Manifest } from "../../domain/manifest.ts";
-import { codeOf, constraintOf, type Database, type Queryable } from "../metadata/database.ts";
+import { constraintOf, isForeignKeyViolation, type Database, type Queryable } from "../metadata/database.ts";
 import { lockManifests, settleUntagged, upsertManifest } from "../metadata/manifests.ts";
 import {
   findMissing,
@@ -30,7 +30,6 @@ export interface ManifestToStore {
   readonly isProtected?: (tag: string) => boolean;
 }
 
-const foreignKeyViolation = "23503";
 const attempts = 3;
 
 /**
@@ -82,7 +81,7 @@ export async function withReferences<T>(database: Database, work: (transaction: 
     try {
       return await database.transaction(work);
     } catch (error) {
-      if (codeOf(error) !== foreignKeyViolation) throw error;
+      if (!isForeignKeyViolation(error)) throw error;
       if (attempt < attempts) continue;
       throw referenceConstraints.has(constraintOf(error) ?? "") ? unknownReferences([]) : error;
     }

@@ -395,8 +395,16 @@ CREATE TRIGGER tags_inserted AFTER INSERT ON tags
   REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_tag_changes();
 CREATE TRIGGER tags_deleted AFTER DELETE ON tags
   REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_tag_changes();
+-- That upstream confirmed where a tag points changes nothing for anybody who remembers it.
+CREATE FUNCTION note_tag_moves() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO changes (key)
+  SELECT 'tag:' || repository || ':' || name FROM changed JOIN before USING (repository, name)
+  WHERE changed.digest <> before.digest;
+  RETURN NULL;
+END $$;
 CREATE TRIGGER tags_moved AFTER UPDATE ON tags
-  REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_tag_changes();
+  REFERENCING OLD TABLE AS before NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_tag_moves();
 
 CREATE FUNCTION note_record_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
