@@ -1,6 +1,6 @@
 // The git program as a child process: no shell, no configuration but ours, no hooks, no prompts (design: record, "When Git is not well").
 
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
@@ -142,11 +142,24 @@ function environment(): Record<string, string> {
 
 function execute(program: string, argv: readonly string[], call: GitCall): Promise<GitAnswer> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [...argv], {
-      env: { ...call.env },
-      stdio: ["pipe", "pipe", "pipe"],
-      timeout: call.timeout ?? defaultTimeout,
-    });
+    const fail = (cause: unknown) => reject(notStarted(program, cause));
+    let child: ChildProcessWithoutNullStreams;
+    try {
+      child = spawn(program, [...argv], {
+        env: { ...call.env },
+        stdio: ["pipe", "pipe", "pipe"],
+      });
+    } catch (cause) {
+      fail(cause); // ENOMEM and what else Node does not tell as an event
+      return;
+    }
+    // Before all else: nobody listening, the event would end this process.
+    child.on("error", fail);
+    // Without a file descriptor to spare there is a child, but nothing to read from or to write to; the event tells why.
+    if (!hasStreams(child)) return;
+    // Not spawn's own: that one runs on after a child that never started.
+    const tooLong = setTimeout(() => child.kill(), call.timeout ?? defaultTimeout);
+    child.on("error", () => clearTimeout(tooLong));
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     let size = 0;
@@ -158,10 +171,27 @@ function execute(program: string, argv: readonly string[], call: GitCall): Promi
     child.stderr.on("data", (chunk: Buffer) => stderr.length < 64 && stderr.push(chunk));
     // git that ends early closes its input; its exit code says why.
     child.stdin.on("error", () => undefined);
-    child.on("error", (cause) => reject(new RecordError("GitFailed", `${program}: ${cause.message}`, { cause })));
     child.on("close", (code) => {
+      clearTimeout(tooLong);
       resolve({ code: code ?? 128, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString("utf8") });
     });
     child.stdin.end(call.input);
   });
+}
+
+function hasStreams({ stdin, stdout, stderr }: Partial<ChildProcessWithoutNullStreams>): boolean {
+  return stdin !== undefined && stdout !== undefined && stderr !== undefined;
+}
+
+/** What a machine at its limits says to a new process. */
+const outOf: Readonly<Record<string, string>> = {
+  EMFILE: "this process has no file descriptors left; raise its limit (ulimit -n)",
+  ENFILE: "this machine has no file descriptors left",
+  EAGAIN: "no more processes may be started; raise the limit (ulimit -u, or the container's pids limit)",
+  ENOMEM: "this machine has no memory left for another process",
+};
+
+function notStarted(program: string, cause: unknown): RecordError {
+  const { code = "", message } = cause as NodeJS.ErrnoException;
+  return new RecordError("GitFailed", `${program} could not be started: ${outOf[code] ?? message}`, { cause });
 }

@@ -101,7 +101,9 @@ export class GitRecord {
     await this.refresh();
     if (this.#view.head === null) await this.commit([firstFiles(this.installation)]);
     // Six objects a commit: git packs them when there are thousands. Nobody waits for it.
-    this.#housekeeping = this.#git.try(["gc", "--auto", "--quiet"]);
+    this.#housekeeping = this.#git
+      .try(["gc", "--auto", "--quiet"])
+      .catch((error: unknown) => this.#options.logger.warn({ err: error }, "git could not tidy the record; the next start tries again"));
     this.#stopWatching = watchReferences(this.#git.directory, this.branch, () => {
       for (const listener of this.#listeners) listener();
     });
