@@ -64,6 +64,8 @@ export interface FolderWatchOptions {
   readonly known: FolderListing;
   readonly onError: (error: unknown) => void;
   readonly times?: WatchTimes;
+  /** Tests only: another way to look. */
+  readonly look?: (folder: string) => Promise<FolderListing>;
 }
 
 /** Milliseconds. */
@@ -75,27 +77,36 @@ export interface WatchTimes {
 }
 
 const ordinaryTimes: WatchTimes = { pause: 400, settle: 120 };
-/** A folder so large that a look takes long is looked at less often: at most a twentieth of a processor. */
-const restPerLook = 20;
+/** Milliseconds. With it an edit counts within 2 s: this, two looks and the settling. */
+const longestRest = 1_000;
+/** Milliseconds. Twenty times what a look costs: a large folder is looked at less often. */
+const restPerPlace = 1;
+
+/**
+ * Milliseconds until the next look. By what the look had to do, never by how long it took: a process that is busy with other things would
+ * take its own delay for a slow folder, and heed a revocation the later the more it has to do.
+ */
+export function restAfter({ files, unreadable }: FolderListing, pause: number): number {
+  return Math.max(pause, Math.min(longestRest, (files.length + unreadable.length) * restPerPlace));
+}
 
 /** Looks until the function it returns is called. */
 export function watchFolder(options: FolderWatchOptions): () => Promise<void> {
   const stopping = new AbortController();
   const { signal } = stopping;
-  const { pause, settle } = options.times ?? ordinaryTimes;
+  const { times: { pause, settle } = ordinaryTimes, look = listFolder } = options;
   const loop = async () => {
     let known = signature(options.known);
     let rest = pause;
     while (await awake(rest, signal)) {
       try {
-        const started = performance.now();
-        let listing = await listFolder(options.folder);
-        rest = Math.max(pause, (performance.now() - started) * restPerLook);
+        let listing = await look(options.folder);
+        rest = restAfter(listing, pause);
         if (signature(listing) === known) continue;
         for (let last = ""; last !== signature(listing);) {
           last = signature(listing);
           if (!(await awake(settle, signal))) return;
-          listing = await listFolder(options.folder);
+          listing = await look(options.folder);
         }
         if (signature(listing) === known) continue;
         await options.onChange(listing);
