@@ -43,6 +43,7 @@ test("makes the folder for its owner only, with a token that stays", async () =>
     "700",
   ]);
   await folder.announce("http://127.0.0.1:5000");
+  expect([await mode(join(path, "lock")), await mode(join(path, "pid")), await mode(join(path, "address"))]).toEqual(["600", "600", "600"]);
   expect(await readFile(join(path, "address"), "utf8")).toBe("http://127.0.0.1:5000\n");
   await folder.release();
   await expect(readFile(join(path, "address"))).rejects.toThrow("ENOENT");
@@ -72,6 +73,16 @@ test("a second process is refused by name, until the first one ends, however it 
   child.kill("SIGKILL");
   await ended(child);
   const folder = await openDataFolder(parent);
+  await folder.release();
+});
+
+test("a lock file that others could read, and so lock, is closed to them, without letting go of a lock that is held", async () => {
+  await writeFile(join(parent, "lock"), "");
+  await chmod(join(parent, "lock"), 0o644);
+  const folder = await openDataFolder(parent);
+  expect(await mode(join(parent, "lock"))).toBe("600");
+  await expect(openDataFolder(parent)).rejects.toThrow(`in use by process ${process.pid}`);
+  expect((await openElsewhere(parent)).said).toContain(`in use by process ${process.pid}`);
   await folder.release();
 });
 

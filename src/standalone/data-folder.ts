@@ -45,7 +45,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     for (const inside of [folder.blobs, folder.record]) await mkdir(inside, { recursive: true, mode: 0o700 });
     return {
       ...folder,
-      announce: (url) => replace(address, `${url}\n`, 0o644),
+      announce: (url) => replace(address, `${url}\n`, 0o600),
       async release() {
         await rm(address, { force: true });
         lock.release();

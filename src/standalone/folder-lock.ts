@@ -2,7 +2,7 @@
 // that ends, so there is nothing stale to judge, no process id that could be somebody else's by now, and it also holds between containers
 // that share the folder but not their process ids.
 
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -19,7 +19,9 @@ export interface FolderLock {
 /** Throws an Error that names the process in the way. The folder must exist. */
 export function lockFolder(folder: string): FolderLock {
   // Not opened in any other way while it is held: POSIX drops a process's locks on a file when it closes any handle of it.
-  const database = new DatabaseSync(join(folder, "lock"));
+  const file = join(folder, "lock");
+  forOwnerOnly(file);
+  const database = new DatabaseSync(file);
   const owner = join(folder, "pid");
   try {
     database.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
@@ -40,6 +42,16 @@ export function lockFolder(folder: string): FolderLock {
       database.close();
     },
   };
+}
+
+/** Who may read a file may lock it, and would keep its owner out. Opens the file only where it makes it: see above. */
+function forOwnerOnly(file: string): void {
+  try {
+    closeSync(openSync(file, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    chmodSync(file, 0o600); // one of an earlier release, or of a restored backup
+  }
 }
 
 function describeOwner(file: string): string {
