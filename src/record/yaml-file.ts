@@ -1,6 +1,8 @@
 // YAML as the record takes it: one document, no anchors, no aliases, no tags, bounded before it is parsed.
 
-import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Pair, type Scalar } from "yaml";
+import { Composer, isMap, isNode, isScalar, isSeq, LineCounter, visit, type Document, type Pair, type Scalar } from "yaml";
+
+import { parseTokens, tooDeep } from "../validation/yaml.ts";
 
 export interface FileProblem {
   readonly path: string;
@@ -25,13 +27,9 @@ export const maxFileBytes = { resource: 256 * 1024, ledger: 16 * 1024 * 1024 } a
 export function parseYaml(path: string, bytes: Buffer, maxBytes: number): YamlFile | FileProblem {
   if (bytes.length > maxBytes) return { path, line: undefined, message: `is ${bytes.length} bytes long; at most ${maxBytes} are read` };
   const lines = new LineCounter();
-  const documents = parseAllDocuments(bytes.toString("utf8"), {
-    lineCounter: lines,
-    stringKeys: true,
-    uniqueKeys: false,
-    prettyErrors: false,
-  });
-  const [document, second] = Array.isArray(documents) ? documents : [];
+  const tokens = parseTokens(bytes.toString("utf8"), lines);
+  if (tokens === undefined) return { path, line: undefined, message: tooDeep };
+  const [document, second] = [...new Composer({ stringKeys: true, uniqueKeys: false }).compose(tokens)];
   if (document === undefined) return { path, line: undefined, message: "is empty" };
   if (second !== undefined)
     return { path, line: lineAt(lines, second.range[0]), message: "has a second document; one file is one document" };

@@ -48,11 +48,8 @@ export function readYaml(text: string): YamlFile {
     return { documents: [], problems: [{ line: undefined, message: `is larger than ${maxFileBytes / 1024 / 1024} MiB: split it` }] };
   }
   const lines = new LineCounter();
-  const tokens = [...new Parser(lines.addNewLine).parse(text)];
-  // The library composes recursively and would end its stack on deeper ones.
-  if (tokens.some((token) => isDeeperThan(token, maxDepth))) {
-    return { documents: [], problems: [{ line: undefined, message: `is nested more than ${maxDepth} levels deep` }] };
-  }
+  const tokens = parseTokens(text, lines);
+  if (tokens === undefined) return { documents: [], problems: [{ line: undefined, message: tooDeep }] };
   const composer = new Composer({
     // The library compares every key with every other; ours below is linear.
     uniqueKeys: false,
@@ -63,6 +60,14 @@ export function readYaml(text: string): YamlFile {
   });
   const judged = [...composer.compose(tokens)].map((document) => judge(document, lines));
   return { documents: judged.flatMap(({ documents }) => documents), problems: judged.flatMap(({ problems }) => problems) };
+}
+
+export const tooDeep = `is nested more than ${maxDepth} levels deep`;
+
+/** What a composer takes; undefined: too deep. The library composes recursively and would end its stack. */
+export function parseTokens(text: string, lines: LineCounter): readonly CST.Token[] | undefined {
+  const tokens = [...new Parser(lines.addNewLine).parse(text)];
+  return tokens.some((token) => isDeeperThan(token, maxDepth)) ? undefined : tokens;
 }
 
 /** Walks the tokens without recursion. */
