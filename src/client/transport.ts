@@ -2,6 +2,7 @@
 
 import { Agent, request, type Dispatcher } from "undici";
 
+import { GatheredBytes } from "../domain/gathered-bytes.ts";
 import { ClientError, errorForStatus } from "./errors.ts";
 
 export interface Exchange {
@@ -87,14 +88,11 @@ export class Transport {
 }
 
 async function read(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
+  const gathered = new GatheredBytes(maxBytes);
   for await (const chunk of body) {
-    size += chunk.length;
-    if (size > maxBytes) throw new ClientError("TooLarge", `The answer is larger than ${maxBytes} bytes`, { status: 413 });
-    chunks.push(chunk);
+    if (!gathered.add(chunk)) throw new ClientError("TooLarge", `The answer is larger than ${maxBytes} bytes`, { status: 413 });
   }
-  return Buffer.concat(chunks);
+  return gathered.bytes();
 }
 
 /** What the registry's own error form says, or the beginning of whatever came. */

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 
 import { HttpError } from "./errors.ts";
-import { readBody, readWholeBody, type BodyLimits } from "./request-body.ts";
+import { BodyBudget, readBody, readWholeBody, type BodyLimits } from "./request-body.ts";
 
 const patient: BodyLimits = { stallTimeout: 10_000, leastRate: 0, rateWindow: 60_000 };
 let server: Server | undefined;
@@ -117,4 +117,21 @@ test("a whole body has a limit", async () => {
     const { received } = open(port, `PUT / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: ${text.length}\r\n\r\n${text}`);
     await expect.poll(received, polling).toContain(expected);
   }
+});
+
+test("whole bodies share a budget, and give back what they took", async () => {
+  const budget = new BodyBudget(100_000);
+  const body = async function* (size: number, ready?: Promise<unknown>) {
+    yield Buffer.alloc(size);
+    await ready;
+  };
+  const gate = Promise.withResolvers<void>();
+  const slow = readWholeBody(body(60_000, gate.promise), 80_000, budget);
+  const busy = { code: "UNAVAILABLE", retryAfter: 2 };
+  await expect(readWholeBody(body(60_000), 80_000, budget)).rejects.toMatchObject(busy);
+  expect((await readWholeBody(body(30_000), 80_000, budget))?.length).toBe(30_000);
+  gate.resolve();
+  expect((await slow)?.length).toBe(60_000);
+  expect(await readWholeBody(body(90_000), 80_000, budget)).toBe(undefined);
+  expect((await readWholeBody(body(80_000), 80_000, budget))?.length).toBe(80_000);
 });

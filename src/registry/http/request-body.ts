@@ -3,6 +3,8 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 
+import { GatheredBytes } from "../../domain/gathered-bytes.ts";
+import { ServiceError } from "../services/errors.ts";
 import { HttpError } from "./errors.ts";
 
 export interface BodyLimits {
@@ -31,16 +33,50 @@ export async function* readBody(request: IncomingMessage, response: ServerRespon
   }
 }
 
-/** The whole body when it is at most `limit` bytes; undefined when it is larger. */
-export async function readWholeBody(chunks: AsyncIterable<Uint8Array>, limit: number): Promise<Uint8Array | undefined> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of chunks) {
-    size += chunk.length;
-    if (size > limit) return undefined;
-    parts.push(chunk);
+/** Memory that all bodies under way which are read whole may take together, bytes. */
+export class BodyBudget {
+  readonly #most: number;
+  #taken = 0;
+
+  constructor(most: number) {
+    this.#most = most;
   }
-  return parts.length === 1 ? parts[0] : Buffer.concat(parts);
+
+  /** Throws ServiceError UNAVAILABLE when there is no room for it. */
+  take(bytes: number): void {
+    if (this.#taken + bytes > this.#most) {
+      throw new ServiceError("UNAVAILABLE", "Too many manifests are being sent at once. Send this one again in a moment.", {
+        retryAfter: 2,
+      });
+    }
+    this.#taken += bytes;
+  }
+
+  give(bytes: number): void {
+    this.#taken -= bytes;
+  }
+}
+
+const processBudget = new BodyBudget(64 * 1024 * 1024);
+
+/** The whole body when it is at most `limit` bytes; undefined when it is larger. Rejects with ServiceError UNAVAILABLE beyond the budget. */
+export async function readWholeBody(
+  chunks: AsyncIterable<Uint8Array>,
+  limit: number,
+  budget = processBudget,
+): Promise<Uint8Array | undefined> {
+  const gathered = new GatheredBytes(limit);
+  let held = 0;
+  try {
+    for await (const chunk of chunks) {
+      if (!gathered.add(chunk)) return undefined;
+      budget.take(gathered.capacity - held);
+      held = gathered.capacity;
+    }
+    return gathered.bytes();
+  } finally {
+    budget.give(held);
+  }
 }
 
 /** Content-Length, undefined for a chunked body. */

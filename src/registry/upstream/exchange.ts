@@ -2,6 +2,7 @@
 
 import { errors, type Agent, type Dispatcher } from "undici";
 
+import { GatheredBytes } from "../../domain/gathered-bytes.ts";
 import type { EgressPolicy } from "./egress.ts";
 import { UpstreamError } from "./errors.ts";
 import type { Hidden } from "./hidden.ts";
@@ -82,19 +83,16 @@ async function send(agent: Agent, hop: Exchange, signal: AbortSignal): Promise<D
 
 /** Reads a small answer whole. Rejects with UpstreamError TooLarge beyond `maxBytes`. */
 export async function readWhole(target: UpstreamTarget, answer: Answer, maxBytes: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
+  const gathered = new GatheredBytes(maxBytes);
   try {
     for await (const chunk of answer.body) {
-      size += (chunk as Uint8Array).length;
-      if (size > maxBytes)
+      if (!gathered.add(chunk as Uint8Array))
         throw new UpstreamError("TooLarge", `${target.url.host} sends more than ${maxBytes} bytes where that is the limit`);
-      chunks.push(chunk as Uint8Array);
     }
   } catch (error) {
     throw toUpstreamError(target, target.url, error);
   }
-  return Buffer.concat(chunks, size);
+  return gathered.bytes();
 }
 
 /** Ends a body nobody wants, at the price of its connection. */
