@@ -106,6 +106,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       authenticator,
       openMetrics: options.openOnLoopback,
     },
+    direct: options.openOnLoopback || options.controlPlane !== undefined,
     visitors: { hosts: settings.access.hosts, ...(options.openOnLoopback ? { loopbackHost: options.listen.host } : {}) },
     logger,
     ...(options.headersTimeout === undefined ? {} : { headersTimeout: options.headersTimeout }),

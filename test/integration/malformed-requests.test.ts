@@ -91,6 +91,7 @@ describe("raw bytes", () => {
     await expect.poll(() => socket.destroyed, { timeout: 15_000 }).toBe(true);
     clearInterval(flood);
     expect(received).toMatch(/^HTTP\/1\.1 400 [^]*"code":"NAME_INVALID"/);
+    expect(received.toLowerCase()).toContain("\r\nconnection: close\r\n");
   });
 });
 

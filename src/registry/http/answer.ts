@@ -39,8 +39,9 @@ export async function sendAnswer(request: IncomingMessage, response: ServerRespo
   const fields: OutgoingHttpHeaders = { ...apiVersion, ...answer.headers };
   if (body instanceof Uint8Array) fields["content-length"] = body.length;
   const abandoned = expectsContinue(request) && !request.complete;
-  // A body that was announced and not asked for may come or not: this connection is of no more use.
-  if (abandoned) fields["connection"] = "close";
+  // A body that was announced and not asked for may come or not, one that is under way has no end in sight: this connection is of no more
+  // use.
+  if (abandoned || hasUnreadBody(request)) fields["connection"] = "close";
 
   if (body !== undefined && !(body instanceof Uint8Array)) {
     await sendBlob(response, () => response.writeHead(answer.status, fields), body, options);

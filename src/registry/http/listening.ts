@@ -1,6 +1,7 @@
 // The listener's two moments: when it opens, and when it closes without cutting what runs.
 
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -12,6 +13,20 @@ export async function listen(app: FastifyInstance, { host, port }: { readonly ho
   const taken = (app.server.address() as AddressInfo).port;
   const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host;
   return `http://${shown.includes(":") ? `[${shown}]` : shown}:${taken}`;
+}
+
+const defaultConnections = 10_000;
+
+/** Connections to accept at once: half of the descriptors, since a transfer needs a file beside its socket. */
+export function connectionLimit(limitsFile = "/proc/self/limits"): number {
+  let limits = "";
+  try {
+    limits = readFileSync(limitsFile, "utf8");
+  } catch {
+    // Not a Linux: the default.
+  }
+  const descriptors = /^Max open files +(\d+) /m.exec(limits)?.[1];
+  return descriptors === undefined ? defaultConnections : Math.max(1, Math.floor(Number(descriptors) / 2));
 }
 
 /** Running transfers go on for `grace` milliseconds; connections that carry nothing end at once. */

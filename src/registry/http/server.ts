@@ -11,6 +11,7 @@ import { ServiceError } from "../services/errors.ts";
 import { basicChallenge } from "./authentication.ts";
 import { registerControl, type ControlOptions } from "./control.ts";
 import { describeFailure, errorBody, HttpError } from "./errors.ts";
+import { connectionLimit } from "./listening.ts";
 import { registerProbes, type ProbeOptions } from "./probes.ts";
 import type { V2 } from "./v2.ts";
 import { checkVisitor, type VisitorOptions } from "./visitors.ts";
@@ -20,6 +21,8 @@ export interface ServerOptions {
   readonly control: ControlOptions;
   readonly probes: ProbeOptions;
   readonly visitors: VisitorOptions;
+  /** Clients come without a load balancer between. */
+  readonly direct: boolean;
   readonly logger: Logger;
   /** Milliseconds for the headers of a request, 15 s by default. There is no such limit for bodies: request-body.ts watches them. */
   readonly headersTimeout?: number;
@@ -27,7 +30,9 @@ export interface ServerOptions {
 
 const defaultHeadersTimeout = 15_000;
 /** Longer than the idle time of common load balancers (GCP: 600 s), so that they close first and no request meets a closing socket. */
-const keepAliveTimeout = 620_000;
+const keepAliveBehindBalancers = 620_000;
+/** Clients that come directly hold idle connections for nothing. */
+const keepAliveDirect = 75_000;
 const controlBodyLimit = 1024 * 1024;
 
 /** Blobs are anybody's bytes: no browser may take them for a page. */
@@ -36,11 +41,11 @@ const noSniffing = ["x-content-type-options", "nosniff"] as const;
 const v2Methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
 
 export function buildServer(options: ServerOptions): FastifyInstance {
-  const { v2, control, probes, visitors, logger, headersTimeout = defaultHeadersTimeout } = options;
+  const { v2, control, probes, visitors, direct, logger, headersTimeout = defaultHeadersTimeout } = options;
   const app = Fastify({
     logger: false,
     bodyLimit: controlBodyLimit,
-    keepAliveTimeout,
+    keepAliveTimeout: direct ? keepAliveDirect : keepAliveBehindBalancers,
     requestTimeout: 0,
     http: { headersTimeout, connectionsCheckingInterval: headersTimeout / 3 },
     trustProxy: false,
@@ -58,6 +63,8 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       else refuse(error, reply, logger);
     },
   });
+  // Without it the last descriptor goes to a socket, and files and the database are what fails.
+  app.server.maxConnections = connectionLimit();
   // Answered once the caller may write (request-body.ts, control.ts), not before.
   app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => app.server.emit("request", request, response));
 
