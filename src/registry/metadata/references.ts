@@ -22,6 +22,12 @@ const missing = statement(
    SELECT digest FROM unnest($3::text[]) AS digest
    WHERE NOT EXISTS (SELECT FROM manifests m WHERE m.repository = $1 AND m.digest = digest.digest)`,
 );
+// An index that names what is not here, and a manifest that somebody may wait for, must not miss each other's uncommitted row.
+const turn = statement(
+  "reference-turn",
+  `SELECT CASE WHEN $2 THEN pg_advisory_xact_lock(key) ELSE pg_advisory_xact_lock_shared(key) END
+   FROM hashtextextended('children of ' || $1::bigint, 0) AS key`,
+);
 const insertChildren = statement(
   "reference-insert-children",
   `INSERT INTO manifest_children (repository, manifest, child, platform, held)
@@ -57,6 +63,14 @@ export async function findMissing(
   if (named.blobs.length + named.manifests.length === 0) return new Set();
   const rows = await transaction.query<{ digest: Digest }>(missing, [repositoryId, named.blobs, named.manifests]);
   return new Set(rows.map(({ digest }) => digest));
+}
+
+/**
+ * Before any row is locked: who stores an index of `absent` children waits for all that are storing manifests in this repository, and they wait
+ * for it. What was looked up before may be here now.
+ */
+export async function takeTurnOnChildren(transaction: Queryable, repositoryId: number, absent: boolean): Promise<void> {
+  await transaction.query(turn, [repositoryId, absent]);
 }
 
 /** What an index names; `holds` says for which a foreign key is set. */

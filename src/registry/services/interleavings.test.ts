@@ -20,8 +20,11 @@ import {
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { parseManifest } from "../../domain/manifest.ts";
+import type { Queryable } from "../metadata/database.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
 import { storeProxiedManifest } from "../metadata/proxy-manifests.ts";
+import { ensureOwnRepository } from "./own-repository.ts";
+import { storeManifest } from "./store-manifest.ts";
 
 let registry: OwnRegistry;
 beforeAll(async () => {
@@ -33,16 +36,20 @@ afterAll(() => registry.close());
 let number = 0;
 const newName = () => `worst/app-${++number}`;
 
-/** Runs SQL in a transaction, starts `other`, and commits once it waits for a lock. Resolves with what became of it. */
+/** Runs SQL (or `first`) in a transaction, starts `other`, and commits once it waits for a lock, or is over. Resolves with what became of it. */
 async function meanwhile<T>(
-  statements: readonly [text: string, values: readonly unknown[]][],
+  first: readonly [text: string, values: readonly unknown[]][] | ((transaction: Queryable) => Promise<unknown>),
   other: () => Promise<T>,
 ): Promise<T | Error> {
   let outcome: Promise<T | Error> | undefined;
   await registry.database.transaction(async (transaction) => {
-    for (const [text, values] of statements) await transaction.query({ name: "", text }, values);
-    outcome = other().catch((error: Error) => error);
-    for (let waiting = 0; waiting === 0;) {
+    if (typeof first === "function") await first(transaction);
+    else for (const [text, values] of first) await transaction.query({ name: "", text }, values);
+    let over = false;
+    outcome = other()
+      .catch((error: Error) => error)
+      .finally(() => (over = true));
+    for (let waiting = 0; waiting === 0 && !over;) {
       [{ waiting }] = (await registry.rows(
         "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
       )) as [{ waiting: number }];
@@ -251,4 +258,53 @@ test("two who see a new cached tag at once write its history once", async () => 
   const store = () => storeProxiedManifest(registry.database, repository, fetched, { tag: "once", by: "upstream" });
   await Promise.all([store(), store(), store(), store()]);
   expect(await registry.rows("SELECT previous FROM tag_events WHERE name = 'once'")).toEqual([{ previous: null }]);
+});
+
+describe("an index and its child pushed at once: the one holds the other, whoever was first", () => {
+  const child = indexOf([], { annotations: { a: "child" } });
+  const index = indexOf([described(mediaTypes.ociIndex, child)], { annotations: { a: "index" } });
+
+  test.each([
+    ["the index", index, child],
+    ["the child", child, index],
+  ])("%s first", async (_, first, second) => {
+    const repository = newName();
+    await pushManifest(registry.push, repository, indexOf([]));
+    const uncommitted = async (transaction: Queryable) => {
+      const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
+      const digest = digestOf(first);
+      await storeManifest(transaction, {
+        repositoryId,
+        digest,
+        mediaType: mediaTypes.ociIndex,
+        bytes: first,
+        tags: [],
+        by: "ci",
+        held: true,
+      });
+    };
+    expect(await meanwhile(uncommitted, () => pushManifest(registry.push, repository, second))).toMatchObject({ digest: digestOf(second) });
+    expect(
+      await registry.rows("SELECT held FROM manifest_children c JOIN repositories r ON r.id = c.repository WHERE r.name = $1", [
+        repository,
+      ]),
+    ).toEqual([{ held: digestOf(child) }]);
+  });
+
+  test("many of both, over and over", async () => {
+    const repository = newName();
+    await Promise.all(
+      Array.from({ length: 20 }, async (_, round) => {
+        const part = indexOf([], { annotations: { part: String(round) } });
+        const whole = indexOf([described(mediaTypes.ociIndex, part)], { annotations: { whole: String(round) } });
+        await Promise.all([pushManifest(registry.push, repository, whole), pushManifest(registry.push, repository, part)]);
+      }),
+    );
+    expect(
+      await registry.rows(
+        "SELECT count(*) AS named, count(held) AS held FROM manifest_children c JOIN repositories r ON r.id = c.repository WHERE r.name = $1",
+        [repository],
+      ),
+    ).toEqual([{ named: 20, held: 20 }]);
+  });
 });

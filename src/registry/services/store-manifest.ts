@@ -10,6 +10,7 @@ import {
   insertBlobReferences,
   insertChildReferences,
   referenceConstraints,
+  takeTurnOnChildren,
 } from "../metadata/references.ts";
 import { findTags, takeTurnOnTags } from "../metadata/tags.ts";
 import { ServiceError } from "./errors.ts";
@@ -44,7 +45,7 @@ export async function storeManifest(transaction: Queryable, options: ManifestToS
   const subject = manifest.subject?.digest;
 
   await takeTurnOnTags(transaction, repositoryId, tags);
-  const missing = held ? await findMissing(transaction, repositoryId, { blobs: digests(blobs), manifests: digests(children) }) : undefined;
+  const missing = held ? await missingOf(transaction, repositoryId, { blobs: digests(blobs), manifests: digests(children) }) : undefined;
   refuseMissing(blobs.filter((blob) => blob.required && missing?.has(blob.digest) === true));
   const holds = (named: Digest) => missing !== undefined && !missing.has(named);
 
@@ -86,6 +87,18 @@ export async function withReferences<T>(database: Database, work: (transaction: 
       throw referenceConstraints.has(constraintOf(error) ?? "") ? unknownReferences([]) : error;
     }
   }
+}
+
+/** What is not here, such that whatever comes later holds itself for those that wait for it (`holdWaitingChildren`). */
+async function missingOf(
+  transaction: Queryable,
+  repositoryId: number,
+  named: { readonly blobs: readonly Digest[]; readonly manifests: readonly Digest[] },
+): Promise<ReadonlySet<Digest>> {
+  const missing = await findMissing(transaction, repositoryId, named);
+  const absent = named.manifests.some((digest) => missing.has(digest));
+  await takeTurnOnChildren(transaction, repositoryId, absent);
+  return absent ? findMissing(transaction, repositoryId, named) : missing;
 }
 
 function readManifest(bytes: Uint8Array, mediaType: string | undefined): Manifest {
