@@ -368,3 +368,102 @@ test("prefetch names what upstream does not have", async () => {
   });
   await expect(proxy.prefetch.prefetch({ repository: "nowhere/app", reference: "latest" })).rejects.toMatchObject({ code: "NAME_UNKNOWN" });
 });
+
+/** A registry whose blobs have no Content-Length and never end. */
+async function startEndless(): Promise<{
+  url: string;
+  sent: () => number;
+  running: () => number;
+  most: () => number;
+  stop: () => Promise<void>;
+}> {
+  let [sent, running, most] = [0, 0, 0];
+  const server = createServer((request, response) => {
+    if (request.method === "HEAD" || !(request.url ?? "").includes("/blobs/")) return void response.writeHead(404).end();
+    most = Math.max(most, ++running);
+    const timer = setInterval(() => {
+      sent += 1000;
+      response.write(Buffer.alloc(1000));
+    }, 5);
+    response.on("close", () => {
+      running--;
+      clearInterval(timer);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    sent: () => sent,
+    running: () => running,
+    most: () => most,
+    stop: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+test("a blob of unknown size ends with the last client that waits for it, and nothing of it stays", async () => {
+  const endless = await startEndless();
+  proxy.configuration.publish({ [prefix]: upstreamSpec(endless.url, prefix) });
+  const digest = digestOf("never");
+  const clients = [new AbortController(), new AbortController()];
+  const waiting = clients.map(({ signal }) => proxy.pull.blob(app, digest, someone, { head: false, gone: signal }));
+  const ended = Promise.allSettled(waiting);
+  await expect.poll(endless.sent).toBeGreaterThan(0);
+  clients[0]?.abort();
+  await expect(waiting[0]).rejects.toThrow("nobody waits");
+  const before = endless.sent();
+  await expect.poll(endless.sent).toBeGreaterThan(before);
+  clients[1]?.abort();
+  await expect.poll(endless.running).toBe(0);
+  await ended;
+  expect(endless.most()).toBe(1);
+  await expect.poll(() => proxy.rows("SELECT FROM objects WHERE state = 'uploading'")).toEqual([]);
+  expect(await linked(app)).toEqual([]);
+  await endless.stop();
+});
+
+test("larger than the most that is copied: refused by its length, cut without one", async () => {
+  const small = await startProxy({ maxBlobBytes: 100_000 });
+  small.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix) });
+  const bytes = randomBytes(100_001);
+  const digest = upstream.addBlob("team/app", bytes);
+  await expect(pullBlob(small.pull, app, digest)).rejects.toMatchObject({
+    code: "UPSTREAM_FAILED",
+    message: expect.stringContaining(`blob ${digest} has 100001 bytes, and at most 100000 are copied`) as string,
+  });
+  upstream.script("/blobs/", { kind: "longChunked", extra: 0 });
+  await expect(pullBlob(small.pull, app, digest)).rejects.toMatchObject({
+    code: "UPSTREAM_FAILED",
+    message: expect.stringContaining("does not say how large") as string,
+  });
+  await expect.poll(() => small.rows("SELECT FROM objects WHERE state IN ('uploading', 'live')")).toEqual([]);
+  const fits = upstream.addBlob("team/app", bytes.subarray(1));
+  expect((await pullBlob(small.pull, app, fits)).equals(bytes.subarray(1))).toBe(true);
+  await small.stop();
+});
+
+test("an Upstream has so many blobs on the way and no more; the others wait for their turn", async () => {
+  const endless = await startEndless();
+  const few = await startProxy({ maxFills: 2 });
+  few.configuration.publish({ [prefix]: upstreamSpec(endless.url, prefix), other: upstreamSpec(upstream.url, "other") });
+  const clients = ["a", "b", "c"].map((text) => {
+    const client = new AbortController();
+    const answer = few.pull.blob(app, digestOf(text), someone, { head: false, gone: client.signal });
+    answer.catch(() => {});
+    return { client, answer };
+  });
+  await expect.poll(endless.running).toBe(2);
+  // Another Upstream is not held up.
+  const bytes = randomBytes(1000);
+  expect((await pullBlob(few.pull, "other/team/app", upstream.addBlob("team/app", bytes))).equals(bytes)).toBe(true);
+  for (const { client, answer } of clients) {
+    client.abort();
+    await expect(answer).rejects.toThrow("nobody waits");
+  }
+  await expect.poll(endless.running).toBe(0);
+  expect(endless.most()).toBe(2);
+  await few.stop();
+  await endless.stop();
+});

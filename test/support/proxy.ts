@@ -146,6 +146,8 @@ export interface TestProxyOptions {
   readonly touchEvery?: number;
   /** spool.lowWaterBytes */
   readonly spoolLowWaterBytes?: number;
+  readonly maxBlobBytes?: number;
+  readonly maxFills?: number;
 }
 
 export async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
@@ -181,6 +183,8 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     resumePause: 5,
     touchEvery: options.touchEvery,
     lowWaterBytes: options.spoolLowWaterBytes,
+    maxBlobBytes: options.maxBlobBytes,
+    maxFills: options.maxFills,
   });
   let statements = 0;
   return {

@@ -19,6 +19,8 @@ export interface Exchange<Path extends V2Path = V2Path> {
   readonly access: Access;
   /** Content-Length; undefined for a chunked body. */
   readonly length: number | undefined;
+  /** Aborted when the connection ended before the answer. */
+  gone(): AbortSignal;
   /** Taken once; nothing of the body is read before. */
   body(): Body;
 }

@@ -21,7 +21,7 @@ export async function getManifest({ method, path, headers, repository, caller }:
 
 export async function getBlob(exchange: RepositoryExchange<PathOf<"blob">>): Promise<Answer> {
   const { method, path, headers, repository, caller } = exchange;
-  const blob = await repository.pull.blob(repository.name, path.digest, caller, { head: method === "HEAD" });
+  const blob = await repository.pull.blob(repository.name, path.digest, caller, { head: method === "HEAD", gone: exchange.gone() });
   const fields = contentHeaders(blob.digest, { byDigest: true });
   if (isUnchanged(headers["if-none-match"], blob.digest)) return emptyAnswer(304, fields);
   const range =

@@ -128,6 +128,7 @@ export class V2 {
       identity,
       access,
       length: declaredLength(request),
+      gone: () => closing(response),
       body: () => readBody(request, response, { stallTimeout: this.#options.stallTimeout, ...leastUploadRate }),
     };
     if (path.kind === "base") return this.#base(exchange, authorization !== undefined);
@@ -232,6 +233,13 @@ export class V2 {
     const answer = failureAnswer(shown);
     return answer.status === 401 ? { ...answer, headers: { ...answer.headers, "www-authenticate": basicChallenge } } : answer;
   }
+}
+
+function closing(response: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  if (response.destroyed) gone.abort();
+  else response.once("close", () => gone.abort());
+  return gone.signal;
 }
 
 function splitTarget(target: string): { path: string; query: URLSearchParams } {

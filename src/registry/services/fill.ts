@@ -17,6 +17,8 @@ export interface FillOptions {
   readonly digest: Digest;
   /** Bytes; undefined: upstream does not say, known at the end. */
   readonly size: number | undefined;
+  /** Where a fill of unknown size ends. */
+  readonly maxBytes: number;
   readonly first: RemoteBody;
   /** Asks upstream again for the bytes from `from` on. */
   readonly again: (from: number) => Promise<RemoteBody | undefined>;
@@ -46,7 +48,10 @@ export class Fill {
   /** Set when it failed: what readers are told. */
   #error: { readonly told: unknown } | undefined;
   #body: RemoteBody;
-  #stopped = false;
+  /** Set when it was ended from here: why. */
+  #stopped: string | undefined;
+  /** Who waits for the size. */
+  #waiters = 0;
   #waiting: (() => void)[] = [];
   #readers = 0;
   #ended = false;
@@ -63,7 +68,7 @@ export class Fill {
     this.#options = options;
     this.#size = options.size;
     this.#body = options.first;
-    this.#signs = heartbeat(options.touch, { every: options.touchEvery, onGivenUp: () => this.stop() });
+    this.#signs = heartbeat(options.touch, { every: options.touchEvery, onGivenUp: () => this.stop("its bytes were given up") });
     this.verified = this.#download();
     this.kept = this.#finish();
     // Whoever wants to know asks; a failure that nobody asks about is in the log of `abandon`.
@@ -97,9 +102,27 @@ export class Fill {
     };
   }
 
+  /** The size, once the bytes are verified. When everybody who waits for it has gone, a fill of unknown size is ended: it may have no end. */
+  async whole(gone?: AbortSignal): Promise<number> {
+    this.#waiters++;
+    let leave: () => void = () => undefined;
+    const left = new Promise<never>((_, reject) => {
+      leave = () => reject(new Error("nobody waits for the blob any more"));
+      gone?.addEventListener("abort", leave);
+    });
+    if (gone?.aborted === true) leave();
+    try {
+      return await Promise.race([this.verified, left]);
+    } finally {
+      gone?.removeEventListener("abort", leave);
+      this.#waiters--;
+      if (this.#waiters === 0 && this.#size === undefined) this.stop("nobody waits for it any more");
+    }
+  }
+
   /** Ends the transfer; every reader fails. */
-  stop(): void {
-    this.#stopped = true;
+  stop(reason = "the registry is stopping"): void {
+    this.#stopped ??= reason;
     this.#body.discard();
   }
 
@@ -126,7 +149,8 @@ export class Fill {
           break;
         } catch (error) {
           this.#body.discard();
-          if (resumes === maxResumes || this.#stopped || !isResumable(error)) throw error;
+          if (this.#stopped !== undefined) throw new UpstreamError("Unreachable", this.#stopped);
+          if (resumes === maxResumes || !isResumable(error)) throw error;
           await this.#resume(resumes, error);
         }
       }
@@ -184,12 +208,18 @@ export class Fill {
     // An upstream that ignores Range starts again; what is here already is passed over.
     let skip = this.#received - this.#body.start;
     for await (const piece of this.#body.body) {
-      if (this.#stopped) throw new UpstreamError("Unreachable", "the registry is stopping");
+      if (this.#stopped !== undefined) throw new UpstreamError("Unreachable", this.#stopped);
       const chunk = skip === 0 ? piece : piece.subarray(Math.min(skip, piece.byteLength));
       skip -= piece.byteLength - chunk.byteLength;
       if (chunk.byteLength === 0) continue;
       if (this.#size !== undefined && this.#received + chunk.byteLength > this.#size) {
         throw new UpstreamError("DigestMismatch", `upstream sends more than the ${this.#size} bytes of blob ${this.#options.digest}`);
+      }
+      if (this.#size === undefined && this.#received + chunk.byteLength > this.#options.maxBytes) {
+        throw new UpstreamError(
+          "TooLarge",
+          `upstream does not say how large blob ${this.#options.digest} is and sends more than ${this.#options.maxBytes} bytes`,
+        );
       }
       hash(chunk);
       this.#received += chunk.byteLength;

@@ -14,6 +14,7 @@ import type { Priority } from "../upstream/budget.ts";
 import { UpstreamError } from "../upstream/errors.ts";
 import type { RemoteBody } from "../upstream/upstream-client.ts";
 import { ServiceError } from "./errors.ts";
+import { FillSlots } from "./fill-slots.ts";
 import { Fill } from "./fill.ts";
 import { PassThrough } from "./pass-through.ts";
 import type { BlobAnswer } from "./pull-service.ts";
@@ -24,6 +25,13 @@ import type { Place } from "./upstreams.ts";
 
 /** Milliseconds for which upstream's word about having a blob is believed without asking again. */
 const believedFor = 5000;
+/**
+ * Bytes of the largest blob that is kept. Upstream's word is not the limit: it may send without end, and the disk is everybody's. Several times
+ * the largest layers that are in use (models and toolchains of some GiB).
+ */
+const maxBlobBytes = 16 * 1024 ** 3;
+/** Blobs that are fetched from one Upstream at once. */
+const maxFills = 16;
 
 export interface ProxiedBlobsOptions {
   readonly database: Database;
@@ -35,6 +43,10 @@ export interface ProxiedBlobsOptions {
   readonly resumePause?: number;
   /** Milliseconds between two signs of life of a fetch (`signOfLifeEvery`); a minute by default. */
   readonly touchEvery?: number;
+  /** Larger blobs are refused. */
+  readonly maxBlobBytes?: number;
+  /** Blobs that are fetched from one Upstream at once; the others wait. */
+  readonly maxFills?: number;
   readonly metrics?: ProxyMetrics;
 }
 
@@ -56,6 +68,8 @@ export class ProxiedBlobs {
   readonly #options: ProxiedBlobsOptions;
   /** By origin and digest: repositories of one Upstream share a transfer. */
   readonly #fills = new Map<string, RunningFill>();
+  readonly #slots: FillSlots;
+  #closed = false;
   readonly #acquiring = new SingleFlight<Acquired>();
   readonly #asking = new SingleFlight<{ size: number | undefined } | undefined>();
   /** What upstream said about having a blob: its size, or false. */
@@ -63,18 +77,19 @@ export class ProxiedBlobs {
 
   constructor(options: ProxiedBlobsOptions) {
     this.#options = options;
+    this.#slots = new FillSlots(options.maxFills ?? maxFills);
   }
 
-  /** Rejects with ServiceError. A cold `head` costs one HEAD upstream. */
-  async blob(place: Place, digest: Digest, options: { head: boolean; priority: Priority }): Promise<ProxiedBlob> {
-    const { head, priority } = options;
+  /** Rejects with ServiceError. A cold `head` costs one HEAD upstream. `gone`: nobody waits for the answer any more. */
+  async blob(place: Place, digest: Digest, options: { head: boolean; priority: Priority; gone?: AbortSignal }): Promise<ProxiedBlob> {
+    const { head, priority, gone } = options;
     const stored = await findBlob(this.#options.database, place.name, digest);
     if (stored !== undefined) return this.#fromStore(place, digest, stored);
     const subject = subjectOf(place, digest);
-    if (this.#joined(place, digest)) return withFailure(subject, this.#get(place, digest, priority));
+    if (this.#joined(place, digest)) return withFailure(subject, this.#get(place, digest, priority, gone));
     if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
     if (!place.upstream.cache.keeps) return withFailure(subject, this.#passThrough(place, digest, priority));
-    return withFailure(subject, head ? this.#head(place, digest, priority) : this.#get(place, digest, priority));
+    return withFailure(subject, head ? this.#head(place, digest, priority) : this.#get(place, digest, priority, gone));
   }
 
   /** Brings the blob in and waits until it is stored. Its size, or undefined when upstream does not have it. Rejects with ServiceError. */
@@ -87,14 +102,14 @@ export class ProxiedBlobs {
     if (acquired === "noSpace")
       throw new ServiceError("INSUFFICIENT_STORAGE", "there is no space left to copy images; free some and try again");
     if ("stored" in acquired) return acquired.stored.size;
-    return withFailure(
-      subjectOf(place, digest),
-      acquired.fill.kept.then(() => acquired.fill.verified),
-    );
+    const { fill } = acquired;
+    const [size] = await withFailure(subjectOf(place, digest), Promise.all([fill.whole(), fill.kept]));
+    return size;
   }
 
   /** Ends running fills; their readers fail. Resolves when nothing is written any more. */
   async close(): Promise<void> {
+    this.#closed = true;
     const running = [...this.#fills.values()];
     await Promise.all(
       running.map(async ({ started }) => {
@@ -106,7 +121,7 @@ export class ProxiedBlobs {
     );
   }
 
-  async #get(place: Place, digest: Digest, priority: Priority): Promise<ProxiedBlob> {
+  async #get(place: Place, digest: Digest, priority: Priority, gone: AbortSignal | undefined): Promise<ProxiedBlob> {
     const acquired = await this.#acquire(place, digest, priority);
     if (acquired === "missing") throw unknown(place, digest, "and upstream does not have it");
     if (acquired === "noSpace") return this.#passThrough(place, digest, priority);
@@ -116,7 +131,7 @@ export class ProxiedBlobs {
       digest,
       stored: false,
       // Of an empty blob nobody reads a byte that could be refused: it must be right before the answer.
-      size: fill.size === undefined || fill.size === 0 ? await fill.verified : fill.size,
+      size: fill.size === undefined || fill.size === 0 ? await fill.whole(gone) : fill.size,
       open: async () => (fill.isReadable ? fill.reader() : (await this.blob(place, digest, { head: false, priority })).open()),
     };
   }
@@ -204,6 +219,25 @@ export class ProxiedBlobs {
     repositories: ReadonlyMap<string, string>,
   ): Promise<Fill | "missing" | "noSpace"> {
     if (this.#asked.get(askedKey(place, digest)) === false) return "missing";
+    const free = await this.#slots.take(place.upstream.key);
+    let fill: Fill | undefined;
+    try {
+      if (this.#closed) throw new UpstreamError("Unreachable", "the registry is stopping");
+      const started = await this.#begin(place, digest, priority, repositories);
+      if (started instanceof Fill) fill = started;
+      return started;
+    } finally {
+      if (fill === undefined) free();
+      else void fill.kept.then(free, free);
+    }
+  }
+
+  async #begin(
+    place: Place,
+    digest: Digest,
+    priority: Priority,
+    repositories: ReadonlyMap<string, string>,
+  ): Promise<Fill | "missing" | "noSpace"> {
     if (await this.#isLow()) return "noSpace";
     const ask = (from: number) => this.#transfer(place, digest, from, priority);
     const first = await ask(0);
@@ -229,12 +263,16 @@ export class ProxiedBlobs {
   ): Promise<Fill> {
     const { database, store, resumePause, touchEvery } = this.#options;
     const size = first.size ?? (await expectedBlobSize(database, place.name, digest));
+    const maxBytes = this.#options.maxBlobBytes ?? maxBlobBytes;
+    if (size !== undefined && size > maxBytes)
+      throw new UpstreamError("TooLarge", `blob ${digest} has ${size} bytes, and at most ${maxBytes} are copied`);
     const key = store.newKey();
     await announceObject(database, key);
     const { writer, written } = await this.#create(key);
     return new Fill({
       digest,
       size,
+      maxBytes,
       first,
       again,
       writer,

@@ -28,6 +28,10 @@ export interface ProxyPullOptions {
   readonly resumePause?: number;
   /** Milliseconds between two signs of life of a fetch; a minute by default. */
   readonly touchEvery?: number;
+  /** Bytes of the largest blob that is copied. */
+  readonly maxBlobBytes?: number;
+  /** Blobs that are fetched from one Upstream at once. */
+  readonly maxFills?: number;
   /** Pulls of people are counted, those of jobs and prefetch only as bytes from upstream. */
   readonly metrics?: ProxyMetrics;
 }
@@ -68,10 +72,10 @@ export class ProxyPull implements PullService {
     return answer;
   }
 
-  async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
+  async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean; gone?: AbortSignal }): Promise<BlobAnswer> {
     const priority = priorityOf(caller);
     const place = this.#upstreams.locate(repository);
-    const { stored, ...answer } = await this.#noted(place, this.#blobs.blob(place, digest, { head: options.head, priority }));
+    const { stored, ...answer } = await this.#noted(place, this.#blobs.blob(place, digest, { ...options, priority }));
     const metrics = this.#metrics;
     if (metrics === undefined || priority !== "pull") return answer;
     const { key } = place.upstream;

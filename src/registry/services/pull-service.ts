@@ -45,8 +45,8 @@ export interface Referrer {
 export interface PullService {
   /** Rejects with ServiceError NAME_UNKNOWN or MANIFEST_UNKNOWN. `head` answers may cost less upstream. */
   manifest(repository: string, reference: Reference, caller: Caller, options: { head: boolean }): Promise<ManifestAnswer>;
-  /** Rejects with ServiceError NAME_UNKNOWN or BLOB_UNKNOWN. */
-  blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer>;
+  /** Rejects with ServiceError NAME_UNKNOWN or BLOB_UNKNOWN. `gone`: nobody waits for the answer any more. */
+  blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean; gone?: AbortSignal }): Promise<BlobAnswer>;
   /** Sorted bytewise; `after` is exclusive; at most `limit`. */
   tags(repository: string, caller: Caller, page: { limit: number; after?: string }): Promise<TagPage>;
   /** Manifests whose `subject` is `digest`; empty when there are none, also for an unknown digest (spec: never 404). */
