@@ -103,6 +103,18 @@ test("a small document that is wrong is a 502 that says so", async () => {
   expect(JSON.parse(body.toString())).toMatchObject({ errors: [{ message: expect.stringMatching(/bytes that hash to/) as string }] });
 });
 
+test("a layer without a length ends upstream when its client has gone", async () => {
+  const digest = scripted.addBlob("team/app", randomBytes(100));
+  scripted.script("/blobs/", { kind: "endless" }, 1);
+  const client = request(`${registry.url}/v2/scripted/team/app/blobs/${digest}`).on("error", () => {});
+  client.end();
+  const transfer = () => scripted.asked(digest, "GET")[0];
+  await expect.poll(() => transfer()?.sent).toBeGreaterThan(0);
+  expect(transfer()?.closed).toBe(false);
+  client.destroy();
+  await expect.poll(() => transfer()?.closed).toBe(true);
+});
+
 test("429 is passed on with its pause, stale tags carry their warning", async () => {
   scripted.addImage("team/app", "latest", Buffer.from("one"));
   expect((await get("/v2/scripted/team/app/manifests/latest")).headers["warning"]).toBeUndefined();

@@ -23,6 +23,8 @@ export type Fault =
   /** No Content-Length; ends properly after `after` bytes. */
   | { readonly kind: "shortChunked"; readonly after: number }
   | { readonly kind: "longChunked"; readonly extra: number }
+  /** No Content-Length, and bytes as long as the connection lasts. */
+  | { readonly kind: "endless" }
   /** Sends `after` bytes and then nothing, forever. */
   | { readonly kind: "stall"; readonly after: number }
   | { readonly kind: "silent" }
@@ -41,6 +43,8 @@ export interface Seen {
   readonly peer: string | undefined;
   /** Bytes of the answer's body that were handed to the socket. */
   sent: number;
+  /** The answer is over, or its connection. */
+  closed: boolean;
 }
 
 interface Rule {
@@ -184,7 +188,9 @@ export class ScriptedUpstream {
       body: await textOf(request),
       peer: peerOf(request),
       sent: 0,
+      closed: false,
     };
+    response.on("close", () => (seen.closed = true));
     this.seen.push(seen);
     const rule = this.#rules.find((candidate) => {
       return candidate.left > 0 && candidate.path.test(path) && (candidate.method === undefined || candidate.method === seen.method);
@@ -346,6 +352,13 @@ export class ScriptedUpstream {
         response.writeHead(status, headers);
         await write(Buffer.concat([body, Buffer.alloc(fault.extra)]));
         response.end();
+        return;
+      case "endless":
+        response.writeHead(status, headers);
+        while (!response.destroyed) {
+          await write(Buffer.alloc(1000));
+          await sleep(5);
+        }
         return;
       case "stall":
         response.writeHead(status, { ...headers, "content-length": body.length });
