@@ -53,6 +53,8 @@ export const trailers = {
   specDigest: "Spec-Digest",
   installation: "Installation",
   appliedBy: "Applied-By",
+  /** The run of a job that a commit tells of. */
+  run: "Run",
 } as const;
 
 export const recordApiVersion = "record.wharfinger.dev/v1";

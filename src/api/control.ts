@@ -192,6 +192,20 @@ export const Run = Type.Object({
 });
 export type Run = Static<typeof Run>;
 
+/** GET runs: a run that has ended, whoever started it. */
+export const FinishedRun = Type.Object({
+  id: Type.String(),
+  kind: Type.Union([Type.Literal("tag-sync"), Type.Literal("prune")]),
+  policy: Type.String({ description: "namespace/name" }),
+  trigger: Type.String(),
+  succeeded: Type.Boolean(),
+  startedAt: time,
+  finishedAt: time,
+  generation: Type.Integer(),
+  result: Type.Optional(Type.Unknown()),
+});
+export type FinishedRun = Static<typeof FinishedRun>;
+
 /** PATCH runs/<id>: progress while it runs, `state` and `result` when it ends. */
 export const RunUpdate = Type.Object({
   progress: Type.Optional(Type.Unknown()),

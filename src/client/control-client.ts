@@ -6,6 +6,7 @@ import type {
   ApplyResult,
   AuditLine,
   AuditRequest,
+  FinishedRun,
   GcStatus,
   Plan,
   PrefetchRequest,
@@ -63,6 +64,16 @@ export class ControlClient {
 
   updateRun(id: string, update: RunUpdate): Promise<Run> {
     return this.#call("PATCH", `runs/${encodeURIComponent(id)}`, update);
+  }
+
+  /**
+   * Runs that ended after the run `after`, in the order of their ends, some at a time; without `after`, or when the registry does not know it
+   * (any more), the last one of each policy. With `waitSeconds` the answer is held back while there are none.
+   */
+  finishedRuns(options: WaitOptions & { readonly after?: string; readonly kind?: Run["kind"] } = {}): Promise<FinishedRun[]> {
+    const { after, kind } = options;
+    const query = new URLSearchParams({ ...(after === undefined ? {} : { after }), ...(kind === undefined ? {} : { kind }) });
+    return this.#wait("runs", options, query);
   }
 
   propose(request: ProposalRequest): Promise<Proposal> {
@@ -138,12 +149,12 @@ export class ControlClient {
     return parse<T>(answer.body);
   }
 
-  async #wait<T>(path: string, options: WaitOptions): Promise<T> {
+  async #wait<T>(path: string, options: WaitOptions, query = new URLSearchParams()): Promise<T> {
     const seconds = options.waitSeconds ?? 0;
-    const query = seconds > 0 ? `?wait=${seconds}` : "";
+    if (seconds > 0) query.set("wait", String(seconds));
     const answer = await this.#transport.send({
       method: "GET",
-      path: `/api/v1/${path}${query}`,
+      path: `/api/v1/${path}${query.size === 0 ? "" : `?${query.toString()}`}`,
       timeout: (seconds + 30) * 1000,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

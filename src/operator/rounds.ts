@@ -5,7 +5,6 @@ import { annotations } from "../api/conditions.ts";
 import type { RetentionPolicySpec, TagPolicySpec } from "../api/kinds.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
-import type { PlannedCommit } from "../record/commits.ts";
 import { RecordError } from "../record/errors.ts";
 import { parsePath, type RecordPath } from "../record/layout.ts";
 import { BatchQueue } from "./batch-queue.ts";
@@ -14,7 +13,6 @@ import type { Grants } from "./grants.ts";
 import { isNewRecord } from "./history-guard.ts";
 import { Narrator } from "./narrator.ts";
 import { passageOf, type Outcome } from "./passages.ts";
-import { deletedCommit } from "./plans.ts";
 import type { JobKind, JobOutcome } from "./ports.ts";
 import { watchProposals } from "./proposal-watch.ts";
 import { servedRecord } from "./published-resources.ts";
@@ -23,6 +21,8 @@ import { ownReport } from "./reconcilers/all.ts";
 import { isSuspended, report, type Finding } from "./reconcilers/skeleton.ts";
 import { restoreLedgers } from "./restore-ledgers.ts";
 import { planRound, type RoundPlan } from "./round.ts";
+import { RunOutcomes } from "./run-outcomes.ts";
+import { watchRuns } from "./run-watch.ts";
 import { Schedules, type ScheduledPolicy } from "./schedules.ts";
 import { StatusStore } from "./status-store.ts";
 
@@ -41,13 +41,13 @@ export class Rounds implements ControlPlane {
   readonly #publisher: Publisher;
   readonly #queue: BatchQueue;
   readonly #schedules: Schedules;
+  readonly #outcomes: RunOutcomes;
   readonly #statuses: StatusStore;
   readonly #abort = new AbortController();
   readonly #subscriptions: (() => void)[] = [];
   #firstPublish: (result: FirstPublish) => void = () => undefined;
   #proposals: readonly Proposal[] = [];
   #roundsDone = new Set<() => void>();
-  #plans: PlannedCommit[] = [];
   #upstreams: readonly UpstreamView[] | undefined;
   #status: Omit<RecordStatus, "sourceProblems"> = { head: null, published: null, orphans: [], problems: [], warnings: [], waiting: [] };
   #loops: Promise<unknown>[] = [];
@@ -60,6 +60,12 @@ export class Rounds implements ControlPlane {
     this.#publisher = new Publisher(options);
     this.#statuses = new StatusStore({ changed: (view, before) => this.#narrator.changed(view, before) });
     this.#schedules = new Schedules({ jobs: options.jobs, changed: (kind, key, outcome) => this.#ran(kind, key, outcome) });
+    this.#outcomes = new RunOutcomes({
+      schedules: this.#schedules,
+      history: () => options.record.history,
+      narrator: this.#narrator,
+      committer: () => this.#committer(),
+    });
     this.#queue = new BatchQueue({
       work: () => this.#round(),
       onError: (error) => this.#logger.error({ err: error }, "a round of the control plane failed; it is tried again"),
@@ -73,6 +79,7 @@ export class Rounds implements ControlPlane {
     this.#subscriptions.push(source.onChange(look), record.onMove(look), secrets?.onChange(look) ?? (() => undefined));
     this.#loops = [
       watchProposals(client, { signal: this.#abort.signal, take: (proposals) => this.#take(proposals), logger: this.#logger }),
+      this.#watchRuns(look),
       this.#watchUpstreams(),
       this.#lookAgain(look),
     ];
@@ -106,13 +113,11 @@ export class Rounds implements ControlPlane {
   /** Resolves with the keys that failed. */
   async #round(): Promise<readonly string[]> {
     const proposals = this.#proposals;
-    const plans = this.#plans;
     // Who hands over proposals from here on waits for the next round: this one does not see them.
     const waiting = this.#roundsDone;
     this.#roundsDone = new Set();
     try {
-      const { plan, commitProblem } = await this.#commit(proposals, plans);
-      if (commitProblem === undefined) this.#plans = this.#plans.filter((commit) => !plans.includes(commit));
+      const { plan, commitProblem } = await this.#commit(proposals);
       const outcome = await this.#publish(plan, commitProblem);
       this.#conclude(plan, outcome);
       if (outcome.publishProblem === undefined) this.#forget(plan);
@@ -127,15 +132,12 @@ export class Rounds implements ControlPlane {
     }
   }
 
-  async #commit(
-    proposals: readonly Proposal[],
-    plans: readonly PlannedCommit[],
-  ): Promise<{ plan: RoundPlan; commitProblem: string | undefined }> {
+  async #commit(proposals: readonly Proposal[]): Promise<{ plan: RoundPlan; commitProblem: string | undefined }> {
     const { record } = this.#options;
     await record.refresh();
     await this.#fillNewRecord();
     for (let attempt = 1; ; attempt++) {
-      const plan = await this.#plan(proposals, plans);
+      const plan = await this.#plan(proposals);
       if (plan.commits.length === 0) return { plan, commitProblem: undefined };
       try {
         const ids = await record.commit(plan.commits);
@@ -152,7 +154,7 @@ export class Rounds implements ControlPlane {
     }
   }
 
-  async #plan(proposals: readonly Proposal[], plans: readonly PlannedCommit[]): Promise<RoundPlan> {
+  async #plan(proposals: readonly Proposal[]): Promise<RoundPlan> {
     const { record, source } = this.#options;
     return planRound({
       snapshot: source.snapshot(),
@@ -161,7 +163,7 @@ export class Rounds implements ControlPlane {
       grants: this.#grants,
       committer: this.#committer(),
       proposals,
-      others: plans,
+      others: this.#outcomes.commits(),
       confirmedRemoval: (await record.confirmations()).removal,
       now: new Date(),
     });
@@ -236,8 +238,10 @@ export class Rounds implements ControlPlane {
         const asked = judgement.observed.annotations;
         const requestedAt = asked[annotations.requestedAt] ?? asked[annotations.fluxRequestedAt];
         const approve = asked[annotations.approvePlan];
-        const policy = { key: judgement.key, revision: resource.revision, schedule, timeZone, requestedAt };
-        return [approve === undefined ? policy : { ...policy, approve }];
+        const { revision } = resource;
+        const recordedAt = outcome.history.commit(revision)?.date;
+        const policy = { key: judgement.key, revision, schedule, timeZone, requestedAt };
+        return [{ ...policy, ...(recordedAt === undefined ? {} : { recordedAt }), ...(approve === undefined ? {} : { approve }) }];
       });
     this.#schedules.update("tag-sync", scheduled("TagPolicy"));
     this.#schedules.update("prune", scheduled("RetentionPolicy"));
@@ -259,12 +263,25 @@ export class Rounds implements ControlPlane {
   }
 
   #ran(kind: JobKind, key: ResourceKey, outcome: JobOutcome | undefined): void {
-    if (outcome !== undefined) {
-      this.#narrator.ran(kind, key, outcome);
-      const commit = kind === "prune" ? deletedCommit(`${key.namespace}/${key.name}`, outcome, this.#committer()) : undefined;
-      if (commit !== undefined) this.#plans.push(commit);
-    }
+    if (outcome !== undefined) this.#outcomes.ran(kind, key, outcome);
     this.#queue.add("round");
+  }
+
+  #watchRuns(look: () => void): Promise<void> {
+    const { client, record } = this.#options;
+    return watchRuns(client, {
+      signal: this.#abort.signal,
+      told: () => record.history.lastRun,
+      begin: (newest, untold) => {
+        this.#outcomes.begin(newest, untold);
+        look();
+      },
+      take: (runs) => {
+        this.#outcomes.heard(runs);
+        look();
+      },
+      logger: this.#logger,
+    });
   }
 
   async #watchUpstreams(): Promise<void> {

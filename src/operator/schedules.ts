@@ -9,6 +9,8 @@ export interface ScheduledPolicy {
   readonly key: ResourceKey;
   /** Commit that last changed what the policy says. */
   readonly revision: string;
+  /** When that was, RFC 3339. */
+  readonly recordedAt?: string;
   readonly schedule: string;
   readonly timeZone: string;
   /** Value of the annotation that asks for a run now. */
@@ -17,14 +19,12 @@ export interface ScheduledPolicy {
   readonly approve?: string;
 }
 
+export interface LastRun extends JobOutcome {
+  readonly finishedAt: string;
+}
+
 export interface RunState {
-  readonly last?: {
-    readonly run: string;
-    readonly finishedAt: string;
-    readonly succeeded: boolean;
-    readonly message: string;
-    readonly result: unknown;
-  };
+  readonly last?: LastRun;
   /** When the run that is under way began. */
   readonly running?: string;
   readonly next?: string;
@@ -44,6 +44,10 @@ export interface SchedulesOptions {
 }
 
 const defaultMaxConcurrent = 4;
+/** Runs of which it is remembered that they were heard: from the registry and from our own job, in either order. */
+const maxHeard = 1_000;
+/** How far the registry's clock may be behind, milliseconds: schedules have minutes. */
+const clockLeeway = 60_000;
 
 export class Schedules {
   readonly #options: SchedulesOptions;
@@ -52,6 +56,11 @@ export class Schedules {
   readonly #running = new Map<string, Promise<JobOutcome>>();
   readonly #abort = new AbortController();
   readonly #queue: (() => void)[] = [];
+  readonly #heard = new Set<string>();
+  /** Retention policies that the process found when it started, until what they missed is caught up. */
+  #found: readonly ScheduledPolicy[] | undefined;
+  #remembers = false;
+  #caughtUp = false;
   #busy = 0;
 
   constructor(options: SchedulesOptions) {
@@ -67,7 +76,7 @@ export class Schedules {
 
   /**
    * Takes over the policies that are recorded and not suspended. A tag policy that is new or has changed runs at once: its versions are what a person waits for,
-   * and a start after an outage is the one run that catches up. A retention policy waits for its hour.
+   * and a start after an outage is the one run that catches up. A retention policy waits for its hour, unless it missed that during an outage.
    */
   update(kind: JobKind, policies: readonly ScheduledPolicy[]): void {
     const wanted = new Set(policies.map(({ key }) => idOf(kind, key)));
@@ -77,6 +86,22 @@ export class Schedules {
       this.#entries.delete(id);
     }
     for (const policy of policies) this.#take(kind, policy);
+    if (kind !== "prune" || this.#found !== undefined) return;
+    this.#found = policies;
+    this.#catchUp();
+  }
+
+  /** A run has ended, the registry says; they come in the order of their ends. Answers whether it is news. */
+  hear(kind: JobKind, key: ResourceKey, last: LastRun): boolean {
+    const id = idOf(kind, key);
+    if (this.#states.get(id)?.last?.run !== last.run) this.#note(id, { last });
+    return this.#isNews(last.run);
+  }
+
+  /** The last run of every policy was heard: what was missed since then is caught up, once. */
+  remember(): void {
+    this.#remembers = true;
+    this.#catchUp();
   }
 
   /** Runs now, or joins the run that is under way. */
@@ -111,6 +136,26 @@ export class Schedules {
     if (requested || approved || fresh) void this.run(kind, policy.key, fresh ? "schedule" : "manual");
   }
 
+  #catchUp(): void {
+    if (!this.#remembers || this.#found === undefined || this.#caughtUp) return;
+    this.#caughtUp = true;
+    for (const { key } of this.#found) {
+      const id = idOf("prune", key);
+      const entry = this.#entries.get(id);
+      if (entry !== undefined && missedRun(entry, this.#states.get(id)?.last)) void this.run("prune", key, "schedule");
+    }
+  }
+
+  #isNews(run: string): boolean {
+    // A run that could not even be registered has no id.
+    if (run === "") return true;
+    const news = !this.#heard.has(run);
+    this.#heard.add(run);
+    const [oldest] = this.#heard;
+    if (this.#heard.size > maxHeard && oldest !== undefined) this.#heard.delete(oldest);
+    return news;
+  }
+
   #cron(kind: JobKind, { key, schedule, timeZone }: ScheduledPolicy): Cron {
     return new Cron(schedule, { timezone: timeZone, unref: true, protect: true, catch: true }, () => {
       void this.run(kind, key, "schedule");
@@ -120,14 +165,18 @@ export class Schedules {
   async #run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual"): Promise<JobOutcome> {
     const id = idOf(kind, key);
     await this.#turn();
+    let ended: JobOutcome | undefined;
     try {
       this.#note(id, { running: new Date().toISOString() });
       this.#options.changed(kind, key, undefined);
       const approve = this.#entries.get(id)?.policy.approve;
       const request = { kind, policy: `${key.namespace}/${key.name}`, trigger, ...(approve === undefined ? {} : { approve }) };
       const outcome = await this.#options.jobs.run(request, this.#abort.signal);
-      const { run, succeeded, message, result } = outcome;
-      this.#note(id, { last: { run, succeeded, message, result, finishedAt: new Date().toISOString() } });
+      if (this.#isNews(outcome.run)) {
+        ended = outcome;
+        const { run, succeeded, message, result } = outcome;
+        this.#note(id, { last: { run, succeeded, message, result, finishedAt: new Date().toISOString() } });
+      }
       return outcome;
     } finally {
       this.#running.delete(id);
@@ -135,8 +184,7 @@ export class Schedules {
       this.#states.set(id, rest);
       this.#busy--;
       this.#queue.shift()?.();
-      const last = this.#states.get(id)?.last;
-      this.#options.changed(kind, key, last === undefined ? undefined : { ...last });
+      this.#options.changed(kind, key, ended);
     }
   }
 
@@ -149,6 +197,17 @@ export class Schedules {
   #note(id: string, state: RunState): void {
     this.#states.set(id, { ...this.#states.get(id), ...state });
   }
+}
+
+/**
+ * Whether a time of the schedule has passed since the policy ran last, by whomever. Times before the policy said what it says now do not count,
+ * and a policy that never ran waits for its hour: it deletes.
+ */
+function missedRun({ policy, cron }: Entry, last: LastRun | undefined): boolean {
+  if (last === undefined) return false;
+  const since = Math.max(Date.parse(last.finishedAt) + clockLeeway, Date.parse(policy.recordedAt ?? "") || 0);
+  const next = cron.nextRun(new Date(since));
+  return next !== null && next.getTime() <= Date.now();
 }
 
 function idOf(kind: JobKind, key: ResourceKey): string {

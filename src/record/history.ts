@@ -49,6 +49,7 @@ export class History {
   readonly #memory = new Map<string, Memory>();
   /** Identity of every operator's commit, to recognise copies. */
   readonly #seen = new Set<string>();
+  readonly #runs = new Set<string>();
   #head: string | null = null;
 
   get head(): string | null {
@@ -88,6 +89,16 @@ export class History {
 
   memories(): readonly Memory[] {
     return [...this.#memory.values()];
+  }
+
+  /** Whether a commit tells what this run did. */
+  tellsOf(run: string): boolean {
+    return this.#runs.has(run);
+  }
+
+  /** The run that a commit told of last. */
+  get lastRun(): string | undefined {
+    return [...this.#runs].at(-1);
   }
 
   /** Reads the commits from the known head to `head`. The caller starts a new History when the known head is no ancestor of it. */
@@ -146,6 +157,8 @@ export class History {
     };
     this.#commits.set(commit.id, commit);
     if (original) this.#recordMemory(commit, found);
+    const run = found.get(trailers.run);
+    if (original && run !== undefined) this.#runs.add(run);
     return commit;
   }
 

@@ -102,15 +102,15 @@ export function versionsCommit(
   };
 }
 
-/** What a run of a retention policy deleted. `policy`: namespace/name. */
+/** What a run of a retention policy deleted; the trailer remembers that it is told. `policy`: namespace/name. */
 export function planCommit(
   policy: string,
-  options: { subject: string; body: string; content: string; committer: Committer },
+  options: { run: string; subject: string; body: string; content: string; committer: Committer },
 ): PlannedCommit {
   return {
     subject: `plan ${policy}: ${options.subject}`,
     body: options.body,
-    trailers: versionTrailers(options.committer),
+    trailers: [...(options.run === "" ? [] : [[trailers.run, options.run] as const]), ...versionTrailers(options.committer)],
     files: [{ path: planPath(policy), content: options.content }],
   };
 }

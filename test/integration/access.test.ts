@@ -199,6 +199,7 @@ describe("the control API", () => {
       ["PUT", "record"],
       ["GET", "resources"],
       ["POST", "runs"],
+      ["GET", "runs?wait=60"],
       ["GET", "proposals?wait=60"],
       ["POST", "retention/default/x/apply"],
       ["POST", "restore"],

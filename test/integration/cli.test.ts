@@ -136,6 +136,18 @@ test("plan, prune, restore", async () => {
   expect([pruned.code, JSON.parse(pruned.stdout)]).toMatchObject([0, { kept: 1, deleted: 1 }]);
   expect(pruned.stderr).not.toBe("");
   expect((await fetch(`${wharfinger.url}/v2/team-a/app/manifests/one`)).status).toBe(404);
+  // The run was another process's; its policy shows it, and Git has what it deleted.
+  const { plan: applied } = JSON.parse(pruned.stdout) as { plan: string };
+  await eventually(async () =>
+    expect((await json<ResourceView[]>("get", "retpol", "builds"))[0]?.status.details).toMatchObject({
+      lastRun: { succeeded: true, result: { plan: applied } },
+    }),
+  );
+  const record = join(wharfinger.data, "record");
+  await eventually(async () =>
+    expect(await use("git", ["-C", record, "log", "-1", "--format=%s"])).toMatch(/^plan default\/builds: 1 deleted, /),
+  );
+  expect(await use("git", ["-C", record, "show", "HEAD:plans/default/builds.yaml"])).toContain("tag: one\n");
 
   const host = new URL(wharfinger.url).host;
   const restored = await cli("restore", `${host}/team-a/app:one`);

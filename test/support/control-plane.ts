@@ -28,6 +28,8 @@ export class World {
   /** Runs of jobs that were asked for. */
   readonly runs: string[] = [];
   outcome: Partial<JobOutcome> = {};
+  /** The clock of the record's commits. */
+  now: () => Date = () => new Date();
   registry!: TestRegistry;
   client!: ControlClient;
   source!: FolderSource;
@@ -60,6 +62,7 @@ export class World {
       folder: this.recordFolder,
       author: { name: "Wharfinger", email: "wharfinger@localhost" },
       logger,
+      now: () => this.now(),
       ...(options.installation === undefined ? {} : { installation: options.installation }),
     });
     this.plane = await startControlPlane({
@@ -195,6 +198,6 @@ export class World {
 
   async #run(kind: JobKind, policy: string, trigger: string): Promise<JobOutcome> {
     this.runs.push(`${kind} ${policy} ${trigger}`);
-    return { run: "run-1", succeeded: true, message: "done", result: {}, ...this.outcome };
+    return { run: `run-${this.runs.length}`, succeeded: true, message: "done", result: {}, ...this.outcome };
   }
 }

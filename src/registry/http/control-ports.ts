@@ -6,6 +6,7 @@ import type {
   ApplyResult,
   AuditLine,
   AuditRequest,
+  FinishedRun,
   GcStatus,
   Plan,
   PrefetchRequest,
@@ -41,6 +42,7 @@ export interface RunsPort {
   start(request: RunRequest): Promise<Run>;
   get(id: string): Promise<Run>;
   update(id: string, update: RunUpdate): Promise<Run>;
+  finished(query: { readonly after?: string; readonly kind?: Run["kind"] }, patience: Patience): Promise<readonly FinishedRun[]>;
 }
 
 export interface ProposalsPort {

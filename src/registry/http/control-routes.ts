@@ -8,6 +8,7 @@ import {
   ApplyResult,
   AuditLine,
   AuditRequest,
+  FinishedRun,
   GcStatus,
   Plan,
   PrefetchRequest,
@@ -34,6 +35,8 @@ import type { ControlServices, Patience } from "./control-ports.ts";
 export interface ControlRequest<Body = unknown> {
   /** Parts of the path, decoded. */
   readonly parameters: Readonly<Record<string, string>>;
+  /** Of the route's `query`, checked. */
+  readonly query: Readonly<Record<string, string>>;
   readonly body: Body;
   /** `admin`, `user:ci`: for history and logs. */
   readonly caller: string;
@@ -53,6 +56,8 @@ export interface ControlRoute {
   readonly who: "admin" | "reader";
   readonly body?: TSchema;
   readonly bodyLimit?: number;
+  /** Parameters of the query, by name; none is required. */
+  readonly query?: Readonly<Record<string, TSchema>>;
   /** Takes `?wait=<seconds>`. */
   readonly waits?: boolean;
   readonly answer: TSchema;
@@ -116,6 +121,22 @@ export const controlRoutes: readonly ControlRoute[] = [
     answer: Run,
     handle: ({ body }, { runs }) => runs.start(body),
   }),
+  {
+    method: "GET",
+    path: "runs",
+    summary: "Runs that have ended after another one, in that order; without `after` the last one of each policy",
+    who: "admin",
+    query: {
+      after: Type.String({
+        pattern: "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        description: "id of the run that was heard last; one that is not known (any more) is as if left out",
+      }),
+      kind: Type.Union([Type.Literal("tag-sync"), Type.Literal("prune")], { description: "only runs of this kind" }),
+    },
+    waits: true,
+    answer: list(FinishedRun),
+    handle: ({ query, patience }, { runs }) => runs.finished(query, patience),
+  },
   {
     method: "GET",
     path: "runs/{id}",

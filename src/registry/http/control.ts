@@ -3,7 +3,7 @@
 import { Readable } from "node:stream";
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { Type } from "typebox";
+import { Type, type TSchema } from "typebox";
 
 import { describeIdentity, type Access, type Identity } from "../../domain/access.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -25,9 +25,7 @@ export interface ControlOptions {
 
 /** Longest time an answer is held back, seconds. */
 export const longestWait = 60;
-const waitQuery = Type.Object({
-  wait: Type.Optional(Type.String({ pattern: "^[0-9]{1,4}$", description: `seconds, at most ${longestWait}` })),
-});
+const wait = Type.String({ pattern: "^[0-9]{1,4}$", description: `seconds, at most ${longestWait}` });
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -44,13 +42,18 @@ export function registerControl(app: FastifyInstance, options: ControlOptions): 
       ...(route.bodyLimit === undefined ? {} : { bodyLimit: route.bodyLimit }),
       schema: {
         ...(route.body === undefined ? {} : { body: route.body }),
-        ...(route.waits === true ? { querystring: waitQuery } : {}),
+        ...queryOf(route),
       },
       // Before the body is read: a stranger's megabytes are not parsed.
       onRequest: async (request, reply) => admit(request, reply, route, options),
       handler: async (request, reply) => serve(request, reply, route, options),
     });
   }
+}
+
+function queryOf({ query, waits }: ControlRoute): { querystring: TSchema } | undefined {
+  if (query === undefined && waits !== true) return undefined;
+  return { querystring: Type.Partial(Type.Object({ ...query, ...(waits === true ? { wait } : {}) })) };
 }
 
 /** `runs/{id}` → `/api/v1/runs/:id`; a repository is the rest of the path. */
@@ -79,6 +82,7 @@ async function serve(request: FastifyRequest, reply: FastifyReply, route: Contro
   const all = options.authenticator.isAdmin(identity);
   const control: ControlRequest = {
     parameters: parametersOf(request, route),
+    query: chosen(request.query as Record<string, string>, route),
     body: request.body,
     caller: describeIdentity(identity),
     mayPull: (repository) => all || options.access().may(identity, "pull", repository),
@@ -88,6 +92,11 @@ async function serve(request: FastifyRequest, reply: FastifyReply, route: Contro
   const answer = await route.handle(control, options.services);
   if (route.lines !== true) return reply.type("application/json").send(JSON.stringify(answer));
   return reply.type("application/x-ndjson").send(await lines(answer as AsyncIterable<unknown>));
+}
+
+/** Without what nobody asked for: a row of the table names what its route takes. */
+function chosen(query: Readonly<Record<string, string>>, { query: known = {} }: ControlRoute): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(query).filter(([name]) => Object.hasOwn(known, name)));
 }
 
 function parametersOf(request: FastifyRequest, route: ControlRoute): Readonly<Record<string, string>> {

@@ -37,7 +37,7 @@ export function openApiDocument(): Readonly<Record<string, unknown>> {
 }
 
 function operation(route: ControlRoute): Readonly<Record<string, unknown>> {
-  const parameters = [...pathParameters(route.path), ...(route.waits === true ? [waitParameter] : [])];
+  const parameters = [...pathParameters(route.path), ...queryParameters(route), ...(route.waits === true ? [waitParameter] : [])];
   const type = route.lines === true ? "application/x-ndjson" : "application/json";
   return {
     operationId: operationId(route),
@@ -62,6 +62,16 @@ const waitParameter = {
 
 function pathParameters(path: string): readonly object[] {
   return [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: "path", required: true, schema: { type: "string" } }));
+}
+
+function queryParameters({ query = {} }: ControlRoute): readonly object[] {
+  return Object.entries(query).map(([name, { description, ...schema }]: [string, TSchema & { description?: string }]) => ({
+    name,
+    in: "query",
+    required: false,
+    ...(description === undefined ? {} : { description }),
+    schema,
+  }));
 }
 
 /** `POST retention/{namespace}/{name}/plan` → `postRetentionPlan`. */

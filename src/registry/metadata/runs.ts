@@ -1,6 +1,6 @@
 // Runs of jobs: registered by the operator or by hand, one at a time for a policy, heard from while they work (design: operator.md, "Jobs").
 
-import type { Run, RunRequest, RunUpdate } from "../../api/control.ts";
+import type { ApplyResult, Run, RunRequest, RunUpdate } from "../../api/control.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export type StoredRun = Omit<Run, "spec" | "upstream" | "keys" | "settled">;
@@ -21,9 +21,12 @@ interface RunRow {
 const columns = "id, kind, policy, trigger, state, generation, started_at, finished_at, progress, result";
 
 const lock = statement("run-lock", "SELECT pg_advisory_xact_lock(hashtext('wharfinger-run'), hashtext($1))");
+/** Held until the commit: the numbers of ends are seen in their order. */
+const lockEnds = statement("run-lock-ends", "SELECT pg_advisory_xact_lock(hashtext('wharfinger-runs-ended'))");
 const abandon = statement(
   "run-abandon",
-  `UPDATE runs SET state = 'failed', finished_at = now(), result = jsonb_build_object('message', 'The job was not heard from any more.')
+  `UPDATE runs SET state = 'failed', finished_at = now(), ended = nextval('runs_ended'),
+     result = coalesce(result, '{}') || jsonb_build_object('message', 'The job was not heard from any more.')
    WHERE kind = $1 AND policy = $2 AND state = 'running' AND touched_at < now() - make_interval(secs => $3)`,
 );
 const underWay = statement(
@@ -36,21 +39,22 @@ const insert = statement("run-insert", `INSERT INTO runs (kind, policy, trigger,
 export async function insertRun(
   transaction: Queryable,
   request: RunRequest & { readonly generation: number; readonly silence: number },
-): Promise<{ readonly started: StoredRun } | { readonly underWay: StoredRun }> {
+): Promise<{ readonly started: StoredRun; readonly abandoned: number } | { readonly underWay: StoredRun }> {
   const { kind, policy, trigger, generation, silence } = request;
   await transaction.query(lock, [`${kind} ${policy}`]);
-  await transaction.execute(abandon, [kind, policy, silence]);
+  await transaction.query(lockEnds);
+  const abandoned = await transaction.execute(abandon, [kind, policy, silence]);
   const [running] = await transaction.query<RunRow>(underWay, [kind, policy]);
   if (running !== undefined) return { underWay: stored(running) };
   const [row] = await transaction.query<RunRow>(insert, [kind, policy, trigger, generation]);
   if (row === undefined) throw new Error("INSERT INTO runs returned no row");
-  return { started: stored(row) };
+  return { started: stored(row), abandoned };
 }
 
 const byId = statement("run-by-id", `SELECT ${columns} FROM runs WHERE id = $1`);
 
 export async function runById(queryable: Queryable, id: string): Promise<StoredRun | undefined> {
-  if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return undefined;
+  if (!isRunId(id)) return undefined;
   const [row] = await queryable.query<RunRow>(byId, [id]);
   return row === undefined ? undefined : stored(row);
 }
@@ -62,20 +66,77 @@ const update = statement(
      progress = coalesce($2, progress),
      state = coalesce($3, state),
      result = coalesce($4, result),
-     finished_at = CASE WHEN $3 IS NULL THEN finished_at ELSE now() END
+     finished_at = CASE WHEN $3 IS NULL THEN finished_at ELSE now() END,
+     ended = CASE WHEN $3 IS NULL THEN ended ELSE nextval('runs_ended') END
    WHERE id = $1 AND state = 'running'
    RETURNING ${columns}`,
 );
 
 /** Undefined when the run has ended (or never was). */
 export async function updateRun(transaction: Queryable, id: string, change: RunUpdate): Promise<StoredRun | undefined> {
+  if (change.state !== undefined) await transaction.query(lockEnds);
   const [row] = await transaction.query<RunRow>(update, [id, json(change.progress), change.state ?? null, json(change.result)]);
   return row === undefined ? undefined : stored(row);
 }
 
+const noteApplied = statement(
+  "run-note-applied",
+  "UPDATE runs SET result = $3 WHERE id = $1 AND kind = 'prune' AND policy = $2 AND state = 'running'",
+);
+
+/** Entries of an apply that are kept of a run. */
+const maxApplied = 1_000;
+
+/** What the run deleted, kept from the moment it is known: its job may die before it reports. The job's own result takes its place. */
+export async function noteRunApplied(
+  queryable: Queryable,
+  { id, policy, applied }: { readonly id: string; readonly policy: string; readonly applied: ApplyResult },
+): Promise<void> {
+  if (!isRunId(id)) return;
+  const listed = { ...applied, deleted: applied.deleted.slice(0, maxApplied), kept: applied.kept.slice(0, maxApplied) };
+  await queryable.execute(noteApplied, [id, policy, json({ deleted: applied.deleted.length, bytes: applied.bytes, applied: listed })]);
+}
+
+const endOf = statement("run-end-of", `SELECT ended::text AS "end" FROM runs WHERE id = $1 AND ended IS NOT NULL`);
+
+/** The place of a run in the order of ends; undefined when it has not ended, or is not known (any more). */
+export async function endOfRun(queryable: Queryable, id: string): Promise<string | undefined> {
+  if (!isRunId(id)) return undefined;
+  const [row] = await queryable.query<{ readonly end: string }>(endOf, [id]);
+  return row?.end;
+}
+
+/** Runs that are read at once: the result of one may have thousands of lines. */
+const maxAtOnce = 20;
+
+const endedAfter = statement(
+  "run-ended-after",
+  `SELECT ${columns} FROM runs WHERE ended > $1 AND ($2::text IS NULL OR kind = $2) ORDER BY ended LIMIT ${maxAtOnce}`,
+);
+
+/** Runs that ended after `end`, in that order, at most 20. */
+export async function runsEndedAfter(queryable: Queryable, end: string, kind: Run["kind"] | undefined): Promise<StoredRun[]> {
+  return (await queryable.query<RunRow>(endedAfter, [end, kind ?? null])).map(stored);
+}
+
+const newest = statement(
+  "run-newest-of-each",
+  `SELECT ${columns} FROM runs WHERE ended IN (
+     SELECT DISTINCT ON (kind, policy) ended FROM runs
+     WHERE ended IS NOT NULL AND ($1::text IS NULL OR kind = $1)
+     ORDER BY kind, policy, ended DESC)
+   ORDER BY ended`,
+);
+
+/** The run of each policy that ended last, in the order of ends. */
+export async function newestRuns(queryable: Queryable, kind: Run["kind"] | undefined): Promise<StoredRun[]> {
+  return (await queryable.query<RunRow>(newest, [kind ?? null])).map(stored);
+}
+
 const fail = statement(
   "run-fail-unfinished",
-  `UPDATE runs SET state = 'failed', finished_at = now(), result = jsonb_build_object('message', 'The process ended before the run did.')
+  `UPDATE runs SET state = 'failed', finished_at = now(), ended = nextval('runs_ended'),
+     result = coalesce(result, '{}') || jsonb_build_object('message', 'The process ended before the run did.')
    WHERE state = 'running'`,
 );
 
@@ -90,11 +151,17 @@ const prune = statement(
      SELECT old.id FROM runs old
      WHERE old.state <> 'running' AND old.started_at < now() - interval '30 days'
        AND NOT EXISTS (SELECT FROM proposals WHERE run = old.id)
+       AND EXISTS (SELECT FROM runs later WHERE later.kind = old.kind AND later.policy = old.policy AND later.ended > old.ended)
      LIMIT 1000)`,
 );
 
+/** Runs of more than 30 days ago; the last one of a policy stays, because it says when that was. */
 export async function pruneRuns(queryable: Queryable): Promise<number> {
   return queryable.execute(prune);
+}
+
+function isRunId(id: string): boolean {
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id);
 }
 
 function json(value: unknown): string | null {

@@ -1,14 +1,16 @@
-// Answers that wait until there is something to say: rung in this process, looked up again every second for what other pods did.
+// Answers that wait until there is something to say: rung in this process, and looked up again every second for what other pods did where that matters.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Waiting {
   readonly waitSeconds: number;
   readonly signal: AbortSignal;
+  /** Whether it is looked up again every second (default), or only when the bell rings. */
+  readonly lookAgain?: boolean;
 }
 
 const maxWaitSeconds = 60;
-const interval = 1_000;
+const lookInterval = 1_000;
 
 /** Wakes everything that waits. */
 export class Bell {
@@ -35,11 +37,14 @@ export class Bell {
 
 /** Asks until the answer is `enough`, time is over, or nobody listens any more. Resolves with the last answer. */
 export async function askUntil<T>(bell: Bell, ask: () => Promise<T>, enough: (answer: T) => boolean, waiting: Waiting): Promise<T> {
+  const interval = waiting.lookAgain === false ? Infinity : lookInterval;
   const end = performance.now() + Math.min(Math.max(waiting.waitSeconds, 0), maxWaitSeconds) * 1_000;
   for (;;) {
     // The ear is open before the question goes out, so that nothing rings in between.
     const heard = new AbortController();
-    const rung = bell.heard(Math.max(0, Math.min(interval, end - performance.now())), AbortSignal.any([heard.signal, waiting.signal]));
+    // Timers drop fractions and may be a millisecond early: without the two the last question would be asked twice.
+    const pause = Math.max(0, Math.min(interval, end - performance.now() + 2));
+    const rung = bell.heard(pause, AbortSignal.any([heard.signal, waiting.signal]));
     const answer = await ask();
     if (enough(answer) || waiting.signal.aborted || performance.now() >= end) {
       heard.abort();

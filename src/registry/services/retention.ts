@@ -12,6 +12,7 @@ import type { Database, Queryable } from "../metadata/database.ts";
 import { findPlan, notePlanApplied, prunePlans, storePlan } from "../metadata/plans.ts";
 import { listRepositories, type Repository } from "../metadata/repositories.ts";
 import { noteUntaggedManifests, readClock, readFreeableBlobs, readRefusedPolicies } from "../metadata/retention.ts";
+import { noteRunApplied } from "../metadata/runs.ts";
 import { applyToOwn, type Applied, type ApplyContext } from "./apply-plan.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
@@ -97,6 +98,7 @@ export class RetentionService {
       bytes: results.reduce((sum, { bytes }) => sum + bytes, 0),
     };
     await notePlanApplied(database, plan.id);
+    if (request.run !== undefined) await noteRunApplied(database, { id: request.run, policy, applied: result });
     if (result.deleted.length + result.proposals.length > 0) await this.#note(policy, identity, result);
     return result;
   }

@@ -6,7 +6,7 @@ import { database, pem, publish, runs, secrets, startFixture, stopFixture } from
 import type { SyncOutcome } from "../../api/control.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { statement } from "../metadata/database.ts";
-import { failUnfinishedRuns } from "../metadata/runs.ts";
+import { failUnfinishedRuns, noteRunApplied, pruneRuns } from "../metadata/runs.ts";
 import { refusedOutcomes } from "../metadata/sync-outcomes.ts";
 
 beforeAll(startFixture);
@@ -148,4 +148,98 @@ test("a result that cannot be stored is the job's fault", async () => {
   const many = Array.from({ length: 1_001 }, (_, index) => outcome(`${index}`));
   await expect(runs.update(run.id, { outcomes: many })).rejects.toMatchObject({ code: "INVALID" });
   await expect(runs.get(run.id)).resolves.toMatchObject({ state: "running" });
+});
+
+const now = { waitSeconds: 0, signal: new AbortController().signal };
+const patient = { ...now, waitSeconds: 20 };
+const ended = async (after?: string, patience = now) =>
+  (await runs.finished(after === undefined ? {} : { after }, patience)).map(({ id }) => id);
+
+test("who follows hears each run that ends, in order, and waits while there is none", async () => {
+  const first = await start();
+  await runs.update(first.id, { state: "succeeded", result: { message: "done" } });
+  expect((await runs.finished({}, now)).find(({ id }) => id === first.id)).toMatchObject({
+    kind: "tag-sync",
+    policy: "default/images",
+    trigger: "schedule",
+    succeeded: true,
+    result: { message: "done" },
+    finishedAt: expect.stringMatching(/Z$/),
+  });
+  expect(await ended(first.id)).toEqual([]);
+
+  const second = await start();
+  const heard = ended(first.id, patient);
+  await runs.update(second.id, { progress: {} });
+  await runs.update(second.id, { state: "failed" });
+  expect(await heard).toEqual([second.id]);
+  const ids = [];
+  for (let count = 0; count < 21; count++) {
+    const { id } = await start();
+    await runs.update(id, { state: "succeeded" });
+    ids.push(id);
+  }
+  expect(await ended(second.id)).toEqual(ids.slice(0, 20));
+  expect(await ended(ids[19])).toEqual([ids[20]]);
+  // Of one that is not known there is the last of each policy, and of a kind without runs nothing.
+  expect(await ended("b0b0b0b0-0000-4000-8000-000000000000")).toEqual([ids[20]]);
+  expect(await runs.finished({ kind: "prune" }, now)).toEqual([]);
+});
+
+test("while nothing ends nobody asks the database", async () => {
+  const { id } = await start();
+  await runs.update(id, { state: "succeeded" });
+  const asked: string[] = [];
+  const query = database.query.bind(database);
+  database.query = (text, values) => {
+    if (text.name.startsWith("run-")) asked.push(text.name);
+    return query(text, values);
+  };
+  try {
+    expect(await ended(id, { ...now, waitSeconds: 3 })).toEqual([]);
+  } finally {
+    database.query = query;
+  }
+  expect(asked).toEqual(["run-end-of", "run-ended-after", "run-ended-after"]);
+});
+
+test("a run that fell silent, or died with its process, ends for those who follow, with what it had deleted", async () => {
+  const silent = await start();
+  const applied = { plan: "p", deleted: [], kept: [], proposals: [], bytes: 0 };
+  await noteRunApplied(database, { id: silent.id, policy: "default/images", applied }); // no prune run: nothing to note
+  expect((await runs.get(silent.id)).result).toBeUndefined();
+  await database.execute(
+    statement("test-prune-run", "UPDATE runs SET kind = 'prune', touched_at = now() - interval '1 hour' WHERE id = $1"),
+    [silent.id],
+  );
+  await noteRunApplied(database, { id: silent.id, policy: "default/images", applied });
+  await failUnfinishedRuns(database);
+  const [found] = await runs.finished({ kind: "prune" }, now);
+  expect(found).toMatchObject({
+    id: silent.id,
+    succeeded: false,
+    result: { deleted: 0, applied, message: "The process ended before the run did." },
+  });
+
+  const last = (await ended()).at(-1) ?? "";
+  const next = await start();
+  await database.execute(statement("test-silence", "UPDATE runs SET touched_at = now() - interval '11 minutes' WHERE id = $1"), [next.id]);
+  const heard = ended(last, patient);
+  await start();
+  expect(await heard).toEqual([next.id]);
+});
+
+test("old runs go, but for the last one of a policy", async () => {
+  const { id } = await start();
+  await runs.update(id, { state: "succeeded" });
+  await database.execute(statement("test-old", "UPDATE runs SET started_at = now() - interval '31 days'"));
+  await pruneRuns(database);
+  expect(await ended()).toContain(id);
+  const left = await database.query<{ count: number }>(
+    statement(
+      "test-left",
+      "SELECT count(*)::int AS count FROM runs WHERE policy = 'default/images' AND kind = 'tag-sync' AND state <> 'running'",
+    ),
+  );
+  expect(left).toEqual([{ count: 1 }]);
 });

@@ -1,14 +1,15 @@
 // Runs of jobs (design: tag-sync, "One run"; operator.md, "Jobs"): registering one, telling it all it needs, hearing how it goes.
 
-import type { Run, RunRequest, RunUpdate, SyncOutcome } from "../../api/control.ts";
+import type { FinishedRun, Run, RunRequest, RunUpdate, SyncOutcome } from "../../api/control.ts";
 import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { Database } from "../metadata/database.ts";
 import { pruneProposals } from "../metadata/proposals.ts";
-import { insertRun, pruneRuns, runById, updateRun, type StoredRun } from "../metadata/runs.ts";
+import { endOfRun, insertRun, newestRuns, pruneRuns, runById, runsEndedAfter, updateRun, type StoredRun } from "../metadata/runs.ts";
 import { pruneOutcomes, recordOutcomes, settledOutcomes } from "../metadata/sync-outcomes.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
+import { askUntil, Bell, type Waiting } from "./long-poll.ts";
 import { keyOf, keysOf, notPublished, policyScope } from "./policy-scope.ts";
 import { unlessStorable } from "./storable.ts";
 
@@ -16,10 +17,17 @@ import { unlessStorable } from "./storable.ts";
 const silence = 600;
 const maxOutcomes = 1_000;
 
+export interface FinishedQuery {
+  /** Id of the run that was heard last. */
+  readonly after?: string;
+  readonly kind?: Run["kind"];
+}
+
 export class Runs {
   readonly #database: Database;
   readonly #configuration: ConfigurationSource;
   readonly #secrets: SecretSource;
+  readonly #ended = new Bell();
 
   constructor(options: { database: Database; configuration: ConfigurationSource; secrets: SecretSource }) {
     this.#database = options.database;
@@ -41,6 +49,7 @@ export class Runs {
         detail: { run: id },
       });
     }
+    if (registered.abandoned > 0) this.#ended.ring();
     await this.#tidy(registered.started);
     return this.#view(registered.started);
   }
@@ -65,8 +74,25 @@ export class Runs {
         return row;
       }),
     );
+    if (update.state !== undefined) this.#ended.ring();
     if (changed === undefined) throw new ServiceError("CONFLICT", `Run ${id} has ended (${run.state}); a new one takes its place.`);
     return this.#view(changed);
+  }
+
+  /**
+   * Runs that ended after the run `after`, in the order of their ends, at most 20; without `after`, or when it is not known (any more), the
+   * last one of each policy. Held back while there are none. What ends at another pod is heard with the next question, so nobody asks the
+   * database while nothing happens.
+   */
+  async finished({ after, kind }: FinishedQuery, patience: Waiting): Promise<readonly FinishedRun[]> {
+    const end = after === undefined ? undefined : await endOfRun(this.#database, after);
+    const runs = await askUntil(
+      this.#ended,
+      () => (end === undefined ? newestRuns(this.#database, kind) : runsEndedAfter(this.#database, end, kind)),
+      (found) => found.length > 0,
+      { ...patience, lookAgain: false },
+    );
+    return runs.map(finishedRun);
   }
 
   async #find(id: string): Promise<StoredRun> {
@@ -114,6 +140,20 @@ export class Runs {
     await pruneProposals(this.#database);
     if (run.kind === "tag-sync") await pruneOutcomes(this.#database, run);
   }
+}
+
+function finishedRun({ id, kind, policy, trigger, state, generation, startedAt, finishedAt, result }: StoredRun): FinishedRun {
+  return {
+    id,
+    kind,
+    policy,
+    trigger,
+    generation,
+    startedAt,
+    succeeded: state === "succeeded",
+    finishedAt: finishedAt ?? startedAt,
+    ...(result === undefined ? {} : { result }),
+  };
 }
 
 function bounded(outcome: SyncOutcome): SyncOutcome {
