@@ -557,10 +557,8 @@ test.each(cases)("$name", async (it) => {
     });
     expect(failure).toMatchObject({ code: it.code, message: expect.stringMatching(it.message) as string });
     expect(failure?.retryAfter).toBe(it.retryAfter);
-    if (it.because !== undefined) {
-      expect(proxy.upstreams.views()[0]?.message).toMatch(it.because);
-      expect(proxy.log.join("")).toMatch(it.because);
-    }
+    const forAdministrators = [proxy.upstreams.views()[0]?.message ?? "", proxy.log.join("")];
+    expect(forAdministrators.filter((text) => it.because?.test(text) === false)).toEqual([]);
     // The last bytes of something wrong never go out, so nobody can take it for whole.
     expect(Buffer.concat(given).length).toBeLessThanOrEqual(beforeTheLast);
 
