@@ -45,11 +45,11 @@ async function meanwhile<T>(
   await registry.database.transaction(async (transaction) => {
     if (typeof first === "function") await first(transaction);
     else for (const [text, values] of first) await transaction.query({ name: "", text }, values);
-    let over = false;
+    const ended = { yet: false };
     outcome = other()
       .catch((error: Error) => error)
-      .finally(() => (over = true));
-    for (let waiting = 0; waiting === 0 && !over;) {
+      .finally(() => (ended.yet = true));
+    for (let waiting = 0; waiting === 0 && !ended.yet;) {
       [{ waiting }] = (await registry.rows(
         "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
       )) as [{ waiting: number }];
