@@ -38,7 +38,7 @@ function rows(objects: readonly Record<string, unknown>[], indent: string): stri
 
 function scalar(value: unknown): string {
   if (value === undefined || value === null) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
