@@ -61,11 +61,14 @@ function decision(name: string, { what, description, done }: Decision): Command 
       const waiting = await waitingAt(data);
       if (waiting === undefined) {
         await confirm({ folder, what, commit: found });
-        note(`${short} is noted. No registry runs on ${data}: it counts only if something waits at that commit when one starts; then ${done}.`);
+        note(
+          `${short} is noted. No registry runs on ${data}: it counts only if something waits at that commit when one starts; then ${done}.`,
+        );
         return;
       }
       if (!waiting.some((message) => message.includes(`record ${name} ${found}`))) {
-        const others = waiting.length === 0 ? "Nothing else waits either." : `What waits:\n${waiting.map((what) => `  ${what}`).join("\n")}`;
+        const others =
+          waiting.length === 0 ? "Nothing else waits either." : `What waits:\n${waiting.map((what) => `  ${what}`).join("\n")}`;
         throw new CommandError(`Nothing waits at that commit (${short}) for \`record ${name}\`. ${others}`);
       }
       await confirm({ folder, what, commit: found });
@@ -99,7 +102,9 @@ function render({ revision, publishedAt, pods, refused = [], controlPlane }: Rec
     ...(controlPlane?.problems ?? []).map(
       ({ file, line, message }) => `Served as of an earlier commit: ${file}${line === undefined ? "" : `:${line}`}: ${message}`,
     ),
-    ...(controlPlane?.warnings ?? []).map(({ file, line, message }) => `Ignored: ${file}${line === undefined ? "" : `:${line}`}: ${message}`),
+    ...(controlPlane?.warnings ?? []).map(
+      ({ file, line, message }) => `Ignored: ${file}${line === undefined ? "" : `:${line}`}: ${message}`,
+    ),
     ...(controlPlane?.orphans ?? []).map((orphan) => `Orphan, served although no resource stands behind it: ${orphan}`),
     ...(controlPlane?.waiting ?? []).map((what) => `Waits for you: ${what}`),
   ];

@@ -50,22 +50,21 @@ export function validateResource<K extends Kind>(resource: ResourceInput<K>, opt
   const { value, unknownFields } = prepare(schema, resource.spec, ["spec"]);
   const unknown = options.unknownFields === "warn" ? [] : unknownFields;
 
-  // As at an API server, rules see only what the schema has accepted.
+  // An API server judges rules only when the schema has accepted everything. A person wants to hear all at once, so ours judge what is not touched by it.
   const structural = [...nameProblems(resource), ...unknown, ...schemaProblems(schema, value, ["spec"])];
-  if (structural.length > 0) return refuse(structural);
-
+  const wrong = structural.map(({ path }) => path);
   const rules = [
-    ...findDuplicates(schema, value, ["spec"]),
-    ...objectRules(resource, value),
-    ...celProblems(schema, value, before(kind, options), ["spec"]),
+    ...(structural.length > 0 ? [] : [...findDuplicates(schema, value, ["spec"]), ...objectRules(resource, value)]),
+    ...celProblems(schema, value, before(kind, options), ["spec"], wrong),
   ];
-  if (rules.length > 0) return refuse(rules);
+  if (structural.length + rules.length > 0) return refuse([...structural, ...rules]);
 
   const { suspend, ...spec } = value as Specs[K] & { readonly suspend: boolean };
   const judgement = judgeByCode(kind, spec as unknown as Specs[K]);
   if (judgement.problems.length > 0) return refuse(judgement.problems);
 
-  const ignored = options.unknownFields === "warn" ? unknownFields.map(({ path, message }) => `${path} is ignored, because it ${message}`) : [];
+  const ignored =
+    options.unknownFields === "warn" ? unknownFields.map(({ path, message }) => `${path} is ignored, because it ${message}`) : [];
   return { spec: spec as unknown as Specs[K], suspend, warnings: [...ignored, ...judgement.warnings] };
 }
 

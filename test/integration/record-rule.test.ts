@@ -125,7 +125,10 @@ test("a field that nobody knows is served without it, and named where people loo
   const file = join(world.recordFolder, "upstreams/default/cgr.yaml");
   writeFileSync(file, readFileSync(file, "utf8").replace("tagTTL: 5m", "tagTTL: 5m\n    tagTtl: 1m"));
   world.git("commit", "-qam", "a typing mistake");
-  const line = readFileSync(file, "utf8").split("\n").findIndex((text) => text.includes("tagTtl")) + 1;
+  const line =
+    readFileSync(file, "utf8")
+      .split("\n")
+      .findIndex((text) => text.includes("tagTtl")) + 1;
   const message = 'spec.cache.tagTtl is ignored, because it is no field of this kind; did you mean "tagTTL"?';
   const said = `upstreams/default/cgr.yaml:${line}: ${message}`;
   await eventually(() => expect(world.condition(cgr, "Recorded")?.message).toContain(said));

@@ -154,7 +154,11 @@ function readyOf(judgement: Judgement, passage: Passage, own: OwnReport): Omit<C
   const conflict = judgement.notes.find(({ reason }) => reason !== reasons.notImplemented);
   if (conflict !== undefined) return not(conflict);
   const served = `served as of ${passage.file?.revision.id.slice(0, 10) ?? "HEAD"}`;
-  return { status: "True", reason: reasons.succeeded, message: [served, ...judgement.notes.map(({ message }) => message), ...ignored].join("; ") };
+  return {
+    status: "True",
+    reason: reasons.succeeded,
+    message: [served, ...judgement.notes.map(({ message }) => message), ...ignored].join("; "),
+  };
 }
 
 function recordedOf(judgement: Judgement, passage: Passage): ConditionDraft {
