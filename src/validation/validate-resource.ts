@@ -50,14 +50,16 @@ export function validateResource<K extends Kind>(resource: ResourceInput<K>, opt
   const { value, unknownFields } = prepare(schema, resource.spec, ["spec"]);
   const unknown = options.unknownFields === "warn" ? [] : unknownFields;
 
-  // An API server judges rules only when the schema has accepted everything. A person wants to hear all at once, so ours judge what is not touched by it.
+  // As at an API server, rules see only what the schema has accepted.
   const structural = [...nameProblems(resource), ...unknown, ...schemaProblems(schema, value, ["spec"])];
-  const wrong = structural.map(({ path }) => path);
+  if (structural.length > 0) return refuse(structural);
+
   const rules = [
-    ...(structural.length > 0 ? [] : [...findDuplicates(schema, value, ["spec"]), ...objectRules(resource, value)]),
-    ...celProblems(schema, value, before(kind, options), ["spec"], wrong),
+    ...findDuplicates(schema, value, ["spec"]),
+    ...objectRules(resource, value),
+    ...celProblems(schema, value, before(kind, options), ["spec"]),
   ];
-  if (structural.length + rules.length > 0) return refuse([...structural, ...rules]);
+  if (rules.length > 0) return refuse(rules);
 
   const { suspend, ...spec } = value as Specs[K] & { readonly suspend: boolean };
   const judgement = judgeByCode(kind, spec as unknown as Specs[K]);
