@@ -5,7 +5,7 @@ import { Environment, type ParseResult } from "@marcbachmann/cel-js";
 import { RE2JS } from "re2js";
 
 import type { CelRule, Schema } from "./crds.ts";
-import { formatPath, type PathSegment, type Problem } from "./problem.ts";
+import { formatPath, parsePath, type PathSegment, type Problem } from "./problem.ts";
 import { isObject } from "./structure.ts";
 
 // The library's `matches` is JavaScript's; Kubernetes' is RE2. Its own cannot be replaced, so ours has another name.
@@ -40,19 +40,63 @@ function toCel(schema: Schema, value: unknown): unknown {
   );
 }
 
-/** Judges a value that its schema has accepted. `old`: what stood there before, if anything did. */
-export function celProblems(schema: Schema, value: unknown, old: unknown, path: readonly PathSegment[]): Problem[] {
-  const here = (schema["x-kubernetes-validations"] ?? []).flatMap((rule) => judge(rule, schema, value, old, path));
+/**
+ * Judges a value. `old`: what stood there before, if anything did. `touched`: where the schema has refused something (touchedBy); rules that look
+ * there are left out, as they would say of a typing mistake that something is missing.
+ */
+export function celProblems(
+  schema: Schema,
+  value: unknown,
+  old: unknown,
+  path: readonly PathSegment[],
+  touched: ReadonlySet<string> = new Set(),
+): Problem[] {
+  const here = (schema["x-kubernetes-validations"] ?? [])
+    .filter(({ rule }) => canBeJudged(rule, schema, path, touched))
+    .flatMap((rule) => judge(rule, schema, value, old, path));
   if (Array.isArray(value) && schema.items !== undefined) {
     const items = schema.items;
-    return [...here, ...value.flatMap((item: unknown, index) => celProblems(items, item, oldItem(schema, item, old), [...path, index]))];
+    return [
+      ...here,
+      ...value.flatMap((item: unknown, index) => celProblems(items, item, oldItem(schema, item, old), [...path, index], touched)),
+    ];
   }
   if (!isObject(value)) return here;
   const before = isObject(old) ? old : {};
   const inside = Object.entries(schema.properties ?? {})
     .filter(([field]) => value[field] !== undefined)
-    .flatMap(([field, property]) => celProblems(property, value[field], before[field], [...path, field]));
+    .flatMap(([field, property]) => celProblems(property, value[field], before[field], [...path, field], touched));
   return [...here, ...inside];
+}
+
+/** Nothing that the rule names is wrong. A rule that looks at `self` as a whole names everything below it. */
+function canBeJudged(rule: string, schema: Schema, path: readonly PathSegment[], touched: ReadonlySet<string>): boolean {
+  const here = formatPath(path);
+  if (!touched.has(here)) return true;
+  // It may be what the rule misses, with a typing mistake.
+  if (touched.has(strangerIn(here))) return false;
+  const named = [...rule.matchAll(/\b(?:self|oldSelf)\b(?:\.(\w+))?/g)].map(([, field]) => field?.replace(/^__(.*)__$/, "$1"));
+  return named.every(
+    (field) => field !== undefined && schema.properties?.[field] !== undefined && !touched.has(formatPath([...path, field])),
+  );
+}
+
+/** No path has a space. */
+const strangerIn = (path: string) => `${path} ?`;
+
+/** The paths of what is wrong, and of everything around it. */
+export function touchedBy(problems: readonly Problem[]): ReadonlySet<string> {
+  const touched = new Set<string>();
+  for (const { path, rule } of problems) {
+    const segments = parsePath(path);
+    if (rule === "unknown-field") touched.add(strangerIn(formatPath(segments.slice(0, -1))));
+    for (let length = segments.length; length >= 0; length--) {
+      const around = formatPath(segments.slice(0, length));
+      if (length < segments.length && touched.has(around)) break;
+      touched.add(around);
+    }
+  }
+  return touched;
 }
 
 /** Only entries of lists with keys have a past. */

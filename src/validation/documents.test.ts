@@ -100,7 +100,7 @@ test.each([
     upstream.replace("{name: hub}", "{name: hub, namspace: x}"),
     'a.yaml:3 metadata.namspace: is no field of metadata; did you mean "namespace"?',
   ],
-  [`${upstream}suspend: true\n`, "a.yaml:5 suspend: is no field of a resource"],
+  [`${upstream}suspend: true\n`, "a.yaml:5 suspend: is a field of spec: indent it below spec"],
 ])("refused: %s", (document, expected) => {
   expect(problemsOf(document)).toEqual([expected]);
 });

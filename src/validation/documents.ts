@@ -2,6 +2,7 @@
 
 import { apiVersion as ourVersion, isKind, kinds, type Kind } from "../domain/resource.ts";
 import type { SecretData } from "../domain/secrets.ts";
+import { specSchemaOf } from "./crds.ts";
 import { readMetadata } from "./metadata.ts";
 import type { Problem } from "./problem.ts";
 import { readSecretData } from "./secret-documents.ts";
@@ -118,7 +119,13 @@ function readDocument(document: YamlDocument, file: string): ReadDocument {
   if (unknown.length > 0) {
     return {
       problems: place(
-        unknown.map((field) => ({ path: field, message: `is no field of a resource${didYouMean(field, known)}`, rule: "unknown-field" })),
+        unknown.map((field) => ({
+          path: field,
+          message: Object.hasOwn(specSchemaOf(kind).properties ?? {}, field)
+            ? "is a field of spec: indent it below spec"
+            : `is no field of a resource${didYouMean(field, known)}`,
+          rule: "unknown-field",
+        })),
       ),
     };
   }

@@ -10,9 +10,10 @@ import { closest } from "./suggestion.ts";
 const ajv = new Ajv({ strict: false, allErrors: true, verbose: true, messages: false, validateFormats: false });
 const compiled = new WeakMap<Schema, ValidateFunction>();
 
+const durationPattern = "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$";
 /** `pattern` says it to a program; these say it to people. */
 const forms: Readonly<Record<string, string>> = {
-  "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$": "must be a duration of hours, minutes, seconds and milliseconds, for example 1h30m",
+  [durationPattern]: "must be a duration of hours, minutes, seconds and milliseconds, for example 1h30m",
   "^[1-9][0-9]*(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$": "must be a quantity of bytes above zero, for example 100Gi",
   "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "must be a name of lower case letters, digits, - and ., with a letter or digit at both ends",
   "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "must be a name of lower case letters, digits and -, with a letter or digit at both ends",
@@ -20,6 +21,12 @@ const forms: Readonly<Record<string, string>> = {
   "^[a-zA-Z0-9_][a-zA-Z0-9._-]*$": "must be a tag: letters, digits, . _ and -, not starting with . or -",
   "^[a-zA-Z0-9._-]*$": "may hold letters, digits, . _ and -",
 };
+
+/** Go's durations, which Kubernetes takes, know no days: people write them all the same. */
+function inHours(pattern: string, data: unknown): string {
+  const [, count, unit] = pattern === durationPattern && typeof data === "string" ? (/^(\d{1,6})([dw])$/.exec(data) ?? []) : [];
+  return count === undefined ? "" : `; write ${Number(count) * (unit === "w" ? 168 : 24)}h`;
+}
 
 export function schemaProblems(schema: Schema, value: unknown, path: readonly PathSegment[]): Problem[] {
   let validate = compiled.get(schema);
@@ -60,7 +67,7 @@ function describe(error: ErrorObject, params: Readonly<Record<string, unknown>>)
     case "enum":
       return enumMessage(params["allowedValues"] as readonly string[], error.data);
     case "pattern":
-      return forms[String(params["pattern"])] ?? `must have the form ${String(params["pattern"])}`;
+      return `${forms[String(params["pattern"])] ?? `must have the form ${String(params["pattern"])}`}${inHours(String(params["pattern"]), error.data)}`;
     case "minLength":
       return limit === "1" ? "must not be empty" : `must have at least ${limit} characters`;
     case "maxLength":

@@ -60,6 +60,7 @@ test("each problem by file, line and field", async () => {
   expect(linesOf(report)).toEqual([
     "b.yaml:1: is no YAML: Flow sequence in block collection must be sufficiently indented and end with a ]",
     "a.yaml:15: spec.colour: is no field of this kind",
+    "a.yaml:14: spec.hosts[0]: must be a host name in lower case with an optional port, for example docker.io: no scheme, no path",
     "sub/c.yml:7: warning: spec.insecure has no effect on an https url: remove it",
   ]);
   expect(report.documents.map(({ name, verdict }) => [name, verdict])).toEqual([
@@ -76,7 +77,39 @@ test("resources that are valid alone and not together", async () => {
   expect(report.valid).toBe(false);
   expect(linesOf(report)).toEqual([
     "b.yaml:6: spec.prefix: prefix a belongs to upstream default/a, which was there first: choose another prefix",
-    "c.yaml:5: warning: spec.upstreamRef.name: there is no upstream default/nowhere that is served: create it, or name another one of the same namespace",
+    "c.yaml:5: warning: spec.upstreamRef.name: there is no Upstream default/nowhere in these files: create it, or name another one of the same namespace",
+    "c.yaml:8: warning: spec.verify.keys[0].secretRef.name: there is no Secret default/k in these files: nothing is read without it",
+  ]);
+});
+
+test("references are judged also when what they lead to, or come from, is not valid", async () => {
+  const policy = (rest: string) =>
+    `apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: p}\nspec:\n  upstreamRef: {name: a}\n  images: [{repository: a/b}]\n  verify: {keys: [{secretRef: {name: k}}]}\n${rest}`;
+  const secret = (data: string) => `apiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: ${data}\n`;
+  const report = await validate({
+    "a.yaml": upstream("a", "  colour: red\n  auth: {secretRef: {name: login}}\n"),
+    "k.yaml": secret("{cosign.key: x}"),
+    "p.yaml": policy("  schedule: never\n"),
+  });
+  expect(linesOf(report)).toEqual([
+    "a.yaml:7: spec.colour: is no field of this kind",
+    "a.yaml:8: warning: spec.auth.secretRef.name: there is no Secret default/login in these files: nothing is read without it",
+    expect.stringMatching(/^p\.yaml:8: spec\.schedule: /),
+    "p.yaml:5: warning: spec.upstreamRef.name: Upstream default/a is in these files and not valid: mend it first",
+    "p.yaml:7: warning: spec.verify.keys[0].secretRef.name: Secret default/k has no key that ends in .pub (it has cosign.key)",
+  ]);
+  const good = await validate({ "a.yaml": upstream("a"), "k.yaml": secret("{cosign.pub: x}"), "p.yaml": policy("") });
+  expect(linesOf(good)).toEqual([]);
+});
+
+test("a namespace of its own needs a grant, and a field of spec beside it is told where it belongs", async () => {
+  const report = await validate({
+    "a.yaml": upstream("a").replace("{name: a}", "{name: a, namespace: team-a}"),
+    "b.yaml": "apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: b}\nurl: https://a.example.com\nspec:\n  prefix: b\n",
+  });
+  expect(linesOf(report)).toEqual([
+    "b.yaml:4: url: is a field of spec: indent it below spec",
+    "a.yaml:3: warning: metadata.namespace: namespace team-a needs a grant in the settings (tenants): without one this is not served",
   ]);
 });
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { findConflicts, type JudgedResource } from "./conflicts.ts";
 import { readDocuments, type ResourceDocument, type SourceFile } from "./documents.ts";
+import { findDangling } from "./references.ts";
 import { notImplemented } from "./not-implemented.ts";
 import { validateResource } from "./validate-resource.ts";
 import { maxFileBytes } from "./yaml.ts";
@@ -53,9 +54,14 @@ export async function validateFiles(paths: readonly string[]): Promise<FilesRepo
     const document = read.resources.find(
       ({ kind, namespace, name }) => kind === resource.kind && namespace === resource.namespace && name === resource.name,
     );
+    // References are judged below, also of documents that are not valid.
+    if (reason === "DependencyNotReady" || document === undefined) continue;
+    findings.get(document)?.push(finding(document, { path, message, severity: "error" }));
+  }
+  const isWrong = (document: ResourceDocument) => (findings.get(document) ?? []).some(({ severity }) => severity === "error");
+  for (const { document, path, message } of findDangling(read, isWrong)) {
     // The other half may live in files that we were not given.
-    const severity = reason === "DependencyNotReady" ? "warning" : "error";
-    if (document !== undefined) findings.get(document)?.push(finding(document, { path, message, severity }));
+    findings.get(document)?.push(finding(document, { path, message, severity: "warning" }));
   }
   const documents = [
     ...read.resources.map((document) => verdictOf(document, findings.get(document) ?? [])),
@@ -76,10 +82,11 @@ export async function validateFiles(paths: readonly string[]): Promise<FilesRepo
 function judgeDocument(document: ResourceDocument): { readonly accepted: JudgedResource | undefined; readonly found: Finding[] } {
   const { kind, namespace, name } = document;
   const judgement = validateResource(document);
+  const elsewhere = namespace === administrators ? [] : [finding(document, namespaceWarning(namespace))];
   if (judgement.problems !== undefined) {
     return {
       accepted: undefined,
-      found: judgement.problems.map(({ path, message }) => finding(document, { path, message, severity: "error" })),
+      found: [...judgement.problems.map(({ path, message }) => finding(document, { path, message, severity: "error" })), ...elsewhere],
     };
   }
   const { stalled, notes } = notImplemented(kind, judgement.spec);
@@ -89,8 +96,17 @@ function judgeDocument(document: ResourceDocument): { readonly accepted: JudgedR
     ),
     ...stalled.map(({ path, message }) => finding(document, { path, message: `NotImplemented: ${message}`, severity: "warning" })),
     ...notes.map(({ path, message }) => finding(document, { path, message, severity: "note" })),
+    ...elsewhere,
   ];
   return { accepted: { kind, namespace, name, spec: judgement.spec } as JudgedResource, found };
+}
+
+/** The namespace that needs no grant, in standalone mode. */
+const administrators = "default";
+
+function namespaceWarning(namespace: string) {
+  const message = `namespace ${namespace} needs a grant in the settings (tenants): without one this is not served`;
+  return { path: "metadata.namespace", message, severity: "warning" } as const;
 }
 
 function finding(

@@ -56,12 +56,31 @@ test("a field without a value counts as absent, as at an API server", () => {
   ]);
 });
 
-test("all schema problems are named at once; rules wait until there are none", () => {
+test("all problems are named at once; rules wait only for what they look at", () => {
   const { problems } = validateResource(upstream({ url: 5, prefix: "v2", hosts: [null], ofline: true }));
   expect(problems).toEqual([
     { path: "spec.ofline", message: 'is no field of this kind; did you mean "offline"?', rule: "unknown-field" },
     { path: "spec.url", message: "must be a string, is a number: put it in quotes", rule: "type" },
     { path: "spec.hosts[0]", message: "must be a string, is empty (null)", rule: "type" },
+    expect.objectContaining({ path: "spec.prefix", rule: "cel" }),
+  ]);
+  // What a typing mistake hides is not called missing; what stands beside it is judged.
+  const verify = { kyes: [{ secretRef: { name: "k" } }] };
+  const versions = { pattern: "(.*)" };
+  const policy = { upstreamRef: { name: "cgr" }, images: [{ repository: "A" }], verify, versions };
+  const judged = validateResource({ kind: "TagPolicy", namespace: "default", name: "x", spec: policy });
+  expect(judged.problems?.map(({ path, rule }) => [path, rule])).toEqual([
+    ["spec.verify.kyes", "unknown-field"],
+    ["spec.images[0].repository", "cel"],
+    ["spec.versions", "cel"],
+  ]);
+});
+
+test("durations of days and weeks are said in hours", () => {
+  const { problems } = validateResource(upstream({ ...minimal, cache: { unusedFor: "30d", staleIfError: "2w" } }));
+  expect(problems?.map(({ path, message }) => `${path} ${message}`)).toEqual([
+    "spec.cache.staleIfError must be a duration of hours, minutes, seconds and milliseconds, for example 1h30m; write 336h",
+    "spec.cache.unusedFor must be a duration of hours, minutes, seconds and milliseconds, for example 1h30m; write 720h",
   ]);
 });
 

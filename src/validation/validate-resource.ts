@@ -2,7 +2,7 @@
 
 import type { Specs } from "../api/kinds.ts";
 import type { Kind } from "../domain/resource.ts";
-import { celProblems } from "./cel.ts";
+import { celProblems, touchedBy } from "./cel.ts";
 import { judgeByCode } from "./code-rules.ts";
 import { schemaOf, specSchemaOf } from "./crds.ts";
 import type { Problem } from "./problem.ts";
@@ -50,16 +50,13 @@ export function validateResource<K extends Kind>(resource: ResourceInput<K>, opt
   const { value, unknownFields } = prepare(schema, resource.spec, ["spec"]);
   const unknown = options.unknownFields === "warn" ? [] : unknownFields;
 
-  // As at an API server, rules see only what the schema has accepted.
+  // An API server judges rules only when the schema has accepted everything. A person wants to hear all at once, so ours judge what is not touched by it.
   const structural = [...nameProblems(resource), ...unknown, ...schemaProblems(schema, value, ["spec"])];
-  if (structural.length > 0) return refuse(structural);
-
   const rules = [
-    ...findDuplicates(schema, value, ["spec"]),
-    ...objectRules(resource, value),
-    ...celProblems(schema, value, before(kind, options), ["spec"]),
+    ...(structural.length > 0 ? [] : [...findDuplicates(schema, value, ["spec"]), ...objectRules(resource, value)]),
+    ...celProblems(schema, value, before(kind, options), ["spec"], touchedBy(structural)),
   ];
-  if (rules.length > 0) return refuse(rules);
+  if (structural.length + rules.length > 0) return refuse([...structural, ...rules]);
 
   const { suspend, ...spec } = value as Specs[K] & { readonly suspend: boolean };
   const judgement = judgeByCode(kind, spec as unknown as Specs[K]);
