@@ -2,17 +2,25 @@
 
 import type { Command } from "commander";
 
+import { ClientError } from "../client/errors.ts";
 import { ask, clientCommand, parseImage, type ImageReference } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { printResult } from "./output.ts";
 import { renderVersions } from "./render/versions.ts";
+
+/** The registry says the same of what is not there and of what may not be seen. */
+const fromWhere =
+  "Versions come from a TagPolicy, for the images of an Upstream that it lists; tags of an image that was pushed here are as they were pushed.";
 
 export function explainCommand(): Command {
   return clientCommand("explain", "show why a version tag points where it does: the build, its evidence, the commit")
     .argument("<image>", "repository:tag or repository@digest", parseImage)
     .action((image: ImageReference, _options: unknown, command: Command) =>
       ask(command, async ({ control }, output) => {
-        const view = await control.versions(image.repository);
+        const view = await control.versions(image.repository).catch((error: unknown) => {
+          if (!(error instanceof ClientError) || error.code !== "NotFound") throw error;
+          throw new CommandError(`${error.message} ${fromWhere}`, { cause: error });
+        });
         const { ledger } = view;
         const known =
           image.tag === undefined

@@ -6,7 +6,7 @@ import { findByName } from "../../domain/upstream-names.ts";
 import type { Database } from "../metadata/database.ts";
 import { refusedOutcomes } from "../metadata/sync-outcomes.ts";
 import { findLedger } from "../metadata/versions.ts";
-import type { Configuration, ConfigurationSource } from "./configuration.ts";
+import type { ConfigurationSource } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
 import { keyOf, policiesOf } from "./policy-scope.ts";
 
@@ -24,7 +24,7 @@ export async function versionsOf(options: VersionsOptions, repository: string): 
   const configuration = options.configuration.current();
   const [policy] = policiesOf(configuration, repository);
   if (published === undefined && policy === undefined) {
-    throw new ServiceError("NOT_FOUND", `${repository} has no versions: ${whyNone(configuration, repository)}`);
+    throw new ServiceError("NOT_FOUND", `${repository} has no versions, and no TagPolicy names it`);
   }
   return {
     repository,
@@ -33,14 +33,6 @@ export async function versionsOf(options: VersionsOptions, repository: string): 
     ledger: (published?.ledger as LedgerDocument | undefined) ?? { image: repository, builds: [], tags: {}, pinned: {}, retired: {} },
     refused: policy === undefined ? [] : await refused(options, keyOf(policy), repository),
   };
-}
-
-function whyNone(configuration: Configuration, repository: string): string {
-  const upstream = configuration.upstreamByPrefix(prefixOf(repository));
-  if (upstream === undefined) {
-    return "no Upstream serves it, so its tags are what was pushed. Versions come from a TagPolicy, for images of an Upstream";
-  }
-  return `no TagPolicy names it. Versions come from a TagPolicy that lists the image of Upstream ${keyOf(upstream)}`;
 }
 
 async function refused({ database, configuration }: VersionsOptions, policy: string, name: string): Promise<SyncOutcome[]> {
