@@ -1,75 +1,106 @@
-import { setTimeout as sleep } from "node:timers/promises";
-
-import { expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { BatchQueue } from "./batch-queue.ts";
 
-const quickly = { quiet: 20, longest: 60, firstPause: 40, longestPause: 100 };
+const times = { quiet: 200, longest: 2_000, firstPause: 1_000, longestPause: 8_000 };
+const pass = (milliseconds: number) => vi.advanceTimersByTimeAsync(milliseconds);
+const pauseOf = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-test("what comes in one breath is worked on once, together", async () => {
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+function queueOf(work: (keys: ReadonlySet<string>) => Promise<Iterable<string>>, errors: unknown[] = []): BatchQueue {
+  return new BatchQueue({ ...times, onError: (error) => errors.push(error), work });
+}
+
+test("what comes in one breath is worked on once, together, when it is quiet", async () => {
   const batches: string[][] = [];
-  const queue = new BatchQueue({ ...quickly, onError: () => undefined, work: async (keys) => (batches.push([...keys]), []) });
-  for (const key of ["a", "b", "a"]) queue.add(key);
-  await sleep(60);
+  const queue = queueOf(async (keys) => (batches.push([...keys]), []));
+  for (const key of ["a", "b", "a"]) {
+    queue.add(key);
+    await pass(150);
+  }
+  expect(batches).toEqual([]);
+  await pass(50);
   expect(batches).toEqual([["a", "b"]]);
   await queue.stop();
 });
 
 test("a stream of keys does not put work off for ever", async () => {
   let works = 0;
-  const queue = new BatchQueue({ ...quickly, onError: () => undefined, work: async () => (works++, []) });
-  for (let count = 0; count < 30; count++) {
+  const queue = queueOf(async () => (works++, []));
+  for (let passed = 0; passed < 2_000; passed += 100) {
+    expect(works).toBe(0);
     queue.add("a");
-    await sleep(10);
+    await pass(100);
   }
-  expect(works).toBeGreaterThan(1);
+  expect(works).toBe(1);
   await queue.stop();
 });
 
 test("what comes during the work is worked on afterwards, never beside it", async () => {
-  let beside = 0;
-  let most = 0;
-  let works = 0;
-  const work = async (): Promise<string[]> => {
+  let [beside, most, works] = [0, 0, 0];
+  const queue = queueOf(async () => {
     most = Math.max(most, ++beside);
     works++;
-    await sleep(50);
+    await pauseOf(5_000);
     beside--;
     return [];
-  };
-  const queue = new BatchQueue({ ...quickly, onError: () => undefined, work });
+  });
   queue.add("a");
-  await sleep(40);
+  await pass(300);
   queue.add("a");
-  await sleep(150);
+  await pass(4_000);
+  expect({ works, most }).toEqual({ works: 1, most: 1 });
+  await pass(6_500);
+  expect({ works, most }).toEqual({ works: 2, most: 1 });
   await queue.stop();
-  expect({ most, works }).toEqual({ most: 1, works: 2 });
 });
 
-test("what failed comes back after a pause that grows, and at once when it is woken", async () => {
+test("what failed comes back after a pause that grows to its longest", async () => {
   const errors: unknown[] = [];
-  let works = 0;
-  const failing = async (): Promise<string[]> => {
-    works++;
+  const at: number[] = [];
+  const began = Date.now();
+  const queue = queueOf(async () => {
+    at.push(Date.now() - began);
     throw new Error("no");
-  };
-  const queue = new BatchQueue({ ...quickly, firstPause: 10_000, onError: (error) => errors.push(error), work: failing });
+  }, errors);
   queue.add("a");
-  await sleep(60);
-  expect(works).toBe(1);
+  await pass(40_000);
+  const pauses = at.slice(1).map((time, index) => time - (at[index] ?? 0) - times.quiet);
+  expect([at[0], ...pauses]).toEqual([200, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+  expect(errors).toHaveLength(at.length);
+  await queue.stop();
+});
+
+test("what failed comes back at once when it is woken; a success starts the pauses anew", async () => {
+  let [works, fails] = [0, true];
+  const queue = queueOf(async (keys) => (works++, fails ? keys : []));
+  queue.add("a");
+  await pass(200);
   queue.wake();
-  await sleep(60);
+  await pass(200);
   expect(works).toBe(2);
-  expect(errors).toHaveLength(2);
+  fails = false;
+  queue.wake();
+  await pass(60_000);
+  expect(works).toBe(3);
+  fails = true;
+  queue.add("a");
+  await pass(200);
+  expect(works).toBe(4);
+  await pass(1_200);
+  expect(works).toBe(5);
   await queue.stop();
 });
 
 test("after stop nothing more happens", async () => {
   let works = 0;
-  const queue = new BatchQueue({ ...quickly, onError: () => undefined, work: async () => (works++, []) });
+  const queue = queueOf(async (keys) => (works++, keys));
   queue.add("a");
+  await pass(200);
   await queue.stop();
   queue.add("b");
-  await sleep(60);
-  expect(works).toBe(0);
+  await pass(60_000);
+  expect(works).toBe(1);
 });

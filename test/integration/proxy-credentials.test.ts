@@ -1,6 +1,6 @@
 // Who we are to an upstream, and to whom we are that: logins, tokens, certificates, redirects, and how an Upstream is doing.
 
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 import { createCertificates, type Certificates } from "../support/certificates.ts";
 import { pullBlob, someone, startProxy, upstreamSpec, type TestProxy, type TestProxyOptions } from "../support/proxy.ts";
@@ -23,6 +23,7 @@ beforeEach(async () => {
   proxy.configuration.setSecret("pull", login);
 });
 afterEach(async () => {
+  vi.useRealTimers();
   await proxy.stop();
   await Promise.all(running.splice(0).map((one) => one.stop()));
 });
@@ -69,15 +70,19 @@ test.each([
 });
 
 test("a token is replaced before it runs out, and when upstream refuses it early", async () => {
-  upstream = await start({ challenge: "bearer", tokenLifetime: 1 });
-  for (const tag of ["a", "b", "c"]) upstream.addImage("team/app", tag, Buffer.from(tag));
+  vi.useFakeTimers({ toFake: ["Date"] });
+  upstream = await start({ challenge: "bearer", tokenLifetime: 60 });
+  for (const tag of ["a", "young", "b", "c"]) upstream.addImage("team/app", tag, Buffer.from(tag));
   configure();
   await pull("a");
-  await new Promise((resolve) => setTimeout(resolve, 900));
+  vi.setSystemTime(Date.now() + 40_000);
+  await pull("young");
+  vi.setSystemTime(Date.now() + 10_000);
   await pull("b");
   // No refusal in between: it was fetched before it was needed.
   expect(upstream.asked("/v2/").map(({ headers }) => headers["authorization"])).toEqual([
     undefined,
+    "Bearer token-team/app-1",
     "Bearer token-team/app-1",
     "Bearer token-team/app-2",
   ]);

@@ -123,12 +123,11 @@ test("the first pull waits a second for a silent upstream, those after it not at
   const first = image("latest", "one");
   await pull("latest");
   await age("6 minutes");
-  configure({ timeouts: { connect: "5s", firstByte: "20s", idle: "30s" } });
+  // Longer than this test may take: an answer that waits for upstream fails it.
+  configure({ timeouts: { connect: "5s", firstByte: "10m", idle: "10m" } });
   upstream.script("/manifests/", { kind: "silent" });
-  const began = performance.now();
-  expect(await pull("latest")).toMatchObject({ digest: first, warning });
-  // Only the order of things: it was answered long before upstream's time had run out.
-  expect(performance.now() - began).toBeLessThan(15_000);
+  for (let pulls = 0; pulls < 3; pulls++) expect(await pull("latest")).toMatchObject({ digest: first, warning });
+  expect(manifestRequests()).toEqual(["GET latest", "HEAD latest"]);
 });
 
 test("older than staleIfError is not served", async () => {

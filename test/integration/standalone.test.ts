@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { eventually } from "../support/eventually.ts";
 import { startStandalone, wharfinger, type Standalone } from "../support/standalone.ts";
 
 let folder: string;
@@ -167,21 +168,57 @@ test.each([
   expect(code).toBe(expected);
 });
 
-test("a running transfer ends before the process does; a second signal does not wait for it", async () => {
-  const running = await start();
-  const slow = () => {
-    const upload = request(`${running.url}/v2/team-a/app/blobs/uploads/?digest=sha256:${"0".repeat(64)}`, {
-      method: "POST",
-      headers: { "content-length": 100 },
-    });
-    upload.on("error", () => {});
-    upload.write("begun");
+/** A push of "begun" and the rest, of which the registry has the first part; `end` sends the rest and resolves with the status. */
+async function beginPush(running: Standalone): Promise<{ digest: string; end: () => Promise<number> }> {
+  const [begun, rest] = ["begun", " and ended"];
+  const digest = `sha256:${createHash("sha256")
+    .update(begun + rest)
+    .digest("hex")}`;
+  const upload = request(`${running.url}/v2/team-a/app/blobs/uploads/?digest=${digest}`, {
+    method: "POST",
+    headers: { "content-length": begun.length + rest.length },
+  });
+  const status = new Promise<number>((resolve, reject) => {
+    upload.on("response", (response) => resolve(response.resume().statusCode ?? 0));
+    upload.on("error", reject);
+  });
+  status.catch(() => {}); // of a push that is never ended
+  upload.write(begun);
+  // The file is made when the first byte arrives.
+  await eventually(async () => expect(await readdir(join(running.data, "blobs/uploading"))).toHaveLength(1));
+  return {
+    digest,
+    end: () => {
+      upload.end(rest);
+      return status;
+    },
   };
-  slow();
-  await sleep(300);
+}
+
+test("a running transfer ends before the process does", async () => {
+  const running = await start();
+  const push = await beginPush(running);
   process.kill(running.pid, "SIGTERM");
-  await sleep(1500);
-  process.kill(running.pid, "SIGTERM");
+  await eventually(() => expect(running.logs()).toContain("SIGTERM: stopping"));
+  // Nothing new is taken any more, and what was begun is awaited.
+  await eventually(() => expect(fetch(`${running.url}/v2/`)).rejects.toThrow());
+  expect(await push.end()).toBe(201);
+  expect(await running.exited).toBe(0);
+  const again = await running.restart();
+  processes.push(again);
+  expect(await (await fetch(`${again.url}/v2/team-a/app/blobs/${push.digest}`)).text()).toBe("begun and ended");
+});
+
+test("a second signal does not wait for a running transfer", async () => {
+  const running = await start();
+  await beginPush(running);
+  let over = false;
+  void running.exited.then(() => (over = true));
+  // One Ctrl-C may arrive twice within a second: only a later one means "now".
+  while (!over) {
+    process.kill(running.pid, "SIGTERM");
+    await sleep(200);
+  }
   expect(await running.exited).toBe(1);
   expect(running.logs()).toContain("ended at once: SIGTERM again");
   const again = await running.restart();

@@ -1,13 +1,15 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { Client } from "pg";
 import { afterEach, expect, test } from "vitest";
 
+import { findPostgres } from "./binaries.ts";
 import { startEmbeddedPostgres } from "./server.ts";
+import { createLauncher } from "./unprivileged.ts";
 
 const folders: string[] = [];
 afterEach(async () => {
@@ -84,18 +86,37 @@ test("a server that cannot start says why", async () => {
   await expect(startEmbeddedPostgres({ folder: cluster })).rejects.toThrow(/^PostgreSQL ended \(exit code 1\): .*no_such_setting/s);
 });
 
-test.runIf(process.getuid?.() === 0)(
-  "as root without user namespaces: another user, and a clear message where it cannot enter",
-  async () => {
-    const closed = join(await folder(), "postgres");
-    await expect(startEmbeddedPostgres({ folder: closed, forbidNamespace: true })).rejects.toThrow(
-      /cannot enter .*wharfinger-pg-test.*chmod o\+x/,
-    );
-    const open = await mkdtemp("/var/tmp/wharfinger-open-");
-    folders.push(open);
-    await chmod(open, 0o755);
-    const server = await startEmbeddedPostgres({ folder: join(open, "postgres"), forbidNamespace: true });
-    expect(await query(server.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
-    await server.stop();
-  },
+// What is right depends on who runs the tests; each of them has something to check.
+const root = process.getuid?.() === 0;
+test(
+  root
+    ? "as root without user namespaces: another user, and a clear message where it cannot enter"
+    : "as an ordinary user: PostgreSQL as it is, as ourselves, in a folder that nobody else may enter",
+  root ? asRoot : asOrdinaryUser,
 );
+
+async function asRoot(): Promise<void> {
+  const closed = join(await folder(), "postgres");
+  await expect(startEmbeddedPostgres({ folder: closed, forbidNamespace: true })).rejects.toThrow(
+    /cannot enter .*wharfinger-pg-test.*chmod o\+x/,
+  );
+  const open = await mkdtemp("/var/tmp/wharfinger-open-");
+  folders.push(open);
+  await chmod(open, 0o755);
+  const server = await startEmbeddedPostgres({ folder: join(open, "postgres"), forbidNamespace: true });
+  expect(await query(server.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+  await server.stop();
+  expect((await stat(join(open, "postgres"))).uid).not.toBe(0);
+}
+
+async function asOrdinaryUser(): Promise<void> {
+  const binaries = await findPostgres();
+  const launcher = await createLauncher(binaries);
+  expect([launcher.binaries, launcher.identity]).toEqual([binaries, {}]);
+  expect(launcher.command(binaries.postgres, ["-V"])).toEqual({ file: binaries.postgres, args: ["-V"] });
+  const cluster = join(await folder(), "postgres");
+  const server = await startEmbeddedPostgres({ folder: cluster, forbidNamespace: true });
+  expect(await query(server.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+  await server.stop();
+  expect((await stat(cluster)).uid).toBe(process.getuid?.());
+}
