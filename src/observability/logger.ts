@@ -16,6 +16,7 @@ export function createLogger(options: { level: LogLevel; name?: string }): Logge
       level: options.level,
       base: options.name === undefined ? null : { name: options.name },
       timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { err: describeError },
       redact: {
         paths: ["authorization", "*.authorization", "headers.authorization", "headers.cookie", "password", "*.password"],
         censor: "[redacted]",
@@ -25,9 +26,19 @@ export function createLogger(options: { level: LogLevel; name?: string }): Logge
   );
 }
 
+/** Fields for programs: their messages say the same to a person. */
+const saidInWords = ["pid", "hostname", "event", "commit", "run", "readyReason", "migrations"];
+
+/** An error without what hangs on it: the database's errors carry their whole connection. */
+export function describeError(error: Error): Record<string, unknown> {
+  const { type, message, stack, ...own } = pino.stdSerializers.err(error);
+  const scalars = Object.entries(own).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value));
+  return { type, message, ...Object.fromEntries(scalars), stack };
+}
+
 /** Lines for a person. Loaded only when one watches. */
 function readable(): DestinationStream {
   const pretty = createRequire(import.meta.url)("pino-pretty") as typeof import("pino-pretty");
   const colorize = process.env["NO_COLOR"] === undefined;
-  return pretty({ destination: 2, sync: true, colorize, translateTime: "SYS:HH:MM:ss", ignore: "pid,hostname,event", singleLine: true });
+  return pretty({ destination: 2, sync: true, colorize, translateTime: "SYS:HH:MM:ss", ignore: saidInWords.join(), singleLine: true });
 }

@@ -27,8 +27,10 @@ export class Narrator {
     const [now, then] = [view, before].map((candidate) => candidate?.status.conditions.find(({ type }) => type === conditionTypes.ready));
     if (now === undefined || (now.status === then?.status && now.reason === then.reason && now.message === then.message)) return;
     const subject = `${view.kind.toLowerCase()} ${view.namespace}/${view.name}`;
-    if (now.status === "True") this.#logger.info({ reason: now.reason }, `${subject} is ready: ${now.message}`);
-    else this.#logger.warn({ reason: now.reason }, `${subject} is not ready: ${now.message}`);
+    const fields = { readyReason: now.reason };
+    // Nothing has changed when the first look finds it well: what a start records is told of, and what it serves is in its last line.
+    if (now.status === "True") this.#logger[before === undefined ? "debug" : "info"](fields, `${subject} is ready: ${now.message}`);
+    else this.#logger.warn(fields, `${subject} is not ready: ${now.message}`);
   }
 
   ran(kind: JobKind, key: ResourceKey, outcome: JobOutcome): void {

@@ -61,6 +61,19 @@ test("a resource is committed, then served, and says so", async () => {
   await eventually(() => expect(world.condition(cgr, "Recorded")).toMatchObject({ status: "True" }));
 });
 
+test("a start says what it records, and nothing when there is nothing new", async () => {
+  world.upstream("cgr");
+  const info = () => world.log.filter(({ level }) => level >= 30).map(({ msg }) => msg);
+  await world.start();
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True" }));
+  expect(info()).toEqual([expect.stringMatching(/^recorded [0-9a-f]{10}: upstream default\/cgr: generation 1$/)]);
+  await world.stop();
+  world.log.splice(0);
+  await world.start();
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True" }));
+  expect(info()).toEqual([]);
+});
+
 test("an edit takes effect, generations count up from the last recorded, also after a restart", async () => {
   world.upstream("cgr");
   await world.start();
