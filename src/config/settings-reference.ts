@@ -20,7 +20,7 @@ export function settingsReference(): string {
   const defaults = describeSettings(defaultSettings);
   return `# Settings
 
-Generated from \`src/config\` (\`npm run unit -- -u src/config\`); do not edit.
+Generated from \`src/config\` (\`npm run unit -- --project unit src/config --update=all\`); do not edit.
 
 ## The file
 

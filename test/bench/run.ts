@@ -1,5 +1,5 @@
 // `npm run bench`: what a request costs the server, beside CNCF distribution in the same run. Processor seconds of the whole process tree
-// (ours with its PostgreSQL) come first: they hold on a noisy machine. Nothing here is asserted; see docs/explanation/performance.md.
+// (ours with its PostgreSQL) come first: they hold on a noisy machine. Nothing here is asserted; see docs/design/performance.md.
 
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// Pulling from the team's own repositories. Each pull asks the database for now; the memory view comes with the second issue.
+// Pulling from the team's own repositories. Each pull asks the database; a view in memory (docs/design/storage.md, "Reading") is not built yet.
 
 import type { Digest } from "../../domain/digest.ts";
 import type { Reference } from "../../domain/reference.ts";
