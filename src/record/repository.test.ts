@@ -11,7 +11,7 @@ import { createLogger } from "../observability/logger.ts";
 import { specDigest } from "../validation/canonical.ts";
 import { validateResource } from "../validation/validate-resource.ts";
 import { resourceCommit, versionsCommit } from "./messages.ts";
-import { confirm } from "./confirm.ts";
+import { confirm, findCommit } from "./confirm.ts";
 import { openRecord, type GitRecord } from "./repository.ts";
 
 const author = { name: "Wharfinger", email: "wharfinger@localhost" };
@@ -272,8 +272,14 @@ test("a person's word reaches the process that serves", async () => {
     record.onMove(resolve);
   });
   const head = git("rev-parse", "HEAD").trim();
-  expect(await confirm({ folder, what: "accepted", commit: head.slice(0, 8) })).toBe(head);
+  expect(await findCommit({ folder, commit: head.slice(0, 8) })).toBe(head);
+  await confirm({ folder, what: "accepted", commit: head });
   await moved;
   expect(await record.confirmations()).toEqual({ accepted: head, removal: null });
-  expect(await confirm({ folder, what: "removal", commit: "--help" })).toBeNull();
+});
+
+test("what is not a commit of the record is not taken for one", async () => {
+  expect(await findCommit({ folder, commit: "--help" })).toBeNull();
+  expect(await findCommit({ folder, commit: "0".repeat(40) })).toBeNull();
+  expect(await findCommit({ folder: join(folder, "nowhere"), commit: "0".repeat(40) })).toBeNull();
 });
