@@ -8,6 +8,8 @@ import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 
 import { kinds, type Kind } from "../src/domain/resource.ts";
+import { tagNames } from "../src/domain/version-tags.ts";
+import { parseVersion } from "../src/domain/version.ts";
 import { codeRules } from "../src/validation/code-rules.ts";
 import { specSchemaOf, schemaOf, type Schema } from "../src/validation/crds.ts";
 import { readDocuments, type ResourceDocument } from "../src/validation/documents.ts";
@@ -82,4 +84,16 @@ test("every rule of code refuses something", () => {
   const invalid = kinds.flatMap((kind) => casesOf(kind, "invalid"));
   const used = new Set(invalid.flatMap((entry) => (judge(entry).problems ?? []).map(({ rule }) => rule)));
   expect(codeRules.filter((rule) => !used.has(rule))).toEqual([]);
+});
+
+test.each(["fullVersion", "version", "major", "minor", "patch", "build"])("{%s}: schema and tag names agree", (placeholder) => {
+  const file = "tags-placeholder.valid.yaml";
+  const text = readFileSync(join(root, "tagpolicy", file), "utf8");
+  const template = `v{${placeholder}}`;
+  const document = readDocuments([{ name: file, text: text.replace("{fullVersion}", template) }]).resources[0];
+  const version = parseVersion("1.27.3-r2");
+  if (document === undefined || version === undefined) throw new Error("neither can be missing");
+  const accepted = validateResource(document).problems === undefined;
+  const { refused } = tagNames(version, { templates: [template], suffix: "", sourceTags: ["latest"] });
+  expect(refused.length === 0).toBe(accepted);
 });

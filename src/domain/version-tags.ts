@@ -1,4 +1,4 @@
-// Tag names from a version: `{fullVersion} {version} {major} {minor} {patch}` and a suffix (api: TagPolicy.spec.tags).
+// Tag names from a version: `{fullVersion} {version} {major} {minor}` and a suffix (api: TagPolicy.spec.tags).
 
 import { digestOfReferrerTag, isTag } from "./reference.ts";
 import { isPreRelease, type Version } from "./version.ts";
@@ -17,7 +17,7 @@ export interface TagNames {
   readonly refused: readonly { readonly template: string; readonly reason: string }[];
 }
 
-const placeholders = ["fullVersion", "version", "major", "minor", "patch"] as const;
+const placeholders = ["fullVersion", "version", "major", "minor"] as const;
 type Placeholder = (typeof placeholders)[number];
 
 /** The tags of one version. A template that this version cannot fill is refused with the reason; the others count. */
@@ -71,8 +71,6 @@ function valueOf(version: Version, name: Placeholder): string | undefined {
       return part(version, 0);
     case "minor":
       return part(version, 1);
-    case "patch":
-      return part(version, 2);
   }
 }
 
