@@ -347,7 +347,7 @@ export type RestoreResult = Static<typeof RestoreResult>;
 
 export const AuditRequest = Type.Object({ deep: Type.Boolean() });
 export type AuditRequest = Static<typeof AuditRequest>;
-export const AuditFinding = Type.Object({ invariant: Type.Integer(), subject: Type.String(), message: Type.String() });
+const AuditFinding = Type.Object({ invariant: Type.Integer(), subject: Type.String(), message: Type.String() });
 export const AuditReport = Type.Object({
   deep: Type.Boolean(),
   checked: Type.Object({

@@ -15,7 +15,7 @@ export interface OptionDefinition {
   readonly boolean?: true;
 }
 
-export const dataOption: OptionDefinition = {
+const dataOption: OptionDefinition = {
   flags: "--data <dir>",
   variable: "WHARFINGER_DATA",
   description: "folder of the running process: database, images, record, admin token",

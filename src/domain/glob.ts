@@ -9,64 +9,39 @@ export function isGlob(text: string): boolean {
   );
 }
 
-/** Whether `segment` matches `pattern`, in which `*` stands for any characters. At most |pattern| × |segment| steps. */
-function matchesSegment(pattern: string, segment: string): boolean {
+/**
+ * Whether `pattern` matches all of `text`, both letter by letter or both segment by segment; `wildcard` stands for any number of them.
+ * At most |pattern| × |text| steps.
+ */
+function matches<T>(pattern: ArrayLike<T>, text: ArrayLike<T>, wildcard: T, equal: (pattern: T, text: T) => boolean): boolean {
   let p = 0;
-  let s = 0;
+  let t = 0;
   let star = -1;
   let resume = 0;
-  while (s < segment.length) {
-    if (pattern[p] === "*") {
+  while (t < text.length) {
+    const wanted = pattern[p];
+    if (wanted === wildcard) {
       star = p;
       p += 1;
-      resume = s;
-    } else if (pattern[p] === segment[s]) {
+      resume = t;
+    } else if (wanted !== undefined && equal(wanted, text[t]!)) {
       p += 1;
-      s += 1;
+      t += 1;
     } else if (star >= 0) {
-      // Only the last star needs another try: what came before it already matched as early as it could.
+      // Only the last wildcard needs another try: what came before it already matched as early as it could.
       resume += 1;
-      s = resume;
+      t = resume;
       p = star + 1;
     } else {
       return false;
     }
   }
-  while (pattern[p] === "*") p += 1;
+  while (pattern[p] === wildcard) p += 1;
   return p === pattern.length;
 }
 
-/** Whether `patterns` match all `segments`. Never backtracks over more than the last `**`. */
-function matchesSegments(patterns: readonly string[], segments: readonly string[]): boolean {
-  let p = 0;
-  let s = 0;
-  let star = -1;
-  let resume = 0;
-  while (s < segments.length) {
-    const pattern = patterns[p];
-    if (pattern === "**") {
-      star = p;
-      p += 1;
-      resume = s;
-    } else if (pattern !== undefined && matchesSegment(pattern, segments[s] ?? "")) {
-      p += 1;
-      s += 1;
-    } else if (star >= 0) {
-      resume += 1;
-      s = resume;
-      p = star + 1;
-    } else {
-      return false;
-    }
-  }
-  while (patterns[p] === "**") p += 1;
-  return p === patterns.length;
-}
-
-/** Whether the glob matches the whole repository name. */
-export function matchesGlob(glob: string, name: string): boolean {
-  return matchesSegments(glob.split("/"), name.split("/"));
-}
+const isSameLetter = (pattern: string, letter: string) => pattern === letter;
+const matchesSegment = (pattern: string, segment: string) => matches(pattern, segment, "*", isSameLetter);
 
 export type NameTest = (name: string) => boolean;
 
@@ -75,7 +50,7 @@ export function compileGlobs(globs: readonly string[]): NameTest {
   const patterns = globs.map((glob) => glob.split("/"));
   return (name) => {
     const segments = name.split("/");
-    return patterns.some((pattern) => matchesSegments(pattern, segments));
+    return patterns.some((pattern) => matches(pattern, segments, "**", matchesSegment));
   };
 }
 

@@ -4,10 +4,10 @@
 import { digestOf, isDigest, type Digest, algorithmOf } from "./digest.ts";
 import { mediaTypes } from "./media-types.ts";
 
-/** Distribution spec, "Pushing Manifests": registries take at least 4 MiB. */
+/** Distribution spec, "Pushing Manifests": registries take at least 4 MiB. That is also the most that this one takes, from clients and upstreams. */
 export const maxManifestBytes = 4 * 1024 * 1024;
 export const maxDescriptors = 1_000;
-export const maxJsonDepth = 32;
+const maxJsonDepth = 32;
 const maxTypeLength = 255;
 
 export interface Descriptor {
@@ -62,12 +62,12 @@ const kinds: ReadonlyMap<string, Manifest["kind"]> = new Map([
 const schema1: ReadonlySet<string> = new Set([mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed]);
 
 /** True for types whose documents are stored as manifests; everything else that an index names is a blob. */
-export function isManifestType(mediaType: string): boolean {
+function isManifestType(mediaType: string): boolean {
   return kinds.has(mediaType);
 }
 
 /** Layers that a registry need not have (image spec, "Non-Distributable Layers"; Docker's foreign layers). */
-export function isNonDistributable(mediaType: string): boolean {
+function isNonDistributable(mediaType: string): boolean {
   return (
     mediaType.startsWith("application/vnd.oci.image.layer.nondistributable.v1.") ||
     mediaType.startsWith("application/vnd.docker.image.rootfs.foreign.diff.")

@@ -248,8 +248,9 @@ test.each<[string, TestProxyOptions, boolean]>([
   await strict.stop();
 });
 
-test("probe and views: unknown, reachable, not reachable, never with a secret", async () => {
+test("views: unknown, reachable, not reachable, never with a secret", async () => {
   upstream = await start({ challenge: "bearer", login });
+  upstream.addImage("team/app", "latest", Buffer.from("x"));
   configure({ ...withLogin, hosts: ["cgr.dev"] });
   expect(proxy.upstreams.views()).toEqual([
     {
@@ -262,10 +263,11 @@ test("probe and views: unknown, reachable, not reachable, never with a secret", 
       credentialsLoaded: true,
     },
   ]);
-  expect(await proxy.upstreams.probe("default/p")).toMatchObject({ reachable: "True" });
+  await pull();
+  expect(proxy.upstreams.views()).toMatchObject([{ reachable: "True", message: "answers" }]);
   upstream.script("/v2/", { kind: "status", status: 503 });
-  expect(await proxy.upstreams.probe("default/p")).toMatchObject({ reachable: "False", message: `${upstream.host} answers 503` });
-  await expect(proxy.upstreams.probe("default/none")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(pull("another")).rejects.toMatchObject({ code: "UPSTREAM_FAILED" });
+  expect(proxy.upstreams.views()).toMatchObject([{ reachable: "False", message: `${upstream.host} answers 503` }]);
   expect(JSON.stringify(proxy.upstreams.views())).not.toContain("canary");
 });
 

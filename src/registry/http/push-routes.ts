@@ -3,6 +3,7 @@
 import type { OutgoingHttpHeaders } from "node:http";
 
 import { parseDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
+import { maxManifestBytes } from "../../domain/manifest.ts";
 import { headers } from "../../domain/media-types.ts";
 import { formatUploadRange, parseChunkRange } from "../../domain/ranges.ts";
 import { formatReference, isRepositoryName, isTag } from "../../domain/reference.ts";
@@ -13,8 +14,6 @@ import { emptyAnswer, failureAnswer, type Answer } from "./answer.ts";
 import type { PathOf, RepositoryExchange } from "./exchange.ts";
 import { readWholeBody } from "./request-body.ts";
 
-/** The spec's least upper limit, and ours. */
-const manifestLimit = 4 * 1024 * 1024;
 /** Tags that one PUT by digest may set. */
 const tagLimit = 100;
 
@@ -71,8 +70,8 @@ export class PushRoutes {
     const { repository, caller, path, query, access, length } = exchange;
     const { reference } = path;
     const tags = "tag" in reference ? [reference.tag] : tagsOf(query);
-    if (length !== undefined && length > manifestLimit) throw manifestTooLarge();
-    const bytes = await readWholeBody(exchange.body(), manifestLimit);
+    if (length !== undefined && length > maxManifestBytes) throw manifestTooLarge();
+    const bytes = await readWholeBody(exchange.body(), maxManifestBytes);
     if (bytes === undefined) throw manifestTooLarge();
     const { digest, subject } = await this.#push.putManifest(repository.name, caller, {
       reference,
@@ -190,5 +189,5 @@ function chunkOf(exchange: RepositoryExchange): Chunk {
 }
 
 function manifestTooLarge(): ServiceError {
-  return new ServiceError("PAYLOAD_TOO_LARGE", `The manifest is larger than ${manifestLimit} bytes, the most that this registry takes.`);
+  return new ServiceError("PAYLOAD_TOO_LARGE", `The manifest is larger than ${maxManifestBytes} bytes, the most that this registry takes.`);
 }

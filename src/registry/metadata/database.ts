@@ -67,11 +67,6 @@ export class Database implements Queryable {
     }
   }
 
-  /** Statements without parameters, for migrations: several in one text. */
-  async script(text: string): Promise<void> {
-    await this.#pool.query(text);
-  }
-
   async close(): Promise<void> {
     await this.#pool.end();
   }

@@ -2,7 +2,7 @@
 
 import { statement, type Database, type Queryable } from "./database.ts";
 
-export const reviewBatch = 1_000;
+const reviewBatch = 1_000;
 
 export interface Review {
   /** Queue rows looked at; fewer than `reviewBatch`: nothing else is due. */

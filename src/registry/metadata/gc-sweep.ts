@@ -2,7 +2,7 @@
 
 import { statement, type Queryable } from "./database.ts";
 
-export const sweepBatch = 1_000;
+const sweepBatch = 1_000;
 
 // A claimed key is claimed for ten minutes; if this process dies meanwhile another one deletes it again, which harms nobody.
 const claiming = "UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'";

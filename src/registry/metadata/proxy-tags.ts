@@ -2,6 +2,7 @@
 
 import type { Digest } from "../../domain/digest.ts";
 import { statement, type Queryable } from "./database.ts";
+import { noteTagEvents } from "./tags.ts";
 
 export interface ProxiedTag {
   /** The ledger's digest: a published version tag wins over upstream's tag of the same name. */
@@ -32,7 +33,6 @@ const move = statement(
    ON CONFLICT (repository, name) DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at,
      updated_at = CASE WHEN tags.digest = excluded.digest THEN tags.updated_at ELSE now() END`,
 );
-const note = statement("proxy-tag-note", `INSERT INTO tag_events (repository, name, digest, previous, by) VALUES ($1, $2, $3, $4, $5)`);
 const drop = statement(
   "proxy-tag-drop",
   `WITH gone AS (
@@ -64,7 +64,7 @@ export async function confirmProxiedTag(database: Queryable, repository: string,
 export async function moveProxiedTag(database: Queryable, repository: number, tag: string, digest: Digest, by: string): Promise<void> {
   const [before] = await database.query<{ digest: Digest }>(lock, [repository, tag]);
   await database.execute(move, [repository, tag, digest]);
-  if (before?.digest !== digest) await database.execute(note, [repository, tag, digest, before?.digest ?? null, by]);
+  if (before?.digest !== digest) await noteTagEvents(database, repository, [{ name: tag, digest, previous: before?.digest ?? null }], by);
 }
 
 /** Upstream has the tag no longer. What it pointed at stays readable by digest. */

@@ -52,11 +52,6 @@ const storeEvidence = statement(
    WHERE l.repository = $1 AND l.tag = ANY($2) AND l.digest = $3
    ON CONFLICT DO NOTHING`,
 );
-const noteEvents = statement(
-  "version-note",
-  `INSERT INTO tag_events (repository, name, digest, previous, by)
-   SELECT $1, name, digest, previous, $5 FROM unnest($2::text[], $3::text[], $4::text[]) AS event (name, digest, previous)`,
-);
 const release = statement(
   "version-release",
   `UPDATE manifests m SET untagged_since = now()
@@ -123,22 +118,6 @@ export async function dropVersions(transaction: Queryable, repository: number, t
 /** Manifests that lost their last name count as untagged from now on. */
 export async function releaseManifests(transaction: Queryable, repository: number, digests: readonly Digest[]): Promise<void> {
   if (digests.length > 0) await transaction.execute(release, [repository, digests]);
-}
-
-export async function noteVersionEvents(
-  transaction: Queryable,
-  repository: number,
-  events: readonly { readonly tag: string; readonly digest: Digest | null; readonly previous: Digest | null }[],
-  by: string,
-): Promise<void> {
-  if (events.length === 0) return;
-  await transaction.execute(noteEvents, [
-    repository,
-    events.map(({ tag }) => tag),
-    events.map(({ digest }) => digest),
-    events.map(({ previous }) => previous),
-    by,
-  ]);
 }
 
 /** The ledger whole, as `explain` shows it; null removes it. */

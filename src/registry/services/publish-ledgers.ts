@@ -9,12 +9,12 @@ import type { Queryable } from "../metadata/database.ts";
 import { proposalById } from "../metadata/proposals.ts";
 import { ensureProxiedRepository } from "../metadata/proxy-repositories.ts";
 import { findRepository } from "../metadata/repositories.ts";
+import { noteTagEvents } from "../metadata/tags.ts";
 import {
   dropVersions,
   holdEvidence,
   listLedgers,
   lockVersions,
-  noteVersionEvents,
   releaseEvidence,
   releaseManifests,
   storeLedger,
@@ -86,14 +86,14 @@ async function publishLedger(transaction: Queryable, { repository, name, ledger,
     await holdEvidence(transaction, repository, { tags, digest, manifests });
   }
   await releaseManifests(transaction, repository, [...new Set([...gone, ...moved].map(({ digest }) => digest).concat(cached))].sort());
-  await noteVersionEvents(
+  await noteTagEvents(
     transaction,
     repository,
     [
       ...bound
         .filter(({ tag, digest }) => known.get(tag) !== digest)
-        .map(({ tag, digest }) => ({ tag, digest, previous: known.get(tag) ?? null })),
-      ...gone.map(({ tag, digest }) => ({ tag, digest: null, previous: digest })),
+        .map(({ tag, digest }) => ({ name: tag, digest, previous: known.get(tag) ?? null })),
+      ...gone.map(({ tag, digest }) => ({ name: tag, digest: null, previous: digest })),
     ],
     `record:${revision}`,
   );

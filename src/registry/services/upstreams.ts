@@ -6,7 +6,6 @@ import { milliseconds } from "../../domain/duration.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { findByName } from "../../domain/upstream-names.ts";
 import type { EgressPolicy } from "../upstream/egress.ts";
-import { UpstreamError } from "../upstream/errors.ts";
 import { Requester } from "../upstream/requester.ts";
 import { targetUrl } from "../upstream/target.ts";
 import { UpstreamClient } from "../upstream/upstream-client.ts";
@@ -80,18 +79,6 @@ export class Upstreams {
   /** GET upstreams. */
   views(): UpstreamView[] {
     return this.#options.configuration.current().upstreams.map((published) => this.#view(published));
-  }
-
-  /** Asks the Upstream now. Rejects with ServiceError NOT_FOUND; an upstream that does not answer is a view, not an error. */
-  async probe(key: string): Promise<UpstreamView> {
-    const published = this.#options.configuration.current().upstreams.find(({ namespace, name }) => `${namespace}/${name}` === key);
-    if (published === undefined) throw new ServiceError("NOT_FOUND", `there is no upstream ${key}`);
-    try {
-      if (!published.spec.offline) await this.#entry(published).running.client.ping();
-    } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error;
-    }
-    return this.#view(published);
   }
 
   /** Ends running transfers too. */

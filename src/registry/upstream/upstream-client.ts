@@ -1,15 +1,15 @@
 // What a registry is asked, in the words of the distribution spec. Undefined means that upstream said 404, and only that.
 
 import { algorithmOf, digestOf, isDigest, type Digest } from "../../domain/digest.ts";
+import { maxManifestBytes } from "../../domain/manifest.ts";
 import { acceptedManifestTypes, headers, mediaTypes } from "../../domain/media-types.ts";
 import { isTag } from "../../domain/reference.ts";
 import type { Priority } from "./budget.ts";
 import { UpstreamError } from "./errors.ts";
-import { discard, readWhole, toUpstreamError, type Answer } from "./exchange.ts";
+import { discard, piecesOf, readWhole, toUpstreamError, type Answer } from "./exchange.ts";
 import { nextPage } from "./links.ts";
 import type { Requester } from "./requester.ts";
 
-export const maxManifestBytes = 4 * 1024 * 1024;
 const maxPageBytes = 8 * 1024 * 1024;
 const pageSize = 1000;
 /** What one list may cost, whatever upstream sends: who asks for it may be anonymous. */
@@ -20,7 +20,8 @@ interface ListLimits {
   readonly pages: number;
 }
 const tagLimits: ListLimits = { entries: 100_000, bytes: 32 * 1024 * 1024, pages: 2000 };
-const referrerLimits: ListLimits = { entries: 1000, bytes: 8 * 1024 * 1024, pages: 100 };
+export const maxReferrers = 10_000;
+const referrerLimits: ListLimits = { entries: maxReferrers, bytes: 8 * 1024 * 1024, pages: 100 };
 /** Milliseconds for all pages of a list. */
 const listTime = 60_000;
 
@@ -157,13 +158,6 @@ export class UpstreamClient {
     });
   }
 
-  /** GET /v2/: is it a registry that talks to us? Rejects with UpstreamError. */
-  async ping(): Promise<void> {
-    const answer = await this.#requester.request({ method: "GET", repository: "", path: "/v2/", priority: "pull" });
-    discard(answer.body);
-    this.#expect(answer, [200, 404], "/v2/");
-  }
-
   /** Follows Link and collects what `entriesOf` finds in each page; undefined as soon as it finds a page unusable. */
   async #pages(list: List, entriesOf: (page: Page, index: number) => readonly unknown[] | undefined): Promise<unknown[] | undefined> {
     const { repository, start, limits } = list;
@@ -219,13 +213,16 @@ export class UpstreamClient {
     return this.#requester.request({ method, repository, path: `/v2/${repository}/${rest}`, headers: sent, priority });
   }
 
-  async *#chunks(answer: Answer): AsyncGenerator<Uint8Array> {
+  #chunks(answer: Answer): AsyncGenerator<Uint8Array> {
     const { target } = this.#requester;
-    try {
-      yield* answer.body as AsyncIterable<Uint8Array>;
-    } catch (error) {
-      throw toUpstreamError(target, target.url, error);
-    }
+    const pieces = piecesOf(answer.body);
+    return (async function* () {
+      try {
+        yield* pieces;
+      } catch (error) {
+        throw toUpstreamError(target, target.url, error);
+      }
+    })();
   }
 
   #expect(answer: Answer, statuses: readonly number[], subject: string): void {
