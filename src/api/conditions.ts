@@ -32,6 +32,7 @@ export const reasons = {
   dependencyNotReady: "DependencyNotReady",
   secretNotFound: "SecretNotFound",
   secretInvalid: "SecretInvalid",
+  userNotFound: "UserNotFound",
   repositoryInUse: "RepositoryInUse",
   immutable: "Immutable",
   runFailed: "RunFailed",

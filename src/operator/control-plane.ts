@@ -8,6 +8,7 @@ import type { Logger } from "../observability/logger.ts";
 import type { GitRecord } from "../record/repository.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
 import type { Grant } from "./grants.ts";
+import type { UsersSecret } from "./known-users.ts";
 import type { JobKind, JobOutcome, JobRunner, ResourceSource, SourceProblem } from "./ports.ts";
 import { Rounds } from "./rounds.ts";
 
@@ -22,6 +23,8 @@ export interface ControlPlaneOptions {
   readonly tenants: readonly Grant[];
   /** Where `secretRef`s are looked up for the conditions. */
   readonly secrets?: SecretSource;
+  /** The Secret that holds the users whom AccessPolicies name; without it nothing is said of them. */
+  readonly users?: UsersSecret;
   /** The namespace that needs no grant. */
   readonly administrators?: string;
   /** Field manager that the commits name. */

@@ -1,6 +1,6 @@
 // What the log says of the control plane's work: changes, each once, in sentences.
 
-import type { ResourceView } from "../api/control.ts";
+import type { Condition, ResourceView } from "../api/control.ts";
 import { conditionTypes } from "../api/conditions.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -24,9 +24,16 @@ export class Narrator {
   }
 
   changed(view: ResourceView, before: ResourceView | undefined): void {
-    const [now, then] = [view, before].map((candidate) => candidate?.status.conditions.find(({ type }) => type === conditionTypes.ready));
-    if (now === undefined || (now.status === then?.status && now.reason === then.reason && now.message === then.message)) return;
+    const now = changedCondition(conditionTypes.ready, view, before);
     const subject = `${view.kind.toLowerCase()} ${view.namespace}/${view.name}`;
+    if (conditionOf(conditionTypes.ready, view)?.status === "True") {
+      const credentials = changedCondition(conditionTypes.credentialsLoaded, view, before);
+      if (credentials?.status === "False") {
+        this.#logger.warn({ reason: credentials.reason }, `${subject} is ready, but ${credentials.message}`);
+        return;
+      }
+    }
+    if (now === undefined) return;
     const fields = { readyReason: now.reason };
     // Nothing has changed when the first look finds it well: what a start records is told of, and what it serves is in its last line.
     if (now.status === "True") this.#logger[before === undefined ? "debug" : "info"](fields, `${subject} is ready: ${now.message}`);
@@ -50,6 +57,16 @@ export class Narrator {
     for (const message of now) if (!this.#told.has(message)) this.#logger.warn(message);
     this.#told = new Set(now);
   }
+}
+
+function conditionOf(type: string, view: ResourceView | undefined): Condition | undefined {
+  return view?.status.conditions.find((condition) => condition.type === type);
+}
+
+/** The condition, when it says something else than before. */
+function changedCondition(type: string, view: ResourceView, before: ResourceView | undefined): Condition | undefined {
+  const [now, then] = [conditionOf(type, view), conditionOf(type, before)];
+  return now?.status === then?.status && now?.reason === then?.reason && now?.message === then?.message ? undefined : now;
 }
 
 function describe({ path, line, message }: FileProblem): string {

@@ -11,6 +11,7 @@ import { BatchQueue } from "./batch-queue.ts";
 import type { ControlPlane, ControlPlaneOptions, FirstPublish, RecordStatus } from "./control-plane.ts";
 import type { Grants } from "./grants.ts";
 import { isNewRecord } from "./history-guard.ts";
+import { knownUsers } from "./known-users.ts";
 import { Narrator } from "./narrator.ts";
 import { passageOf, type Outcome } from "./passages.ts";
 import type { JobKind, JobOutcome } from "./ports.ts";
@@ -208,6 +209,7 @@ export class Rounds implements ControlPlane {
       view: outcome.view,
       upstreams: this.#upstreams,
       secrets: this.#options.secrets,
+      users: knownUsers(this.#options.secrets, this.#options.users),
       runsOf: (key: ResourceKey) => this.#schedules.stateOf(key.kind === "TagPolicy" ? "tag-sync" : "prune", key),
     };
     this.#statuses.replace(

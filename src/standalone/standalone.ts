@@ -108,6 +108,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   plane = await startControlPlane({
     source,
     secrets: source,
+    users: settings.access.users.secretRef,
     record,
     client: control,
     jobs: createJobRunner({ url, token: folder.adminToken, logger }),

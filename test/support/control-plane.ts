@@ -10,6 +10,7 @@ import { pino } from "pino";
 
 import type { MintProposal, ResourceView } from "../../src/api/control.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
+import { defaultSettings } from "../../src/config/settings.ts";
 import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from "../../src/operator/control-plane.ts";
 import type { JobKind, JobOutcome } from "../../src/operator/ports.ts";
 import { openRecord, type GitRecord } from "../../src/record/repository.ts";
@@ -68,6 +69,7 @@ export class World {
     this.plane = await startControlPlane({
       source: this.source,
       secrets: this.source,
+      users: defaultSettings.access.users.secretRef,
       record: this.record,
       client: options.client ?? this.client,
       logger,

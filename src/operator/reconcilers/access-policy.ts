@@ -1,8 +1,51 @@
-// AccessPolicy: recorded and published, nothing else.
+// AccessPolicy: recorded and published by the skeleton; here whether the users that it names can log in.
 
+import { conditionTypes, reasons } from "../../api/conditions.ts";
+import type { AccessPolicySpec } from "../../api/kinds.ts";
+import type { KnownUsers } from "../known-users.ts";
 import type { Reconciler } from "./reconciler.ts";
+import type { OwnReport } from "./skeleton.ts";
+
+const type = conditionTypes.credentialsLoaded;
+/** A policy has up to 64 subjects. */
+const mostNamed = 5;
 
 export const accessPolicyReconciler: Reconciler<"AccessPolicy"> = {
   kind: "AccessPolicy",
-  report: () => ({ conditions: [], details: {} }),
+  report(_, spec, { users }) {
+    const named = usersOf(spec);
+    return users === undefined || named.length === 0 ? { conditions: [], details: {} } : reportUsers(named, users);
+  },
 };
+
+function usersOf({ subjects }: AccessPolicySpec): readonly string[] {
+  return [...new Set(subjects.flatMap((subject) => (subject.kind === "User" ? [subject.name] : [])))];
+}
+
+function reportUsers(named: readonly string[], users: KnownUsers): OwnReport {
+  if (users.state === "missing") {
+    const notReady = { reason: users.reason, message: `${users.message}; until then nobody can log in as ${list(named, "or")}` };
+    return { notReady, conditions: [{ type, status: "False", ...notReady }], details: {} };
+  }
+  const missing = named.filter((name) => !users.users.has(name));
+  if (missing.length === 0) {
+    const message = `Secret ${users.secret} has every user that is named`;
+    return { conditions: [{ type, status: "True", reason: reasons.succeeded, message }], details: {} };
+  }
+  // Taking a user out of the Secret is how access is revoked at once: it must not make the policy fail, only say so.
+  const message = [`Secret ${users.secret} has no user ${list(missing, "and no user")}`, ...unusable(users)].join("; ");
+  return { notes: [message], conditions: [{ type, status: "False", reason: reasons.userNotFound, message }], details: {} };
+}
+
+/** A user whose line cannot be read is missing too; lines are named by their numbers, never by what they say. */
+function unusable({ problems }: KnownUsers & { state: "known" }): string[] {
+  const [first] = problems;
+  if (first === undefined) return [];
+  const more = problems.length === 1 ? "" : ` (and ${problems.length - 1} more lines like it)`;
+  return [`its line ${first.line} cannot be used, because ${first.reason}${more}`];
+}
+
+function list(names: readonly string[], conjunction: string): string {
+  if (names.length > mostNamed) return `${names.slice(0, mostNamed).join(", ")} … (${names.length} names)`;
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} ${conjunction} ${names.at(-1) ?? ""}`;
+}

@@ -5,6 +5,7 @@ import type { Specs } from "../../api/kinds.ts";
 import type { Kind, ResourceKey } from "../../domain/resource.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { RecordView } from "../../record/record-view.ts";
+import type { KnownUsers } from "../known-users.ts";
 import type { RunState } from "../schedules.ts";
 import type { OwnReport } from "./skeleton.ts";
 
@@ -14,6 +15,8 @@ export interface ReportContext {
   readonly upstreams: readonly UpstreamView[] | undefined;
   /** Undefined where Secrets are somebody else's to look at. */
   readonly secrets: SecretSource | undefined;
+  /** Who can log in; undefined where that is somebody else's to look at. */
+  readonly users: KnownUsers | undefined;
   runsOf(key: ResourceKey): RunState | undefined;
 }
 

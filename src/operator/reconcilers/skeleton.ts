@@ -100,6 +100,8 @@ export interface Passage {
 export interface OwnReport {
   /** Makes Ready false although the record is served: credentials that are missing. */
   readonly notReady?: Finding;
+  /** Worth a word where people look first, in the message of Ready. */
+  readonly notes?: readonly string[];
   readonly conditions: readonly ConditionDraft[];
   readonly details: Readonly<Record<string, unknown>>;
 }
@@ -147,9 +149,9 @@ function readyOf(judgement: Judgement, passage: Passage, own: OwnReport): Omit<C
   if (passage.notPublished !== undefined) return not(passage.notPublished);
   if (own.notReady !== undefined) return not(own.notReady);
   const override = overrideOf(passage);
-  const ignored = (passage.file?.warnings ?? []).map(describeLine);
+  const remarks = [...(own.notes ?? []), ...(passage.file?.warnings ?? []).map(describeLine)];
   if (override !== undefined) {
-    return { status: "True", reason: reasons.overridden, message: [describeOverride(override), ...ignored].join("; ") };
+    return { status: "True", reason: reasons.overridden, message: [describeOverride(override), ...remarks].join("; ") };
   }
   const conflict = judgement.notes.find(({ reason }) => reason !== reasons.notImplemented);
   if (conflict !== undefined) return not(conflict);
@@ -157,7 +159,7 @@ function readyOf(judgement: Judgement, passage: Passage, own: OwnReport): Omit<C
   return {
     status: "True",
     reason: reasons.succeeded,
-    message: [served, ...judgement.notes.map(({ message }) => message), ...ignored].join("; "),
+    message: [served, ...judgement.notes.map(({ message }) => message), ...remarks].join("; "),
   };
 }
 

@@ -31,7 +31,13 @@ function secretsOf(data: Readonly<Record<string, string>> | undefined): SecretSo
 
 function report(options: { spec?: TagPolicySpec; data?: Readonly<Record<string, string>>; runs?: RunState }) {
   const { spec = withKeys, data = { "cosign.pub": pem }, runs } = options;
-  return tagPolicyReconciler.report(key, spec, { view: emptyView, upstreams: [], secrets: secretsOf(data), runsOf: () => runs });
+  return tagPolicyReconciler.report(key, spec, {
+    view: emptyView,
+    upstreams: [],
+    secrets: secretsOf(data),
+    users: undefined,
+    runsOf: () => runs,
+  });
 }
 
 test.each([

@@ -3,7 +3,6 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { Authenticator, type AuthenticationOptions } from "./authentication.ts";
-import { parseHtpasswd } from "./htpasswd.ts";
 import { LoginBrake } from "./login-brake.ts";
 
 const hash = hashSync("secret", 4);
@@ -101,19 +100,6 @@ describe("authentication", () => {
       Array.from({ length: 40 }, (_, index) => (index % 2 === 0 ? "fulfilled" : "rejected")),
     );
   });
-});
-
-test("htpasswd lines", () => {
-  const costly = hash.replace("$04$", "$31$");
-  const { users, problems } = parseHtpasswd(`# people\n\nci:${hash}\r\nci:${hash}\nnone\n:${hash}\nplain:secret\ncostly:${costly}\n`);
-  expect([...users.keys()]).toEqual(["ci"]);
-  expect(problems.map(({ line, reason }) => `${line} ${reason}`)).toEqual([
-    "4 the name is there twice; the first line counts",
-    "5 it is not name:hash",
-    "6 it is not name:hash",
-    "7 the hash is not bcrypt; make it with htpasswd -B",
-    "8 the cost of the hash is above 16",
-  ]);
 });
 
 describe("the brake", () => {

@@ -5,9 +5,9 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypt
 import { LRUCache } from "lru-cache";
 
 import { admin, anonymous, type Identity } from "../../domain/access.ts";
+import { parseHtpasswd, type Htpasswd } from "../../domain/htpasswd.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
-import { parseHtpasswd, type Htpasswd } from "./htpasswd.ts";
 import { defaultBrake, LoginBrake, type BrakeOptions } from "./login-brake.ts";
 import { PasswordCheck } from "./password-check.ts";
 

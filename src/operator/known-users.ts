@@ -1,0 +1,32 @@
+// Whom an AccessPolicy may name: the users of the installation's Secret (design: access, "Users").
+
+import { reasons } from "../api/conditions.ts";
+import { parseHtpasswd, type Htpasswd } from "../domain/htpasswd.ts";
+import type { SecretSource } from "../domain/secrets.ts";
+
+/** Setting `access.users.secretRef`. */
+export interface UsersSecret {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export type KnownUsers =
+  | ({ readonly state: "known"; /** `namespace/name` */ readonly secret: string } & Htpasswd)
+  /** Nobody can log in at all. */
+  | { readonly state: "missing"; readonly reason: string; readonly message: string };
+
+/** The users as they are now; undefined where the Secret is somebody else's to look at. */
+export function knownUsers(secrets: SecretSource | undefined, ref: UsersSecret | undefined): KnownUsers | undefined {
+  if (secrets === undefined || ref === undefined) return undefined;
+  const secret = `${ref.namespace}/${ref.name}`;
+  const data = secrets.secret(ref.namespace, ref.name);
+  if (data === undefined) {
+    return { state: "missing", reason: reasons.secretNotFound, message: `there is no Secret ${secret}: create it with the key htpasswd` };
+  }
+  const bytes = data.get("htpasswd");
+  if (bytes === undefined) {
+    const there = data.size === 0 ? "it is empty" : `it has ${[...data.keys()].sort().join(", ")}`;
+    return { state: "missing", reason: reasons.secretInvalid, message: `Secret ${secret} has no key htpasswd (${there}): add it` };
+  }
+  return { state: "known", secret, ...parseHtpasswd(new TextDecoder().decode(bytes)) };
+}

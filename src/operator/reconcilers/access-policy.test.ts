@@ -1,0 +1,76 @@
+// What an AccessPolicy says of the users that it names.
+
+import { expect, test } from "vitest";
+
+import type { AccessPolicySpec } from "../../api/kinds.ts";
+import type { SecretSource } from "../../domain/secrets.ts";
+import { emptyView } from "../../record/record-view.ts";
+import { validateResource } from "../../validation/validate-resource.ts";
+import { knownUsers } from "../known-users.ts";
+import { accessPolicyReconciler } from "./access-policy.ts";
+
+const key = { kind: "AccessPolicy", namespace: "team-a", name: "pushers" } as const;
+const hash = `$2b$04$${"x".repeat(53)}`;
+
+function specOf(...names: string[]): AccessPolicySpec {
+  const subjects = [{ kind: "Anonymous" }, ...names.map((name) => ({ kind: "User", name }))];
+  const judged = validateResource({ ...key, spec: { subjects, repositories: { include: ["**"] }, actions: ["pull"] } });
+  if (judged.problems !== undefined) throw new Error(JSON.stringify(judged.problems));
+  return judged.spec;
+}
+
+/** `data`: of the Secret default/users; undefined: there is none. */
+function report(spec: AccessPolicySpec, data: Readonly<Record<string, string>> | undefined) {
+  const found = data && new Map(Object.entries(data).map(([name, text]) => [name, new TextEncoder().encode(text)]));
+  const secrets: SecretSource = {
+    secret: (namespace, name) => (`${namespace}/${name}` === "default/users" ? found : undefined),
+    configMap: () => undefined,
+    onChange: () => () => undefined,
+  };
+  const users = knownUsers(secrets, { namespace: "default", name: "users" });
+  return accessPolicyReconciler.report(key, spec, { view: emptyView, upstreams: [], secrets, users, runsOf: () => undefined });
+}
+
+test.each([
+  [undefined, "SecretNotFound", "there is no Secret default/users: create it with the key htpasswd"],
+  [{}, "SecretInvalid", "Secret default/users has no key htpasswd (it is empty): add it"],
+  [{ users: "", auth: "" }, "SecretInvalid", "Secret default/users has no key htpasswd (it has auth, users): add it"],
+])("without users nobody can log in, and the policy is not ready: %j", (data, reason, message) => {
+  const said = { reason, message: `${message}; until then nobody can log in as ci or eve` };
+  expect(report(specOf("ci", "eve"), data)).toEqual({
+    notReady: said,
+    conditions: [{ type: "CredentialsLoaded", status: "False", ...said }],
+    details: {},
+  });
+});
+
+test.each([
+  [["ci", "eve"], `ci:${hash}`, "Secret default/users has no user eve"],
+  [["ci", "eve", "ci"], "", "Secret default/users has no user ci and no user eve"],
+  [
+    ["ci"],
+    `# people\nci:secret\neve\n`,
+    "Secret default/users has no user ci; its line 2 cannot be used, because the hash is not bcrypt; make it with htpasswd -B (and 1 more lines like it)",
+  ],
+  [["a", "b", "c", "d", "e", "f"], "", "Secret default/users has no user a, b, c, d, e … (6 names)"],
+])("%j of %j: the policy stays ready and says who is missing", (names, htpasswd, message) => {
+  expect(report(specOf(...names), { htpasswd })).toEqual({
+    notes: [message],
+    conditions: [{ type: "CredentialsLoaded", status: "False", reason: "UserNotFound", message }],
+    details: {},
+  });
+});
+
+test("everybody is there", () => {
+  expect(report(specOf("ci"), { htpasswd: `ci:${hash}\n` })).toEqual({
+    conditions: [
+      { type: "CredentialsLoaded", status: "True", reason: "Succeeded", message: "Secret default/users has every user that is named" },
+    ],
+    details: {},
+  });
+});
+
+test("a policy that names no user, and a control plane that may not look, have nothing to say", () => {
+  expect(report(specOf(), undefined)).toEqual({ conditions: [], details: {} });
+  expect(knownUsers(undefined, { namespace: "default", name: "users" })).toBeUndefined();
+});
