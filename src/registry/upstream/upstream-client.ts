@@ -6,7 +6,7 @@ import { acceptedManifestTypes, headers, mediaTypes } from "../../domain/media-t
 import { isTag } from "../../domain/reference.ts";
 import type { Priority } from "./budget.ts";
 import { UpstreamError } from "./errors.ts";
-import { discard, piecesOf, readWhole, toUpstreamError, type Answer } from "./exchange.ts";
+import { discard, readWhole, toUpstreamError, type Answer } from "./exchange.ts";
 import { nextPage } from "./links.ts";
 import type { Requester } from "./requester.ts";
 
@@ -20,8 +20,7 @@ interface ListLimits {
   readonly pages: number;
 }
 const tagLimits: ListLimits = { entries: 100_000, bytes: 32 * 1024 * 1024, pages: 2000 };
-export const maxReferrers = 10_000;
-const referrerLimits: ListLimits = { entries: maxReferrers, bytes: 8 * 1024 * 1024, pages: 100 };
+const referrerLimits: ListLimits = { entries: 1000, bytes: 8 * 1024 * 1024, pages: 100 };
 /** Milliseconds for all pages of a list. */
 const listTime = 60_000;
 
@@ -213,16 +212,13 @@ export class UpstreamClient {
     return this.#requester.request({ method, repository, path: `/v2/${repository}/${rest}`, headers: sent, priority });
   }
 
-  #chunks(answer: Answer): AsyncGenerator<Uint8Array> {
+  async *#chunks(answer: Answer): AsyncGenerator<Uint8Array> {
     const { target } = this.#requester;
-    const pieces = piecesOf(answer.body);
-    return (async function* () {
-      try {
-        yield* pieces;
-      } catch (error) {
-        throw toUpstreamError(target, target.url, error);
-      }
-    })();
+    try {
+      yield* answer.body as AsyncIterable<Uint8Array>;
+    } catch (error) {
+      throw toUpstreamError(target, target.url, error);
+    }
   }
 
   #expect(answer: Answer, statuses: readonly number[], subject: string): void {
