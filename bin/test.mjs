@@ -11,7 +11,7 @@ const tool = (name) => join(root, "node_modules", name);
 const checks = [
   ["typecheck", tool("typescript/bin/tsc"), "-p", "tsconfig.json", "--noEmit"],
   ["lint", tool("oxlint/bin/oxlint"), "--type-aware"],
-  ["format (mend it with `npm run format`)", tool("oxfmt/bin/oxfmt"), "--check", "src", "test", "bin"],
+  ["format (mend it with `npm run format`)", tool("oxfmt/bin/oxfmt"), "--check", "src", "test", "bin", "scripts"],
   ["unused code", tool("knip/bin/knip.js")],
 ];
 

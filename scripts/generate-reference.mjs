@@ -27,7 +27,11 @@ function limitsOf(schema) {
 
 function defaultOf(schema, required) {
   if (required && schema.default === undefined) return "**required**";
-  if (schema.default === undefined || (typeof schema.default === "object" && Object.keys(schema.default).length === 0 && !Array.isArray(schema.default))) return "";
+  if (
+    schema.default === undefined ||
+    (typeof schema.default === "object" && Object.keys(schema.default).length === 0 && !Array.isArray(schema.default))
+  )
+    return "";
   return `\`${typeof schema.default === "string" && schema.default !== "" ? schema.default : JSON.stringify(schema.default)}\``;
 }
 
@@ -53,7 +57,9 @@ function replaceBetween(text, mark, content, file) {
 }
 
 const files = new Map();
-for (const name of readdirSync(join(root, "crds")).filter((file) => file.endsWith(".yaml")).sort()) {
+for (const name of readdirSync(join(root, "crds"))
+  .filter((file) => file.endsWith(".yaml"))
+  .sort()) {
   const crd = parse(readFileSync(join(root, "crds", name), "utf8"));
   const { spec, status } = crd.spec.versions[0].schema.openAPIV3Schema.properties;
   const path = join(root, "docs/reference", `${crd.spec.names.singular}.md`);

@@ -44,7 +44,9 @@ async function generate(file) {
 }
 
 const files = new Map();
-for (const file of readdirSync(join(root, "crds")).filter((name) => name.endsWith(".yaml")).sort()) {
+for (const file of readdirSync(join(root, "crds"))
+  .filter((name) => name.endsWith(".yaml"))
+  .sort()) {
   files.set(join(root, "src/api/generated", `${basename(file, ".yaml")}.ts`), await generate(file));
 }
 process.exitCode = writeOrCheck(files, process.argv.includes("--check"));

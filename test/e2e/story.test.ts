@@ -4,13 +4,13 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { AuditReport, GcStatus, Plan, ResourceView, RestoreResult, VersionsView } from "../../src/api/control.ts";
 import { createCosignKey, slsaProvenance, spdxDocument, type CosignKey } from "../support/cosign.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
+import { answerTo } from "../support/eventually.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
 import { program, use, type ProgramResult } from "../support/programs.ts";
 import { startStandalone, type Standalone } from "../support/standalone.ts";
@@ -25,14 +25,10 @@ const host = () => new URL(wharfinger.url).host;
 const image = "chainguard/nginx";
 const platforms = ["linux/amd64", "linux/arm64"];
 
-/** Keeps asking until `question` has an answer that is not undefined. */
-async function eventually<T>(what: string, question: () => Promise<T | undefined>, seconds = 20): Promise<T> {
-  for (let waited = 0; waited < seconds * 1000; waited += 100) {
-    const answer = await question();
-    if (answer !== undefined) return answer;
-    await sleep(100);
-  }
-  throw new Error(`Waited ${seconds} s in vain: ${what}\n${wharfinger.logs().slice(-4000)}`);
+/** Waits until it is so; in vain, it shows what the registry said last. */
+async function comesTrue(what: string, holds: () => Promise<boolean> | boolean, seconds = 20): Promise<void> {
+  const context = () => wharfinger.logs().slice(-4000);
+  await answerTo(what, async () => ((await holds()) ? true : undefined), { seconds, context });
 }
 
 const wharfingerCli = (...args: string[]): Promise<ProgramResult> => wharfinger.cli(args);
@@ -141,8 +137,9 @@ let first: Awaited<ReturnType<typeof pushIndex>>;
 test("pull through a prefix and through ?ns=, cached", async () => {
   first = await pushIndex({ reference: `${upstream.host}/${image}:latest`, content: "nginx 1.27.3-r2", platforms });
   // The policy's first run asked for this image before it existed, and a 404 is believed for some seconds.
-  await eventually("the image behind the prefix", async () =>
-    (await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/latest`)).status === 200 ? true : undefined,
+  await comesTrue(
+    "the image behind the prefix",
+    async () => (await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/latest`)).status === 200,
   );
   expect(await crane("digest", `${host()}/cgr/${image}:latest`)).toBe(first.digest);
   await use("crane", ["validate", "--insecure", "--remote", `${host()}/cgr/${image}:latest`]);
@@ -212,9 +209,7 @@ test("latest moves on: the old version stays, the new one (from an SBOM) joins",
 test("git revert of a version takes it out of service, and no run mints it again", async () => {
   const commit = await git("log", "-1", "--format=%H", "--grep", `versions cgr/${image}: 1.28.0-r0`);
   await git("revert", "--no-edit", commit);
-  await eventually("1.28.0 out of service", async () =>
-    (await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status === 404 ? true : undefined,
-  );
+  await comesTrue("1.28.0 out of service", async () => (await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status === 404);
   await done("job", "tag-sync", "--policy", "default/chainguard");
   expect((await fetch(`${wharfinger.url}/v2/cgr/${image}/manifests/1.28.0`)).status).toBe(404);
   expect(await crane("digest", `${host()}/cgr/${image}:1.27.3`)).toBe(first.digest);
@@ -240,28 +235,23 @@ test("git revert of a version takes it out of service, and no run mints it again
 test("an edited resource is served within seconds; git revert brings the earlier one back and holds", async () => {
   const file = join(config, "upstream.yaml");
   await writeFile(file, (await readFile(file, "utf8")).replace("hosts: [cgr.dev]", "hosts: [cgr.dev, mirror.example]"));
-  await eventually("the new host", async () =>
-    (await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status === 200 ? true : undefined,
-  );
+  await comesTrue("the new host", async () => (await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status === 200);
 
   await writeFile(
     join(config, "broken.yaml"),
     "apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: broken}\nspec:\n  url: https://example.com\n  prefx: broken\n",
   );
-  await eventually("the invalid file is reported", async () =>
-    /broken\.yaml:6.*prefx|prefx.*broken\.yaml:6/.test(wharfinger.logs()) ? true : undefined,
-  );
+  await comesTrue("the invalid file is reported", () => /broken\.yaml:6.*prefx|prefx.*broken\.yaml:6/.test(wharfinger.logs()));
   expect((await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status).toBe(200);
   await rm(join(config, "broken.yaml"));
 
   const commit = await git("log", "-1", "--format=%H", "--", "upstreams/default/chainguard.yaml");
   await git("revert", "--no-edit", commit);
-  await eventually("the earlier configuration", async () =>
-    (await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status === 404 ? true : undefined,
+  await comesTrue(
+    "the earlier configuration",
+    async () => (await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status === 404,
   );
-  await eventually("Overridden", async () =>
-    (await condition("upstream", "chainguard", "Overridden"))?.status === "True" ? true : undefined,
-  );
+  await comesTrue("Overridden", async () => (await condition("upstream", "chainguard", "Overridden"))?.status === "True");
   wharfinger = await (await wharfinger.stop(), wharfinger.restart());
   expect((await fetch(`${wharfinger.url}/v2/${image}/tags/list?ns=mirror.example`)).status).toBe(404);
   expect((await condition("upstream", "chainguard", "Ready"))?.reason).toBe("Overridden");
@@ -284,9 +274,7 @@ spec:
   limits: {maxDeletePercent: 100}
 `;
   await writeFile(policy, text("Plan"));
-  await eventually("the policy is Ready", async () =>
-    (await condition("retentionpolicy", "builds", "Ready"))?.status === "True" ? true : undefined,
-  );
+  await comesTrue("the policy is Ready", async () => (await condition("retentionpolicy", "builds", "Ready"))?.status === "True");
   const plan = await json<Plan>("plan", "default/builds");
   const verdicts = Object.fromEntries(plan.entries.map((entry) => [entry.tag, `${entry.verdict}: ${entry.rule}`]));
   expect(verdicts).toMatchObject({
@@ -299,13 +287,10 @@ spec:
   expect((await crane("ls", `${host()}/team-c/app`)).split("\n")).toHaveLength(6); // action: Plan deletes nothing
 
   await writeFile(policy, text("Delete"));
-  await eventually("the policy deletes", async () => {
+  await comesTrue("the policy deletes", async () => {
     const [view] = await json<ResourceView[]>("get", "retentionpolicy", "default/builds");
-    if (view === undefined) return undefined;
-    return (view.spec as { action?: string }).action === "Delete" &&
-      view.status.conditions.some((c) => c.type === "Ready" && c.status === "True" && c.observedGeneration === view.generation)
-      ? true
-      : undefined;
+    if ((view?.spec as { action?: string } | undefined)?.action !== "Delete") return false;
+    return view!.status.conditions.some((c) => c.type === "Ready" && c.status === "True" && c.observedGeneration === view!.generation);
   });
   await done("job", "prune", "--policy", "default/builds");
   expect((await crane("ls", `${host()}/team-c/app`)).split("\n")).toEqual(["build-4", "build-5", "v1.0"]);
@@ -318,11 +303,11 @@ spec:
   const blobs = join(wharfinger.data, "blobs");
   const usage = async () => Number((await program("du", ["-sb", blobs])).stdout.split("\t")[0]);
   const before = await usage();
-  await eventually(
+  await comesTrue(
     "everything unreferenced is swept",
     async () => {
       const gc = await json<GcStatus>("gc", "status");
-      return gc.due === 0 && gc.doomed === 0 && (await usage()) < before - 100_000 ? true : undefined;
+      return gc.due === 0 && gc.doomed === 0 && (await usage()) < before - 100_000;
     },
     40,
   );
