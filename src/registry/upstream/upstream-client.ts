@@ -20,7 +20,8 @@ interface ListLimits {
   readonly pages: number;
 }
 const tagLimits: ListLimits = { entries: 100_000, bytes: 32 * 1024 * 1024, pages: 2000 };
-const referrerLimits: ListLimits = { entries: 1000, bytes: 8 * 1024 * 1024, pages: 100 };
+export const maxReferrers = 10_000;
+const referrerLimits: ListLimits = { entries: maxReferrers, bytes: 8 * 1024 * 1024, pages: 100 };
 /** Milliseconds for all pages of a list. */
 const listTime = 60_000;
 
