@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { mediaTypes } from "../../src/domain/media-types.ts";
-import { send } from "../support/http.ts";
+import { send, type Reply } from "../support/http.ts";
 import { startTestRegistry, type TestRegistry } from "../support/registry.ts";
 import { digestOf, freshName, imageManifest, pushBlob, pushImage, putManifest } from "./content.ts";
 
@@ -16,16 +16,20 @@ beforeAll(async () => {
 });
 afterAll(() => registry.stop());
 
-/** Follows Link from page to page; resolves with the pages. */
-async function pages(path: string, key: "tags" | "repositories"): Promise<string[][]> {
-  const found: string[][] = [];
+/** Follows Link from page to page; resolves with the answers. */
+async function replies(path: string): Promise<Reply[]> {
+  const found: Reply[] = [];
   for (let next: string | undefined = path; next !== undefined;) {
     const reply = await send(url, "GET", next);
     expect(reply.status).toBe(200);
-    found.push((reply.json() as Record<typeof key, string[]>)[key]);
+    found.push(reply);
     next = /^<(\/v2\/[^>]+)>; rel="next"$/.exec(String(reply.headers.link ?? ""))?.[1];
   }
   return found;
+}
+
+async function pages(path: string, key: "tags" | "repositories"): Promise<string[][]> {
+  return (await replies(path)).map((reply) => (reply.json() as Record<typeof key, string[]>)[key]);
 }
 
 describe("tags", () => {
@@ -116,6 +120,50 @@ describe("referrers", () => {
       expect([none.status, none.json()]).toEqual([200, { ...index, manifests: [] }]);
     }
     expect((await send(url, "GET", `/v2/${name}/referrers/image`)).code()).toBe("DIGEST_INVALID");
+  });
+
+  test("come in pages of at most 4 MiB, linked relatively with what was asked for", async () => {
+    const name = freshName();
+    const { digest: subject } = await pushImage(url, name, "image");
+    const config = await pushBlob(url, name, "{}");
+    const pushed = new Map<string, string>();
+    for (let n = 0; n < 140; n++) {
+      const artifactType = n % 2 === 0 ? "application/even+json" : "application/odd";
+      const manifest = imageManifest({ config, layers: [], subject, artifactType, annotations: { n: `${n} ${"x".repeat(65_000)}` } });
+      await putManifest(url, name, digestOf(manifest), manifest);
+      pushed.set(digestOf(manifest), artifactType);
+    }
+    const listed = (found: readonly Reply[]) =>
+      found.flatMap((reply) => (reply.json() as { manifests: { digest: string }[] }).manifests.map(({ digest }) => digest));
+
+    const all = await replies(`/v2/${name}/referrers/${subject}`);
+    expect(listed(all)).toEqual([...pushed.keys()].sort());
+    expect(all).toHaveLength(3);
+    for (const reply of all) {
+      expect(reply.body.byteLength).toBeLessThanOrEqual(4 * 1024 * 1024);
+      expect(reply.json()).toMatchObject(index);
+    }
+
+    const even = await replies(`/v2/${name}/referrers/${subject}?artifactType=application%2Feven%2Bjson`);
+    expect(listed(even)).toEqual([...pushed].flatMap(([digest, type]) => (type === "application/even+json" ? [digest] : [])).sort());
+    expect(even.map(({ headers }) => headers["oci-filters-applied"])).toEqual(["artifactType", "artifactType"]);
+    expect(even[0]?.headers.link).toBe(
+      `</v2/${name}/referrers/${subject}?last=${encodeURIComponent(listed(even.slice(0, 1)).at(-1) ?? "")}&artifactType=application%2Feven%2Bjson>; rel="next"`,
+    );
+  });
+
+  test.each(["last=image", "last=sha256:1", "last=%00"])("%s is refused", async (query) => {
+    const reply = await send(url, "GET", `/v2/nobody/here/referrers/${digestOf("x")}?${query}`);
+    expect([reply.status, reply.code()]).toEqual([400, "PAGINATION_NUMBER_INVALID"]);
+  });
+
+  test("of a type that no manifest can have are none", async () => {
+    const name = freshName();
+    const { digest: subject } = await pushImage(url, name, "image");
+    for (const type of ["", "%00", "x".repeat(5000)]) {
+      const reply = await send(url, "GET", `/v2/${name}/referrers/${subject}?artifactType=${type}`);
+      expect([reply.status, reply.json()]).toEqual([200, { ...index, manifests: [] }]);
+    }
   });
 });
 

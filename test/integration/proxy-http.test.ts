@@ -5,6 +5,8 @@ import { request, type IncomingMessage } from "node:http";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { digestOf } from "../../src/domain/digest.ts";
+import { mediaTypes } from "../../src/domain/media-types.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
@@ -30,7 +32,7 @@ beforeAll(async () => {
     base: null,
     resources: [
       ["real", upstreamSpec(distribution.url, "real", { auth: { provider: "generic", secretRef: { name: "pull" } } })] as const,
-      ["scripted", upstreamSpec(scripted.url, "scripted")] as const,
+      ["scripted", upstreamSpec(scripted.url, "scripted", { hosts: ["mirrored.example:5000"] })] as const,
     ].map(([name, spec]) => ({
       kind: "Upstream" as const,
       namespace: "default",
@@ -113,6 +115,46 @@ test("a layer without a length ends upstream when its client has gone", async ()
   expect(transfer()?.closed).toBe(false);
   client.destroy();
   await expect.poll(() => transfer()?.closed).toBe(true);
+});
+
+test("upstream's referrers come in pages too, each once, under the name and the `ns` they were asked with", async () => {
+  const subject = digestOf("subject");
+  const all = Array.from({ length: 6000 }, (_, n) => ({
+    mediaType: mediaTypes.ociManifest,
+    digest: digestOf(String(n)),
+    size: n,
+    artifactType: n % 2 === 0 ? "application/even" : "application/odd",
+    annotations: { text: n === 3 ? "x".repeat(70_000) : "x".repeat(900) },
+  }));
+  const body = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [...all, all[0]] });
+  scripted.script(`/referrers/${subject}`, { kind: "body", status: 200, body, contentType: mediaTypes.ociIndex });
+  const replies = async (path: string) => {
+    const found: Awaited<ReturnType<typeof get>>[] = [];
+    for (let next: string | undefined = path; next !== undefined;) {
+      const reply = await get(next);
+      expect([reply.status, reply.body.byteLength <= 4 * 1024 * 1024]).toEqual([200, true]);
+      found.push(reply);
+      next = /^<(\/v2\/[^>]+)>; rel="next"$/.exec(String(reply.headers.link ?? ""))?.[1];
+    }
+    return found;
+  };
+  const listed = (found: Awaited<ReturnType<typeof replies>>) =>
+    found.flatMap(({ body }) => (JSON.parse(body.toString()) as { manifests: typeof all }).manifests);
+  const expected = all.toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
+
+  const found = await replies(`/v2/scripted/team/app/referrers/${subject}`);
+  expect(found).toHaveLength(2);
+  const { annotations: _, ...bare } = all[3]!;
+  expect(listed(found)).toEqual(expected.map((referrer) => (referrer.size === 3 ? bare : referrer)));
+  expect(scripted.asked(`/referrers/${subject}`)).toHaveLength(1);
+
+  const odd = `referrers/${subject}?artifactType=application%2Fodd`;
+  expect(listed(await replies(`/v2/scripted/team/app/${odd}`)).every(({ size }) => size % 2 === 1)).toBe(true);
+  expect(listed(await replies(`/v2/scripted/team/app/${odd}`))).toHaveLength(3000);
+
+  const mirrored = await replies(`/v2/team/app/referrers/${subject}?ns=mirrored.example:5000`);
+  expect(listed(mirrored)).toHaveLength(6000);
+  expect(mirrored[0]?.headers.link).toMatch(/^<\/v2\/team\/app\/referrers\/.+&ns=mirrored\.example%3A5000>; rel="next"$/);
 });
 
 test("429 is passed on with its pause, stale tags carry their warning", async () => {

@@ -270,7 +270,7 @@ test("offline serves what is cached and asks nothing", async () => {
     message: expect.stringMatching(/configured offline/) as string,
   });
   expect((await proxy.pull.tags(`${prefix}/team/app`, someone, { limit: 10 })).tags).toEqual(["latest"]);
-  expect(await proxy.pull.referrers(`${prefix}/team/app`, manifest, someone, {})).toEqual([]);
+  expect((await proxy.pull.referrers(`${prefix}/team/app`, manifest, someone, {})).referrers).toEqual([]);
   expect(upstream.seen.length).toBe(asked);
 });
 
@@ -356,7 +356,8 @@ test("referrers: the API where there is one, else the fallback tag, and what is 
     layers: [],
     subject: { mediaType: mediaTypes.ociManifest, digest: about, size: 1 },
   });
-  const list = (repository: string, digest: Digest, filter = {}) => proxy.pull.referrers(repository, digest, someone, filter);
+  const list = async (repository: string, digest: Digest, filter = {}) =>
+    (await proxy.pull.referrers(repository, digest, someone, filter)).referrers;
   const app = `${prefix}/team/app`;
   expect(await list(app, digestOf("unknown"))).toEqual([]);
 
@@ -376,6 +377,20 @@ test("referrers: the API where there is one, else the fallback tag, and what is 
   });
   expect(found.map(({ digest }) => digest)).toEqual([sbom, pulled].toSorted((a, b) => (a < b ? -1 : 1)));
   expect((await list(app, subject, { artifactType: "application/sbom" })).map(({ digest }) => digest)).toEqual([sbom]);
+  // What upstream lists and we have is there once, and behind the last one is nothing.
+  await proxy.pull.manifest(app, { digest: sbom }, someone);
+  expect((await list(app, subject)).map(({ digest }) => digest)).toEqual(found.map(({ digest }) => digest));
+  expect((await list(app, subject, { after: found[0]!.digest })).map(({ digest }) => digest)).toEqual([found[1]!.digest]);
+  expect(await list(app, subject, { after: found[1]!.digest })).toEqual([]);
+
+  // More than is read is said: a list that ends early would mean that there is no more evidence.
+  const flooded = digestOf("flooded");
+  const flood = { schemaVersion: 2, manifests: Array.from({ length: 10_001 }, () => ({ digest: "bad" })) };
+  upstream.addManifest("team/app", flood, { tag: `sha256-${hexOf(flooded)}`, mediaType: mediaTypes.ociIndex });
+  await expect(list(app, flooded)).rejects.toMatchObject({
+    code: "UPSTREAM_FAILED",
+    message: expect.stringContaining("referrers of team/app with more than 10000 entries") as string,
+  });
 
   // The API.
   const modern = await ScriptedUpstream.start({ referrersApi: true });

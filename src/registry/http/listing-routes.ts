@@ -1,5 +1,7 @@
 // Lists (distribution spec, "Listing Tags", and the catalog): sorted bytewise, in keyset pages, with a relative Link to the next one.
 
+import type { OutgoingHttpHeaders } from "node:http";
+
 import { jsonAnswer, type Answer } from "./answer.ts";
 import { HttpError } from "./errors.ts";
 import type { Exchange, PathOf, RepositoryExchange } from "./exchange.ts";
@@ -51,10 +53,15 @@ export async function listRepositories({ query, identity, access }: Exchange, ca
 function listAnswer(body: unknown, options: { url: string; query: URLSearchParams; page: Page; last: string | undefined }): Answer {
   const { url, query, page, last } = options;
   if (last === undefined) return jsonAnswer(body);
-  const next = new URLSearchParams({ n: String(page.limit), last });
+  return jsonAnswer(body, { headers: nextLink(url, query, { n: String(page.limit), last }) });
+}
+
+/** The relative Link to the next page; a node that asks with `ns` asks for that one with it too. */
+export function nextLink(url: string, query: URLSearchParams, parameters: Readonly<Record<string, string>>): OutgoingHttpHeaders {
+  const next = new URLSearchParams(parameters);
   const namespace = query.get("ns");
   if (namespace !== null) next.set("ns", namespace);
-  return jsonAnswer(body, { headers: { link: `<${url}?${next.toString()}>; rel="next"` } });
+  return { link: `<${url}?${next.toString()}>; rel="next"` };
 }
 
 function parsePage(query: URLSearchParams): Page {

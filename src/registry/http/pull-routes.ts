@@ -2,12 +2,16 @@
 
 import type { OutgoingHttpHeaders } from "node:http";
 
+import { parseDigest, type Digest } from "../../domain/digest.ts";
 import { headers, mediaTypes } from "../../domain/media-types.ts";
 import { parseRange } from "../../domain/ranges.ts";
 import { ServiceError } from "../services/errors.ts";
+import type { ReferrerPage } from "../services/pull-service.ts";
 import { emptyAnswer, failureAnswer, jsonAnswer, type Answer } from "./answer.ts";
 import { contentHeaders, isUnchanged, rangeCounts } from "./conditional.ts";
+import { HttpError } from "./errors.ts";
 import type { PathOf, RepositoryExchange } from "./exchange.ts";
+import { nextLink } from "./listing-routes.ts";
 
 export async function getManifest({ method, path, headers, repository, caller }: RepositoryExchange<PathOf<"manifest">>): Promise<Answer> {
   const manifest = await repository.pull.manifest(repository.name, path.reference, caller, { head: method === "HEAD" });
@@ -53,8 +57,17 @@ function unsatisfiable(size: number): Answer {
 /** Never 404: clients take that for a registry without this API, for good. */
 export async function getReferrers({ path, query, repository, caller }: RepositoryExchange<PathOf<"referrers">>): Promise<Answer> {
   const artifactType = query.get("artifactType") ?? undefined;
-  const found = repository.pull.referrers(repository.name, path.digest, caller, artifactType === undefined ? {} : { artifactType });
-  return referrersAnswer(await found.catch(noneWhenUnknown), { filtered: artifactType !== undefined });
+  // No manifest has such a type, and the database refuses the question.
+  if (artifactType?.includes("\0") === true) return referrersAnswer([], { filtered: true });
+  const filter: Record<string, string> = artifactType === undefined ? {} : { artifactType };
+  const after = lastOf(query);
+  const selection = { ...filter, ...(after === undefined ? {} : { after }) };
+  const { referrers, more } = await repository.pull.referrers(repository.name, path.digest, caller, selection).catch(noneWhenUnknown);
+  const answer = referrersAnswer(referrers, { filtered: artifactType !== undefined });
+  const last = referrers.at(-1)?.digest;
+  if (!more || last === undefined) return answer;
+  const link = nextLink(`/v2/${path.name}/referrers/${path.digest}`, query, { last, ...filter });
+  return { ...answer, headers: { ...answer.headers, ...link } };
 }
 
 /** `filtered`: an artifactType was asked for and applied. */
@@ -65,7 +78,16 @@ export function referrersAnswer(manifests: readonly unknown[], options: { filter
   );
 }
 
-function noneWhenUnknown(error: unknown): readonly never[] {
-  if (error instanceof ServiceError && (error.code === "NAME_UNKNOWN" || error.code === "MANIFEST_UNKNOWN")) return [];
+function lastOf(query: URLSearchParams): Digest | undefined {
+  const text = query.get("last") ?? "";
+  const last = parseDigest(text);
+  if (last !== undefined || text === "") return last;
+  throw new HttpError("PAGINATION_NUMBER_INVALID", "last is not a digest of this list: take it from the Link of the page before.");
+}
+
+function noneWhenUnknown(error: unknown): ReferrerPage {
+  if (error instanceof ServiceError && (error.code === "NAME_UNKNOWN" || error.code === "MANIFEST_UNKNOWN")) {
+    return { referrers: [], more: false };
+  }
   throw error;
 }

@@ -26,8 +26,8 @@ const newName = () => `team/app-${++number}`;
 const manifestOf = (repository: string, reference: { tag: string } | { digest: Digest }) =>
   registry.pull.manifest(repository, reference, reader, { head: false });
 const blobOf = (repository: string, digest: Digest) => registry.pull.blob(repository, digest, reader, { head: true });
-const referrersOf = (repository: string, digest: Digest, artifactType?: string) =>
-  registry.pull.referrers(repository, digest, reader, { artifactType });
+const referrersOf = async (repository: string, digest: Digest, artifactType?: string) =>
+  (await registry.pull.referrers(repository, digest, reader, { artifactType })).referrers;
 const deleteIt = (repository: string, reference: { tag: string } | { digest: Digest }) =>
   registry.push.deleteManifest(repository, reference, pusher, unprotected);
 

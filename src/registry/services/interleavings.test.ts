@@ -171,7 +171,7 @@ describe("a writer has not committed", () => {
       () => registry.push.deleteManifest(repository, { digest: subject.digest }, pusher, unprotected),
     );
     expect(deleted).toBeUndefined();
-    expect(await registry.pull.referrers(repository, subject.digest, reader, {})).toEqual([]);
+    expect((await registry.pull.referrers(repository, subject.digest, reader, {})).referrers).toEqual([]);
   });
 });
 

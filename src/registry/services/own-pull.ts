@@ -12,12 +12,12 @@ import {
   findManifestByTag,
   type StoredManifest,
 } from "../metadata/manifests.ts";
-import { listReferrers } from "../metadata/referrers.ts";
 import { findRepository } from "../metadata/repositories.ts";
 import { listTags } from "../metadata/tags.ts";
 import { ServiceError } from "./errors.ts";
-import type { BlobAnswer, Caller, ManifestAnswer, PullService, Referrer, TagPage } from "./pull-service.ts";
+import type { BlobAnswer, Caller, ManifestAnswer, PullService, ReferrerPage, TagPage } from "./pull-service.ts";
 import type { PullStatistics } from "./pull-statistics.ts";
+import { referrerPage, storedReferrers, type ReferrerSelection } from "./referrer-pages.ts";
 
 export interface OwnPullOptions {
   readonly database: Queryable;
@@ -59,15 +59,8 @@ export class OwnPull implements PullService {
     return { tags: found.slice(0, page.limit), more: found.length > page.limit };
   }
 
-  async referrers(repository: string, digest: Digest, _caller: Caller, filter: { artifactType?: string }): Promise<readonly Referrer[]> {
-    const rows = await listReferrers(this.#database, repository, digest, filter.artifactType);
-    return rows.map(({ mediaType, digest, size, artifactType, annotations }) => ({
-      mediaType,
-      digest,
-      size,
-      ...(artifactType === null ? {} : { artifactType }),
-      ...(annotations === null ? {} : { annotations }),
-    }));
+  referrers(repository: string, digest: Digest, _caller: Caller, selection: ReferrerSelection): Promise<ReferrerPage> {
+    return referrerPage(storedReferrers(this.#database, repository, digest, selection));
   }
 
   #findManifest(repository: string, reference: Reference, claim: boolean): Promise<StoredManifest | undefined> {

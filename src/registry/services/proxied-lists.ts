@@ -6,11 +6,12 @@ import { isDigest, hexOf, algorithmOf, type Digest } from "../../domain/digest.t
 import { mediaTypes } from "../../domain/media-types.ts";
 import type { Database } from "../metadata/database.ts";
 import { listProxiedTags, listVersionTags } from "../metadata/proxy-tags.ts";
-import { listReferrers } from "../metadata/referrers.ts";
 import type { Priority } from "../upstream/budget.ts";
 import { UpstreamError } from "../upstream/errors.ts";
+import { maxReferrers } from "../upstream/upstream-client.ts";
 import { ServiceError } from "./errors.ts";
-import type { Referrer, TagPage } from "./pull-service.ts";
+import type { Referrer, ReferrerPage, TagPage } from "./pull-service.ts";
+import { maxListedAnnotations, mergedReferrers, referrerPage, storedReferrers, type ReferrerSelection } from "./referrer-pages.ts";
 import { SingleFlight } from "./single-flight.ts";
 import { withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
@@ -19,8 +20,8 @@ import type { Place } from "./upstreams.ts";
 const rememberedBytes = 64 * 1024 * 1024;
 /** What an object costs beside its texts. */
 const entrySize = 128;
-/** As many as the client reads from the referrers API. */
-const maxFallbackReferrers = 1000;
+/** The longest type that a manifest here may name; a descriptor with a longer one is none. */
+const maxTypeLength = 255;
 
 interface Remembered<T> {
   /** Undefined: upstream said 404. */
@@ -84,17 +85,14 @@ export class ProxiedLists {
   async referrers(
     place: Place,
     digest: Digest,
-    options: { artifactType?: string; revalidate: boolean; priority: Priority },
-  ): Promise<readonly Referrer[]> {
-    const own = (await listReferrers(this.#database, place.name, digest)).map(({ artifactType, annotations, ...rest }): Referrer => ({
-      ...rest,
-      ...(artifactType === null ? {} : { artifactType }),
-      ...(annotations === null ? {} : { annotations }),
-    }));
+    options: ReferrerSelection & { revalidate: boolean; priority: Priority },
+  ): Promise<ReferrerPage> {
+    const { artifactType, after = "" } = options;
     const remote = await this.#remoteReferrers(place, digest, options);
-    const merged = [...new Map([...remote, ...own].map((referrer) => [referrer.digest, referrer])).values()];
-    merged.sort((a, b) => (a.digest < b.digest ? -1 : 1));
-    return options.artifactType === undefined ? merged : merged.filter(({ artifactType }) => artifactType === options.artifactType);
+    const selected = remote.filter(
+      (referrer) => referrer.digest > after && (artifactType === undefined || referrer.artifactType === artifactType),
+    );
+    return referrerPage(mergedReferrers(selected, storedReferrers(this.#database, place.name, digest, options)));
   }
 
   /** Sorted, each once. */
@@ -126,24 +124,28 @@ export class ProxiedLists {
     return (await found) ?? [];
   }
 
-  /** The referrers API, else the fallback tag (distribution spec, "Unavailable Referrers API"). */
+  /** The referrers API, else the fallback tag (distribution spec, "Unavailable Referrers API"); in digest order, each once. */
   async #askReferrers(place: Place, digest: Digest, priority: Priority): Promise<readonly Referrer[]> {
     const { client } = place.upstream;
     const listed = await client.referrers(place.repository, digest, priority);
-    if (listed !== undefined) return listed.map(readReferrer).filter((referrer) => referrer !== undefined);
+    if (listed !== undefined) return readReferrers(listed);
     const fallback = await client.getManifest(place.repository, `${algorithmOf(digest)}-${hexOf(digest)}`, priority);
     if (fallback === undefined || fallback.contentType !== mediaTypes.ociIndex) return [];
-    try {
-      const { manifests } = JSON.parse(fallback.bytes.toString("utf8")) as { manifests?: unknown };
-      return Array.isArray(manifests)
-        ? manifests
-            .slice(0, maxFallbackReferrers)
-            .map(readReferrer)
-            .filter((referrer) => referrer !== undefined)
-        : [];
-    } catch {
-      return [];
-    }
+    const manifests = manifestsOf(fallback.bytes);
+    if (manifests.length <= maxReferrers) return readReferrers(manifests);
+    throw new UpstreamError(
+      "TooLarge",
+      `${place.upstream.host} answers referrers of ${place.repository} with more than ${maxReferrers} entries, the most that is read`,
+    );
+  }
+}
+
+function manifestsOf(index: Buffer): readonly unknown[] {
+  try {
+    const { manifests } = JSON.parse(index.toString("utf8")) as { manifests?: unknown };
+    return Array.isArray(manifests) ? manifests : [];
+  } catch {
+    return [];
   }
 }
 
@@ -182,19 +184,25 @@ function sizeOfReferrers(referrers: readonly Referrer[]): number {
   return referrers.reduce((sum, referrer) => sum + entrySize + 2 * JSON.stringify(referrer).length, 0);
 }
 
-/** A descriptor as upstream wrote it, or undefined when it is none. */
+/** Sorted once, not for every page. Of several descriptors with one digest the last counts. */
+function readReferrers(descriptors: readonly unknown[]): readonly Referrer[] {
+  const read = descriptors.map(readReferrer).filter((referrer) => referrer !== undefined);
+  return [...new Map(read.map((referrer) => [referrer.digest, referrer])).values()].sort((a, b) => (a.digest < b.digest ? -1 : 1));
+}
+
+/** A descriptor as upstream wrote it, as far as it is listed, or undefined when it is none. */
 function readReferrer(value: unknown): Referrer | undefined {
   const { mediaType, digest, size, artifactType, annotations } = (value ?? {}) as Record<string, unknown>;
-  if (typeof mediaType !== "string" || typeof digest !== "string" || !isDigest(digest)) return undefined;
+  if (!isType(mediaType) || typeof digest !== "string" || !isDigest(digest)) return undefined;
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) return undefined;
   const texts = Object.entries(typeof annotations === "object" && annotations !== null ? annotations : {}).filter(
     (entry): entry is [string, string] => typeof entry[1] === "string",
   );
-  return {
-    mediaType,
-    digest,
-    size,
-    ...(typeof artifactType === "string" && artifactType !== "" ? { artifactType } : {}),
-    ...(texts.length === 0 ? {} : { annotations: Object.fromEntries(texts) }),
-  };
+  const named = Object.fromEntries(texts);
+  const listed = texts.length > 0 && Buffer.byteLength(JSON.stringify(named)) <= maxListedAnnotations;
+  return { mediaType, digest, size, ...(isType(artifactType) ? { artifactType } : {}), ...(listed ? { annotations: named } : {}) };
+}
+
+function isType(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && value.length <= maxTypeLength;
 }

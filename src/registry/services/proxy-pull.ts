@@ -10,8 +10,9 @@ import { ProxiedBlobs } from "./proxied-blobs.ts";
 import { ProxiedLists } from "./proxied-lists.ts";
 import { ProxiedManifests } from "./proxied-manifests.ts";
 import { countSent, type ProxyMetrics } from "./proxy-metrics.ts";
-import type { BlobAnswer, Caller, ManifestAnswer, PullService, Referrer, TagPage } from "./pull-service.ts";
+import type { BlobAnswer, Caller, ManifestAnswer, PullService, ReferrerPage, TagPage } from "./pull-service.ts";
 import type { PullStatistics } from "./pull-statistics.ts";
+import type { ReferrerSelection } from "./referrer-pages.ts";
 import { egressRefusal } from "./upstream-failure.ts";
 import type { Place, Upstreams } from "./upstreams.ts";
 
@@ -89,10 +90,10 @@ export class ProxyPull implements PullService {
     return this.#noted(place, this.#lists.tags(place, page, { revalidate, priority: priorityOf(caller) }));
   }
 
-  async referrers(repository: string, digest: Digest, caller: Caller, filter: { artifactType?: string }): Promise<readonly Referrer[]> {
+  async referrers(repository: string, digest: Digest, caller: Caller, selection: ReferrerSelection): Promise<ReferrerPage> {
     const { revalidate } = caller;
     const place = this.#upstreams.locate(repository);
-    return this.#noted(place, this.#lists.referrers(place, digest, { ...filter, revalidate, priority: priorityOf(caller) }));
+    return this.#noted(place, this.#lists.referrers(place, digest, { ...selection, revalidate, priority: priorityOf(caller) }));
   }
 
   /** For prefetch: a manifest as a pull would get it, on the lowest priority. */

@@ -42,6 +42,13 @@ export interface Referrer {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+export interface ReferrerPage {
+  /** In digest order. */
+  readonly referrers: readonly Referrer[];
+  /** More referrers sort behind the last one. */
+  readonly more: boolean;
+}
+
 export interface PullService {
   /** Rejects with ServiceError NAME_UNKNOWN or MANIFEST_UNKNOWN. `head` answers may cost less upstream. */
   manifest(repository: string, reference: Reference, caller: Caller, options: { head: boolean }): Promise<ManifestAnswer>;
@@ -49,6 +56,6 @@ export interface PullService {
   blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean; gone?: AbortSignal }): Promise<BlobAnswer>;
   /** Sorted bytewise; `after` is exclusive; at most `limit`. */
   tags(repository: string, caller: Caller, page: { limit: number; after?: string }): Promise<TagPage>;
-  /** Manifests whose `subject` is `digest`; empty when there are none, also for an unknown digest (spec: never 404). */
-  referrers(repository: string, digest: Digest, caller: Caller, filter: { artifactType?: string }): Promise<readonly Referrer[]>;
+  /** Manifests whose `subject` is `digest`; empty when there are none, also for an unknown digest (spec: never 404). `after` is exclusive. */
+  referrers(repository: string, digest: Digest, caller: Caller, page: { artifactType?: string; after?: Digest }): Promise<ReferrerPage>;
 }

@@ -29,8 +29,8 @@ let number = 0;
 const newName = () => `team/app-${++number}`;
 const manifestOf = (repository: string, reference: { tag: string } | { digest: Digest }) =>
   registry.pull.manifest(repository, reference, reader, { head: false });
-const referrersOf = (repository: string, digest: Digest, artifactType?: string) =>
-  registry.pull.referrers(repository, digest, reader, { artifactType });
+const referrersOf = async (repository: string, digest: Digest, artifactType?: string) =>
+  (await registry.pull.referrers(repository, digest, reader, { artifactType })).referrers;
 const deleteIt = (repository: string, reference: { tag: string } | { digest: Digest }) =>
   registry.push.deleteManifest(repository, reference, pusher, unprotected);
 const layerType = "application/vnd.oci.image.layer.v1.tar";

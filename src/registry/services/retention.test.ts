@@ -306,7 +306,7 @@ test("an index goes with its children and referrers, and all of it comes back", 
   expect(restored.gone).toEqual([]);
   expect(restored.restored[0]).toEqual({ digest: tree.index, tags: ["pr-1"] });
   expect(restored.restored.map(({ digest }) => digest).sort()).toEqual([tree.index, ...tree.children, tree.signature, tree.sbom].sort());
-  expect((await registry.pull.referrers(repository, tree.index, reader, {})).map(({ digest }) => digest)).toEqual([tree.sbom]);
+  expect((await registry.pull.referrers(repository, tree.index, reader, {})).referrers.map(({ digest }) => digest)).toEqual([tree.sbom]);
   expect((await registry.pull.manifest(repository, { tag: tree.signatureTag }, reader, { head: false })).digest).toBe(tree.signature);
   const held = await registry.rows("SELECT FROM manifest_children WHERE manifest = $1 AND held IS NOT NULL", [tree.index]);
   expect(held).toHaveLength(2);

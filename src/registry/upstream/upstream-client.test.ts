@@ -106,14 +106,14 @@ test("a page that drips, and pages without end, are cut at the deadline of the w
   await expect(list(endless)).rejects.toMatchObject(late);
 });
 
-test("referrers: 1,000 at most, in 8 MiB", async () => {
+test("referrers: 10,000 at most, in 8 MiB", async () => {
   const about = digestOf("subject");
   const manifests = (count: number) => ({ manifests: Array.from({ length: count }, (_, size) => ({ size })) });
-  const many = await against((_, response) => response.end(JSON.stringify(manifests(1000))));
-  expect(await many.referrers("team/app", about, "pull")).toHaveLength(1000);
-  const more = await against((request, response) => page(request, response, manifests(400)));
+  const many = await against((_, response) => response.end(JSON.stringify(manifests(10_000))));
+  expect(await many.referrers("team/app", about, "pull")).toHaveLength(10_000);
+  const more = await against((request, response) => page(request, response, manifests(4000)));
   await expect(more.referrers("team/app", about, "pull")).rejects.toMatchObject(
-    refused("answers referrers of team/app with more than 1000 entries"),
+    refused("answers referrers of team/app with more than 10000 entries"),
   );
   const large = await against((request, response) => page(request, response, { manifests: ["x".repeat(5 * 1024 * 1024)] }));
   await expect(large.referrers("team/app", about, "pull")).rejects.toMatchObject(refused("bytes where that is the limit"));
