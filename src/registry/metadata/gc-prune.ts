@@ -3,6 +3,7 @@
 import { statement, type Queryable } from "./database.ts";
 
 const batch = 10_000;
+const historyBatch = 1_000;
 
 const xmin = statement("gc-xmin", "SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin");
 const pruneChanges = statement(
@@ -14,6 +15,29 @@ const pruneTrash = statement(
   `DELETE FROM trash WHERE id IN (
      SELECT id FROM trash, gc_settings g WHERE deleted_at < now() - g.trash_for ORDER BY deleted_at LIMIT ${batch} FOR UPDATE OF trash SKIP LOCKED
    )`,
+);
+// Who asks: a proposal, when this registry first saw a digest at a source tag (its ledger remembers it from then on); retention, whether the
+// subject of a referrer was ever here. So what a referrer or a tag sha256-<hex>… still names stays, and the rest goes with its age.
+const forgetTagEvents = statement(
+  "gc-forget-tag-events",
+  `WITH old AS (
+     SELECT id, at, repository, digest, previous FROM tag_events
+     WHERE at < now() - interval '90 days' AND (at, id) > ($1::timestamptz, $2)
+     ORDER BY at, id
+     LIMIT ${historyBatch}
+     FOR UPDATE SKIP LOCKED
+   ), forgotten AS (
+     DELETE FROM tag_events e USING old
+     WHERE e.id = old.id AND NOT EXISTS (
+       SELECT FROM unnest(ARRAY[old.digest, old.previous]) AS past (digest)
+       WHERE EXISTS (SELECT FROM manifests m WHERE m.repository = old.repository AND m.subject = past.digest)
+          OR EXISTS (
+            SELECT FROM tags t
+            WHERE t.repository = old.repository
+              AND t.name >= replace(past.digest, ':', '-') AND t.name < replace(past.digest, ':', '-') || '/'))
+     RETURNING e.id
+   )
+   SELECT (SELECT count(*) FROM forgotten) AS forgotten, at::text, id FROM old ORDER BY at DESC, id DESC LIMIT 1`,
 );
 const status = statement(
   "gc-status",
@@ -55,6 +79,23 @@ export function pruneChangesBefore(database: Queryable, xmin: string): Promise<n
 /** Deletes what can no longer be restored; at most a batch. */
 export function pruneOldTrash(database: Queryable): Promise<number> {
   return database.execute(pruneTrash);
+}
+
+/** A place in the history of tags, which is read oldest first. */
+export interface HistoryPlace {
+  readonly at: string;
+  readonly id: number;
+}
+
+export const beginningOfHistory: HistoryPlace = { at: "-infinity", id: 0 };
+
+/** Deletes what is over 90 days old behind `after` and answers no question any more, of a batch. Undefined: nothing behind it is that old. */
+export async function forgetOldTagEvents(
+  database: Queryable,
+  after: HistoryPlace,
+): Promise<{ readonly forgotten: number; readonly last: HistoryPlace } | undefined> {
+  const [row] = await database.query<HistoryPlace & { forgotten: number }>(forgetTagEvents, [after.at, after.id]);
+  return row === undefined ? undefined : { forgotten: row.forgotten, last: { at: row.at, id: row.id } };
 }
 
 export async function readGcNumbers(database: Queryable): Promise<GcNumbers> {

@@ -31,6 +31,7 @@ test.each([
   ["proposals_repository", "SELECT FROM proposals WHERE repository = 'a/b' ORDER BY id"],
   ["proposals_run", "SELECT FROM proposals WHERE run = gen_random_uuid()"],
   ["tag_events_digest", "SELECT FROM tag_events WHERE repository = 1 AND digest = 'sha256:a'"],
+  ["tag_events_age", "SELECT FROM tag_events WHERE at < now() - interval '90 days' AND (at, id) > ('-infinity', 0) ORDER BY at, id"],
   ["tag_events_previous", "SELECT FROM tag_events WHERE repository = 1 AND previous = 'sha256:a'"],
 ])("%s answers what would read the whole table", async (index, question) => {
   const plan = await connect().transaction(async (transaction) => {

@@ -18,7 +18,8 @@ import {
   unprotected,
   type OwnRegistry,
 } from "../../../test/support/own-registry.ts";
-import type { Digest } from "../../domain/digest.ts";
+import { digestOf, type Digest } from "../../domain/digest.ts";
+import { mediaTypes } from "../../domain/media-types.ts";
 import type { CollectorTimes } from "./collect.ts";
 
 let registry: OwnRegistry;
@@ -244,7 +245,7 @@ test.each([
   expect(failed).toEqual([step]);
 });
 
-test("changes are pruned below an xmin that was read long enough ago, tag history never", async () => {
+test("changes are pruned below an xmin that was read long enough ago, the young history of tags is not", async () => {
   await pushImage(registry.push, repository, ["a"]);
   await registry.push.deleteManifest(repository, { tag: "a" }, pusher, unprotected);
   expect(await count("changes")).toBeGreaterThan(0);
@@ -260,6 +261,39 @@ test("changes are pruned below an xmin that was read long enough ago, tag histor
   }
   expect(await count("changes")).toBe(0);
   expect(await count("tag_events")).toBe(2);
+});
+
+test("the history of tags is forgotten after 90 days, but for what says that a subject was here", async () => {
+  const [plain, signed, followed] = [digestOf("plain"), digestOf("signed"), digestOf("followed")];
+  await pushImage(registry.push, repository, [], { subject: { mediaType: mediaTypes.ociManifest, digest: signed, size: 1 } });
+  await pushImage(registry.push, repository, [`${followed.replace(":", "-")}.sig`]);
+  await registry.rows("DELETE FROM tag_events");
+  await registry.rows(
+    `INSERT INTO tag_events (repository, name, digest, previous, at, by)
+     SELECT r.id, event.name, event.digest, event.previous, now() - interval '91 days', 'ci'
+     FROM repositories r, unnest($1::text[], $2::text[], $3::text[]) AS event (name, digest, previous)`,
+    [
+      ["came", "went", "signed", "signed-went", "followed"],
+      [plain, null, signed, null, followed],
+      [null, plain, null, signed, null],
+    ],
+  );
+  // More than a batch, on both sides of what stays.
+  await registry.rows(
+    `INSERT INTO tag_events (repository, name, digest, at, by)
+     SELECT r.id, 'v' || n, $1, now() - make_interval(days => 91 + n % 2), 'ci' FROM repositories r, generate_series(1, 2500) n`,
+    [plain],
+  );
+  await pushImage(registry.push, repository, ["young"]);
+  const collector = registry.collector(longTimes);
+  expect(await collector.runOnce()).toMatchObject({ prunedHistory: 2502, failedSteps: 0 });
+  const names = async () => (await registry.rows<{ name: string }>("SELECT name FROM tag_events ORDER BY name")).map(({ name }) => name);
+  expect(await names()).toEqual(["followed", "signed", "signed-went", "young"]);
+  // Nobody asks about them once the referrer and the tag are gone; a process looks once a day.
+  await registry.rows("DELETE FROM manifests WHERE subject IS NOT NULL");
+  await registry.push.deleteManifest(repository, { tag: `${followed.replace(":", "-")}.sig` }, pusher, unprotected);
+  expect(await collector.runOnce()).toMatchObject({ prunedHistory: 0 });
+  expect(await registry.collector(longTimes).runOnce()).toMatchObject({ prunedHistory: 3 });
 });
 
 test("more than a batch is collected in one round, in a number of statements that grows with the batches alone", async () => {
