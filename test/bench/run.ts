@@ -67,6 +67,17 @@ async function measure(
     : { server: server.name, cpu: cpu / gibibytes, unit: "CPU s/GiB", rate: gibibytes / result.seconds, rateUnit: "GiB/s" };
 }
 
+/** The whole blob in one PUT. It is there already; a server has to receive and hash it all the same. */
+async function measurePush(server: Server): Promise<Omit<Row, "workload">> {
+  const before = await treeUsage(server.pid);
+  const started = performance.now();
+  await pushBlob(server.url);
+  const seconds = (performance.now() - started) / 1000;
+  const cpu = (await treeUsage(server.pid)).seconds - before.seconds;
+  const gibibytes = blobBytes / 2 ** 30;
+  return { server: server.name, cpu: cpu / gibibytes, unit: "CPU s/GiB", rate: gibibytes / seconds, rateUnit: "GiB/s" };
+}
+
 const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
 
 async function main(): Promise<void> {
@@ -87,11 +98,15 @@ async function main(): Promise<void> {
       await pushImage({ reference: `${new URL(url).host}/bench/app:v1`, content: "bench" });
       await pushBlob(url);
     }
-    const workloads = [
+    const pulls = [
       { name: "manifest GET by tag, 64 connections", path: "/v2/bench/app/manifests/v1", connections: 64, requests: 20_000 },
       { name: "manifest GET by tag, 1 connection", path: "/v2/bench/app/manifests/v1", connections: 1, requests: 4000 },
       { name: "blob GET 256 MiB, 4 connections", path: `/v2/bench/app/blobs/${blobDigest}`, connections: 4, requests: 16 },
       { name: "blob GET 256 MiB, 1 connection", path: `/v2/bench/app/blobs/${blobDigest}`, connections: 1, requests: 8 },
+    ];
+    const workloads = [
+      ...pulls.map((pull) => ({ name: pull.name, run: (server: Server) => measure(server, pull) })),
+      { name: "blob push 256 MiB, whole", run: measurePush },
     ];
     const rows: Row[] = [];
     for (const workload of workloads) {
@@ -99,7 +114,7 @@ async function main(): Promise<void> {
       for (let round = 0; round < rounds; round++) {
         for (const server of servers) {
           say(`${workload.name}: ${server.name}, round ${round + 1} of ${rounds}`);
-          samples.set(server.name, [...(samples.get(server.name) ?? []), await measure(server, workload)]);
+          samples.set(server.name, [...(samples.get(server.name) ?? []), await workload.run(server)]);
         }
       }
       for (const of of samples.values()) {

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
 import { parseManifest } from "../../src/domain/manifest.ts";
+import { statement } from "../../src/registry/metadata/database.ts";
 import { startDistribution } from "../support/distribution.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
 import { pullBlob, readAll, someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
@@ -109,6 +110,21 @@ test.each([
   expect(ranges[0]).toBeUndefined();
   expect(ranges[1]).toBe("bytes=100000-");
   expect(ranges).toHaveLength(ignoresRange ? 2 : 4);
+});
+
+test("a connection that stalls before its first byte is taken is resumed too", async () => {
+  const bytes = randomBytes(300_000);
+  const digest = upstream.addBlob("team/app", bytes);
+  upstream.script("/blobs/", { kind: "stall", after: 100_000 }, 1);
+  // The answer is here, and the fill waits for its row.
+  let pulled: Promise<Buffer> = Promise.resolve(bytes);
+  await proxy.database.transaction(async (transaction) => {
+    await transaction.query(statement("test-lock", "LOCK TABLE objects IN EXCLUSIVE MODE"), []);
+    pulled = pullBlob(proxy.pull, app, digest);
+    await expect.poll(() => gets()[0]?.closed, { timeout: 10_000 }).toBe(true);
+  });
+  expect((await pulled).equals(bytes)).toBe(true);
+  expect(gets()).toHaveLength(2);
 });
 
 test("a connection that stalls is resumed", async () => {

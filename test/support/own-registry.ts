@@ -119,9 +119,9 @@ class CountingDatabase extends Database {
   }
 }
 
-/** A body in pieces. */
+/** A body in pieces: copies, because who receives a body may take its memory. */
 export async function* bodyOf(...pieces: (Uint8Array | string)[]): AsyncGenerator<Uint8Array> {
-  for (const piece of pieces) yield typeof piece === "string" ? Buffer.from(piece) : piece;
+  for (const piece of pieces) yield Buffer.from(piece);
 }
 
 /** A body that breaks after its pieces, as when a client goes away. */

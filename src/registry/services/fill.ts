@@ -3,6 +3,7 @@
 
 import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import type { BlobReader, BlobWriter } from "../blobs/blob-store.ts";
+import { giveBack } from "../blobs/gather.ts";
 import { UpstreamError } from "../upstream/errors.ts";
 import type { RemoteBody } from "../upstream/upstream-client.ts";
 import { heartbeat, type Heartbeat } from "./heartbeat.ts";
@@ -245,9 +246,11 @@ export class Fill {
     while (this.#pending.length > 0) {
       const pieces = this.#pending;
       this.#pending = [];
+      const bytes = this.#pendingBytes;
       this.#pendingBytes = 0;
       await this.#options.writer.write(pieces);
-      for (const piece of pieces) this.#written += piece.byteLength;
+      giveBack(pieces);
+      this.#written += bytes;
       if (this.#size !== undefined) this.#released = Math.max(this.#released, Math.min(this.#written, this.#size - heldBack));
       this.#wake();
     }

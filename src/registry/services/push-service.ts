@@ -9,7 +9,10 @@ export interface UploadStatus {
   readonly offset: number;
 }
 
-/** Bytes as they arrive. Stall and rate limits are the HTTP layer's: it makes the iteration throw. */
+/**
+ * Bytes as they arrive. Stall and rate limits are the HTTP layer's: it makes the iteration throw. Who yields a piece gives it away: once it is
+ * written, its memory is taken back (`giveBack`) and the piece is empty. Yield a copy of what you still need.
+ */
 export type Body = AsyncIterable<Uint8Array>;
 
 export interface PushService {

@@ -3,7 +3,7 @@
 import type { Hash } from "node:crypto";
 
 import { BlobStoreError, type BlobWriter } from "../blobs/blob-store.ts";
-import { Gathered } from "../blobs/gather.ts";
+import { Gathered, giveBack } from "../blobs/gather.ts";
 import { ServiceError } from "./errors.ts";
 import type { Body } from "./push-service.ts";
 
@@ -70,7 +70,8 @@ export async function receive({ body, open, interruption = new Interruption() }:
   // One write at a time; it goes on while the next pieces arrive and are hashed.
   const write = async (writer: BlobWriter) => {
     await writing;
-    writing = writer.write(gathered.take());
+    const taken = gathered.take();
+    writing = writer.write(taken).then(() => giveBack(taken));
     writing.catch(() => undefined);
   };
   try {

@@ -194,6 +194,27 @@ describe("bytes that are wrong", () => {
     }
   });
 
+  test("what arrives is given back as soon as it is written, and not before", async () => {
+    const { id } = await start();
+    const bytes = randomBytes(5 * 1024 * 1024);
+    const digest = digestOf(bytes);
+    const pieces: Buffer[] = [];
+    let most = 0;
+    const body = (async function* () {
+      for (let from = 0; from < bytes.byteLength; from += 65_536) {
+        const piece = Buffer.from(Uint8Array.from(bytes.subarray(from, from + 65_536)).buffer);
+        pieces.push(piece);
+        yield piece;
+        most = Math.max(most, pieces.filter(({ byteLength }) => byteLength > 0).length);
+      }
+    })();
+    await registry.push.complete(repository, id, pusher, { digest, body });
+    expect(pieces.map(({ byteLength }) => byteLength)).toEqual(pieces.map(() => 0));
+    // One write under way and one that is being gathered.
+    expect(most * 65_536).toBeLessThanOrEqual(2 * 1024 * 1024);
+    expect((await readBlob(registry.pull, repository, digest)).equals(bytes)).toBe(true);
+  });
+
   test("a body that breaks in a PATCH counts as far as it came", async () => {
     const { id } = await start();
     await expect(registry.push.append(repository, id, pusher, { body: brokenBody("hello ") })).rejects.toThrow("connection lost");

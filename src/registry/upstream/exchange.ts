@@ -1,5 +1,7 @@
 // One request with its redirects, followed by hand: every hop is judged by the egress policy, and credentials end where the origin does.
 
+import { on } from "node:events";
+
 import { errors, type Agent, type Dispatcher } from "undici";
 
 import { GatheredBytes } from "../../domain/gathered-bytes.ts";
@@ -26,6 +28,8 @@ export interface Answer {
 }
 
 const maxRedirects = 5;
+/** Pieces of a body, of at most 64 KiB, that arrived and that nobody has taken yet; then the connection is not read any further. */
+const waitingPieces = 16;
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** Resolves with the first answer that is no redirect; its body must be read or discarded. Rejects with UpstreamError. */
@@ -93,6 +97,21 @@ export async function readWhole(target: UpstreamTarget, answer: Answer, maxBytes
     throw toUpstreamError(target, target.url, error);
   }
   return gathered.bytes();
+}
+
+/**
+ * The body in the pieces in which it arrived, each in memory that is nobody else's. (Iterating the stream itself would join what waits in it:
+ * a second copy of every byte.) Listens from now on, so that a failure before the first piece is taken is not lost. Rejects with undici's errors.
+ */
+export function piecesOf(body: Answer["body"]): AsyncGenerator<Uint8Array> {
+  const arriving = on(body, "data", { close: ["end", "close"], highWaterMark: waitingPieces, lowWaterMark: 1 });
+  return (async function* () {
+    try {
+      for await (const [piece] of arriving as AsyncIterable<[Uint8Array]>) yield piece;
+    } finally {
+      discard(body);
+    }
+  })();
 }
 
 /** Ends a body nobody wants, at the price of its connection. */

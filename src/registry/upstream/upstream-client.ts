@@ -6,7 +6,7 @@ import { acceptedManifestTypes, headers, mediaTypes } from "../../domain/media-t
 import { isTag } from "../../domain/reference.ts";
 import type { Priority } from "./budget.ts";
 import { UpstreamError } from "./errors.ts";
-import { discard, readWhole, toUpstreamError, type Answer } from "./exchange.ts";
+import { discard, piecesOf, readWhole, toUpstreamError, type Answer } from "./exchange.ts";
 import { nextPage } from "./links.ts";
 import type { Requester } from "./requester.ts";
 
@@ -213,13 +213,16 @@ export class UpstreamClient {
     return this.#requester.request({ method, repository, path: `/v2/${repository}/${rest}`, headers: sent, priority });
   }
 
-  async *#chunks(answer: Answer): AsyncGenerator<Uint8Array> {
+  #chunks(answer: Answer): AsyncGenerator<Uint8Array> {
     const { target } = this.#requester;
-    try {
-      yield* answer.body as AsyncIterable<Uint8Array>;
-    } catch (error) {
-      throw toUpstreamError(target, target.url, error);
-    }
+    const pieces = piecesOf(answer.body);
+    return (async function* () {
+      try {
+        yield* pieces;
+      } catch (error) {
+        throw toUpstreamError(target, target.url, error);
+      }
+    })();
   }
 
   #expect(answer: Answer, statuses: readonly number[], subject: string): void {
