@@ -2,8 +2,11 @@ import { hashSync } from "bcryptjs";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
+import type { ServiceError } from "../services/errors.ts";
 import { Authenticator, type AuthenticationOptions } from "./authentication.ts";
 import { LoginBrake } from "./login-brake.ts";
+import { sourceOf } from "./login-places.ts";
+import { PasswordCheck } from "./password-check.ts";
 
 const hash = hashSync("secret", 4);
 const basic = (name: string, password: string) => `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
@@ -111,16 +114,69 @@ describe("the brake", () => {
     }
     const tooMany = { code: "TOOMANYREQUESTS", retryAfter: 60 };
     await expect(brake.hold("a", "other")).rejects.toMatchObject(tooMany);
-    await expect(brake.hold("b", "ci")).rejects.toMatchObject(tooMany);
+    // Of a stranger's failures a source without any hears nothing but a pause, and where there is no place for that, not even this.
+    await brake.hold("b", "ci");
     await brake.hold("b", "other");
     brake.succeeded("a", "ci");
     await brake.hold("a", "ci");
   });
 
-  test("holds back a bounded number of attempts", async () => {
-    const brake = new LoginBrake({ free: 0, first: 50, longest: 50, waiting: 2 });
-    brake.failed("a", "ci");
-    const attempts = await Promise.allSettled([1, 2, 3].map(() => brake.hold("a", "ci")));
-    expect(attempts.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+  test("holds back a quarter of one source, a half of all that fail, and leaves the rest to others", async () => {
+    const brake = new LoginBrake({ free: 0, first: 50, longest: 50, waiting: 8 });
+    for (const source of ["a", "b", "c"]) brake.failed(source, "ci");
+    const ended: string[] = [];
+    const attempts = ["a1", "a2", "a3", "b1", "b2", "b3", "c1", "x1", "x2", "x3", "y1", "y2", "z1"].map(async (attempt) => {
+      await brake.hold(attempt.charAt(0), "ci");
+      ended.push(attempt);
+    });
+    const settled = await Promise.allSettled(attempts);
+    expect(settled.flatMap(({ status }, index) => (status === "rejected" ? [index] : []))).toEqual([2, 5, 6]);
+    expect(ended).toEqual(["x3", "z1", "a1", "a2", "b1", "b2", "x1", "x2", "y1", "y2"]);
+    await brake.hold("a", "ci");
   });
+});
+
+describe("the check of passwords", () => {
+  const asking = (passwords: PasswordCheck, source: string, failing: boolean, count: number) =>
+    Array.from({ length: count }, () =>
+      passwords.matches("secret", hash, { source, failing }).catch((error: ServiceError) => [error.code, error.retryAfter]),
+    );
+  const right = (count: number) => Array<boolean>(count).fill(true);
+  const busy = ["UNAVAILABLE", 2];
+
+  test("takes 8 of a source that fails and 32 of all that do, 48 of one source and 96 in all, again and again", async () => {
+    const passwords = new PasswordCheck();
+    for (let round = 0; round < 2; round++) {
+      const failing = ["a", "b", "c", "d"].map((source) => asking(passwords, source, true, 9));
+      const fifth = asking(passwords, "e", true, 1);
+      const fresh = asking(passwords, "x", false, 49);
+      const last = asking(passwords, "y", false, 17);
+      for (const answers of failing) expect(await Promise.all(answers)).toEqual([...right(8), busy]);
+      expect(await Promise.all(fifth)).toEqual([busy]);
+      expect(await Promise.all(fresh)).toEqual([...right(48), busy]);
+      expect(await Promise.all(last)).toEqual([...right(16), busy]);
+    }
+    await passwords.close();
+  });
+
+  test("one source that tries passwords as fast as it can does not keep others out", async () => {
+    await expect(who(basic("ci", "wrong"), "2001:db8::1")).rejects.toMatchObject(refused);
+    const guesses = Array.from({ length: 200 }, (_, n) => who(basic("ci", `wrong ${n}`), `2001:db8::${(n + 1).toString(16)}`));
+    const answers = Promise.allSettled(guesses);
+    expect(await who(basic("ci", "secret"), "2001:db8:0:1::1")).toEqual({ kind: "user", name: "ci" });
+    const codes = (await answers).map((answer) => (answer.status === "rejected" ? (answer.reason as ServiceError).code : ""));
+    expect(codes.filter((code) => code === "UNAUTHORIZED")).toHaveLength(8);
+    expect(codes.filter((code) => code === "UNAVAILABLE")).toHaveLength(192);
+  });
+});
+
+test.each([
+  ["192.0.2.1", "192.0.2.1"],
+  ["::ffff:192.0.2.1", "192.0.2.1"],
+  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+  ["2001:db8:1:2::", "2001:db8:1:2::/64"],
+  ["fe80::1%eth0", "fe80:0:0:0::/64"],
+  ["", ""],
+])("%j counts as %j", (address, source) => {
+  expect(sourceOf(address)).toBe(source);
 });

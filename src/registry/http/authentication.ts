@@ -9,6 +9,7 @@ import { parseHtpasswd, type Htpasswd } from "../../domain/htpasswd.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import { defaultBrake, LoginBrake, type BrakeOptions } from "./login-brake.ts";
+import { sourceOf } from "./login-places.ts";
 import { PasswordCheck } from "./password-check.ts";
 
 export const basicChallenge = 'Basic realm="Wharfinger", charset="UTF-8"';
@@ -100,13 +101,15 @@ export class Authenticator {
       .update(JSON.stringify([name, password, hash]))
       .digest("base64");
     if (this.#checked.has(key)) return true;
-    await this.#brake.hold(source, name);
-    const matches = (await this.#passwords.matches(password, hash ?? nobody)) && hash !== undefined;
+    const counted = sourceOf(source);
+    await this.#brake.hold(counted, name);
+    const attempt = { source: counted, failing: this.#brake.hasFailed(counted) };
+    const matches = (await this.#passwords.matches(password, hash ?? nobody, attempt)) && hash !== undefined;
     if (!matches) {
-      this.#brake.failed(source, name);
+      this.#brake.failed(counted, name);
       return false;
     }
-    this.#brake.succeeded(source, name);
+    this.#brake.succeeded(counted, name);
     this.#checked.set(key, true);
     return true;
   }

@@ -4,9 +4,10 @@ import { Worker } from "node:worker_threads";
 
 import { ServiceError } from "../services/errors.ts";
 import type { BcryptAnswer, BcryptQuestion } from "./bcrypt-worker.ts";
+import { LoginPlaces, type LoginAttempt, type PlaceLimits } from "./login-places.ts";
 
-/** More logins than this wait for nothing. */
-const longestQueue = 64;
+/** More logins than these wait for nothing, or for others to wait in vain. */
+const queue: PlaceLimits = { all: 96, ofOneSource: 48, failing: 32, ofOneFailingSource: 8 };
 
 interface Waiting {
   readonly resolve: (matches: boolean) => void;
@@ -14,15 +15,27 @@ interface Waiting {
 }
 
 export class PasswordCheck {
+  readonly #places = new LoginPlaces(queue);
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
   #lastId = 0;
 
   /** Rejects with ServiceError UNAVAILABLE when too many logins wait already. */
-  async matches(password: string, hash: string): Promise<boolean> {
-    if (this.#waiting.size >= longestQueue) {
-      throw new ServiceError("UNAVAILABLE", "Too many logins at once. Try again in a moment.", { retryAfter: 2 });
-    }
+  matches(password: string, hash: string, attempt: LoginAttempt): Promise<boolean> {
+    return this.#places.within(
+      attempt,
+      () => this.#ask(password, hash),
+      () => {
+        throw new ServiceError("UNAVAILABLE", "Too many logins at once. Try again in a moment.", { retryAfter: 2 });
+      },
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #ask(password: string, hash: string): Promise<boolean> {
     const worker = this.#start();
     const question: BcryptQuestion = { id: ++this.#lastId, password, hash };
     return new Promise((resolve, reject) => {
@@ -30,10 +43,6 @@ export class PasswordCheck {
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       worker.postMessage(question);
     });
-  }
-
-  async close(): Promise<void> {
-    await this.#worker?.terminate();
   }
 
   #start(): Worker {
