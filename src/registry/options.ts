@@ -28,6 +28,8 @@ export interface RegistryOptions {
    * left unfinished are ended. Without one it gets a fresh name.
    */
   readonly pod?: string;
+  /** No other process serves this database: what happens is known here, and the database is not asked every second what others did. */
+  readonly alone?: boolean;
   /** The listener is on a loopback address: everything is allowed until the first AccessPolicy ever, and only names of this machine are taken as Host. */
   readonly openOnLoopback: boolean;
   /** The same on any address, because somebody said so. */

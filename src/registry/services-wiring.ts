@@ -51,10 +51,10 @@ export async function startServices(
   closing: Closing,
   metrics: ProxyMetrics & { collectingFailed(step: string): void },
 ): Promise<Services> {
-  const { settings, secrets, logger } = options;
+  const { settings, secrets, logger, alone = false } = options;
   const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
   if (options.pod !== undefined) await failUnfinishedRuns(database);
-  const configuration = new ConfigurationStore({ database, pod, logger });
+  const configuration = new ConfigurationStore({ database, pod, logger, alone });
   await configuration.start();
   closing.add(() => configuration.stop());
 
@@ -105,7 +105,7 @@ export async function startServices(
   history.start();
   closing.add(() => history.stop());
   const publish = new PublishService({ database, configuration });
-  const proposals = new Proposals({ database, configuration, secrets });
+  const proposals = new Proposals({ database, configuration, secrets, alone });
   closing.add(async () => proposals.close());
   const pullsCounted = { own: true, proxied: true };
   const retention = new RetentionService({ database, configuration, pullsCounted, granted: grantsOf(settings.tenants) });

@@ -91,6 +91,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     adminToken: folder.adminToken,
     controlPlane: { resources: () => plane?.views() ?? [], status: () => (plane === undefined ? undefined : statusOf(plane.record())) },
     pod: "standalone",
+    alone: true,
     openOnLoopback: loopback,
     allowAnonymous,
     version: options.version,

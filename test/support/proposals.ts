@@ -29,12 +29,12 @@ export const fingerprint = key.fingerprint;
 
 let fresh: TestDatabase;
 export let database: Database;
-let configuration: ConfigurationStore;
+export let configuration: ConfigurationStore;
 export let secrets: TestSecrets;
 export let runs: Runs;
 export let proposals: Proposals;
 let publisher: PublishService;
-export let revision: string | null = null;
+let revision: string | null = null;
 let count = 0;
 
 export async function startFixture(): Promise<void> {

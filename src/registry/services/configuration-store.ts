@@ -15,6 +15,8 @@ export interface ConfigurationStoreOptions {
   readonly logger: Logger;
   /** Pause between two looks at the published revision, milliseconds: how late another process's publish is noticed at most. */
   readonly interval?: number;
+  /** No other process publishes: without a doubt, the database is asked only as often as this process says that it lives. */
+  readonly alone?: boolean;
 }
 
 /** Milliseconds between two rows that say this process lives. */
@@ -27,6 +29,9 @@ export class ConfigurationStore implements ConfigurationSource {
   /** When the revision in memory was published: the same revision may be published again with other content. */
   #publishedAt = 0;
   #saidAt = 0;
+  #doubts = 0;
+  /** How many of the doubts the database has answered. */
+  #settled = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
 
@@ -62,6 +67,7 @@ export class ConfigurationStore implements ConfigurationSource {
 
   /** Takes over what is published, at once. */
   async reload(): Promise<void> {
+    const doubts = this.#doubts;
     const published = await publishedRecord(this.#options.database);
     const publishedAt = published?.publishedAt.getTime() ?? 0;
     if (publishedAt !== this.#publishedAt || (published?.revision ?? null) !== this.#current.revision) {
@@ -69,14 +75,24 @@ export class ConfigurationStore implements ConfigurationSource {
       this.#current = configurationOf(published?.revision ?? null, published?.document);
       for (const listener of this.#listeners) listener();
     }
+    this.#settled = Math.max(this.#settled, doubts);
     await this.#say();
   }
 
+  /** Something may have been published without this process knowing: it is looked up soon. */
+  doubt(): void {
+    this.#doubts++;
+  }
+
   async #look(): Promise<void> {
+    const silent = Date.now() - this.#saidAt > heartbeat;
+    if (this.#options.alone === true && this.#settled === this.#doubts && !silent) return;
+    const doubts = this.#doubts;
     const version = await publishedVersion(this.#options.database);
     const same = (version?.revision ?? null) === this.#current.revision && (version?.publishedAt.getTime() ?? 0) === this.#publishedAt;
-    if (!same) await this.reload();
-    else if (Date.now() - this.#saidAt > heartbeat) await this.#say();
+    if (!same) return this.reload();
+    this.#settled = Math.max(this.#settled, doubts);
+    if (silent) await this.#say();
   }
 
   async #say(): Promise<void> {

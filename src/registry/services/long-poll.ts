@@ -1,4 +1,4 @@
-// Answers that wait until there is something to say: rung in this process, and looked up again every second for what other pods did where that matters.
+// Answers that wait until there is something to say: rung in this process, and looked up again every second where other processes may have done it.
 
 import { setTimeout as sleep } from "node:timers/promises";
 

@@ -1,8 +1,9 @@
 // Proposals on a real PostgreSQL: what is refused, what a copy holds, what a publish settles.
 
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 import {
+  configuration,
   database,
   fingerprint,
   pem,
@@ -20,6 +21,7 @@ import { digestOf } from "../../domain/digest.ts";
 import type { Build } from "../../domain/ledger.ts";
 import { mint } from "../../domain/minting.ts";
 import { statement } from "../metadata/database.ts";
+import { Proposals } from "./proposals.ts";
 
 beforeAll(startFixture);
 afterAll(stopFixture);
@@ -223,4 +225,20 @@ test("a long poll ends when something comes, when time is over, and when nobody 
   await expect(held).resolves.toMatchObject({ id, state: "waiting" });
   await expect(proposals.get("0", patience(0))).rejects.toMatchObject({ code: "NOT_FOUND" });
   await expect(proposals.get("1; DROP TABLE proposals", patience(0))).rejects.toMatchObject({ code: "NOT_FOUND" });
+});
+
+test("alone on its database, what is held back asks it at both ends and not in between", async () => {
+  const alone = new Proposals({ database, configuration, secrets, alone: true });
+  const { id } = await alone.propose(proposalOf(run, await pulled()));
+  const asked = vi.spyOn(database, "query");
+  try {
+    expect(await alone.get(id, patience(2))).toMatchObject({ state: "waiting" });
+    expect(asked.mock.calls.filter(([{ name }]) => name === "proposal-by-id")).toHaveLength(2);
+    const settled = alone.get(id, patience(20));
+    await publish({}, { settled: [{ id, refused: "pinned by ada" }] });
+    expect(await settled).toMatchObject({ state: "refused" });
+  } finally {
+    asked.mockRestore();
+    alone.close();
+  }
 });

@@ -32,9 +32,12 @@ export class Proposals {
   readonly #configuration: ConfigurationSource;
   readonly #secrets: SecretSource;
   readonly #bell = new Bell();
+  /** Whether other processes store and settle proposals too. */
+  readonly #lookAgain: boolean;
   readonly #unsubscribe: () => void;
 
-  constructor(options: { database: Database; configuration: ConfigurationSource; secrets: SecretSource }) {
+  constructor(options: { database: Database; configuration: ConfigurationSource; secrets: SecretSource; alone?: boolean }) {
+    this.#lookAgain = options.alone !== true;
     this.#database = options.database;
     this.#configuration = options.configuration;
     this.#secrets = options.secrets;
@@ -58,7 +61,7 @@ export class Proposals {
       this.#bell,
       () => waitingProposals(this.#database),
       (list) => list.length > 0,
-      patience,
+      { lookAgain: this.#lookAgain, ...patience },
     );
     return found.map((proposal) => this.#view(proposal));
   }
@@ -69,7 +72,7 @@ export class Proposals {
       this.#bell,
       () => proposalById(this.#database, id),
       (proposal) => proposal?.state !== "waiting",
-      patience,
+      { lookAgain: this.#lookAgain, ...patience },
     );
     if (found === undefined) throw new ServiceError("NOT_FOUND", `There is no proposal ${printable(id, 100)}.`);
     return this.#view(found);

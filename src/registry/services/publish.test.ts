@@ -1,6 +1,6 @@
 // PUT record on a real database: what is copied is held, what leaves goes, what is refused is named.
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { PublishRequest, RecordedResource } from "../../api/control.ts";
 import { createLogger } from "../../observability/logger.ts";
@@ -231,6 +231,38 @@ test("another process follows within its interval, and says what it serves", asy
   expect(other.current().revision).toBe(revision(1));
   await other.stop();
   expect((await service.state()).pods.map(({ id, revision }) => ({ id, revision }))).toEqual([{ id: "pod-1", revision: revision(1) }]);
+});
+
+test("alone on its database, a process asks only to say that it lives, and after a publish whose end it did not hear", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date"] });
+  const own = new Database({ url: created.url, connections: 2 });
+  const alone = new ConfigurationStore({ database: own, pod: "pod-2", logger: createLogger({ level: "silent" }), alone: true });
+  try {
+    await alone.start();
+    const asked = vi.spyOn(own, "query");
+    await vi.advanceTimersByTimeAsync(14_000);
+    expect(asked).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(asked).toHaveBeenCalledTimes(1);
+
+    const changed = new Promise<void>((resolve) => {
+      alone.onChange(resolve);
+    });
+    const transaction = own.transaction.bind(own);
+    vi.spyOn(own, "transaction").mockImplementationOnce(async (work) => {
+      await transaction(work);
+      throw new Error("Connection terminated unexpectedly");
+    });
+    await expect(new PublishService({ database: own, configuration: alone }).publish(request(1))).rejects.toThrow(/terminated/);
+    expect(alone.current().revision).toBeNull();
+    await vi.advanceTimersByTimeAsync(1_000);
+    await changed;
+    expect(alone.current().revision).toBe(revision(1));
+  } finally {
+    vi.useRealTimers();
+    await alone.stop();
+    await own.close();
+  }
 });
 
 test("that an AccessPolicy once existed is never forgotten", async () => {

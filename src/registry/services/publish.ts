@@ -46,25 +46,33 @@ export class PublishService {
   async publish(request: PublishRequest): Promise<RecordState> {
     checkLedgers(request.ledgers);
     const judged = judge(request.resources);
-    await this.#database.transaction(async (transaction) => {
-      await takeTurnToPublish(transaction);
-      const published = await publishedRecord(transaction);
-      refuseOtherBase(request, published?.revision ?? null);
-      const claimed = await claimPrefixes(transaction, judged.accepted);
-      await publishLedgers(transaction, request, claimed.accepted);
-      await settleProposals(transaction, { settled: request.settled, revision: request.revision });
-      await writeRecord(transaction, request.revision, {
-        resources: claimed.accepted,
-        refused: [...judged.refused, ...claimed.refused],
-        everHadAccessPolicy:
-          request.everHadAccessPolicy === true ||
-          published?.document.everHadAccessPolicy === true ||
-          claimed.accepted.some(({ kind }) => kind === "AccessPolicy"),
-      });
-    });
-    await this.#configuration.reload();
+    try {
+      await this.#database.transaction((transaction) => store(transaction, request, judged));
+      await this.#configuration.reload();
+    } catch (error) {
+      // The answer to a COMMIT may be what got lost.
+      this.#configuration.doubt();
+      throw error;
+    }
     return this.state();
   }
+}
+
+async function store(transaction: Queryable, request: PublishRequest, judged: ReturnType<typeof judge>): Promise<void> {
+  await takeTurnToPublish(transaction);
+  const published = await publishedRecord(transaction);
+  refuseOtherBase(request, published?.revision ?? null);
+  const claimed = await claimPrefixes(transaction, judged.accepted);
+  await publishLedgers(transaction, request, claimed.accepted);
+  await settleProposals(transaction, { settled: request.settled, revision: request.revision });
+  await writeRecord(transaction, request.revision, {
+    resources: claimed.accepted,
+    refused: [...judged.refused, ...claimed.refused],
+    everHadAccessPolicy:
+      request.everHadAccessPolicy === true ||
+      published?.document.everHadAccessPolicy === true ||
+      claimed.accepted.some(({ kind }) => kind === "AccessPolicy"),
+  });
 }
 
 function refuseOtherBase(request: PublishRequest, published: string | null): void {
