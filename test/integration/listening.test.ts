@@ -70,6 +70,39 @@ describe("slow clients", () => {
   });
 });
 
+describe("a refusal", () => {
+  test("of a body that nobody takes ends its connection; others keep theirs", async () => {
+    registry = await startTestRegistry();
+    const { url } = registry;
+    const head = (method: string, path: string, ...fields: string[]) =>
+      [`${method} ${path} HTTP/1.1`, "host: localhost", ...fields, "", ""].join("\r\n");
+    const json = "content-type: application/json";
+    const refusals: [number, string][] = [
+      [401, head("POST", "/api/v1/restore", json, "content-length: 1000000000")],
+      [403, head("POST", "/api/v1/restore", "origin: http://elsewhere.example", "content-length: 1000000000")],
+      [404, head("POST", "/api/v1/nothing", "transfer-encoding: chunked")],
+      [413, head("POST", "/api/v1/restore", json, "authorization: Bearer test-admin-token", "content-length: 1000000000")],
+      [421, head("POST", "/livez", "content-length: 1000000000").replace("host: localhost", "host: elsewhere.example")],
+    ];
+    for (const [status, request] of refusals) {
+      const socket = await raw(url, request);
+      const [answer] = (await once(socket, "data")) as [Buffer];
+      expect(answer.toString()).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [^]*\\r\\nconnection: close\\r\\n`, "i"));
+      const closed = new Promise((resolve) => socket.once("close", resolve));
+      // Still sending, which an open connection would take to its end.
+      const more = Buffer.alloc(1024 * 1024, "0");
+      const chunk = request.includes("chunked") ? Buffer.concat([Buffer.from("100000\r\n"), more, Buffer.from("\r\n")]) : more;
+      for (let sent = 0; sent < 10; sent++) socket.write(chunk);
+      await closed;
+    }
+    const twice = await sendRaw(
+      url,
+      `${head("GET", "/api/v1/upstreams")}${head("GET", "/nothing")}${head("GET", "/livez", "connection: close")}`,
+    );
+    expect(twice.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 401", "HTTP/1.1 404", "HTTP/1.1 200"]);
+  });
+});
+
 describe("a stop", () => {
   test("ends idle connections at once and lets a running upload finish", async () => {
     registry = await startTestRegistry({ grace: 20_000 });

@@ -14,9 +14,17 @@ export interface Answer {
   readonly body?: Uint8Array | BlobPart;
 }
 
+/** An answer that is in memory. */
+export interface WholeAnswer extends Answer {
+  readonly body?: Uint8Array;
+}
+
 const apiVersion = { [headers.apiVersion]: "registry/2.0" } as const;
 
-export function jsonAnswer(body: unknown, options: { status?: number; headers?: OutgoingHttpHeaders; mediaType?: string } = {}): Answer {
+export function jsonAnswer(
+  body: unknown,
+  options: { status?: number; headers?: OutgoingHttpHeaders; mediaType?: string } = {},
+): WholeAnswer {
   return {
     status: options.status ?? 200,
     headers: { ...options.headers, "content-type": options.mediaType ?? mediaTypes.json },
@@ -35,20 +43,29 @@ export function failureAnswer(error: unknown): Answer {
 
 /** Sends an answer; rejects when a blob failed before its first byte (then nothing was sent yet). */
 export async function sendAnswer(request: IncomingMessage, response: ServerResponse, answer: Answer, options: SendOptions): Promise<void> {
-  const { body } = answer;
-  const fields: OutgoingHttpHeaders = { ...apiVersion, ...answer.headers };
-  if (body instanceof Uint8Array) fields["content-length"] = body.length;
-  const abandoned = expectsContinue(request) && !request.complete;
-  // A body that was announced and not asked for may come or not, one that is under way has no end in sight: this connection is of no more
-  // use.
-  if (abandoned || hasUnreadBody(request)) fields["connection"] = "close";
+  const { status, body } = answer;
+  const fields: OutgoingHttpHeaders = { ...apiVersion, ...answer.headers, ...connectionAfter(request) };
+  if (body === undefined || body instanceof Uint8Array)
+    return sendWhole(request, response, { status, headers: fields, ...(body === undefined ? {} : { body }) });
+  await sendBlob(response, () => response.writeHead(status, fields), body, options);
+}
 
-  if (body !== undefined && !(body instanceof Uint8Array)) {
-    await sendBlob(response, () => response.writeHead(answer.status, fields), body, options);
-    return;
-  }
-  response.writeHead(answer.status, fields);
-  await finish(request, response, request.method === "HEAD" ? undefined : body, { linger: !abandoned && hasUnreadBody(request) });
+/** Sends an answer with no other headers than its own. */
+export async function sendWhole(request: IncomingMessage, response: ServerResponse, answer: WholeAnswer): Promise<void> {
+  const { status, headers, body } = answer;
+  const length = body === undefined ? {} : { "content-length": body.length };
+  response.writeHead(status, { ...headers, ...length, ...connectionAfter(request) });
+  const linger = !isAbandoned(request) && hasUnreadBody(request);
+  await finish(request, response, request.method === "HEAD" ? undefined : body, { linger });
+}
+
+/** A body that was announced and not asked for may come or not, one that is under way has no end in sight: this connection is of no more use. */
+function connectionAfter(request: IncomingMessage): OutgoingHttpHeaders {
+  return isAbandoned(request) || hasUnreadBody(request) ? { connection: "close" } : {};
+}
+
+function isAbandoned(request: IncomingMessage): boolean {
+  return expectsContinue(request) && !request.complete;
 }
 
 /** `linger`: a client that still sends gets to read the answer before its connection is closed under it. */

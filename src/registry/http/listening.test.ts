@@ -1,10 +1,18 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { connect, type AddressInfo } from "node:net";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { expect, test } from "vitest";
+import { pino } from "pino";
+import { afterEach, expect, test, vi } from "vitest";
 
-import { connectionLimit } from "./listening.ts";
+import { connectionLimit, reportDropped } from "./listening.ts";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 test("connections get half of the descriptors, or a default where nobody says how many there are", async () => {
   const folder = await mkdtemp(join(tmpdir(), "limits-"));
@@ -20,4 +28,33 @@ test("connections get half of the descriptors, or a default where nobody says ho
   }
   await rm(folder, { recursive: true });
   expect(connectionLimit(file)).toBe(10_000);
+});
+
+test("connections that find no place are counted, and logged in one line", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const lines: { dropped: number; limit: number }[] = [];
+  const server = createServer();
+  server.maxConnections = 1;
+  reportDropped(server, pino({}, { write: (line: string) => lines.push(JSON.parse(line) as (typeof lines)[0]) }));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const open = async () => {
+    const socket = connect(port, "127.0.0.1").on("error", () => {});
+    await once(socket, "connect");
+    return socket;
+  };
+  const dropped = async (count: number) => {
+    for (let n = 0; n < count; n++) await Promise.all([once(server, "drop"), open()]);
+  };
+  const [, kept] = await Promise.all([once(server, "connection"), open()]);
+  await dropped(5);
+  expect(lines).toEqual([]);
+  vi.advanceTimersByTime(60_000);
+  expect(lines).toMatchObject([{ event: "connections-dropped", dropped: 5, limit: 1 }]);
+  await dropped(2);
+  kept.destroy();
+  server.close();
+  await once(server, "close");
+  expect(lines.map((line) => line.dropped)).toEqual([5, 2]);
 });

@@ -2,10 +2,12 @@
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { FastifyInstance } from "fastify";
+
+import type { Logger } from "../../observability/logger.ts";
 
 /** Resolves with the address as a client writes it: `http://127.0.0.1:5000`, with the port that was taken for port 0. */
 export async function listen(app: FastifyInstance, { host, port }: { readonly host: string; readonly port: number }): Promise<string> {
@@ -27,6 +29,33 @@ export function connectionLimit(limitsFile = "/proc/self/limits"): number {
   }
   const descriptors = /^Max open files +(\d+) /m.exec(limits)?.[1];
   return descriptors === undefined ? defaultConnections : Math.max(1, Math.floor(Number(descriptors) / 2));
+}
+
+/** Milliseconds between two lines about connections that found no place: there may be thousands a second. */
+const reportEvery = 5_000;
+
+/** Logs how many connections the server closed at once since it has `maxConnections` already. */
+export function reportDropped(server: Server, logger: Logger): void {
+  let dropped = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const report = () => {
+    timer = undefined;
+    const limit = server.maxConnections;
+    logger.warn(
+      { event: "connections-dropped", dropped, limit },
+      `${dropped} connections were closed unheard: ${limit} are open, the most there may be`,
+    );
+    dropped = 0;
+  };
+  server.on("drop", () => {
+    dropped++;
+    timer ??= setTimeout(report, reportEvery).unref();
+  });
+  server.on("close", () => {
+    if (timer === undefined) return;
+    clearTimeout(timer);
+    report();
+  });
 }
 
 /** Running transfers go on for `grace` milliseconds; connections that carry nothing end at once. */

@@ -8,10 +8,11 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
+import { jsonAnswer, sendWhole } from "./answer.ts";
 import { basicChallenge } from "./authentication.ts";
 import { registerControl, type ControlOptions } from "./control.ts";
 import { describeFailure, errorBody, HttpError } from "./errors.ts";
-import { connectionLimit } from "./listening.ts";
+import { connectionLimit, reportDropped } from "./listening.ts";
 import { registerProbes, type ProbeOptions } from "./probes.ts";
 import type { V2 } from "./v2.ts";
 import { checkVisitor, type VisitorOptions } from "./visitors.ts";
@@ -60,11 +61,12 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       reply.raw.setHeader(...noSniffing);
       // A path that cannot be decoded is refused by the parser of /v2 with its own words.
       if (isV2(request)) void takeOver(request, reply, v2);
-      else refuse(error, reply, logger);
+      else refuse(error, request, reply, logger);
     },
   });
   // Without it the last descriptor goes to a socket, and files and the database are what fails.
   app.server.maxConnections = connectionLimit();
+  reportDropped(app.server, logger);
   // Answered once the caller may write (request-body.ts, control.ts), not before.
   app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => app.server.emit("request", request, response));
 
@@ -74,7 +76,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     checkVisitor(request.raw, visitors);
   });
   app.removeContentTypeParser("text/plain");
-  app.setErrorHandler((error: FastifyError, _request, reply) => refuse(error, reply, logger));
+  app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply, logger));
   app.setNotFoundHandler(async (request, reply) => {
     if (isV2(request)) return takeOver(request, reply, v2);
     throw new HttpError("ENDPOINT_UNKNOWN", "There is nothing here: the registry answers under /v2/ and /api/v1/.");
@@ -97,11 +99,13 @@ async function takeOver(request: FastifyRequest, reply: FastifyReply, v2: V2): P
   await v2.handle(request.raw, reply.raw);
 }
 
-function refuse(error: Error, reply: FastifyReply, logger: Logger): void {
-  const failure = describeFailure(isFastifyError(error) ? translate(error) : error);
-  if (failure.unexpected) logger.error({ err: error }, "A request failed");
-  if (failure.status === 401) reply.header("www-authenticate", `Bearer realm="Wharfinger", ${basicChallenge}`);
-  void reply.code(failure.status).headers(failure.headers).type("application/json").send(JSON.stringify(failure.body));
+/** Without fastify, which would keep the connection open and read whatever body still comes, to its end. */
+function refuse(error: Error, request: FastifyRequest, reply: FastifyReply, logger: Logger): void {
+  const { status, headers, body, unexpected } = describeFailure(isFastifyError(error) ? translate(error) : error);
+  if (unexpected) logger.error({ err: error }, "A request failed");
+  const challenge = status === 401 ? { "www-authenticate": `Bearer realm="Wharfinger", ${basicChallenge}` } : {};
+  reply.hijack();
+  void sendWhole(request.raw, reply.raw, jsonAnswer(body, { status, headers: { ...headers, ...challenge } }));
 }
 
 function isFastifyError(error: Error): error is FastifyError {
