@@ -12,7 +12,7 @@ import {
   type AuditedManifest,
   type BlobRow,
 } from "../metadata/audit.ts";
-import type { AuditContext, AuditedStore, AuditFinding, AuditStep } from "./audit.ts";
+import type { AuditContext, AuditedStore, AuditFinding, AuditStep } from "./audit-step.ts";
 
 /** A manifest has at most 4 MiB: a page stays under 128 MiB. */
 const manifestsAtOnce = 32;

@@ -2,7 +2,7 @@
 
 import { BlobStoreError } from "../blobs/blob-store.ts";
 import { findObjects, listLiveObjects, type ObjectRow } from "../metadata/audit.ts";
-import type { AuditContext, AuditedStore, AuditFinding, AuditStep } from "./audit.ts";
+import type { AuditContext, AuditedStore, AuditFinding, AuditStep } from "./audit-step.ts";
 
 const pageSize = 1_000;
 

@@ -20,7 +20,8 @@ import {
 import type { AuditLine, AuditReport } from "../../api/control.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
-import { audit, type AuditedStore } from "./audit.ts";
+import type { AuditedStore } from "./audit-step.ts";
+import { audit } from "./audit.ts";
 
 let registry: OwnRegistry;
 let image: PushedImage;

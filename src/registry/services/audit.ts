@@ -1,29 +1,11 @@
 // `wharfinger audit`: the checker of storage.md's invariants 1, 3, 4, 5 and 6. Online: it lists the store first, then asks the database, in plain
 // SELECTs and pages; what looks wrong is looked at again before it is reported, because pushes and the collector go on meanwhile.
 
-import type { AuditLine, AuditReport, AuditRequest } from "../../api/control.ts";
-import type { BlobStore } from "../blobs/blob-store.ts";
+import type { AuditLine, AuditRequest } from "../../api/control.ts";
 import { findContradictions, questions, readAuditCounts } from "../metadata/audit.ts";
-import type { Database } from "../metadata/database.ts";
 import { auditBlobs, auditManifests } from "./audit-contents.ts";
+import type { AuditContext, AuditFinding, AuditStep } from "./audit-step.ts";
 import { auditStore } from "./audit-store.ts";
-
-export type AuditFinding = AuditReport["findings"][number];
-
-export type AuditedStore = Pick<BlobStore, "list" | "open">;
-
-export interface AuditContext {
-  readonly database: Database;
-  /** Nothing is written. */
-  readonly store: AuditedStore;
-  readonly signal: AbortSignal;
-}
-
-/** What one part of the audit says: how far it is, what it found, what it counted. */
-export type AuditStep =
-  | { readonly done: number; readonly total: number; readonly step: string }
-  | { readonly finding: AuditFinding }
-  | { readonly checked: Partial<AuditReport["checked"]> };
 
 /** Findings in a report: a store that is broken throughout says so in fewer words. */
 const mostFindings = 10_000;

@@ -1,0 +1,22 @@
+// What the parts of an audit are given, and what they say.
+
+import type { AuditReport } from "../../api/control.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Database } from "../metadata/database.ts";
+
+export type AuditFinding = AuditReport["findings"][number];
+
+export type AuditedStore = Pick<BlobStore, "list" | "open">;
+
+export interface AuditContext {
+  readonly database: Database;
+  /** Nothing is written. */
+  readonly store: AuditedStore;
+  readonly signal: AbortSignal;
+}
+
+/** What one part of the audit says: how far it is, what it found, what it counted. */
+export type AuditStep =
+  | { readonly done: number; readonly total: number; readonly step: string }
+  | { readonly finding: AuditFinding }
+  | { readonly checked: Partial<AuditReport["checked"]> };
