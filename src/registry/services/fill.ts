@@ -1,28 +1,17 @@
 // One fetch, many readers (design: upstream.md, "Blobs"). The file that grows is the object's own temporary file; nobody who reads it,
 // slowly or not to the end, is noticed by the fetch. The last bytes go out only when the digest matches.
 
-import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import type { BlobReader, BlobWriter } from "../blobs/blob-store.ts";
 import { giveBack } from "../blobs/gather.ts";
-import { UpstreamError } from "../upstream/errors.ts";
-import type { RemoteBody } from "../upstream/upstream-client.ts";
+import { FillTransfer, type FillTransferOptions } from "./fill-transfer.ts";
 import { heartbeat, type Heartbeat } from "./heartbeat.ts";
 
 /** What no reader gets before the whole is verified. */
 const heldBack = 64 * 1024;
 /** Bytes that may wait in memory while the disk is busy. */
 const maxPending = 2 * 1024 * 1024;
-const maxResumes = 3;
 
-export interface FillOptions {
-  readonly digest: Digest;
-  /** Bytes; undefined: upstream does not say, known at the end. */
-  readonly size: number | undefined;
-  /** Where a fill of unknown size ends. */
-  readonly maxBytes: number;
-  readonly first: RemoteBody;
-  /** Asks upstream again for the bytes from `from` on. */
-  readonly again: (from: number) => Promise<RemoteBody | undefined>;
+export interface FillOptions extends FillTransferOptions {
   readonly writer: BlobWriter;
   /** The bytes of `writer` as they are written; usable until closed, also after the commit. */
   readonly written: BlobReader;
@@ -35,22 +24,17 @@ export interface FillOptions {
   readonly toReaders: (error: unknown) => unknown;
   /** It failed; nothing may stay. */
   readonly abandon: (error: Error) => Promise<void>;
-  /** Milliseconds before the first resumption, doubled for each. */
-  readonly resumePause?: number;
 }
 
 export class Fill {
   readonly #options: FillOptions;
+  readonly #transfer: FillTransfer;
   #size: number | undefined;
-  #received = 0;
   #written = 0;
   /** Readers may have what lies before this. */
   #released = 0;
   /** Set when it failed: what readers are told. */
   #error: { readonly told: unknown } | undefined;
-  #body: RemoteBody;
-  /** Set when it was ended from here: why. */
-  #stopped: string | undefined;
   /** Who waits for the size. */
   #waiters = 0;
   #waiting: (() => void)[] = [];
@@ -68,7 +52,7 @@ export class Fill {
   constructor(options: FillOptions) {
     this.#options = options;
     this.#size = options.size;
-    this.#body = options.first;
+    this.#transfer = new FillTransfer(options);
     this.#signs = heartbeat(options.touch, { every: options.touchEvery, onGivenUp: () => this.stop("its bytes were given up") });
     this.verified = this.#download();
     this.kept = this.#finish();
@@ -123,8 +107,7 @@ export class Fill {
 
   /** Ends the transfer; every reader fails. */
   stop(reason = "the registry is stopping"): void {
-    this.#stopped ??= reason;
-    this.#body.discard();
+    this.#transfer.stop(reason);
   }
 
   async #read(buffer: Uint8Array, position: number, isOpen: () => boolean): Promise<number> {
@@ -141,33 +124,18 @@ export class Fill {
   }
 
   async #download(): Promise<number> {
-    const { digest } = this.#options;
-    const hash = startDigest(algorithmOf(digest));
     try {
-      for (let resumes = 0; ; resumes++) {
-        try {
-          await this.#drain((chunk) => hash.update(chunk));
-          break;
-        } catch (error) {
-          this.#body.discard();
-          if (this.#stopped !== undefined) throw new UpstreamError("Unreachable", this.#stopped);
-          if (resumes === maxResumes || !isResumable(error)) throw error;
-          await this.#resume(resumes, error);
-        }
-      }
+      const size = await this.#transfer.run((piece) => this.#write(piece));
       await this.#writing;
-      const found = finishDigest(hash, algorithmOf(digest));
-      if (found !== digest) throw new UpstreamError("DigestMismatch", `upstream answers blob ${digest} with bytes that hash to ${found}`);
+      this.#size = size;
+      this.#released = size;
+      return size;
     } catch (error) {
-      this.#body.discard();
       this.#error = { told: this.#options.toReaders(error) };
-      this.#wake();
       throw error;
+    } finally {
+      this.#wake();
     }
-    this.#size = this.#received;
-    this.#released = this.#received;
-    this.#wake();
-    return this.#received;
   }
 
   /** Readers have everything by now; what follows keeps it for the next ones. */
@@ -186,48 +154,6 @@ export class Fill {
       this.#signs.stop();
       this.#ended = true;
       await this.#letGo();
-    }
-  }
-
-  async #resume(resumes: number, reason: unknown): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, (this.#options.resumePause ?? 100) * 2 ** resumes));
-    let body: RemoteBody | undefined;
-    try {
-      body = await this.#options.again(this.#received);
-    } catch (error) {
-      if (!isResumable(error)) throw error;
-      this.#body = broken(error as Error, this.#received);
-      return;
-    }
-    if (body === undefined) throw reason;
-    this.#body = body;
-    if (body.size === undefined || this.#size === undefined || body.size === this.#size) return;
-    throw new UpstreamError("UnexpectedAnswer", `upstream says that the blob has ${body.size} bytes, and said ${this.#size} before`);
-  }
-
-  async #drain(hash: (chunk: Uint8Array) => void): Promise<void> {
-    // An upstream that ignores Range starts again; what is here already is passed over.
-    let skip = this.#received - this.#body.start;
-    for await (const piece of this.#body.body) {
-      if (this.#stopped !== undefined) throw new UpstreamError("Unreachable", this.#stopped);
-      const chunk = skip === 0 ? piece : piece.subarray(Math.min(skip, piece.byteLength));
-      skip -= piece.byteLength - chunk.byteLength;
-      if (chunk.byteLength === 0) continue;
-      if (this.#size !== undefined && this.#received + chunk.byteLength > this.#size) {
-        throw new UpstreamError("DigestMismatch", `upstream sends more than the ${this.#size} bytes of blob ${this.#options.digest}`);
-      }
-      if (this.#size === undefined && this.#received + chunk.byteLength > this.#options.maxBytes) {
-        throw new UpstreamError(
-          "TooLarge",
-          `upstream does not say how large blob ${this.#options.digest} is and sends more than ${this.#options.maxBytes} bytes`,
-        );
-      }
-      hash(chunk);
-      this.#received += chunk.byteLength;
-      await this.#write(chunk);
-    }
-    if (this.#size !== undefined && this.#received < this.#size) {
-      throw new UpstreamError("Truncated", `upstream sent ${this.#received} of ${this.#size} bytes of blob ${this.#options.digest}`);
     }
   }
 
@@ -266,22 +192,4 @@ export class Fill {
   async #letGo(): Promise<void> {
     if (this.#ended && this.#readers === 0) await this.#options.written.close();
   }
-}
-
-/** The connection broke; the content itself was not refused. */
-function isResumable(error: unknown): boolean {
-  return error instanceof UpstreamError && ["Truncated", "Timeout", "Unreachable", "ServerError"].includes(error.code);
-}
-
-/** Stands for a body that could not be had, so that the next attempt counts like any other. */
-function broken(error: Error, start: number): RemoteBody {
-  return {
-    start,
-    size: undefined,
-    // eslint-disable-next-line require-yield
-    body: (async function* () {
-      throw error;
-    })(),
-    discard: () => {},
-  };
 }
