@@ -1,20 +1,17 @@
 // Upload sessions: POST, PATCH, PUT, GET, DELETE of the distribution spec, "Pushing blobs" (storage.md, "Uploads").
-// The row says how far a session is; the process that wrote last also keeps the running hash, so that nobody reads bytes twice.
+// The row says how far a session is and who writes to it.
 
-import { randomUUID, type Hash } from "node:crypto";
-
-import { LRUCache } from "lru-cache";
+import { randomUUID } from "node:crypto";
 
 import { admin, describeIdentity } from "../../domain/access.ts";
-import { algorithmOf, digestOf, finishDigest, startDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
+import { algorithmOf, finishDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { prefixOf } from "../../domain/reference.ts";
-import { BlobStoreError, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
 import { claimBlob } from "../metadata/blobs.ts";
 import type { Database } from "../metadata/database.ts";
 import { findPrefix } from "../metadata/repositories.ts";
 import {
   advanceUpload,
-  announceUpload,
   cancelUpload,
   findUpload,
   finishUpload,
@@ -25,16 +22,16 @@ import {
 } from "../metadata/uploads.ts";
 import { commitBlob, givenUp } from "./commit-blob.ts";
 import { ServiceError } from "./errors.ts";
-import { heartbeat, type Heartbeat } from "./heartbeat.ts";
+import { heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Caller } from "./pull-service.ts";
 import type { Body, UploadStatus } from "./push-service.ts";
-import { Interruption, receive, storeFailure, type Destination, type Received } from "./receive.ts";
+import { storeFailure, type Destination, type Interruption, type Received } from "./receive.ts";
+import { UploadBytes, type Writing } from "./upload-bytes.ts";
 import { cancelled, outOfOrder, takenOver, tooMany, wrongDigest } from "./upload-failures.ts";
+import { UploadTurns } from "./upload-turns.ts";
 
 const adminIdentity = describeIdentity(admin);
-/** Hashes of sessions between two requests; one that fell out is made again by reading the bytes once. */
-const rememberedHashes = 10_000;
 const takeoverAttempts = 5;
 /** Open sessions that one identity, and all together, may have: who never sends a byte should cost a bounded number of rows. */
 const sessionLimits = { perIdentity: 1000, all: 10_000 };
@@ -59,35 +56,18 @@ export interface Addition {
   readonly body: Body;
 }
 
-interface Remembered {
-  readonly algorithm: DigestAlgorithm;
-  readonly offset: number;
-  readonly hash: Hash;
-}
-
-/** One request that writes to a session which it has taken over. */
-interface Writing {
-  readonly upload: Upload;
-  readonly writer: string;
-  readonly interruption: Interruption;
-  /** Known once the first byte came, or when an earlier request had one. */
-  key: string | undefined;
-}
-
 export class UploadSessions {
   readonly #database: Database;
-  readonly #store: BlobStore;
   readonly #expireSeconds: number;
   readonly #expireEmptySeconds: number;
   readonly #touchEvery: number | undefined;
   readonly #limits: typeof sessionLimits;
-  readonly #hashes = new LRUCache<string, Remembered>({ max: rememberedHashes });
-  /** The request that writes to a session in this process, and the end of its work. */
-  readonly #running = new Map<string, { readonly interruption: Interruption; readonly ended: Promise<void> }>();
+  readonly #bytes: UploadBytes;
+  readonly #turns = new UploadTurns();
 
   constructor(options: UploadSessionsOptions) {
     this.#database = options.database;
-    this.#store = options.store;
+    this.#bytes = new UploadBytes(options);
     this.#expireSeconds = options.expireAfter / 1000;
     this.#expireEmptySeconds = Math.min(expireEmptySeconds, this.#expireSeconds);
     this.#touchEvery = options.touchEvery;
@@ -123,7 +103,7 @@ export class UploadSessions {
   /** PATCH. What arrived before a body broke counts; a body that is shorter than announced does not. */
   async append(repository: string, id: string, caller: Caller, addition: Addition): Promise<UploadStatus> {
     return this.#alone(repository, id, caller, addition, async (writing) => {
-      const received = await this.#receive(writing, addition.body, writing.upload.algorithm);
+      const received = await this.#bytes.receive(writing, addition.body, writing.upload.algorithm);
       const { destination, broken } = received;
       if (destination === undefined) {
         if (broken !== undefined) throw broken;
@@ -153,31 +133,31 @@ export class UploadSessions {
       if (!isGone(error)) throw error;
       if ((await claimBlob(this.#database, repository, addition.digest)) === undefined) throw error;
     }
-    this.#hashes.delete(id);
+    this.#bytes.forget(id);
   }
 
   async cancel(repository: string, id: string, caller: Caller): Promise<void> {
     await this.#findFor(repository, id, caller);
-    await this.#interruptRunning(id, cancelled());
+    await this.#turns.interrupt(id, cancelled());
     if (!(await cancelUpload(this.#database, repository, id))) throw givenUp();
-    this.#hashes.delete(id);
+    this.#bytes.forget(id);
   }
 
   async #complete(repository: string, writing: Writing, addition: Addition & { readonly digest: Digest }): Promise<void> {
     const { upload } = writing;
     const { digest } = addition;
     const algorithm = algorithmOf(digest);
-    const received = await this.#receive(writing, addition.body, algorithm);
+    const received = await this.#bytes.receive(writing, addition.body, algorithm);
     let writer = received.destination?.writer;
     try {
       if (received.broken !== undefined) throw received.broken;
       refuseLength(addition.length, received);
-      const actual = await this.#digest(writing, received.destination, algorithm);
+      const actual = await this.#bytes.digest(writing, received.destination, algorithm);
       if (actual !== digest) {
         await cancelUpload(this.#database, repository, upload.id);
         throw wrongDigest(digest, actual);
       }
-      writer ??= writing.key === undefined ? await this.#create(writing) : await this.#resume(writing.key, upload.offset);
+      writer ??= await this.#bytes.writer(writing);
       await writer.commit();
     } catch (error) {
       throw storeFailure(error);
@@ -195,27 +175,18 @@ export class UploadSessions {
   /** Runs `work` as the one writer of the session: an older request in this process is ended first, one elsewhere loses the row. */
   async #alone<T>(repository: string, id: string, caller: Caller, addition: Addition, work: (writing: Writing) => Promise<T>): Promise<T> {
     await this.#find(repository, id);
-    for (; this.#running.has(id);) await this.#interruptRunning(id, takenOver());
-    const interruption = new Interruption();
-    let end: () => void = () => undefined;
-    const running = { interruption, ended: new Promise<void>((resolve) => (end = resolve)) };
-    this.#running.set(id, running);
-    let signs: Heartbeat | undefined;
-    try {
+    return this.#turns.alone(id, takenOver, async (interruption) => {
       const writing = await this.#take(repository, id, caller, addition.start, interruption);
       const { writer } = writing;
       const touch = () =>
         touchUpload(this.#database, { id, writer, key: writing.key, expireSeconds: this.#expiry(writing.key !== undefined) });
-      signs = heartbeat(touch, {
-        every: this.#touchEvery,
-        onGivenUp: (reason) => interruption.interrupt(reason),
-      });
-      return await work(writing);
-    } finally {
-      signs?.stop();
-      this.#running.delete(id);
-      end();
-    }
+      const signs = heartbeat(touch, { every: this.#touchEvery, onGivenUp: (reason) => interruption.interrupt(reason) });
+      try {
+        return await work(writing);
+      } finally {
+        signs.stop();
+      }
+    });
   }
 
   async #take(repository: string, id: string, caller: Caller, start: number | undefined, interruption: Interruption): Promise<Writing> {
@@ -248,67 +219,16 @@ export class UploadSessions {
     return hasBytes ? this.#expireSeconds : this.#expireEmptySeconds;
   }
 
-  #receive(writing: Writing, body: Body, algorithm: DigestAlgorithm): Promise<Received> {
-    return receive({ body, interruption: writing.interruption, open: () => this.#open(writing, algorithm) });
-  }
-
-  async #open(writing: Writing, algorithm: DigestAlgorithm): Promise<Destination> {
-    if (writing.key === undefined) return { writer: await this.#create(writing), hash: startDigest(algorithm) };
-    const hash = await this.#hashOfPrefix(writing.upload, writing.key, algorithm);
-    return { writer: await this.#resume(writing.key, writing.upload.offset), hash };
-  }
-
-  /** An announced key may have no bytes yet: the disk was full, or the process died in between. */
-  async #resume(key: string, offset: number): Promise<BlobWriter> {
-    try {
-      return await this.#store.resume(key, offset);
-    } catch (error) {
-      if (offset === 0 && error instanceof BlobStoreError && error.code === "NotFound") return this.#store.create(key);
-      throw error;
-    }
-  }
-
-  /** U1, at the first byte. */
-  async #create(writing: Writing): Promise<BlobWriter> {
-    const key = this.#store.newKey();
-    if (!(await announceUpload(this.#database, { id: writing.upload.id, writer: writing.writer, key }))) throw givenUp();
-    writing.key = key;
-    return this.#store.create(key);
-  }
-
-  async #digest(writing: Writing, destination: Destination | undefined, algorithm: DigestAlgorithm): Promise<Digest> {
-    if (destination !== undefined) return finishDigest(destination.hash, algorithm);
-    const { upload, key } = writing;
-    if (key === undefined) return digestOf("", algorithm);
-    if (upload.prefixDigest !== null && algorithmOf(upload.prefixDigest) === algorithm) return upload.prefixDigest;
-    return finishDigest(await this.#hashOfPrefix(upload, key, algorithm), algorithm);
-  }
-
-  async #hashOfPrefix(upload: Upload, key: string, algorithm: DigestAlgorithm): Promise<Hash> {
-    const remembered = this.#hashes.get(upload.id);
-    if (remembered?.offset === upload.offset && remembered.algorithm === algorithm) return remembered.hash.copy();
-    const hash = startDigest(algorithm);
-    if (upload.offset === 0) return hash;
-    for await (const piece of this.#store.readUnfinished(key, upload.offset)) hash.update(piece);
-    return hash;
-  }
-
-  async #advance(writing: Writing, { writer, hash }: Destination): Promise<number> {
+  async #advance(writing: Writing, destination: Destination): Promise<number> {
     const { id, algorithm } = writing.upload;
     const progress = {
-      offset: writer.offset,
-      prefixDigest: finishDigest(hash.copy(), algorithm),
+      offset: destination.writer.offset,
+      prefixDigest: finishDigest(destination.hash.copy(), algorithm),
       expireSeconds: this.#expireSeconds,
     };
     if (!(await advanceUpload(this.#database, { id, writer: writing.writer }, progress))) throw givenUp();
-    this.#hashes.set(id, { algorithm, offset: progress.offset, hash });
+    this.#bytes.remember(writing, destination);
     return progress.offset;
-  }
-
-  async #interruptRunning(id: string, reason: Error): Promise<void> {
-    const running = this.#running.get(id);
-    running?.interruption.interrupt(reason);
-    await running?.ended;
   }
 }
 
