@@ -12,7 +12,7 @@ import { ServiceError } from "../services/errors.ts";
 import type { PushService, UploadStatus } from "../services/push-service.ts";
 import { emptyAnswer, failureAnswer, type Answer } from "./answer.ts";
 import type { PathOf, RepositoryExchange } from "./exchange.ts";
-import { readWholeBody } from "./request-body.ts";
+import { withWholeBody } from "./request-body.ts";
 
 /** Tags that one PUT by digest may set. */
 const tagLimit = 100;
@@ -71,15 +71,17 @@ export class PushRoutes {
     const { reference } = path;
     const tags = "tag" in reference ? [reference.tag] : tagsOf(query);
     if (length !== undefined && length > maxManifestBytes) throw manifestTooLarge();
-    const bytes = await readWholeBody(exchange.body(), maxManifestBytes);
-    if (bytes === undefined) throw manifestTooLarge();
-    const { digest, subject } = await this.#push.putManifest(repository.name, caller, {
-      reference,
-      tags,
-      mediaType: exchange.headers["content-type"],
-      bytes,
-      isProtected: (tag) => access.isProtected(repository.name, tag),
-    });
+    const stored = await withWholeBody(exchange.body(), maxManifestBytes, (bytes) =>
+      this.#push.putManifest(repository.name, caller, {
+        reference,
+        tags,
+        mediaType: exchange.headers["content-type"],
+        bytes,
+        isProtected: (tag) => access.isProtected(repository.name, tag),
+      }),
+    );
+    if (stored === undefined) throw manifestTooLarge();
+    const { digest, subject } = stored;
     exchange.note({ event: "push", what: "manifest", reference: formatReference(reference), digest, tags });
     return emptyAnswer(201, {
       location: `/v2/${path.name}/manifests/${digest}`,

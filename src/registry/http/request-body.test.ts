@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 
 import { HttpError } from "./errors.ts";
-import { BodyBudget, readBody, readWholeBody, type BodyLimits } from "./request-body.ts";
+import { BodyBudget, readBody, withWholeBody, type BodyLimits } from "./request-body.ts";
 
 const patient: BodyLimits = { stallTimeout: 10_000, leastRate: 0, rateWindow: 60_000 };
 let server: Server | undefined;
@@ -45,6 +45,8 @@ function open(port: number, text: string): { socket: Socket; received: () => str
 }
 
 const polling = { timeout: 10_000, interval: 5 };
+
+const whole = async (bytes: Uint8Array) => bytes;
 
 const count = async (body: AsyncIterable<Uint8Array>) => {
   let size = 0;
@@ -108,7 +110,7 @@ test("100-continue is said when the body is asked for, and only then", async () 
 });
 
 test("a whole body has a limit", async () => {
-  const port = await serve(patient, async (body) => `took ${(await readWholeBody(body, 4))?.length}`);
+  const port = await serve(patient, async (body) => `took ${(await withWholeBody(body, 4, whole))?.length}`);
   for (const [text, expected] of [
     ["", "took 0"],
     ["abcd", "took 4"],
@@ -126,12 +128,30 @@ test("whole bodies share a budget, and give back what they took", async () => {
     await ready;
   };
   const gate = Promise.withResolvers<void>();
-  const slow = readWholeBody(body(60_000, gate.promise), 80_000, budget);
+  const slow = withWholeBody(body(60_000, gate.promise), 80_000, whole, budget);
   const busy = { code: "UNAVAILABLE", retryAfter: 2 };
-  await expect(readWholeBody(body(60_000), 80_000, budget)).rejects.toMatchObject(busy);
-  expect((await readWholeBody(body(30_000), 80_000, budget))?.length).toBe(30_000);
+  await expect(withWholeBody(body(60_000), 80_000, whole, budget)).rejects.toMatchObject(busy);
+  expect((await withWholeBody(body(30_000), 80_000, whole, budget))?.length).toBe(30_000);
   gate.resolve();
   expect((await slow)?.length).toBe(60_000);
-  expect(await readWholeBody(body(90_000), 80_000, budget)).toBe(undefined);
-  expect((await readWholeBody(body(80_000), 80_000, budget))?.length).toBe(80_000);
+  expect(await withWholeBody(body(90_000), 80_000, whole, budget)).toBe(undefined);
+  expect((await withWholeBody(body(80_000), 80_000, whole, budget))?.length).toBe(80_000);
+
+  // Bytes that arrived are held until whoever they are for is done with them, well or badly.
+  const used = Promise.withResolvers<Uint8Array>();
+  const arrived = Promise.withResolvers<void>();
+  const using = withWholeBody(
+    body(60_000),
+    80_000,
+    () => {
+      arrived.resolve();
+      return used.promise;
+    },
+    budget,
+  );
+  await arrived.promise;
+  await expect(withWholeBody(body(60_000), 80_000, whole, budget)).rejects.toMatchObject(busy);
+  used.reject(new Error("refused"));
+  await expect(using).rejects.toThrow("refused");
+  expect((await withWholeBody(body(80_000), 80_000, whole, budget))?.length).toBe(80_000);
 });

@@ -59,12 +59,16 @@ export class BodyBudget {
 
 const processBudget = new BodyBudget(64 * 1024 * 1024);
 
-/** The whole body when it is at most `limit` bytes; undefined when it is larger. Rejects with ServiceError UNAVAILABLE beyond the budget. */
-export async function readWholeBody(
+/**
+ * What `use` makes of the whole body; undefined when that is larger than `limit` bytes. The budget has it back when `use` has settled, since
+ * that is how long the bytes are held. Rejects with ServiceError UNAVAILABLE beyond the budget.
+ */
+export async function withWholeBody<T>(
   chunks: AsyncIterable<Uint8Array>,
   limit: number,
+  use: (bytes: Uint8Array) => Promise<T>,
   budget = processBudget,
-): Promise<Uint8Array | undefined> {
+): Promise<T | undefined> {
   const gathered = new GatheredBytes(limit);
   let held = 0;
   try {
@@ -73,7 +77,7 @@ export async function readWholeBody(
       budget.take(gathered.capacity - held);
       held = gathered.capacity;
     }
-    return gathered.bytes();
+    return await use(gathered.bytes());
   } finally {
     budget.give(held);
   }
