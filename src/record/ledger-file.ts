@@ -6,14 +6,14 @@ import { Compile } from "typebox/compile";
 import { LedgerDocument } from "../api/control.ts";
 import type { Ledger } from "../domain/ledger.ts";
 import { isTag } from "../domain/reference.ts";
-import { isProblem, maxFileBytes, parseYaml, type FieldPath, type FileProblem } from "./yaml-file.ts";
+import { isProblem, fileLimits, parseYaml, type FieldPath, type FileProblem } from "./yaml-file.ts";
 
 const check = Compile(LedgerDocument);
 const maps = ["tags", "pinned", "retired"] as const;
 
 /** Never throws: a file that is not valid is a problem with its line. */
 export function readLedger(path: string, bytes: Buffer): Ledger | FileProblem {
-  const file = parseYaml(path, bytes, maxFileBytes.ledger);
+  const file = parseYaml(path, bytes, fileLimits.ledger);
   if (isProblem(file)) return file;
   const content: unknown = file.document.toJS();
   const wrong = (field: FieldPath, message: string): FileProblem => ({ path, line: file.lineOf(field), message });
@@ -39,7 +39,7 @@ export function readLedger(path: string, bytes: Buffer): Ledger | FileProblem {
 
 /** The file after a change. `before`: the bytes there now (valid), undefined for a new file. */
 export function writeLedger(ledger: Ledger, before?: Buffer): string {
-  const file = before === undefined ? undefined : parseYaml("", before, maxFileBytes.ledger);
+  const file = before === undefined ? undefined : parseYaml("", before, fileLimits.ledger);
   const document = file === undefined || isProblem(file) ? new Document({ image: ledger.image }) : file.document;
   if (!document.has("image")) document.set("image", ledger.image);
   appendBuilds(document, ledger);

@@ -5,7 +5,7 @@ import { stringify } from "yaml";
 import { recordApiVersion } from "../api/conditions.ts";
 import type { ResourceKey } from "../domain/resource.ts";
 import { validateResource } from "../validation/validate-resource.ts";
-import { isProblem, maxFileBytes, parseYaml, type FileProblem } from "./yaml-file.ts";
+import { isProblem, fileLimits, parseYaml, type FileProblem } from "./yaml-file.ts";
 
 export interface ResourceFile {
   /** Effective spec. */
@@ -30,7 +30,7 @@ export function renderResource(key: ResourceKey, spec: unknown, before?: Buffer)
 
 /** Reads a file of the record. Never throws: a file that is not valid is a problem with its line. `previous`: the spec that counted before it. */
 export function readResource(path: string, key: ResourceKey, bytes: Buffer, previous?: unknown): ResourceFile | FileProblem {
-  const file = parseYaml(path, bytes, maxFileBytes.resource);
+  const file = parseYaml(path, bytes, fileLimits.resource);
   if (isProblem(file)) return file;
   const content: unknown = file.document.toJS();
   const wrong = (field: string, message: string): FileProblem => ({ path, line: file.lineOf(field), message });
@@ -68,7 +68,7 @@ function refuseForm(apiVersion: unknown): string | undefined {
 
 function unknownFields(before: Buffer | undefined): Record<string, unknown> {
   if (before === undefined) return {};
-  const file = parseYaml("", before, maxFileBytes.resource);
+  const file = parseYaml("", before, fileLimits.resource);
   const content: unknown = isProblem(file) ? undefined : file.document.toJS();
   return isMap(content) ? Object.fromEntries(Object.entries(content).filter(([field]) => !ownFields.has(field))) : {};
 }

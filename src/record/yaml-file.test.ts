@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 
 import { readLedger } from "./ledger-file.ts";
-import { maxFileBytes, parseYaml } from "./yaml-file.ts";
+import { fileLimits, parseYaml } from "./yaml-file.ts";
 
-const parse = (text: string) => parseYaml("a.yaml", Buffer.from(text), maxFileBytes.resource);
+const parse = (text: string) => parseYaml("a.yaml", Buffer.from(text), fileLimits.resource);
 
 test.each([
   ["brackets", "[".repeat(30_000) + "]".repeat(30_000)],
@@ -17,6 +17,12 @@ test.each([
 
 test("a ledger nested too deep", () => {
   expect(readLedger("ledgers/a.yaml", Buffer.from("[".repeat(30_000)))).toMatchObject({ message: "is nested more than 64 levels deep" });
+});
+
+test("too much of it", () => {
+  const message = "has more than 100000 parts (names, values, signs, lines): split it";
+  expect(parse("]".repeat(200_000))).toEqual({ path: "a.yaml", line: undefined, message });
+  expect(parse("x".repeat(262_145))).toEqual({ path: "a.yaml", line: undefined, message: "is 262145 bytes long; at most 262144 are read" });
 });
 
 test("deep enough for anything sensible", () => {

@@ -1,8 +1,8 @@
 // YAML as the record takes it: one document, no anchors, no aliases, no tags, bounded before it is parsed.
 
-import { Composer, isMap, isNode, isScalar, isSeq, LineCounter, visit, type Document, type Pair, type Scalar } from "yaml";
+import { isMap, isNode, isScalar, isSeq, LineCounter, visit, type Document, type Pair, type Scalar } from "yaml";
 
-import { parseTokens, tooDeep } from "../validation/yaml.ts";
+import { maxParts, parseWithin } from "../validation/yaml.ts";
 
 export interface FileProblem {
   readonly path: string;
@@ -20,16 +20,26 @@ export interface YamlFile {
   lineOf(field: FieldPath): number | undefined;
 }
 
-/** Bytes. A resource is bounded by its schema, a ledger grows with every version. */
-export const maxFileBytes = { resource: 256 * 1024, ledger: 16 * 1024 * 1024 } as const;
+export interface FileLimits {
+  readonly bytes: number;
+  readonly parts: number;
+}
+
+/** A resource is bounded by its schema, a ledger grows with every version. */
+export const fileLimits = {
+  resource: { bytes: 256 * 1024, parts: maxParts },
+  ledger: { bytes: 16 * 1024 * 1024, parts: 1_000_000 },
+} as const satisfies Record<string, FileLimits>;
 
 /** Parses, or says what is wrong and in which line. */
-export function parseYaml(path: string, bytes: Buffer, maxBytes: number): YamlFile | FileProblem {
-  if (bytes.length > maxBytes) return { path, line: undefined, message: `is ${bytes.length} bytes long; at most ${maxBytes} are read` };
+export function parseYaml(path: string, bytes: Buffer, limits: FileLimits): YamlFile | FileProblem {
+  if (bytes.length > limits.bytes)
+    return { path, line: undefined, message: `is ${bytes.length} bytes long; at most ${limits.bytes} are read` };
   const lines = new LineCounter();
-  const tokens = parseTokens(bytes.toString("utf8"), lines);
-  if (tokens === undefined) return { path, line: undefined, message: tooDeep };
-  const [document, second] = [...new Composer({ stringKeys: true, uniqueKeys: false }).compose(tokens)];
+  const composer = { stringKeys: true, uniqueKeys: false };
+  const parsed = parseWithin(bytes.toString("utf8"), { lines, maxParts: limits.parts, composer });
+  if (parsed.refused !== undefined) return { path, line: undefined, message: parsed.refused };
+  const [document, second] = parsed.documents;
   if (document === undefined) return { path, line: undefined, message: "is empty" };
   if (second !== undefined)
     return { path, line: lineAt(lines, second.range[0]), message: "has a second document; one file is one document" };

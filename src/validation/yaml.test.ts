@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { LineCounter } from "yaml";
 
-import { maxFileBytes, readYaml } from "./yaml.ts";
+import { maxFileBytes, maxParts, parseWithin, readYaml } from "./yaml.ts";
 
 const anchor = "has an anchor (&): write the value out where it is needed, anchors are not read";
 const alias = "has an alias (*): write the value out, aliases are not read";
@@ -63,13 +64,51 @@ test.each([`a: "${secret}`, `a: @${secret}`, `a: !${secret} x`, `a: ${secret}: b
   },
 );
 
-test("size and depth have limits", () => {
-  expect(readYaml("a".repeat(maxFileBytes + 1)).problems).toEqual([{ line: undefined, message: "is larger than 3 MiB: split it" }]);
-  expect(readYaml("[".repeat(200_000)).problems.map(({ message }) => message)).toEqual(["is nested more than 64 levels deep"]);
-  expect(readYaml(`${"- ".repeat(100_000)}1`).problems.map(({ message }) => message)).toEqual(["is nested more than 64 levels deep"]);
+test("size, depth and parts have limits", () => {
+  const said = (text: string) => readYaml(text).problems.map(({ line, message }) => [line, message]);
+  expect(said("a".repeat(maxFileBytes + 1))).toEqual([[undefined, "is larger than 3 MiB: split it"]]);
+  const deep = [[undefined, "is nested more than 64 levels deep"]];
+  expect(said("[".repeat(1_000_000))).toEqual(deep);
+  expect(said(`${"- ".repeat(100_000)}1`)).toEqual(deep);
+  expect(said("a: ".repeat(1_000_000))).toEqual(deep);
+  const many = [[undefined, "has more than 100000 parts (names, values, signs, lines): split it"]];
+  expect(said("]".repeat(1_000_000))).toEqual(many);
+  expect(said(`a: |\n${"  b\n".repeat(700_000)}`)).toEqual(many);
 });
 
-test("a hundred thousand keys are read one by one, not each against each", () => {
-  const text = Array.from({ length: 100_000 }, (_, index) => `k${index}: ${index}`).join("\n");
-  expect(Object.keys(readYaml(text).documents[0]?.value as object)).toHaveLength(100_000);
+test.each([
+  ["[", 100],
+  ["{a: ", 1_000],
+  ["- ", 1_000],
+  ["a: ", 1_000],
+  ["? ", 1_000],
+])("%j over and over is given up where it is too deep, whatever comes after", (sign, mostRead) => {
+  const read: number[] = [];
+  const lines = new LineCounter();
+  lines.addNewLine = (offset) => read.push(offset);
+  // A line break is told of when it is read: none of those after the nesting is.
+  const text = `${sign.repeat(mostRead)}\n${"\n".repeat(1_000_000)}`;
+  const parsed = parseWithin(text, { lines, maxParts, composer: {} });
+  expect(parsed).toEqual({ refused: "is nested more than 64 levels deep" });
+  expect(read).toEqual([0]);
+});
+
+test("exactly as deep and as much as is allowed", () => {
+  expect(readYaml("[".repeat(64) + "]".repeat(64)).problems).toEqual([]);
+  expect(readYaml("[".repeat(65) + "]".repeat(65)).problems).toHaveLength(1);
+  const keys = (count: number) => Array.from({ length: count }, (_, index) => `k${index}: ${index}`).join("\n");
+  expect(Object.keys(readYaml(keys(14_000)).documents[0]?.value as object)).toHaveLength(14_000);
+  expect(readYaml(keys(16_000)).problems).toHaveLength(1);
+});
+
+test("of very many problems the first are named, the others counted", () => {
+  const { problems } = readYaml("- &a b\n".repeat(1_000));
+  expect(problems.slice(0, 20).map(({ line }) => line)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
+  expect(problems.slice(20)).toEqual([{ line: undefined, message: "has 980 more problems like these" }]);
+});
+
+test("errors have their stacks again afterwards", () => {
+  const limit = Error.stackTraceLimit;
+  readYaml("a: [");
+  expect([limit > 0, Error.stackTraceLimit]).toEqual([true, limit]);
 });

@@ -7,6 +7,7 @@ import {
   isPair,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   Parser,
   visit,
@@ -21,7 +22,11 @@ import { parsePath } from "./problem.ts";
 /** Of one file. The largest Secret that Kubernetes takes has 1 MiB. */
 export const maxFileBytes = 3 * 1024 * 1024;
 
+/** Of one file: names, values, the signs between them, and lines. A thousand ordinary resources; some 3 µs each, and nothing else is done meanwhile. */
+export const maxParts = 100_000;
+
 const maxDepth = 64;
+const maxProblems = 20;
 
 export interface YamlProblem {
   readonly line: number | undefined;
@@ -48,42 +53,62 @@ export function readYaml(text: string): YamlFile {
     return { documents: [], problems: [{ line: undefined, message: `is larger than ${maxFileBytes / 1024 / 1024} MiB: split it` }] };
   }
   const lines = new LineCounter();
-  const tokens = parseTokens(text, lines);
-  if (tokens === undefined) return { documents: [], problems: [{ line: undefined, message: tooDeep }] };
-  const composer = new Composer({
+  const composer = {
     // The library compares every key with every other; ours below is linear.
     uniqueKeys: false,
     merge: false,
     stringKeys: true,
     schema: "core",
     logLevel: "silent",
-  });
-  const judged = [...composer.compose(tokens)].map((document) => judge(document, lines));
-  return { documents: judged.flatMap(({ documents }) => documents), problems: judged.flatMap(({ problems }) => problems) };
+  } as const;
+  const parsed = parseWithin(text, { lines, maxParts, composer });
+  if (parsed.refused !== undefined) return { documents: [], problems: [{ line: undefined, message: parsed.refused }] };
+  const judged = parsed.documents.map((document) => judge(document, lines));
+  return { documents: judged.flatMap(({ documents }) => documents), problems: bounded(judged.flatMap(({ problems }) => problems)) };
 }
 
-export const tooDeep = `is nested more than ${maxDepth} levels deep`;
-
-/** What a composer takes; undefined: too deep. The library composes recursively and would end its stack. */
-export function parseTokens(text: string, lines: LineCounter): readonly CST.Token[] | undefined {
-  const tokens = [...new Parser(lines.addNewLine).parse(text)];
-  return tokens.some((token) => isDeeperThan(token, maxDepth)) ? undefined : tokens;
+/** Each is a line in somebody's log. */
+function bounded(problems: readonly YamlProblem[]): readonly YamlProblem[] {
+  if (problems.length <= maxProblems) return problems;
+  const more = `has ${problems.length - maxProblems} more problems like these`;
+  return [...problems.slice(0, maxProblems), { line: undefined, message: more }];
 }
 
-/** Walks the tokens without recursion. */
-function isDeeperThan(root: CST.Token, limit: number): boolean {
-  let level: CST.Token[] = [root];
-  for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > limit) return true;
-    level = level.flatMap(childrenOf);
+export type Parsed =
+  | { readonly documents: readonly Document.Parsed[]; readonly refused?: undefined }
+  /** Given up where the limit was passed: what comes after it was not looked at. */
+  | { readonly refused: string };
+
+/** Parses with limits on depth (the library composes recursively and would end its stack) and on parts, by which the time it takes grows. */
+export function parseWithin(text: string, options: { lines: LineCounter; maxParts: number; composer: ComposerOptions }): Parsed {
+  const { lines, maxParts } = options;
+  const parser = new Parser(lines.addNewLine);
+  lines.addNewLine(0);
+  const tokens: CST.Token[] = [];
+  let parts = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const token of parser.next(lexeme)) tokens.push(token);
+    // The stack has the document and, in it, every collection that is open.
+    if (parser.stack.length - 1 > maxDepth) return { refused: `is nested more than ${maxDepth} levels deep` };
+    parts += 1;
+    if (Math.max(parts, lines.lineStarts.length) > maxParts)
+      return { refused: `has more than ${maxParts} parts (names, values, signs, lines): split it` };
   }
-  return false;
+  for (const token of parser.end()) tokens.push(token);
+  return { documents: withoutStacks(() => [...new Composer(options.composer).compose(tokens)]) };
 }
 
-function childrenOf(token: CST.Token): CST.Token[] {
-  if (token.type === "document") return token.value === undefined ? [] : [token.value];
-  if (!("items" in token)) return [];
-  return token.items.flatMap(({ key, value }) => [key, value].filter((child) => child !== undefined && child !== null));
+type ComposerOptions = ConstructorParameters<typeof Composer>[0];
+
+/** The library makes an Error of everything that is wrong with a text, a hundred thousand times if need be; nobody reads where in its code. */
+function withoutStacks<T>(work: () => T): T {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return work();
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
 }
 
 function judge(document: Document.Parsed, lines: LineCounter): YamlFile {
