@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rename, rm, symlink, unlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { Writable } from "node:stream";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { eventually } from "../../test/support/eventually.ts";
 import { openFolderSource, type FolderSource } from "./folder-source.ts";
 
 let folder: string;
@@ -129,6 +131,21 @@ test("an editor that empties the file before it writes is not caught half way", 
   expect(seen.flat().every((text) => text.startsWith("a https://"))).toBe(true);
   expect(seen.every((resources) => resources.length === 1)).toBe(true);
   expect(held(found)).toEqual(["a https://2.example"]);
+});
+
+test("a file that is written over and over holds up neither an edit nor a removal beside it", async () => {
+  for (const name of ["a", "b", "c"]) await write(`${name}.yaml`, upstream(name));
+  const found = await source();
+  let turn = 0;
+  const writer = setInterval(() => writeFileSync(join(folder, "a.yaml"), upstream("a", `https://${++turn}.example`)), 5);
+  try {
+    await write("b.yaml", upstream("b", "https://other.example"));
+    await unlink(join(folder, "c.yaml"));
+    await eventually(() => expect(held(found).slice(1)).toEqual(["b https://other.example"]));
+  } finally {
+    clearInterval(writer);
+  }
+  await eventually(() => expect(held(found)).toEqual([`a https://${turn}.example`, "b https://other.example"]));
 });
 
 test("a ConfigMap mount: links through ..data, swapped as one", async () => {

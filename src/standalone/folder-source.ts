@@ -8,14 +8,15 @@ import { readFile, stat } from "node:fs/promises";
 import type { SecretData, SecretSource } from "../domain/secrets.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { ResourceSnapshot, ResourceSource, SourceProblem } from "../operator/ports.ts";
-import { readDocuments, type SourceFile } from "../validation/documents.ts";
+import { joinDocuments, readFileDocuments, type FileDocuments } from "../validation/documents.ts";
 import { maxFileBytes } from "../validation/yaml.ts";
-import { listFolder, watchFolder, type FolderFile, type FolderListing, type WatchTimes } from "./folder-files.ts";
+import { listFolder, type FolderFile, type FolderListing } from "./folder-files.ts";
+import { watchFolder, type WatchTimes } from "./folder-watch.ts";
 
 interface HeldFile {
   readonly fingerprint: string;
-  /** What counts: the last text without a problem, or the only one there ever was. */
-  readonly text: string;
+  /** What counts: of the last text without a problem, or of the only one there ever was. */
+  readonly documents: FileDocuments;
   readonly problems: readonly SourceProblem[];
   /** false: it never was without a problem, so nobody knows what it should hold. */
   readonly whole: boolean;
@@ -80,6 +81,11 @@ class WatchedFolder implements FolderSource {
       known,
       ...(times === undefined ? {} : { times }),
       onChange: (listing) => this.take(listing),
+      onRestless: (name) =>
+        this.#logger.warn(
+          { source: name },
+          `${name} is written over and over: what counted before stays until it is left alone for a moment`,
+        ),
       onError: (error) => this.#logger.error({ err: error, folder: this.#folder }, "the configuration folder could not be looked at"),
     });
   }
@@ -98,7 +104,7 @@ class WatchedFolder implements FolderSource {
   }
 
   #publish(listing: FolderListing): void {
-    const { resources, secrets, problems } = readDocuments([...this.#files].map(([name, { text }]) => ({ name, text })));
+    const { resources, secrets, problems } = joinDocuments([...this.#files.values()].map(({ documents }) => documents));
     const held = [...this.#files.values()];
     const before = this.#snapshot;
     const own = new Set(held.flatMap((file) => file.problems).map(lineOf));
@@ -146,18 +152,18 @@ async function reread(file: FolderFile, held: HeldFile | undefined): Promise<Hel
   if (held?.fingerprint === fingerprint) return held;
   const refused = (message: string): HeldFile => ({
     fingerprint,
-    text: held?.text ?? "",
+    documents: held?.documents ?? { name, problems: [], documents: [] },
     whole: held?.whole ?? false,
     problems: [{ source: name, line: undefined, message }],
   });
   try {
     const { size } = await stat(file.path);
     if (size > maxFileBytes) return refused(`is larger than ${maxFileBytes / 1024 / 1024} MiB: split it`);
-    const read: SourceFile = { name, text: await readFile(file.path, "utf8") };
-    const { problems } = readDocuments([read]);
-    if (problems.length === 0) return { fingerprint, text: read.text, problems, whole: true };
+    const documents = readFileDocuments({ name, text: await readFile(file.path, "utf8") });
+    const { problems } = joinDocuments([documents]);
+    if (problems.length === 0) return { fingerprint, documents, problems, whole: true };
     // Never seen whole: its readable documents count, rather than nothing.
-    return { fingerprint, text: held?.whole === true ? held.text : read.text, problems, whole: held?.whole ?? false };
+    return { fingerprint, documents: held?.whole === true ? held.documents : documents, problems, whole: held?.whole ?? false };
   } catch (error) {
     return refused(`cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
   }

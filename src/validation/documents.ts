@@ -55,18 +55,38 @@ export interface SourceFile {
   readonly text: string;
 }
 
+/** One file by itself, to be joined with others. */
+export interface FileDocuments {
+  readonly name: string;
+  readonly problems: readonly DocumentProblem[];
+  readonly documents: readonly (ReadDocument & { readonly line: number })[];
+}
+
 /** Reads files in the given order. Of two documents with the same kind, namespace and name the first counts, the second is a problem. */
 export function readDocuments(files: readonly SourceFile[]): Documents {
+  return joinDocuments(files.map(readFileDocuments));
+}
+
+/** The costly part of the reading: what it answers stays true as long as the text does. */
+export function readFileDocuments({ name, text }: SourceFile): FileDocuments {
+  const { problems, documents } = readYaml(text);
+  return {
+    name,
+    problems: problems.map(({ line, message }) => ({ source: name, line, message })),
+    documents: documents.map((document) => ({ ...readDocument(document, name), line: document.line })),
+  };
+}
+
+/** As readDocuments, of files that were read before. */
+export function joinDocuments(files: readonly FileDocuments[]): Documents {
   const resources: ResourceDocument[] = [];
   const secrets: SecretDocument[] = [];
   const problems: DocumentProblem[] = [];
   const places = new Map<string, string>();
 
   for (const file of files) {
-    const yaml = readYaml(file.text);
-    for (const { line, message } of yaml.problems) problems.push({ source: file.name, line, message });
-    for (const document of yaml.documents) {
-      const read = readDocument(document, file.name);
+    problems.push(...file.problems);
+    for (const read of file.documents) {
       problems.push(...read.problems);
       const found = read.resource ?? read.secret;
       if (found === undefined) continue;
@@ -74,7 +94,7 @@ export function readDocuments(files: readonly SourceFile[]): Documents {
       const first = places.get(identity);
       if (first !== undefined) {
         const message = `${identity} is already in ${first}, which counts: remove one of them, or give it another name`;
-        problems.push({ source: file.name, line: document.line, message, resource: identity });
+        problems.push({ source: file.name, line: read.line, message, resource: identity });
         continue;
       }
       places.set(identity, found.source);
