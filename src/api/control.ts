@@ -379,6 +379,14 @@ export const GcStatus = Type.Object({
 });
 export type GcStatus = Static<typeof GcStatus>;
 
+export const StorageUsage = Type.Object({
+  stored: Type.Integer({ description: "bytes of all blobs, each once" }),
+  named: Type.Integer({ description: "bytes, counted for each repository that has them: what it would be without sharing" }),
+  unreferenced: Type.Integer({ description: "bytes that no manifest names, waiting for the collector or for their lease" }),
+  doomed: Type.Integer({ description: "bytes that wait to be swept" }),
+});
+export type StorageUsage = Static<typeof StorageUsage>;
+
 export const RepositoryView = Type.Object({
   name: Type.String(),
   kind: Type.Union([Type.Literal("own"), Type.Literal("proxied")]),

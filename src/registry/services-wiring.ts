@@ -28,7 +28,7 @@ import { RetentionService } from "./services/retention.ts";
 import { restore } from "./services/restore.ts";
 import { Runs } from "./services/runs.ts";
 import { Upstreams } from "./services/upstreams.ts";
-import { listRepositories } from "./services/usage.ts";
+import { listRepositories, storageUsage } from "./services/usage.ts";
 import { versionsOf } from "./services/versions.ts";
 import { EgressPolicy } from "./upstream/egress.ts";
 import type { Closing } from "./closing.ts";
@@ -133,6 +133,7 @@ export async function startServices(
     versions: (repository) => versionsOf({ database, configuration }, repository),
     audit: (request, signal) => audit({ database, store, signal }, request),
     repositories: (mayPull) => listRepositories(database, mayPull),
+    usage: () => storageUsage(database),
     activity: () => listActivity(database, () => true),
   };
   return { configuration, ownPull, proxyPull, push, control, history };

@@ -3,7 +3,7 @@
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import type { RecordedResource } from "../../src/api/control.ts";
+import type { RecordedResource, StorageUsage } from "../../src/api/control.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { digestOf, pushImage, randomBlob } from "../conformance/content.ts";
@@ -206,6 +206,7 @@ describe("the control API", () => {
       ["POST", "audit"],
       ["GET", "activity"],
       ["GET", "gc"],
+      ["GET", "usage"],
     ] as const) {
       const reply = await ask(method, `/api/v1/${path}`, headers);
       expect([path, reply.status, reply.code()]).toEqual([path, status, denied[status]]);
@@ -266,6 +267,12 @@ describe("the control API", () => {
     expect(await names(basic("janitor"))).toEqual(["public/app", "team-a/app", "team-a/other"]);
     expect(await names(basic("eve"))).toEqual(["public/app", "team-b/app"]);
     expect(await names(basic("root"))).toEqual(["public/app", "team-a/app", "team-a/other", "team-b/app"]);
+  });
+
+  test("what is stored is counted once, what repositories name as often as they do", async () => {
+    const usage = (await ask("GET", "/api/v1/usage", bearer(adminToken))).json() as StorageUsage;
+    // The secret, in two repositories; a config of 2 bytes, in three, pushed to four and stored once.
+    expect(usage).toEqual({ stored: 102, named: 206, unreferenced: 100, doomed: 6 });
   });
 
   test("an audit streams its progress and ends with the report", async () => {

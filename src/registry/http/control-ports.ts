@@ -22,6 +22,7 @@ import type {
   Run,
   RunRequest,
   RunUpdate,
+  StorageUsage,
   UpstreamView,
   VersionsView,
 } from "../../api/control.ts";
@@ -70,6 +71,7 @@ export interface ControlServices {
   readonly audit: (request: AuditRequest, signal: AbortSignal) => AsyncIterable<AuditLine>;
   readonly gc: () => Promise<GcStatus>;
   readonly repositories: (mayPull: (repository: string) => boolean) => Promise<readonly RepositoryView[]>;
+  readonly usage: () => Promise<StorageUsage>;
   readonly upstreams: () => Promise<readonly UpstreamView[]>;
   readonly activity: () => Promise<readonly ActivityEntry[]>;
 }

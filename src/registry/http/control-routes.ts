@@ -24,6 +24,7 @@ import {
   Run,
   RunRequest,
   RunUpdate,
+  StorageUsage,
   UpstreamView,
   VersionsView,
 } from "../../api/control.ts";
@@ -250,6 +251,14 @@ export const controlRoutes: readonly ControlRoute[] = [
     who: "reader",
     answer: list(RepositoryView),
     handle: ({ mayPull }, { repositories }) => repositories(mayPull),
+  },
+  {
+    method: "GET",
+    path: "usage",
+    summary: "Bytes of all repositories: stored, shared, and what comes free",
+    who: "admin",
+    answer: StorageUsage,
+    handle: (_, { usage }) => usage(),
   },
   {
     method: "GET",

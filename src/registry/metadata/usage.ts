@@ -1,5 +1,6 @@
 // Bytes and counts of repositories, and of the installation: what is named, what is stored once, what could come free.
 
+import type { StorageUsage } from "../../api/control.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export interface RepositoryUsage {
@@ -10,17 +11,6 @@ export interface RepositoryUsage {
   readonly manifests: number;
   /** Of the blobs that the repository has, each once; shared with other repositories or not. */
   readonly bytes: number;
-}
-
-export interface StorageUsage {
-  /** Bytes of all blobs, each once. */
-  readonly stored: number;
-  /** The same counted for each repository that has them: what it would be without sharing. */
-  readonly named: number;
-  /** Bytes that no manifest names, waiting for the collector or for their lease. */
-  readonly unreferenced: number;
-  /** Bytes that wait to be swept. */
-  readonly doomed: number;
 }
 
 const repositories = statement(

@@ -1,8 +1,8 @@
 // GET repositories and usage: names, counts and bytes, of what the caller may pull.
 
-import type { RepositoryView } from "../../api/control.ts";
+import type { RepositoryView, StorageUsage } from "../../api/control.ts";
 import type { Queryable } from "../metadata/database.ts";
-import { listRepositoryUsage, readStorageUsage, type StorageUsage } from "../metadata/usage.ts";
+import { listRepositoryUsage, readStorageUsage } from "../metadata/usage.ts";
 
 const pageSize = 1_000;
 
