@@ -78,7 +78,7 @@ const postpone = statement(
 const forget = statement("gc-forget", "DELETE FROM gc_queue WHERE id = ANY($1)");
 
 /** Reviews one batch of what is due, in one transaction. Any number of processes may do it at once; nobody waits for them. */
-export function reviewQueue(database: Database): Promise<Review> {
+export function reviewQueue(database: Pick<Database, "transaction">): Promise<Review> {
   return database.transaction(async (transaction) => {
     const batch = await transaction.query<Link & { id: number }>(take, [reviewBatch]);
     if (batch.length === 0) return { reviewed: 0, links: 0, blobs: 0 };

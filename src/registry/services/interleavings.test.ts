@@ -22,7 +22,10 @@ import { mediaTypes } from "../../domain/media-types.ts";
 import { parseManifest } from "../../domain/manifest.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
+import { lockManifests } from "../metadata/manifests.ts";
 import { storeProxiedManifest } from "../metadata/proxy-manifests.ts";
+import { claimPrefix } from "../metadata/upstream-prefixes.ts";
+import { deleteManifests } from "./delete-manifests.ts";
 import { ensureOwnRepository } from "./own-repository.ts";
 import { storeManifest } from "./store-manifest.ts";
 
@@ -36,15 +39,11 @@ afterAll(() => registry.close());
 let number = 0;
 const newName = () => `worst/app-${++number}`;
 
-/** Runs SQL (or `first`) in a transaction, starts `other`, and commits once it waits for a lock, or is over. Resolves with what became of it. */
-async function meanwhile<T>(
-  first: readonly [text: string, values: readonly unknown[]][] | ((transaction: Queryable) => Promise<unknown>),
-  other: () => Promise<T>,
-): Promise<T | Error> {
+/** Does `first` in a transaction, starts `other`, and commits once that waits for a lock, or is over. Resolves with what became of it. */
+async function meanwhile<T>(first: (transaction: Queryable) => Promise<unknown>, other: () => Promise<T>): Promise<T | Error> {
   let outcome: Promise<T | Error> | undefined;
   await registry.database.transaction(async (transaction) => {
-    if (typeof first === "function") await first(transaction);
-    else for (const [text, values] of first) await transaction.query({ name: "", text }, values);
+    await first(transaction);
     const ended = { yet: false };
     outcome = other()
       .catch((error: Error) => error)
@@ -57,24 +56,46 @@ async function meanwhile<T>(
   });
   return outcome!;
 }
-const unlinked = (digest: Digest): [string, unknown[]] => ["DELETE FROM repository_blobs WHERE digest = $1", [digest]];
-const collected = (digest: Digest): [string, unknown[]][] => [unlinked(digest), ["DELETE FROM blobs WHERE digest = $1", [digest]]];
-const expired = (digest: Digest) =>
-  registry.rows("UPDATE repository_blobs SET keep_until = now() - interval '1 second' WHERE digest = $1", [digest]);
+
+/** The lease of the blob is over, and its review is due. */
+async function expire(digest: Digest): Promise<void> {
+  await registry.rows("UPDATE repository_blobs SET keep_until = now() - interval '1 second' WHERE digest = $1", [digest]);
+  await registry.rows("UPDATE gc_queue SET review_after = now() - interval '1 second' WHERE digest = $1", [digest]);
+}
+
+/** G1 takes what is due: one blob that nothing holds. */
+async function collect(transaction: Queryable): Promise<void> {
+  expect(await reviewQueue({ transaction: (work) => work(transaction) })).toMatchObject({ links: 1, blobs: 1 });
+}
+
+/** M1 of a manifest that names what is here. */
+const storing = (repository: string, bytes: Buffer) => async (transaction: Queryable) => {
+  const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
+  const { mediaType } = JSON.parse(bytes.toString()) as { mediaType: string };
+  await storeManifest(transaction, { repositoryId, digest: digestOf(bytes), mediaType, bytes, tags: [], by: "ci", held: true });
+};
+
+/** D1 of a manifest, with its tags. */
+const deleting = (repository: string, digest: Digest) => async (transaction: Queryable) => {
+  const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
+  const why = { by: "ada", reason: "client", onHeld: "Refuse" } as const;
+  expect(await deleteManifests(transaction, { repositoryId, digests: [digest], ...why })).toMatchObject({ deleted: [{ digest }] });
+};
 
 describe("the collector has deleted and not committed", () => {
   test("HEAD by a pusher (U3) waits and says that the blob is gone", async () => {
     const repository = newName();
     const digest = await pushBlob(registry.push, repository);
-    await expired(digest);
-    const answer = await meanwhile(collected(digest), () => registry.pull.blob(repository, digest, pusher, { head: true }));
+    await expire(digest);
+    const answer = await meanwhile(collect, () => registry.pull.blob(repository, digest, pusher, { head: true }));
     expect(answer).toMatchObject({ code: "BLOB_UNKNOWN" });
   });
 
   test("a manifest (M1) that saw the blob is refused and names it", async () => {
     const repository = newName();
     const digest = await pushBlob(registry.push, repository, Buffer.from("seen by M1"));
-    const answer = await meanwhile(collected(digest), () =>
+    await expire(digest);
+    const answer = await meanwhile(collect, () =>
       pushManifest(registry.push, repository, imageOf(described("c/c", Buffer.from("seen by M1")), [])),
     );
     expect(answer).toMatchObject({ code: "MANIFEST_BLOB_UNKNOWN", detail: { digests: [digest] } });
@@ -86,7 +107,8 @@ describe("the collector has deleted and not committed", () => {
     const digest = await pushBlob(registry.push, repository, Buffer.from("foreign but here"));
     const layer = described("application/vnd.oci.image.layer.nondistributable.v1.tar", Buffer.from("foreign but here"));
     const manifest = imageOf(described("c/c", Buffer.from("{}")), [layer]);
-    expect(await meanwhile(collected(digest), () => pushManifest(registry.push, repository, manifest))).toEqual({
+    await expire(digest);
+    expect(await meanwhile(collect, () => pushManifest(registry.push, repository, manifest))).toEqual({
       digest: digestOf(manifest),
     });
     expect(await registry.rows("SELECT held FROM manifest_blobs WHERE digest = $1", [digest])).toEqual([{ held: null }]);
@@ -96,9 +118,8 @@ describe("the collector has deleted and not committed", () => {
     const source = newName();
     const digest = await pushBlob(registry.push, source);
     const target = newName();
-    const answer = await meanwhile(collected(digest), () =>
-      registry.push.mount(target, pusher, { digest, from: source, readable: () => true }),
-    );
+    await expire(digest);
+    const answer = await meanwhile(collect, () => registry.push.mount(target, pusher, { digest, from: source, readable: () => true }));
     expect(answer).toBeUndefined();
     await expect(registry.pull.tags(target, reader, { limit: 1 })).rejects.toMatchObject({ code: "NAME_UNKNOWN" });
   });
@@ -107,8 +128,8 @@ describe("the collector has deleted and not committed", () => {
     const repository = newName();
     const bytes = Buffer.from("pushed while collected");
     const digest = await pushBlob(registry.push, repository, bytes);
-    await expired(digest);
-    expect(await meanwhile(collected(digest), () => pushBlob(registry.push, repository, bytes))).toBe(digest);
+    await expire(digest);
+    expect(await meanwhile(collect, () => pushBlob(registry.push, repository, bytes))).toBe(digest);
     expect(await readBlob(registry.pull, repository, digest)).toEqual(bytes);
   });
 });
@@ -118,20 +139,9 @@ describe("a writer has not committed", () => {
     const repository = newName();
     const bytes = Buffer.from("being named");
     const digest = await pushBlob(registry.push, repository, bytes);
-    await expired(digest);
-    await registry.rows("UPDATE gc_queue SET review_after = now() - interval '1 second' WHERE digest = $1", [digest]);
+    await expire(digest);
     await registry.database.transaction(async (transaction) => {
-      await transaction.query(
-        {
-          name: "",
-          text: "INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) SELECT id, 'sha256:x', 'm', '', now() FROM repositories WHERE name = $1",
-        },
-        [repository],
-      );
-      await transaction.query(
-        { name: "", text: "INSERT INTO manifest_blobs SELECT id, 'sha256:x', $2, 1, $2 FROM repositories WHERE name = $1" },
-        [repository, digest],
-      );
+      await storing(repository, imageOf(described("c/c", bytes), []))(transaction);
       expect(await reviewQueue(registry.database)).toMatchObject({ links: 0, blobs: 0 });
     });
     expect(await readBlob(registry.pull, repository, digest)).toEqual(bytes);
@@ -141,18 +151,8 @@ describe("a writer has not committed", () => {
     const repository = newName();
     const child = await pushImage(registry.push, repository);
     const index = indexOf([child]);
-    const answer = await meanwhile(
-      [
-        [
-          "INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) SELECT id, $2, 'm', '', now() FROM repositories WHERE name = $1",
-          [repository, digestOf(index)],
-        ],
-        [
-          "INSERT INTO manifest_children SELECT id, $2, $3, NULL, $3 FROM repositories WHERE name = $1",
-          [repository, digestOf(index), child.digest],
-        ],
-      ],
-      () => registry.push.deleteManifest(repository, { digest: child.digest }, pusher, unprotected),
+    const answer = await meanwhile(storing(repository, index), () =>
+      registry.push.deleteManifest(repository, { digest: child.digest }, pusher, unprotected),
     );
     expect(answer).toMatchObject({ code: "UNSUPPORTED", detail: { holder: `the index ${digestOf(index)}` } });
   });
@@ -160,15 +160,9 @@ describe("a writer has not committed", () => {
   test("a delete of a subject takes the referrer along that was pushed meanwhile", async () => {
     const repository = newName();
     const subject = await pushImage(registry.push, repository);
-    const deleted = await meanwhile(
-      [
-        ["SELECT FROM manifests WHERE digest = $1 FOR NO KEY UPDATE", [subject.digest]],
-        [
-          "INSERT INTO manifests (repository, digest, media_type, bytes, subject, keep_until) SELECT id, $2, 'm', '', $3, now() FROM repositories WHERE name = $1",
-          [repository, digestOf("signature"), subject.digest],
-        ],
-      ],
-      () => registry.push.deleteManifest(repository, { digest: subject.digest }, pusher, unprotected),
+    const referrer = indexOf([], { subject: described(mediaTypes.ociManifest, subject.bytes) });
+    const deleted = await meanwhile(storing(repository, referrer), () =>
+      registry.push.deleteManifest(repository, { digest: subject.digest }, pusher, unprotected),
     );
     expect(deleted).toBeUndefined();
     expect((await registry.pull.referrers(repository, subject.digest, reader, {})).referrers).toEqual([]);
@@ -180,13 +174,7 @@ describe("a delete has not committed", () => {
     const repository = newName();
     const child = await pushImage(registry.push, repository);
     const index = indexOf([child]);
-    const answer = await meanwhile(
-      [
-        ["SELECT FROM manifests WHERE digest = $1 FOR UPDATE", [child.digest]],
-        ["DELETE FROM manifests WHERE digest = $1", [child.digest]],
-      ],
-      () => pushManifest(registry.push, repository, index),
-    );
+    const answer = await meanwhile(deleting(repository, child.digest), () => pushManifest(registry.push, repository, index));
     expect(answer).toEqual({ digest: digestOf(index), subject: undefined });
     expect(await registry.rows("SELECT held FROM manifest_children WHERE child = $1", [child.digest])).toEqual([{ held: null }]);
   });
@@ -195,12 +183,8 @@ describe("a delete has not committed", () => {
     const repository = newName();
     const { digest } = await pushManifest(registry.push, repository, indexOf([], { annotations: { a: "U3" } }), { tags: ["v1"] });
     await registry.rows("UPDATE manifests SET keep_until = now() WHERE digest = $1", [digest]);
-    const answer = await meanwhile(
-      [
-        ["DELETE FROM tags WHERE digest = $1", [digest]],
-        ["DELETE FROM manifests WHERE digest = $1", [digest]],
-      ],
-      () => registry.pull.manifest(repository, { tag: "v1" }, pusher, { head: true }),
+    const answer = await meanwhile(deleting(repository, digest), () =>
+      registry.pull.manifest(repository, { tag: "v1" }, pusher, { head: true }),
     );
     expect(answer).toMatchObject({ code: "MANIFEST_UNKNOWN" });
   });
@@ -209,30 +193,25 @@ describe("a delete has not committed", () => {
     const repository = newName();
     const bytes = indexOf([], { annotations: { a: "again" } });
     const { digest } = await pushManifest(registry.push, repository, bytes);
-    expect(
-      await meanwhile([["DELETE FROM manifests WHERE digest = $1", [digest]]], () => pushManifest(registry.push, repository, bytes)),
-    ).toMatchObject({ digest });
+    expect(await meanwhile(deleting(repository, digest), () => pushManifest(registry.push, repository, bytes))).toMatchObject({ digest });
     expect((await registry.pull.manifest(repository, { digest }, reader, { head: false })).mediaType).toBe(mediaTypes.ociIndex);
   });
 });
 
 test("two prefixes claimed at once: an Upstream's publish wins, the push is refused and leaves nothing", async () => {
-  const answer = await meanwhile([["INSERT INTO prefixes VALUES ('quay', 'proxied', 'default/quay')", []]], () =>
-    pushBlob(registry.push, "quay/app"),
+  const answer = await meanwhile(
+    (transaction) => claimPrefix(transaction, "quay", "default/quay"),
+    () => pushBlob(registry.push, "quay/app"),
   );
   expect(answer).toMatchObject({ code: "UNSUPPORTED" });
   expect(await registry.rows("SELECT FROM repositories WHERE name = 'quay/app'")).toEqual([]);
 });
 
 test("a publish gives an empty repository to an Upstream: the push that had seen it is refused", async () => {
-  await pushBlob(registry.push, "gcr/app");
-  const answer = await meanwhile(
-    [
-      ["SELECT FROM repositories WHERE name = 'gcr/app' FOR UPDATE", []],
-      ["UPDATE repositories SET upstream = 'default/gcr' WHERE name = 'gcr/app'", []],
-    ],
-    () => pushBlob(registry.push, "gcr/app"),
-  );
+  const digest = await pushBlob(registry.push, "gcr/app");
+  await registry.push.deleteBlob("gcr/app", digest, pusher);
+  const claim = async (transaction: Queryable) => expect(await claimPrefix(transaction, "gcr", "default/gcr")).toEqual([]);
+  const answer = await meanwhile(claim, () => pushBlob(registry.push, "gcr/app"));
   expect(answer).toMatchObject({ code: "UNSUPPORTED" });
 });
 
@@ -246,8 +225,11 @@ test("a cached tag that moves waits for whoever has locked the manifest that it 
       { tag: "latest", by: "upstream" },
     );
   const [old, young] = [indexOf([], { annotations: { a: "old" } }), indexOf([], { annotations: { a: "young" } })];
-  await store(old);
-  await meanwhile([["SELECT FROM manifests WHERE digest = $1 FOR UPDATE", [digestOf(old)]]], () => store(young));
+  const id = await store(old);
+  await meanwhile(
+    (transaction) => lockManifests(transaction, id, [digestOf(old)]),
+    () => store(young),
+  );
   expect(await registry.rows("SELECT digest FROM tags WHERE name = 'latest' AND digest = $1", [digestOf(young)])).toHaveLength(1);
 });
 
@@ -270,20 +252,9 @@ describe("an index and its child pushed at once: the one holds the other, whoeve
   ])("%s first", async (_, first, second) => {
     const repository = newName();
     await pushManifest(registry.push, repository, indexOf([]));
-    const uncommitted = async (transaction: Queryable) => {
-      const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
-      const digest = digestOf(first);
-      await storeManifest(transaction, {
-        repositoryId,
-        digest,
-        mediaType: mediaTypes.ociIndex,
-        bytes: first,
-        tags: [],
-        by: "ci",
-        held: true,
-      });
-    };
-    expect(await meanwhile(uncommitted, () => pushManifest(registry.push, repository, second))).toMatchObject({ digest: digestOf(second) });
+    expect(await meanwhile(storing(repository, first), () => pushManifest(registry.push, repository, second))).toMatchObject({
+      digest: digestOf(second),
+    });
     expect(
       await registry.rows("SELECT held FROM manifest_children c JOIN repositories r ON r.id = c.repository WHERE r.name = $1", [
         repository,
