@@ -39,7 +39,7 @@ afterAll(() => registry.close());
 let number = 0;
 const newName = () => `worst/app-${++number}`;
 
-/** Does `first` in a transaction, starts `other`, and commits once that waits for a lock, or is over. Resolves with what became of it. */
+/** Does `first` in a transaction, starts `other`, and commits once that waits for a lock. Resolves with what became of it. */
 async function meanwhile<T>(first: (transaction: Queryable) => Promise<unknown>, other: () => Promise<T>): Promise<T | Error> {
   let outcome: Promise<T | Error> | undefined;
   await registry.database.transaction(async (transaction) => {
@@ -48,11 +48,13 @@ async function meanwhile<T>(first: (transaction: Queryable) => Promise<unknown>,
     outcome = other()
       .catch((error: Error) => error)
       .finally(() => (ended.yet = true));
-    for (let waiting = 0; waiting === 0 && !ended.yet;) {
+    let waiting = 0;
+    while (waiting === 0 && !ended.yet) {
       [{ waiting }] = (await registry.rows(
         "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
       )) as [{ waiting: number }];
     }
+    expect(waiting, "the other one met the first").toBe(1);
   });
   return outcome!;
 }
