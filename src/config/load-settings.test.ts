@@ -27,11 +27,12 @@ test("without a file, and with an empty one, the defaults", async () => {
 
 test("what the file says, over the defaults; durations and bytes in units", () => {
   const settings = parseSettings(
-    'gc: {lease: 2s, trashFor: 0s, interval: 200ms}\nspool: {lowWaterBytes: 1Gi}\nstorage: {lowWaterBytes: 7}\ntenants: [{namespace: team-a, repositories: ["team-a/**"]}]\n',
+    'uploads: {expireAfter: 1s, stallTimeout: 24h}\ngc: {lease: 2s, trashFor: 0s, interval: 200ms}\nspool: {lowWaterBytes: 1Gi, maxBlobBytes: 1Mi}\nstorage: {lowWaterBytes: 7}\ntenants: [{namespace: team-a, repositories: ["team-a/**"]}]\n',
     "s.yaml",
   );
   expect(settings.gc).toEqual({ ...defaultSettings.gc, lease: 2000, trashFor: 0, interval: 200 });
-  expect(settings.spool.lowWaterBytes).toBe(2 ** 30);
+  expect(settings.uploads).toEqual({ expireAfter: 1000, stallTimeout: 86_400_000 });
+  expect(settings.spool).toEqual({ lowWaterBytes: 2 ** 30, maxBlobBytes: 2 ** 20 });
   expect(settings.storage.lowWaterBytes).toBe(7);
   expect(settings.tenants).toEqual([{ namespace: "team-a", repositories: ["team-a/**"], kinds: [], prefixes: [] }]);
   expect(settings.access).toEqual(defaultSettings.access);
@@ -47,6 +48,16 @@ test.each([
   ["gc: {lease: 5}\n", ['s.yaml:1: gc.lease: not a duration above zero; write for example "24h", "90s" or "200ms"']],
   ["gc:\n  lease: 0s\n", ['s.yaml:2: gc.lease: not a duration above zero; write for example "24h", "90s" or "200ms"']],
   ["gc: {trashFor: soon}\n", ['s.yaml:1: gc.trashFor: not a duration; write for example "24h", "90s" or "200ms"']],
+  ["uploads:\n  expireAfter: 999ms\n", ["s.yaml:2: uploads.expireAfter: must be at least 1s"]],
+  [
+    "uploads:\n  stallTimeout: 200ms\ngc:\n  uploadAbandonedAfter: 0.3s\n",
+    ["s.yaml:2: uploads.stallTimeout: must be at least 1s", "s.yaml:4: gc.uploadAbandonedAfter: must be at least 1s"],
+  ],
+  ["uploads: {stallTimeout: 0s}\n", ["s.yaml:1: uploads.stallTimeout: must be at least 1s"]],
+  ["uploads: {stallTimeout: 720h}\n", ["s.yaml:1: uploads.stallTimeout: must be at most 24h"]],
+  ["uploads: {stallTimeout: 5}\n", ['s.yaml:1: uploads.stallTimeout: not a duration; write for example "24h", "90s" or "200ms"']],
+  ["spool: {maxBlobBytes: 16}\n", ["s.yaml:1: spool.maxBlobBytes: must be at least 1Mi"]],
+  ["spool: {maxBlobBytes: 512Ki}\n", ["s.yaml:1: spool.maxBlobBytes: must be at least 1Mi"]],
   ["spool: {lowWaterBytes: many}\n", ['s.yaml:1: spool.lowWaterBytes: not a number of bytes; write for example "512Mi" or 1000000']],
   [
     "egress:\n  allowedCIDRs:\n    - 10.0.0.0/8\n    - banana\n",

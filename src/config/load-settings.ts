@@ -8,7 +8,7 @@ import { isMap, isScalar, LineCounter, parseDocument, type Document } from "yaml
 
 import { formatDuration, parseDuration } from "../domain/duration.ts";
 import { parseQuantity } from "../domain/quantity.ts";
-import { formats, settingsSchema } from "./settings-schema.ts";
+import { formats, least, most, settingsSchema } from "./settings-schema.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 
 const maxBytes = 1024 * 1024;
@@ -66,10 +66,22 @@ function valueOf(document: Document, file: string): unknown {
   }
 }
 
+/** A limit of a duration or quantity. What is neither is the format's to refuse. */
+function limit(keyword: typeof least | typeof most, holds: (value: number, limit: number) => boolean) {
+  return {
+    keyword,
+    validate: (limit: number, given: unknown, node?: SchemaNode) => {
+      const value = parsed(node ?? {}, given);
+      return value === undefined || holds(value, limit);
+    },
+  };
+}
+
 const validate = new Ajv({
   allErrors: true,
   verbose: true, // parentSchema in the errors
   strict: false,
+  keywords: [limit(least, (value, limit) => value >= limit), limit(most, (value, limit) => value <= limit)],
   formats: {
     [formats.duration]: (text: string) => parseDuration(text) !== undefined,
     [formats.positiveDuration]: (text: string) => (parseDuration(text) ?? 0) > 0,
@@ -90,12 +102,16 @@ const examples: Record<string, string> = {
 function explain({ instancePath, keyword, params, message, parentSchema }: ErrorObject): { path: string[]; message: string } {
   const path = instancePath.split("/").slice(1);
   const param = params as Record<string, unknown>;
-  const { format, properties } = (parentSchema ?? {}) as SchemaNode;
+  const node = (parentSchema ?? {}) as SchemaNode;
+  const { format, properties } = node;
   if (keyword === "additionalProperties") {
     const known = Object.keys(properties ?? {});
     return { path: [...path, String(param["additionalProperty"])], message: `unknown key; known here: ${known.join(", ")}` };
   }
   if (format !== undefined && (keyword === "format" || keyword === "type")) return { path, message: examples[format] ?? "" };
+  if (keyword === least || keyword === most) {
+    return { path, message: `must be at ${keyword === least ? "least" : "most"} ${writtenLimit(node, node[keyword] ?? 0)}` };
+  }
   if (keyword === "required") return { path, message: `${String(param["missingProperty"])} is missing` };
   if (keyword === "enum") return { path, message: `must be one of ${(param["allowedValues"] as unknown[]).join(", ")}` };
   return { path, message: message ?? "is not valid" };
@@ -129,6 +145,8 @@ interface SchemaNode {
   readonly items?: SchemaNode;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly format?: string;
+  readonly [least]?: number;
+  readonly [most]?: number;
 }
 
 /** What the file says over the defaults, group by group; lists replace. Durations become milliseconds, quantities bytes. */
@@ -139,9 +157,18 @@ function overlay(schema: SchemaNode, base: unknown, given: unknown): unknown {
     return Object.fromEntries(Object.entries(schema.properties).map(([key, child]) => [key, overlay(child, left?.[key], right?.[key])]));
   }
   if (schema.items !== undefined) return (given as unknown[]).map((item) => overlay(schema.items ?? {}, undefined, item));
-  if (isDuration(schema)) return parseDuration(given as string);
-  if (schema.format === formats.quantity) return parseQuantity(given as string | number);
-  return given;
+  return isDuration(schema) || schema.format === formats.quantity ? parsed(schema, given) : given;
+}
+
+/** Milliseconds or bytes; undefined for what is neither a duration nor a quantity. */
+function parsed(schema: SchemaNode, given: unknown): number | undefined {
+  if (isDuration(schema)) return typeof given === "string" ? parseDuration(given) : undefined;
+  return typeof given === "string" || typeof given === "number" ? parseQuantity(given) : undefined;
+}
+
+/** As a person would write it: `1s`, `1Mi`. */
+export function writtenLimit(schema: { readonly format?: string }, limit: number): string {
+  return isDuration(schema) ? formatDuration(limit) : `${limit / 1024 ** 2}Mi`;
 }
 
 function describe(schema: SchemaNode, value: unknown): unknown {
@@ -152,6 +179,6 @@ function describe(schema: SchemaNode, value: unknown): unknown {
   return isDuration(schema) ? formatDuration(value as number) : value;
 }
 
-function isDuration({ format }: SchemaNode): boolean {
+function isDuration({ format }: { readonly format?: string }): boolean {
   return format === formats.duration || format === formats.positiveDuration;
 }

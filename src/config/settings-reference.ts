@@ -2,14 +2,16 @@
 
 import { stringify } from "yaml";
 
-import { describeSettings } from "./load-settings.ts";
+import { describeSettings, writtenLimit } from "./load-settings.ts";
 import { clientOptions, serveOptions, tokenVariable, type OptionDefinition } from "./options.ts";
-import { formats, settingsSchema } from "./settings-schema.ts";
+import { formats, least, most, settingsSchema } from "./settings-schema.ts";
 import { defaultSettings } from "./settings.ts";
 
 interface SchemaNode {
   readonly type?: string | readonly string[];
   readonly format?: string;
+  readonly [least]?: number;
+  readonly [most]?: number;
   readonly description?: string;
   readonly enum?: readonly string[];
   readonly items?: SchemaNode;
@@ -62,10 +64,14 @@ function rows(schema: SchemaNode, value: unknown, path: string): string[] {
   return schema.items?.properties === undefined ? [row] : [row, ...rows(schema.items, undefined, `${path}[]`)];
 }
 
-function formOf({ format, items, type, enum: choices }: SchemaNode): string {
+function formOf(node: SchemaNode): string {
+  const { format, items, type, enum: choices, [least]: atLeast, [most]: atMost } = node;
   if (choices !== undefined) return choices.join(", ");
+  const largest = atMost === undefined ? "" : ` and at most ${writtenLimit(node, atMost)}`;
+  const range = atLeast === undefined ? "" : `, at least ${writtenLimit(node, atLeast)}${largest}`;
+  if (format === formats.duration) return `duration${range}`;
   if (format === formats.positiveDuration) return "duration, above zero";
-  if (format === formats.quantity) return "bytes";
+  if (format === formats.quantity) return `bytes${range}`;
   if (format === formats.cidr) return "network";
   if (format !== undefined) return format;
   if (items !== undefined) return items.properties === undefined ? `list of ${formOf(items)}` : "list";

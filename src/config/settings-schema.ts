@@ -13,12 +13,20 @@ export const formats = {
   host: "host",
 } as const;
 
+/** Keywords of our own, in milliseconds or bytes: JSON Schema's are about the text. */
+export const least = "x-least";
+export const most = "x-most";
+type Range = { readonly [Keyword in typeof least | typeof most]?: number };
+/** Signs of life come every third of these times; a database that takes a breath must not cost an upload. */
+const uploadTime: Range = { [least]: 1_000 };
+
 const group = (properties: Record<string, TSchema>, description?: string) =>
   Type.Object(properties, { additionalProperties: false, required: [], description });
-const duration = (description: string) => Type.String({ format: formats.duration, description });
+const duration = (description: string, range: Range = {}) => Type.String({ format: formats.duration, description, ...range });
 /** A pause of zero would be a busy loop, a lease of zero would lose what is being pushed. */
 const positive = (description: string) => Type.String({ format: formats.positiveDuration, description });
-const bytes = (description: string) => Type.Unsafe({ type: ["string", "integer"], format: formats.quantity, minimum: 0, description });
+const bytes = (description: string, range: Range = {}) =>
+  Type.Unsafe({ type: ["string", "integer"], format: formats.quantity, minimum: 0, description, ...range });
 const name = (description: string) => Type.String({ minLength: 1, maxLength: 253, description });
 
 const tenant = Type.Object(
@@ -40,14 +48,15 @@ export const settingsSchema = group({
       trashFor: duration("How long a deleted manifest can be restored."),
       doomDelay: duration("How long bytes stay after the last reference to them went."),
       interval: positive("Pause of the collector when nothing is due."),
-      uploadAbandonedAfter: positive("An upload whose writer was not heard for this long is given up."),
+      uploadAbandonedAfter: duration("An upload whose writer was not heard for this long is given up.", uploadTime),
     },
     "Garbage collection.",
   ),
   uploads: group(
     {
-      expireAfter: positive("An upload session that nobody writes to ends after this."),
-      stallTimeout: positive("A body that delivers nothing for this long is cut."),
+      expireAfter: duration("An upload session that nobody writes to ends after this.", uploadTime),
+      // Timers that are longer than 24.8 days end at once.
+      stallTimeout: duration("A body that delivers nothing for this long is cut.", { ...uploadTime, [most]: 24 * 3_600_000 }),
     },
     "Uploads.",
   ),
@@ -89,7 +98,10 @@ export const settingsSchema = group({
     "The Git record.",
   ),
   spool: group(
-    { lowWaterBytes: bytes("Free bytes below which blobs fetched from upstreams are passed through and not kept.") },
+    {
+      lowWaterBytes: bytes("Free bytes below which blobs fetched from upstreams are passed through and not kept."),
+      maxBlobBytes: bytes("The largest blob that is fetched from an upstream; larger ones are refused.", { [least]: 1024 * 1024 }),
+    },
     "Fetches from upstreams.",
   ),
   storage: group({ lowWaterBytes: bytes("Free bytes below which pushes are refused (507).") }, "The blob store."),

@@ -39,7 +39,11 @@ export interface Settings {
   };
   readonly tenants: readonly Tenant[];
   readonly record: { readonly author: { readonly name: string; readonly email: string } };
-  readonly spool: { readonly lowWaterBytes: number };
+  readonly spool: {
+    readonly lowWaterBytes: number;
+    /** Larger blobs of upstreams are refused. */
+    readonly maxBlobBytes: number;
+  };
   readonly storage: { readonly lowWaterBytes: number };
 }
 
@@ -58,6 +62,7 @@ export const defaultSettings: Settings = {
   },
   tenants: [],
   record: { author: { name: "Wharfinger", email: "wharfinger@localhost" } },
-  spool: { lowWaterBytes: 512 * 1024 * 1024 },
+  // Several times the largest layers that are in use: models and toolchains of some GiB.
+  spool: { lowWaterBytes: 512 * 1024 * 1024, maxBlobBytes: 16 * 1024 ** 3 },
   storage: { lowWaterBytes: 512 * 1024 * 1024 },
 };

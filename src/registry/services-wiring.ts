@@ -89,6 +89,7 @@ export async function startServices(
     logger,
     metrics,
     lowWaterBytes: settings.spool.lowWaterBytes,
+    maxBlobBytes: settings.spool.maxBlobBytes,
     touchEvery: signOfLifeEvery(uploadAbandonedAfter),
   });
   closing.add(() => proxyPull.close());

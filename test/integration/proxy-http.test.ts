@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { digestOf } from "../../src/domain/digest.ts";
 import { mediaTypes } from "../../src/domain/media-types.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
+import { defaultSettings } from "../../src/config/settings.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
 import { use } from "../support/programs.ts";
@@ -15,6 +16,8 @@ import { upstreamSpec } from "../support/proxy.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
+const maxBlobBytes = 2 * 1024 * 1024;
+const settings = { ...defaultSettings, spool: { ...defaultSettings.spool, maxBlobBytes } };
 let registry: TestRegistry;
 let distribution: Distribution;
 let scripted: ScriptedUpstream;
@@ -22,7 +25,11 @@ let host = "";
 
 beforeAll(async () => {
   const user = { name: "robot", password: "s3cret" };
-  [registry, distribution, scripted] = await Promise.all([startTestRegistry(), startDistribution({ user }), ScriptedUpstream.start()]);
+  [registry, distribution, scripted] = await Promise.all([
+    startTestRegistry({ settings }),
+    startDistribution({ user }),
+    ScriptedUpstream.start(),
+  ]);
   host = new URL(registry.url).host;
   registry.secrets.set("default", "pull", { username: user.name, password: user.password });
   await use("crane", ["auth", "login", distribution.host, "-u", user.name, "-p", user.password]);
@@ -89,7 +96,7 @@ test("crane pulls an image and an index through, also when upstream is gone; dig
 test("a layer whose last byte is wrong: the connection is cut before its end, and the next try is right", async () => {
   const bytes = randomBytes(400_000);
   const digest = scripted.addBlob("team/app", bytes);
-  scripted.script("/blobs/", { kind: "wrongBytes" }, 1);
+  scripted.script("/blobs/", { kind: "wrongBytes", hold: 300 }, 1);
   const bad = await get(`/v2/scripted/team/app/blobs/${digest}`);
   expect(bad.complete).toBe(false);
   expect(bad.body.length).toBeLessThanOrEqual(bytes.length - 64 * 1024);
@@ -103,6 +110,18 @@ test("a small document that is wrong is a 502 that says so", async () => {
   const { status, body, headers } = await get(`/v2/scripted/team/app/blobs/${digest}`);
   expect([status, headers["content-type"]]).toEqual([502, "application/json"]);
   expect(JSON.parse(body.toString())).toMatchObject({ errors: [{ message: expect.stringMatching(/bytes that hash to/) as string }] });
+});
+
+test("a layer that is larger than the setting allows is refused, with the setting's name", async () => {
+  const digest = scripted.addBlob("team/app", randomBytes(maxBlobBytes + 1));
+  for (const fault of [undefined, { kind: "longChunked", extra: 0 }] as const) {
+    if (fault !== undefined) scripted.script("/blobs/", fault, 1);
+    const { status, body, complete } = await get(`/v2/scripted/team/app/blobs/${digest}`);
+    expect([status, complete]).toEqual([502, true]);
+    expect(JSON.parse(body.toString())).toMatchObject({
+      errors: [{ code: "UNAVAILABLE", message: expect.stringMatching(/2097152 .*\(setting spool\.maxBlobBytes\)$/) as string }],
+    });
+  }
 });
 
 test("a layer without a length ends upstream when its client has gone", async () => {

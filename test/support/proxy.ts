@@ -8,6 +8,7 @@ import { Writable } from "node:stream";
 import { pino } from "pino";
 
 import type { UpstreamSpec } from "../../src/api/kinds.ts";
+import { defaultSettings } from "../../src/config/settings.ts";
 import type { Digest } from "../../src/domain/digest.ts";
 import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
 import { canonicalHost } from "../../src/domain/upstream-names.ts";
@@ -183,7 +184,7 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     resumePause: 5,
     touchEvery: options.touchEvery,
     lowWaterBytes: options.spoolLowWaterBytes,
-    maxBlobBytes: options.maxBlobBytes,
+    maxBlobBytes: options.maxBlobBytes ?? defaultSettings.spool.maxBlobBytes,
     maxFills: options.maxFills,
   });
   let statements = 0;

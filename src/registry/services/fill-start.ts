@@ -14,12 +14,6 @@ import { countReceived, type ProxyMetrics } from "./proxy-metrics.ts";
 import { failureOf } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
 
-/**
- * Bytes of the largest blob that is kept. Upstream's word is not the limit: it may send without end, and the disk is everybody's. Several times
- * the largest layers that are in use (models and toolchains of some GiB).
- */
-const maxBlobBytes = 16 * 1024 ** 3;
-
 export interface FillStartOptions {
   readonly database: Database;
   readonly store: BlobStore;
@@ -30,8 +24,8 @@ export interface FillStartOptions {
   readonly resumePause?: number;
   /** Milliseconds between two signs of life of a fetch (`signOfLifeEvery`); a minute by default. */
   readonly touchEvery?: number;
-  /** Larger blobs are refused. */
-  readonly maxBlobBytes?: number;
+  /** Larger blobs are refused (`spool.maxBlobBytes`): upstream may send without end, and the disk is everybody's. */
+  readonly maxBlobBytes: number;
   readonly metrics?: ProxyMetrics;
 }
 
@@ -80,11 +74,14 @@ export class FillStart {
     first: RemoteBody,
     again: (from: number) => Promise<RemoteBody | undefined>,
   ): Promise<Fill> {
-    const { database, store, resumePause, touchEvery } = this.#options;
+    const { database, store, resumePause, touchEvery, maxBlobBytes: maxBytes } = this.#options;
     const size = first.size ?? (await expectedBlobSize(database, place.name, digest));
-    const maxBytes = this.#options.maxBlobBytes ?? maxBlobBytes;
-    if (size !== undefined && size > maxBytes)
-      throw new UpstreamError("TooLarge", `blob ${digest} has ${size} bytes, and at most ${maxBytes} are copied`);
+    if (size !== undefined && size > maxBytes) {
+      throw new UpstreamError(
+        "TooLarge",
+        `blob ${digest} has ${size} bytes, and at most ${maxBytes} are copied (setting spool.maxBlobBytes)`,
+      );
+    }
     const key = store.newKey();
     await announceObject(database, key);
     const { writer, written } = await this.#create(key);

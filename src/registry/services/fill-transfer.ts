@@ -99,7 +99,10 @@ export class FillTransfer {
         throw new UpstreamError("DigestMismatch", `upstream sends more than the ${size} bytes of blob ${digest}`);
       }
       if (size === undefined && this.#received + bytes > maxBytes) {
-        throw new UpstreamError("TooLarge", `upstream does not say how large blob ${digest} is and sends more than ${maxBytes} bytes`);
+        throw new UpstreamError(
+          "TooLarge",
+          `upstream does not say how large blob ${digest} is and sends more than ${maxBytes} bytes, the most that are copied (setting spool.maxBlobBytes)`,
+        );
       }
       this.#received += bytes;
       await take(piece);

@@ -29,8 +29,8 @@ export interface ProxyPullOptions {
   readonly resumePause?: number;
   /** Milliseconds between two signs of life of a fetch; a minute by default. */
   readonly touchEvery?: number;
-  /** Bytes of the largest blob that is copied. */
-  readonly maxBlobBytes?: number;
+  /** Bytes of the largest blob that is copied (`spool.maxBlobBytes`). */
+  readonly maxBlobBytes: number;
   /** Blobs that are fetched from one Upstream at once. */
   readonly maxFills?: number;
   /** Pulls of people are counted, those of jobs and prefetch only as bytes from upstream. */
