@@ -61,7 +61,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       reply.raw.setHeader(...noSniffing);
       // A path that cannot be decoded is refused by the parser of /v2 with its own words.
       if (isV2(request)) void takeOver(request, reply, v2);
-      else refuse(error, request, reply, logger);
+      else void refuse(error, request, reply, logger);
     },
   });
   // Without it the last descriptor goes to a socket, and files and the database are what fails.
@@ -100,12 +100,18 @@ async function takeOver(request: FastifyRequest, reply: FastifyReply, v2: V2): P
 }
 
 /** Without fastify, which would keep the connection open and read whatever body still comes, to its end. */
-function refuse(error: Error, request: FastifyRequest, reply: FastifyReply, logger: Logger): void {
+async function refuse(error: Error, request: FastifyRequest, reply: FastifyReply, logger: Logger): Promise<void> {
   const { status, headers, body, unexpected } = describeFailure(isFastifyError(error) ? translate(error) : error);
   if (unexpected) logger.error({ err: error }, "A request failed");
   const challenge = status === 401 ? { "www-authenticate": `Bearer realm="Wharfinger", ${basicChallenge}` } : {};
   reply.hijack();
-  void sendWhole(request.raw, reply.raw, jsonAnswer(body, { status, headers: { ...headers, ...challenge } }));
+  const answer = jsonAnswer(body, { status, headers: { ...headers, ...challenge } });
+  try {
+    await sendWhole(request.raw, reply.raw, answer);
+  } catch {
+    // What cannot be answered any more is ended.
+    reply.raw.destroy();
+  }
 }
 
 function isFastifyError(error: Error): error is FastifyError {
