@@ -3,12 +3,12 @@
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import type { RecordedResource, StorageUsage } from "../../src/api/control.ts";
+import type { StorageUsage } from "../../src/api/control.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { digestOf, pushImage, randomBlob } from "../conformance/content.ts";
 import { send, type Reply } from "../support/http.ts";
-import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { adminToken, publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 
 const basic = (name: string, password = `${name}-password`) => ({
   authorization: `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`,
@@ -16,9 +16,7 @@ const basic = (name: string, password = `${name}-password`) => ({
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 const nobody = {};
 
-function policy(name: string, spec: unknown): RecordedResource {
-  return { kind: "AccessPolicy", namespace: "default", name, generation: 1, revision: "r1", spec, suspend: false };
-}
+const policy = (name: string, spec: unknown) => ({ kind: "AccessPolicy" as const, name, spec });
 
 const policies = [
   policy("builders", {
@@ -62,7 +60,7 @@ beforeAll(async () => {
   await pushImage(url, "team-b/app", "latest");
   const users = ["ci", "janitor", "eve", "root"].map((name) => `${name}:${hashSync(`${name}-password`, 4)}`);
   registry.secrets.set("default", "wharfinger-users", { htpasswd: `${users.join("\n")}\n` });
-  await client.publish({ revision: "r1", base: null, resources: policies, ledgers: {}, settled: [] });
+  await publishFirst(url, policies);
 });
 afterAll(async () => {
   await client.close();
@@ -317,14 +315,12 @@ test("removing the last policy does not reopen the registry", async () => {
 
 test("a policy about users challenges before their Secret is there: a wrong login must not look like a right one", async () => {
   const bare = await startTestRegistry();
-  const control = new ControlClient({ url: bare.url, token: adminToken });
   try {
     expect((await send(bare.url, "GET", "/v2/", {})).status).toBe(200); // open, until the first policy
-    await control.publish({ revision: "r1", base: null, resources: policies, ledgers: {}, settled: [] });
+    await publishFirst(bare.url, policies);
     expect((await send(bare.url, "GET", "/v2/", {})).status).toBe(401);
     expect((await send(bare.url, "GET", "/v2/", { headers: basic("ci") })).status).toBe(401);
   } finally {
-    await control.close();
     await bare.stop();
   }
 });

@@ -7,11 +7,10 @@ import { join } from "node:path";
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { pushImage } from "../conformance/content.ts";
 import { program } from "../support/programs.ts";
-import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 import { tool } from "../support/tools.ts";
 
 let registry: TestRegistry;
@@ -20,11 +19,7 @@ let folder: string;
 
 const rule = (name: string, subject: object, include: readonly string[], actions: readonly string[]) => ({
   kind: "AccessPolicy" as const,
-  namespace: "default",
   name,
-  generation: 1,
-  revision: "r1",
-  suspend: false,
   spec: { subjects: [subject], repositories: { include }, actions },
 });
 
@@ -35,13 +30,10 @@ beforeAll(async () => {
   await pushImage(registry.url, "public/app", "latest");
   await pushImage(registry.url, "team-b/app", "latest");
   registry.secrets.set("default", "wharfinger-users", { htpasswd: `ci:${hashSync("right", 5)}\n` });
-  const client = new ControlClient({ url: registry.url, token: adminToken });
-  const resources = [
+  await publishFirst(registry.url, [
     rule("ci", { kind: "User", name: "ci" }, ["team-a/**"], ["pull", "push", "delete"]),
     rule("public", { kind: "Anonymous" }, ["public/**"], ["pull"]),
-  ];
-  await client.publish({ revision: "r1", base: null, resources, ledgers: {}, settled: [] });
-  await client.close();
+  ]);
   const auth = Buffer.from("ci:right").toString("base64");
   await writeFile(join(folder, "config.json"), JSON.stringify({ auths: { [host]: { auth } } }));
   await writeFile(join(folder, "auth.json"), JSON.stringify({ auths: {} }));

@@ -2,10 +2,9 @@
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import type { RecordedResource } from "../../src/api/control.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { createJobRunner } from "../../src/standalone/job-runner.ts";
-import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { adminToken, publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 import { pino } from "pino";
 
 const request = { kind: "prune", policy: "default/builds", trigger: "manual" } as const;
@@ -24,16 +23,7 @@ afterEach(async () => {
 
 async function publish({ suspend }: { suspend: boolean }): Promise<void> {
   const spec = { repositories: { include: ["team-a/**"] }, keep: [{ name: "newest", mostRecentlyPushed: 1 }] };
-  const policy: RecordedResource = {
-    kind: "RetentionPolicy",
-    namespace: "default",
-    name: "builds",
-    generation: 1,
-    revision: "r",
-    suspend,
-    spec,
-  };
-  await control.publish({ revision: "r1", base: null, resources: [policy], ledgers: {}, settled: [] });
+  await publishFirst(registry.url, [{ kind: "RetentionPolicy", name: "builds", suspend, spec }]);
 }
 
 const runner = (progress: (line: string) => void) =>

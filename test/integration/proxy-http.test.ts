@@ -7,13 +7,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { digestOf } from "../../src/domain/digest.ts";
 import { mediaTypes } from "../../src/domain/media-types.ts";
-import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
 import { use } from "../support/programs.ts";
 import { upstreamSpec } from "../support/proxy.ts";
-import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
 const maxBlobBytes = 2 * 1024 * 1024;
@@ -33,27 +32,11 @@ beforeAll(async () => {
   host = new URL(registry.url).host;
   registry.secrets.set("default", "pull", { username: user.name, password: user.password });
   await use("crane", ["auth", "login", distribution.host, "-u", user.name, "-p", user.password]);
-  const client = new ControlClient({ url: registry.url, token: adminToken });
-  const published = await client.publish({
-    revision: "r1",
-    base: null,
-    resources: [
-      ["real", upstreamSpec(distribution.url, "real", { auth: { provider: "generic", secretRef: { name: "pull" } } })] as const,
-      ["scripted", upstreamSpec(scripted.url, "scripted", { hosts: ["mirrored.example:5000"] })] as const,
-    ].map(([name, spec]) => ({
-      kind: "Upstream" as const,
-      namespace: "default",
-      name,
-      generation: 1,
-      revision: "r1",
-      suspend: false,
-      spec,
-    })),
-    ledgers: {},
-    settled: [],
-  });
-  if ((published.refused ?? []).length > 0) throw new Error(JSON.stringify(published.refused));
-  await client.close();
+  const auth = { provider: "generic", secretRef: { name: "pull" } } as const;
+  await publishFirst(registry.url, [
+    { kind: "Upstream", name: "real", spec: upstreamSpec(distribution.url, "real", { auth }) },
+    { kind: "Upstream", name: "scripted", spec: upstreamSpec(scripted.url, "scripted", { hosts: ["mirrored.example:5000"] }) },
+  ]);
 });
 afterAll(async () => {
   await registry.stop();

@@ -2,10 +2,9 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { ControlClient } from "../../src/client/control-client.ts";
 import { digestOf, pushImage } from "../conformance/content.ts";
 import { send } from "../support/http.ts";
-import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 
 let upstream: TestRegistry;
 let registry: TestRegistry;
@@ -24,28 +23,10 @@ beforeAll(async () => {
     repositories: { include: ["**"], exclude: ["secret/**"] },
     ...part,
   });
-  const resource = (name: string, part: object) => ({
-    kind: "Upstream" as const,
-    namespace: "default",
-    name,
-    generation: 1,
-    revision: "r1",
-    suspend: false,
-    spec: spec(part),
-  });
-  const client = new ControlClient({ url, token: adminToken });
-  const state = await client.publish({
-    revision: "r1",
-    base: null,
-    resources: [
-      resource("cgr", { prefix: "cgr", hosts: ["cgr.dev"] }),
-      resource("short", { prefix: "cg", repositoryPrefix: "chainguard" }),
-    ],
-    ledgers: {},
-    settled: [],
-  });
-  if ((state.refused ?? []).length > 0) throw new Error(JSON.stringify(state.refused));
-  await client.close();
+  await publishFirst(url, [
+    { kind: "Upstream", name: "cgr", spec: spec({ prefix: "cgr", hosts: ["cgr.dev"] }) },
+    { kind: "Upstream", name: "short", spec: spec({ prefix: "cg", repositoryPrefix: "chainguard" }) },
+  ]);
 });
 afterAll(async () => {
   await registry.stop();

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
-import type { TagPolicySpec, UpstreamSpec } from "../../src/api/kinds.ts";
+import type { TagPolicySpec } from "../../src/api/kinds.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { RegistryClient } from "../../src/client/registry-client.ts";
 import type { Digest } from "../../src/domain/digest.ts";
@@ -13,6 +13,7 @@ import { startDistribution, type Distribution } from "../support/distribution.ts
 import { createHandOperator, type HandOperator } from "../support/hand-operator.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
 import { use } from "../support/programs.ts";
+import { upstreamSpec } from "../support/proxy.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 
 let upstream: Distribution;
@@ -42,21 +43,6 @@ afterAll(async () => {
 });
 beforeEach(() => served.secrets.set("default", "cosign-pub", { "cosign.pub": signer.publicKey }));
 
-const upstreamSpec = (): UpstreamSpec => ({
-  url: upstream.url,
-  insecure: true,
-  prefix: "cgr",
-  repositoryPrefix: "",
-  hosts: [],
-  repositories: { include: ["**"], exclude: [] },
-  auth: { provider: "generic" },
-  allowedHosts: [],
-  cache: { mode: "Always", tagTTL: "5m", staleIfError: "168h", unusedFor: "720h" },
-  rateLimit: { reservePercent: 20 },
-  timeouts: { connect: "5s", firstByte: "20s", idle: "30s" },
-  offline: false,
-});
-
 const policySpec = (part: Partial<TagPolicySpec> & Pick<TagPolicySpec, "images">): TagPolicySpec => ({
   upstreamRef: { name: "chainguard" },
   sourceTags: [{ name: "latest", suffix: "" }],
@@ -74,7 +60,12 @@ const policySpec = (part: Partial<TagPolicySpec> & Pick<TagPolicySpec, "images">
 let started = false;
 async function apply(spec: TagPolicySpec): Promise<void> {
   await operator.apply([
-    { kind: "Upstream", name: "chainguard", generation: 1, spec: upstreamSpec() },
+    {
+      kind: "Upstream",
+      name: "chainguard",
+      generation: 1,
+      spec: upstreamSpec(upstream.url, "cgr", { timeouts: { connect: "5s", firstByte: "20s", idle: "30s" } }),
+    },
     { kind: "TagPolicy", name: "images", generation: ++generation, spec },
   ]);
   if (!started) operator.start();

@@ -5,7 +5,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { pino } from "pino";
 
 import type { MintProposal, RecordedResource } from "../../src/api/control.ts";
-import type { TagPolicySpec, UpstreamSpec } from "../../src/api/kinds.ts";
+import type { TagPolicySpec } from "../../src/api/kinds.ts";
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
 import type { Build } from "../../src/domain/ledger.ts";
 import { parseManifest } from "../../src/domain/manifest.ts";
@@ -19,6 +19,7 @@ import { Proposals } from "../../src/registry/services/proposals.ts";
 import { PublishService } from "../../src/registry/services/publish.ts";
 import { Runs } from "../../src/registry/services/runs.ts";
 import { createDatabase, type TestDatabase } from "./postgres.ts";
+import { upstreamSpec } from "./proxy.ts";
 import { TestSecrets } from "./registry.ts";
 
 const repository = { name: "cgr/chainguard/nginx", upstream: "default/chainguard" };
@@ -56,20 +57,6 @@ export async function stopFixture(): Promise<void> {
   await fresh.drop();
 }
 
-const upstreamSpec: UpstreamSpec = {
-  url: "https://cgr.dev",
-  insecure: false,
-  prefix: "cgr",
-  repositoryPrefix: "",
-  hosts: [],
-  repositories: { include: ["**"], exclude: ["secret/**"] },
-  auth: { provider: "generic" },
-  allowedHosts: [],
-  cache: { mode: "Always", tagTTL: "5m", staleIfError: "168h", unusedFor: "720h" },
-  rateLimit: { reservePercent: 20 },
-  timeouts: { connect: "5s", firstByte: "20s", idle: "30s" },
-  offline: false,
-};
 const policySpec: TagPolicySpec = {
   upstreamRef: { name: "chainguard" },
   images: [{ repository: "chainguard/nginx" }, { repository: "secret/nginx" }],
@@ -101,7 +88,14 @@ export async function publish(
 ) {
   const common = { namespace: "default", revision: "0".repeat(40) };
   const resources: RecordedResource[] = [
-    { ...common, kind: "Upstream", name: "chainguard", generation: 1, spec: upstreamSpec, suspend: false },
+    {
+      ...common,
+      kind: "Upstream",
+      name: "chainguard",
+      generation: 1,
+      spec: upstreamSpec("https://cgr.dev", "cgr", { repositories: { exclude: ["secret/**"] } }),
+      suspend: false,
+    },
     { ...common, kind: "TagPolicy", name: "images", generation, spec: { ...policySpec, ...policy }, suspend },
     ...(second === undefined
       ? []

@@ -10,7 +10,6 @@ import { pino } from "pino";
 import type { UpstreamSpec } from "../../src/api/kinds.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import type { Digest } from "../../src/domain/digest.ts";
-import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
 import { canonicalHost } from "../../src/domain/upstream-names.ts";
 import { createMetrics, type RegistryMetrics } from "../../src/observability/metrics.ts";
 import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
@@ -28,6 +27,7 @@ import { Upstreams } from "../../src/registry/services/upstreams.ts";
 import { forgetConfirmations } from "../../src/registry/metadata/proxy-repositories.ts";
 import { EgressPolicy } from "../../src/registry/upstream/egress.ts";
 import { createDatabase } from "./postgres.ts";
+import { TestSecrets } from "./registry.ts";
 
 type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K] extends object ? DeepPartial<T[K]> : T[K] };
 
@@ -68,11 +68,9 @@ function merge(base: unknown, over: unknown): unknown {
 }
 
 /** Published resources and Secrets that a test changes at will. */
-export class TestConfiguration implements ConfigurationSource, SecretSource {
+class TestConfiguration extends TestSecrets implements ConfigurationSource {
   #upstreams: readonly Published<UpstreamSpec>[] = [];
   #generation = 0;
-  readonly #secrets = new Map<string, SecretData>();
-  readonly #listeners = new Set<() => void>();
 
   publish(specs: Readonly<Record<string, UpstreamSpec>>): void {
     this.#generation++;
@@ -85,13 +83,11 @@ export class TestConfiguration implements ConfigurationSource, SecretSource {
       suspend: false,
       spec,
     }));
-    for (const listener of this.#listeners) listener();
+    this.changed();
   }
 
   setSecret(name: string, data: Readonly<Record<string, string>> | undefined): void {
-    if (data === undefined) this.#secrets.delete(`default/${name}`);
-    else this.#secrets.set(`default/${name}`, new Map(Object.entries(data).map(([key, text]) => [key, new TextEncoder().encode(text)])));
-    for (const listener of this.#listeners) listener();
+    this.set("default", name, data);
   }
 
   current(): Configuration {
@@ -106,19 +102,6 @@ export class TestConfiguration implements ConfigurationSource, SecretSource {
       upstreamByPrefix: (prefix) => upstreams.find(({ spec }) => spec.prefix === prefix),
       upstreamByHost: (host) => upstreams.find(({ spec }) => spec.hosts.includes(canonicalHost(host))),
     };
-  }
-
-  secret(namespace: string, name: string): SecretData | undefined {
-    return this.#secrets.get(`${namespace}/${name}`);
-  }
-
-  configMap(): undefined {
-    return undefined;
-  }
-
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
   }
 }
 

@@ -6,6 +6,8 @@ import { join } from "node:path";
 
 import { pino } from "pino";
 
+import type { RecordedResource } from "../../src/api/control.ts";
+import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings, type Settings } from "../../src/config/settings.ts";
 import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
 import { startRegistry, type RunningRegistry } from "../../src/registry/main.ts";
@@ -40,10 +42,30 @@ export class TestSecrets implements SecretSource {
     return () => this.#listeners.delete(listener);
   }
 
-  set(namespace: string, name: string, data: Readonly<Record<string, string>>): void {
-    this.#secrets.set(`${namespace}/${name}`, new Map(Object.entries(data).map(([key, value]) => [key, Buffer.from(value)])));
+  /** Undefined takes it away. */
+  set(namespace: string, name: string, data: Readonly<Record<string, string>> | undefined): void {
+    const key = `${namespace}/${name}`;
+    if (data === undefined) this.#secrets.delete(key);
+    else this.#secrets.set(key, new Map(Object.entries(data).map(([entry, text]) => [entry, Buffer.from(text)])));
+    this.changed();
+  }
+
+  protected changed(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** Publishes these as the first revision, `r1`. Rejects when one of them is refused. */
+export async function publishFirst(
+  url: string,
+  resources: readonly (Pick<RecordedResource, "kind" | "name" | "spec"> & Partial<RecordedResource>)[],
+): Promise<void> {
+  const client = new ControlClient({ url, token: adminToken });
+  const common = { namespace: "default", generation: 1, revision: "r1", suspend: false };
+  const whole = resources.map((resource) => ({ ...common, ...resource }));
+  const { refused = [] } = await client.publish({ revision: "r1", base: null, resources: whole, ledgers: {}, settled: [] });
+  await client.close();
+  if (refused.length > 0) throw new Error(JSON.stringify(refused));
 }
 
 /** Open on loopback by default. `stop` drops the database and the folder too. */
