@@ -73,6 +73,15 @@ test("what failed comes back after a pause that grows to its longest", async () 
   await queue.stop();
 });
 
+test("without other words the longest pause has 30 s: a machine that was short of something is not left waiting", async () => {
+  const at: number[] = [];
+  const queue = new BatchQueue({ quiet: 200, onError: () => undefined, work: async (keys) => (at.push(Date.now()), keys) });
+  queue.add("a");
+  await pass(240_000);
+  expect(at.slice(1).map((time, index) => (time - (at[index] ?? 0) - 200) / 1_000)).toEqual([1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30]);
+  await queue.stop();
+});
+
 test("what failed comes back at once when it is woken; a success starts the pauses anew", async () => {
   let [works, fails] = [0, true];
   const queue = queueOf(async (keys) => (works++, fails ? keys : []));

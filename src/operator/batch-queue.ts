@@ -7,7 +7,10 @@ export interface BatchQueueOptions {
   /** Milliseconds without a new key before work begins, and the longest wait (design: record, "One rule": pushes and publishes take everything that waits). */
   readonly quiet?: number;
   readonly longest?: number;
-  /** Milliseconds of the first pause after a failure, and of the longest; it doubles. */
+  /**
+   * Milliseconds of the first pause after a failure, and of the longest; it doubles. 30 s are soon enough for a machine that is short of
+   * file descriptors, memory or processes, and rare enough for one that is not there: all that is asked is of this machine and of our own registry.
+   */
   readonly firstPause?: number;
   readonly longestPause?: number;
 }
@@ -22,7 +25,7 @@ export class BatchQueue {
   readonly #failures = new Map<string, { count: number; timer: NodeJS.Timeout }>();
 
   constructor(options: BatchQueueOptions) {
-    this.#options = { quiet: 200, longest: 2_000, firstPause: 1_000, longestPause: 300_000, ...options };
+    this.#options = { quiet: 200, longest: 2_000, firstPause: 1_000, longestPause: 30_000, ...options };
   }
 
   add(key: string): void {
