@@ -3,7 +3,7 @@
 import { digestOfReferrerTag } from "../reference.ts";
 import type { RepositoryFacts } from "./facts.ts";
 import type { InUse } from "./in-use.ts";
-import type { PlannedEntry } from "./plan.ts";
+import type { PlannedEntry } from "./planned-entry.ts";
 import type { Policy } from "./policy.ts";
 import { closedReason } from "./tag-verdicts.ts";
 import { formatTime } from "./words.ts";

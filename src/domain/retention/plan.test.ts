@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 
 import { digestOf, type Digest } from "../digest.ts";
 import type { BlobFact, ClusterFacts, ManifestFact, PolicySource, RepositoryFacts, TagFact } from "./facts.ts";
-import { createPlanner, type PlannedEntry, type RetentionPlan } from "./plan.ts";
+import { createPlanner, type RetentionPlan } from "./plan.ts";
+import type { PlannedEntry } from "./planned-entry.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;

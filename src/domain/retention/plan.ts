@@ -10,23 +10,10 @@ import { graphOf, type Graph } from "./graph.ts";
 import { inUseOf } from "./in-use.ts";
 import { blockOf, notesOf, type Blocked } from "./limits.ts";
 import { judgeManifests } from "./manifest-verdicts.ts";
+import type { PlannedEntry } from "./planned-entry.ts";
 import { compilePolicy } from "./policy.ts";
 import { judgeTags } from "./tag-verdicts.ts";
 import { compareNames } from "./words.ts";
-
-export interface PlannedEntry {
-  readonly repository: string;
-  /** undefined: an untagged manifest. */
-  readonly tag: string | undefined;
-  readonly digest: Digest;
-  readonly verdict: "keep" | "delete";
-  readonly rule: string;
-  readonly reason: string;
-  /** A version tag: deleting means a proposal to retire. */
-  readonly version: boolean;
-  /** That come free when this entry goes, with what goes before it in the plan. */
-  readonly bytes: number;
-}
 
 export interface RetentionPlan {
   readonly entries: readonly PlannedEntry[];

@@ -6,7 +6,8 @@ import type { ApplyRequest, ApplyResult, Plan, PlanEntry } from "../../api/contr
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
 import { digestOf, hexOf } from "../../domain/digest.ts";
 import type { BlobFact, FreeableBlobs, PolicySource, RepositoryFacts } from "../../domain/retention/facts.ts";
-import { createPlanner, type JudgedRepository, type PlannedEntry, type Planner, type RetentionPlan } from "../../domain/retention/plan.ts";
+import { createPlanner, type JudgedRepository, type Planner, type RetentionPlan } from "../../domain/retention/plan.ts";
+import type { PlannedEntry } from "../../domain/retention/planned-entry.ts";
 import { appendActivity } from "../metadata/activity.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
 import { findPlan, notePlanApplied, prunePlans, storePlan } from "../metadata/plans.ts";
