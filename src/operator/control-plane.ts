@@ -1,16 +1,32 @@
-// The operator without its Kubernetes: sources in, Git and the registry out.
+// The operator without its Kubernetes: sources in, Git and the registry out. What happens, and when; a round does the work.
 
-import type { ResourceView } from "../api/control.ts";
+import type { RecordState, ResourceView, UpstreamView } from "../api/control.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import type { ResourceKey } from "../domain/resource.ts";
 import type { SecretSource } from "../domain/secrets.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { GitRecord } from "../record/repository.ts";
-import type { FileProblem } from "../record/yaml-file.ts";
+import { BatchQueue } from "./batch-queue.ts";
+import { every } from "./every.ts";
 import type { Grant } from "./grants.ts";
-import type { UsersSecret } from "./known-users.ts";
-import type { JobKind, JobOutcome, JobRunner, ResourceSource, SourceProblem } from "./ports.ts";
+import { knownUsers, type UsersSecret } from "./known-users.ts";
+import { Narrator } from "./narrator.ts";
+import { passageOf, type Outcome } from "./passages.ts";
+import { byCommand, type HowToSay } from "./persons-word.ts";
+import type { JobKind, JobOutcome, JobRunner, ResourceSource } from "./ports.ts";
+import { watchProposals } from "./proposal-watch.ts";
+import { ownReport } from "./reconcilers/all.ts";
+import { report } from "./reconcilers/skeleton.ts";
+import { nothingYet, recordStatus, type RecordStatus, type RoundStatus } from "./record-status.ts";
+import type { RoundPlan } from "./round.ts";
 import { Rounds } from "./rounds.ts";
+import { RunOutcomes } from "./run-outcomes.ts";
+import { watchRuns } from "./run-watch.ts";
+import { scheduledPolicies } from "./scheduled-policies.ts";
+import { Schedules } from "./schedules.ts";
+import { StatusStore } from "./status-store.ts";
+import { watchUpstreams } from "./upstream-watch.ts";
+import { WaitingProposals } from "./waiting-proposals.ts";
 
 export interface ControlPlaneOptions {
   readonly source: ResourceSource;
@@ -29,24 +45,10 @@ export interface ControlPlaneOptions {
   readonly administrators?: string;
   /** Field manager that the commits name. */
   readonly appliedBy?: string;
+  /** How a person lets go on what waits; default: by the command line. */
+  readonly howToSay?: HowToSay;
   /** Milliseconds: between two looks at everything, and until what the registry refused is offered again. */
   readonly times?: { readonly lookAgainAfter?: number; readonly refusedAgainAfter?: number };
-}
-
-export interface RecordStatus {
-  readonly head: string | null;
-  /** As last heard from the registry. */
-  readonly published: string | null;
-  /** Files of the record that no resource stands behind. */
-  readonly orphans: readonly ResourceKey[];
-  /** Files that are not valid, with their lines. */
-  readonly problems: readonly FileProblem[];
-  /** Fields of its valid files that are kept and ignored. */
-  readonly warnings: readonly FileProblem[];
-  /** What waits for a person, and what the person has to do. */
-  readonly waiting: readonly string[];
-  /** Documents of the source that are no resources at all, so no condition can say it. */
-  readonly sourceProblems: readonly SourceProblem[];
 }
 
 export interface FirstPublish {
@@ -68,7 +70,174 @@ export interface ControlPlane {
 }
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const plane = new Rounds(options);
+  const plane = new LevelTriggered(options);
   plane.start();
   return plane;
+}
+
+/** Also without a sign: the registry may have lost its database, or a watch may have missed something. */
+const roundInterval = 30_000;
+
+class LevelTriggered implements ControlPlane {
+  readonly ready: Promise<FirstPublish>;
+  readonly #options: ControlPlaneOptions;
+  readonly #narrator: Narrator;
+  readonly #rounds: Rounds;
+  readonly #queue: BatchQueue;
+  readonly #schedules: Schedules;
+  readonly #outcomes: RunOutcomes;
+  readonly #statuses: StatusStore;
+  readonly #proposals = new WaitingProposals();
+  readonly #abort = new AbortController();
+  readonly #subscriptions: (() => void)[] = [];
+  #firstPublish: (result: FirstPublish) => void = () => undefined;
+  #upstreams: readonly UpstreamView[] | undefined;
+  #status: RoundStatus = nothingYet;
+  #loops: Promise<unknown>[] = [];
+
+  constructor(options: ControlPlaneOptions) {
+    this.#options = options;
+    const { logger, record } = options;
+    const committer = { installation: record.installation, appliedBy: options.appliedBy ?? "wharfinger" };
+    this.#narrator = new Narrator(logger);
+    this.#statuses = new StatusStore({ changed: (view, before) => this.#narrator.changed(view, before) });
+    this.#schedules = new Schedules({ jobs: options.jobs, changed: (kind, key, outcome) => this.#ran(kind, key, outcome) });
+    this.#outcomes = new RunOutcomes({
+      schedules: this.#schedules,
+      history: () => record.history,
+      narrator: this.#narrator,
+      committer,
+    });
+    this.#rounds = new Rounds({
+      ...options,
+      grants: { administrators: options.administrators ?? "default", tenants: options.tenants },
+      committer,
+      others: () => this.#outcomes.commits(),
+      narrator: this.#narrator,
+      howToSay: options.howToSay ?? byCommand,
+    });
+    this.#queue = new BatchQueue({
+      work: () => this.#round(),
+      onError: (error) => logger.error({ err: error }, "a round of the control plane failed; it is tried again"),
+    });
+    this.ready = new Promise((resolve) => (this.#firstPublish = resolve));
+  }
+
+  start(): void {
+    const { source, record, secrets, client, logger, times } = this.#options;
+    const { signal } = this.#abort;
+    this.#subscriptions.push(source.onChange(this.#look), record.onMove(this.#look), secrets?.onChange(this.#look) ?? (() => undefined));
+    this.#loops = [
+      watchProposals(client, { signal, take: (proposals) => this.#take(proposals), logger }),
+      this.#watchRuns(),
+      watchUpstreams(client, {
+        signal,
+        changed: (seen) => {
+          this.#upstreams = seen;
+          this.#look();
+        },
+      }),
+      every(times?.lookAgainAfter ?? roundInterval, signal, this.#look),
+    ];
+    this.#look();
+  }
+
+  views(): readonly ResourceView[] {
+    return this.#statuses.views();
+  }
+
+  record(): RecordStatus {
+    return { ...this.#status, sourceProblems: this.#options.source.snapshot().problems };
+  }
+
+  requestRun(kind: JobKind, policy: string): Promise<JobOutcome> {
+    const [namespace = "", name = ""] = policy.split("/");
+    const key = { kind: kind === "prune" ? "RetentionPolicy" : "TagPolicy", namespace, name } as const;
+    return this.#schedules.run(kind, key, "manual");
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    for (const end of this.#subscriptions) end();
+    await this.#schedules.stop();
+    await this.#queue.stop();
+    this.#proposals.look().over();
+    await Promise.allSettled(this.#loops);
+    this.#firstPublish({ revision: null, problem: "stopped before the first publish" });
+  }
+
+  /** Something may have changed: a round is due. */
+  readonly #look = (): void => this.#queue.add("round");
+
+  /** Resolves with the keys that failed. */
+  async #round(): Promise<readonly string[]> {
+    const { proposals, over } = this.#proposals.look();
+    try {
+      const { plan, outcome } = await this.#rounds.run(proposals);
+      this.#conclude(plan, outcome);
+      if (outcome.publishProblem === undefined) this.#proposals.forget(plan.settled);
+      const failed = outcome.commitProblem !== undefined || outcome.publishProblem !== undefined;
+      if (!failed) this.#queue.wake();
+      return failed || behind(outcome.state, outcome.view.head) ? ["round"] : [];
+    } catch (error) {
+      this.#firstPublish({ revision: null, problem: error instanceof Error ? error.message : String(error) });
+      throw error;
+    } finally {
+      over();
+    }
+  }
+
+  #conclude(plan: RoundPlan, outcome: Outcome): void {
+    if (outcome.publishProblem === undefined) {
+      this.#schedules.update("tag-sync", scheduledPolicies("TagPolicy", plan.judgements, outcome));
+      this.#schedules.update("prune", scheduledPolicies("RetentionPolicy", plan.judgements, outcome));
+    }
+    const { secrets, users, howToSay = byCommand } = this.#options;
+    const context = {
+      view: outcome.view,
+      upstreams: this.#upstreams,
+      secrets,
+      users: knownUsers(secrets, users),
+      runsOf: (key: ResourceKey) => this.#schedules.stateOf(key.kind === "TagPolicy" ? "tag-sync" : "prune", key),
+    };
+    this.#statuses.replace(
+      plan.judgements.map((judgement) => report(judgement, passageOf(judgement, outcome), ownReport(judgement, context))),
+    );
+    this.#status = recordStatus(plan, outcome, howToSay);
+    this.#narrator.record(this.#status);
+    this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: outcome.publishProblem?.message ?? outcome.commitProblem });
+  }
+
+  #take(proposals: Parameters<WaitingProposals["hand"]>[0]): Promise<void> {
+    if (this.#abort.signal.aborted) return Promise.resolve();
+    const seen = this.#proposals.hand(proposals);
+    this.#look();
+    return seen;
+  }
+
+  #ran(kind: JobKind, key: ResourceKey, outcome: JobOutcome | undefined): void {
+    if (outcome !== undefined) this.#outcomes.ran(kind, key, outcome);
+    this.#look();
+  }
+
+  #watchRuns(): Promise<void> {
+    const { client, record, logger } = this.#options;
+    return watchRuns(client, {
+      signal: this.#abort.signal,
+      told: () => record.history.lastRun,
+      begin: (newest, untold) => {
+        this.#outcomes.begin(newest, untold);
+        this.#look();
+      },
+      take: (runs) => {
+        this.#outcomes.heard(runs);
+        this.#look();
+      },
+      logger,
+    });
+  }
+}
+
+function behind(state: RecordState | undefined, head: string | null): boolean {
+  return state !== undefined && state.pods.some(({ revision }) => revision !== head);
 }

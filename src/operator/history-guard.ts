@@ -2,6 +2,7 @@
 
 import { parsePath } from "../record/layout.ts";
 import type { GitRecord } from "../record/repository.ts";
+import type { HowToSay } from "./persons-word.ts";
 
 export type HistoryVerdict =
   | { readonly state: "good" }
@@ -13,15 +14,18 @@ export type HistoryVerdict =
 const mostShare = 1 / 3;
 
 /** `published`: the registry's revision, null when it has none (or lost its database). */
-export async function guardHistory(record: GitRecord, published: string | null): Promise<HistoryVerdict> {
+export async function guardHistory(record: GitRecord, published: string | null, howToSay: HowToSay): Promise<HistoryVerdict> {
   const { head } = record.view;
-  const base = published ?? (await record.published());
+  const base = published ?? record.published;
   if (base === null || head === null || base === head) return { state: "good" };
+  const ancestor = await record.isAncestor(base, head);
+  const holdsSomething = [...record.view.blobs.keys()].some(counts);
+  if (ancestor && holdsSomething) return { state: "good" };
   if (await accepted(record, base, head)) return { state: "good" };
-  const accept = `to serve the branch as it is: npx wharfinger record accept-revision ${head}`;
+  const accept = `to serve the branch as it is: ${howToSay("accept-revision", head)}`;
   const before = await record.filesAt(base);
   if (before === undefined) {
-    if (await isNewRecord(record)) return { state: "new" };
+    if (isNewRecord(record)) return { state: "new" };
     return {
       state: "waits",
       message: `the published revision ${base} is not in the record's history (an older copy?): what is published stays; ${accept}`,
@@ -30,11 +34,10 @@ export async function guardHistory(record: GitRecord, published: string | null):
   const files = [...before.keys()].filter(counts);
   // What the operator's own commits removed is meant.
   const missing = files.filter(
-    (path) => !record.view.paths.has(path) && record.history.lastChange(path)?.commit.installation !== record.installation,
+    (path) => !record.view.blobs.has(path) && record.history.lastChange(path)?.commit.installation !== record.installation,
   );
   const ledgers = missing.filter((path) => parsePath(path)?.type === "ledger");
-  const ancestor = await record.isAncestor(base, head);
-  const emptied = missing.length > 0 && ![...record.view.paths].some(counts);
+  const emptied = missing.length > 0 && !holdsSomething;
   const torn = ledgers.length > 0 || missing.length > files.length * mostShare;
   if (ancestor ? !emptied : !torn) return { state: "good" };
   const what = ancestor ? "the record was emptied" : "the record's history was rewritten";
@@ -44,14 +47,13 @@ export async function guardHistory(record: GitRecord, published: string | null):
 }
 
 /** Nothing was ever published from this repository, and it holds nothing yet. */
-export async function isNewRecord(record: GitRecord): Promise<boolean> {
-  if (record.view.ledgers.size > 0 || record.history.memories().length > 0) return false;
-  return (await record.published()) === null;
+export function isNewRecord({ view, history, published }: GitRecord): boolean {
+  return view.ledgers.size === 0 && history.memories().length === 0 && published === null;
 }
 
 /** A person named a commit of this branch that is not simply part of what was published: a new one, or the one to which the branch was taken back. */
 async function accepted(record: GitRecord, base: string, head: string): Promise<boolean> {
-  const { accepted: commit } = await record.confirmations();
+  const { accepted: commit } = record.confirmations;
   if (commit === null || !(await record.isAncestor(commit, head))) return false;
   if (!(await record.isAncestor(commit, base))) return true;
   return !(await record.isAncestor(base, head)) && commit === (await record.forkPoint(base, head));

@@ -6,8 +6,8 @@ import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
-import type { RecordStatus } from "./control-plane.ts";
 import type { JobKind, JobOutcome } from "./ports.ts";
+import type { RecordStatus } from "./record-status.ts";
 
 export class Narrator {
   readonly #logger: Logger;

@@ -8,8 +8,10 @@ import type { ControlClient } from "../client/control-client.ts";
 import { ClientError } from "../client/errors.ts";
 import { prefixOf } from "../domain/reference.ts";
 import { parsePath } from "../record/layout.ts";
+import type { RecordView } from "../record/record-view.ts";
 import type { GitRecord } from "../record/repository.ts";
 import { guardHistory, type HistoryVerdict } from "./history-guard.ts";
+import type { HowToSay } from "./persons-word.ts";
 import type { Settled } from "./settle-proposals.ts";
 
 export interface Publication {
@@ -26,16 +28,24 @@ const refusedAgainAfter = 15_000;
 export class Publisher {
   readonly #client: Pick<ControlClient, "record" | "publish">;
   readonly #record: GitRecord;
+  readonly #howToSay: HowToSay;
   #state: RecordState | undefined;
   /** What this process published last, to stay silent when nothing changed. */
   #fingerprint: string | undefined;
   #publishedAt = -Infinity;
+  #published: RecordView | undefined;
   #prefixes: ReadonlySet<string> = new Set();
   readonly #refusedAgainAfter: number;
 
-  constructor(options: { client: Pick<ControlClient, "record" | "publish">; record: GitRecord; times?: { refusedAgainAfter?: number } }) {
+  constructor(options: {
+    client: Pick<ControlClient, "record" | "publish">;
+    record: GitRecord;
+    howToSay: HowToSay;
+    times?: { refusedAgainAfter?: number };
+  }) {
     this.#client = options.client;
     this.#record = options.record;
+    this.#howToSay = options.howToSay;
     this.#refusedAgainAfter = options.times?.refusedAgainAfter ?? refusedAgainAfter;
   }
 
@@ -57,7 +67,7 @@ export class Publisher {
   ): Promise<Publication> {
     for (let attempt = 1; ; attempt++) {
       const state = await this.refresh();
-      const verdict = await guardHistory(this.#record, state.revision);
+      const verdict = await guardHistory(this.#record, state.revision, this.#howToSay);
       if (verdict.state !== "good") return { state: undefined, verdict };
       try {
         return { state: await this.#publish(state, resources, options), verdict };
@@ -95,9 +105,15 @@ export class Publisher {
     this.#fingerprint = fingerprint;
     this.#publishedAt = performance.now();
     this.#prefixes = prefixes;
+    this.#published = this.#record.view;
     await this.#record.markPublished(head);
-    if ((await this.#record.confirmations()).accepted !== null) await this.#record.spend("accepted");
+    if (this.#record.confirmations.accepted !== null) await this.#record.spend("accepted");
     return this.#state;
+  }
+
+  async #filesAt(base: string | null): Promise<ReadonlyMap<string, string> | undefined> {
+    if (base === null) return undefined;
+    return base === this.#published?.head ? this.#published.blobs : this.#record.filesAt(base);
   }
 
   #offersAgain({ refused = [] }: RecordState): boolean {
@@ -106,12 +122,12 @@ export class Publisher {
 
   /** Ledgers that changed since `base`, and all of a prefix that is served only now: the registry had nowhere to put them before. */
   async #ledgers(base: string | null, prefixes: ReadonlySet<string>): Promise<PublishRequest["ledgers"]> {
-    const before = base === null ? undefined : await this.#record.filesAt(base);
-    const now = await this.#record.filesAt(this.#record.view.head ?? "");
+    const before = await this.#filesAt(base);
+    const now = this.#record.view.blobs;
     const found: PublishRequest["ledgers"] = {};
     for (const [repository, { ledger, bytes, path }] of this.#record.view.ledgers) {
       const prefix = prefixOf(repository);
-      const changed = before === undefined || before.get(path) !== now?.get(path);
+      const changed = before === undefined || before.get(path) !== now.get(path);
       if (!changed && (this.#prefixes.has(prefix) || !prefixes.has(prefix))) continue;
       // Who took the versions out, and how they come back, is asked of the registry: the decisions stay when the file is gone.
       const nothing = bytes === undefined && Object.keys(ledger.retired).length === 0;

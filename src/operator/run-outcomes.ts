@@ -14,7 +14,7 @@ export interface RunOutcomesOptions {
   readonly schedules: Pick<Schedules, "hear" | "remember">;
   readonly history: () => History;
   readonly narrator: Pick<Narrator, "ran">;
-  readonly committer: () => Committer;
+  readonly committer: Committer;
 }
 
 interface Untold {
@@ -62,7 +62,7 @@ export class RunOutcomes {
 
   #tell(kind: JobKind, key: ResourceKey, outcome: JobOutcome): void {
     if (kind !== "prune" || this.#untold.some(({ run }) => run === outcome.run)) return;
-    const commit = deletedCommit(`${key.namespace}/${key.name}`, outcome, this.#options.committer());
+    const commit = deletedCommit(`${key.namespace}/${key.name}`, outcome, this.#options.committer);
     if (commit !== undefined) this.#untold = [...this.#untold, { run: outcome.run, commit }];
   }
 }

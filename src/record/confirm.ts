@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 
 import { readRef } from "./commits.ts";
 import { findGit, Git } from "./git.ts";
-import { refs, type Confirmations } from "./repository.ts";
+import { refs, type Confirmations } from "./references.ts";
 
 /** The id of `commit` (it may be abbreviated); null when the record in `folder` has no such commit or there is no record. */
 export async function findCommit(options: { folder: string; commit: string }): Promise<string | null> {

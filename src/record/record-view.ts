@@ -41,7 +41,8 @@ export interface RecordView {
   readonly resources: ReadonlyMap<string, RecordedFile>;
   /** By repository with its prefix; also those whose file a person removed, because their decisions hold. */
   readonly ledgers: ReadonlyMap<string, RecordedLedger>;
-  readonly paths: ReadonlySet<string>;
+  /** Blob of every file, by its path. */
+  readonly blobs: ReadonlyMap<string, string>;
   readonly problems: readonly FileProblem[];
   /** Fields of valid files that are kept and ignored. */
   readonly warnings: readonly FileProblem[];
@@ -51,7 +52,7 @@ export const emptyView: RecordView = {
   head: null,
   resources: new Map(),
   ledgers: new Map(),
-  paths: new Set(),
+  blobs: new Map(),
   problems: [],
   warnings: [],
 };
@@ -97,7 +98,16 @@ export class ViewReader {
     this.#forget(new Set([...tree.values()].map(({ blob }) => blob)));
     const problems = [...resources.values(), ...ledgers.values()].flatMap(({ problem }) => problem ?? []);
     const warnings = [...resources.values()].flatMap((file) => file.warnings);
-    return { head, resources, ledgers, paths: new Set(tree.keys()), problems, warnings };
+    return { head, resources, ledgers, blobs: new Map([...tree].map(([path, { blob }]) => [path, blob])), problems, warnings };
+  }
+
+  /** Bytes of blobs, those of the view from memory; what does not exist is absent from the answer. */
+  async bytesOf(blobs: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+    const missing = await readBlobs(
+      this.#git,
+      blobs.filter((blob) => !this.#bytes.has(blob)),
+    );
+    return new Map([...blobs.flatMap((blob) => toEntries(blob, this.#bytes.get(blob))), ...missing]);
   }
 
   async #resource(history: History, file: TreeFile, key: ResourceKey): Promise<RecordedFile> {
@@ -216,6 +226,10 @@ export class ViewReader {
     const missing = blobs.filter((blob) => !this.#bytes.has(blob));
     for (const [blob, bytes] of await readBlobs(this.#git, missing)) this.#bytes.set(blob, bytes);
   }
+}
+
+function toEntries(blob: string, bytes: Buffer | undefined): [string, Buffer][] {
+  return bytes === undefined ? [] : [[blob, bytes]];
 }
 
 /** What the operator last wrote, and everything since. */

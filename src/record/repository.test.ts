@@ -275,7 +275,8 @@ test("a person's word reaches the process that serves", async () => {
   expect(await findCommit({ folder, commit: head.slice(0, 8) })).toBe(head);
   await confirm({ folder, what: "accepted", commit: head });
   await moved;
-  expect(await record.confirmations()).toEqual({ accepted: head, removal: null });
+  await record.refresh();
+  expect(record.confirmations).toEqual({ accepted: head, removal: null });
 });
 
 test("what is not a commit of the record is not taken for one", async () => {

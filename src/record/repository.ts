@@ -1,20 +1,21 @@
 // The record as the operator holds it: opened once, read when the branch moves, written in batches.
 
-import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import type { Logger } from "../observability/logger.ts";
-import { moveBranch, readRef, writeCommits, type PlannedCommit } from "./commits.ts";
+import { moveBranch, writeCommits, type PlannedCommit } from "./commits.ts";
 import { RecordError } from "./errors.ts";
 import { firstFiles } from "./first-files.ts";
+import { Following } from "./following.ts";
 import { findGit, Git, type Author } from "./git.ts";
 import { History } from "./history.ts";
-import { clearOwnIndexLock, clearStaleLocks } from "./locks.ts";
+import { installationOf } from "./installation.ts";
+import { clearStaleLocks } from "./locks.ts";
 import { emptyView, ViewReader, type RecordView } from "./record-view.ts";
+import { References, type Confirmations } from "./references.ts";
 import { listTree } from "./tree.ts";
 import { watchReferences } from "./watch.ts";
-import { syncWorkTree } from "./work-tree.ts";
 
 export interface RecordOptions {
   /** The work tree; made when it is missing. */
@@ -26,19 +27,6 @@ export interface RecordOptions {
   readonly installation?: string;
   readonly now?: () => Date;
 }
-
-/** Which commit the last person's `wharfinger record accept-revision | confirm-removal` named. */
-export interface Confirmations {
-  readonly accepted: string | null;
-  readonly removal: string | null;
-}
-
-export const refs = {
-  /** The last published commit: keeps it from being collected when history is rewritten, and remembers it when the database is lost. */
-  published: "refs/wharfinger/published",
-  accepted: "refs/wharfinger/accept",
-  removal: "refs/wharfinger/confirm",
-} as const;
 
 /** A reference lock that is older than this belongs to nobody: git holds it for milliseconds. */
 const staleAtStart = 1_000;
@@ -64,7 +52,7 @@ export async function openRecord(options: RecordOptions): Promise<GitRecord> {
   await git.run(["init", "--quiet", `--initial-branch=${branch}`, "--template="]);
   await mkdir(join(directory, "wharfinger"), { recursive: true });
   await mkdir(join(directory, "refs", "wharfinger"), { recursive: true });
-  const record = new GitRecord(git, branch, { ...options, folder }, await installationOf(directory, options.installation));
+  const record = new GitRecord(git, branch, { ...options, folder }, options.installation ?? (await installationOf(directory)));
   await record.start();
   return record;
 }
@@ -76,11 +64,11 @@ export class GitRecord {
   readonly #git: Git;
   readonly #options: RecordOptions;
   readonly #reader: ViewReader;
-  readonly #note: string;
+  readonly #references: References;
+  readonly #following: Following;
   readonly #listeners = new Set<() => void>();
   #history = new History();
   #view: RecordView = emptyView;
-  #dirty: readonly string[] = [];
   #stopWatching: () => void = () => undefined;
   #work: Promise<unknown> = Promise.resolve();
   #housekeeping: Promise<unknown> = Promise.resolve();
@@ -92,12 +80,14 @@ export class GitRecord {
     this.folder = options.folder;
     this.installation = installation;
     this.#reader = new ViewReader(git);
-    this.#note = join(git.directory, "wharfinger", "under-way.json");
+    this.#references = new References(git, branch);
+    const { folder, logger } = options;
+    this.#following = new Following({ git, folder, branch, logger, read: (blobs) => this.#reader.bytesOf(blobs) });
   }
 
   /** Mends what a crash left, reads the history once, writes the first commit of a new record. */
   async start(): Promise<void> {
-    await this.#mend();
+    await this.#following.mend();
     await this.refresh();
     if (this.#view.head === null) await this.commit([firstFiles(this.installation)]);
     // Six objects a commit: git packs them when there are thousands. Nobody waits for it.
@@ -119,7 +109,7 @@ export class GitRecord {
 
   /** Files with a person's uncommitted changes that the last commits had to pass by. */
   get dirty(): readonly string[] {
-    return this.#dirty;
+    return this.#following.dirty;
   }
 
   /** Called when somebody else may have moved the branch or confirmed something. Returns the function that ends it. */
@@ -131,12 +121,13 @@ export class GitRecord {
   /** Reads what is new. Cheap when nothing is. */
   refresh(): Promise<RecordView> {
     return this.#alone(async () => {
-      const head = await readRef(this.#git, `refs/heads/${this.branch}`);
-      if (head === this.#view.head) {
-        await this.#retryWorkTree();
-        return this.#view;
+      await this.#references.read();
+      const { head } = this.#references;
+      if (head !== this.#view.head) {
+        if (head === null || !(await this.#continues(head))) this.#history = new History();
+        await this.#advance(head);
       }
-      await this.#advance(head);
+      await this.#following.follow(head);
       return this.#view;
     });
   }
@@ -156,16 +147,19 @@ export class GitRecord {
       const to = ids.at(-1);
       if (to === undefined) return ids;
       await this.#clearLocks();
-      await this.#writeNote(from);
+      await this.#following.begin(from);
       await moveBranch(this.#git, this.branch, { from, to });
       await this.#advance(to);
-      await this.#retryWorkTree();
+      // A person may have committed on top meanwhile: the work tree goes where the branch is now.
+      await this.#references.read();
+      await this.#following.follow(this.#references.head);
       return ids;
     });
   }
 
   /** Whether `ancestor` is in the history of `commit`; false when one of them does not exist here. */
   async isAncestor(ancestor: string, commit: string): Promise<boolean> {
+    if (commit === this.#history.head) return this.#history.has(ancestor);
     const answer = await this.#git.try(["merge-base", "--is-ancestor", "--end-of-options", ancestor, commit]);
     return answer.code === 0;
   }
@@ -178,38 +172,37 @@ export class GitRecord {
 
   /** Paths and blobs of a commit; undefined when it does not exist here. */
   async filesAt(commit: string): Promise<ReadonlyMap<string, string> | undefined> {
-    const known = await this.#git.try(["cat-file", "-e", `${commit}^{tree}`]);
-    if (known.code !== 0) return undefined;
-    return new Map((await listTree(this.#git, commit)).map(({ path, blob }) => [path, blob]));
+    try {
+      return new Map((await listTree(this.#git, commit)).map(({ path, blob }) => [path, blob]));
+    } catch (error) {
+      if ((await this.#git.try(["cat-file", "-e", `${commit}^{tree}`])).code === 0) throw error;
+      return undefined;
+    }
   }
 
-  /** The commit by an id that may be abbreviated. */
-  async commitOf(text: string): Promise<string | null> {
-    return /^[0-9a-f]{4,64}$/.test(text) ? readRef(this.#git, `${text}^{commit}`) : null;
-  }
-
-  async published(): Promise<string | null> {
-    return readRef(this.#git, refs.published);
+  /** As of the last refresh, like the view. */
+  get published(): string | null {
+    return this.#references.published;
   }
 
   async markPublished(commit: string): Promise<void> {
-    await this.#git.run(["update-ref", refs.published, commit]);
+    await this.#references.set("published", commit);
   }
 
-  async confirmations(): Promise<Confirmations> {
-    const [accepted, removal] = await Promise.all([readRef(this.#git, refs.accepted), readRef(this.#git, refs.removal)]);
-    return { accepted, removal };
+  /** As of the last refresh, like the view. */
+  get confirmations(): Confirmations {
+    return this.#references.confirmations;
   }
 
   /** A person's word. `accepted`: a rewritten history counts from this commit on; `removal`: what waits to be removed at this commit may go. */
   async confirm(what: keyof Confirmations, commit: string): Promise<void> {
-    await this.#git.run(["update-ref", refs[what], commit]);
+    await this.#references.set(what, commit);
     for (const listener of this.#listeners) listener();
   }
 
   /** The word was taken; it does not count for what comes later. */
   async spend(what: keyof Confirmations): Promise<void> {
-    await this.#git.run(["update-ref", "-d", refs[what]]);
+    await this.#references.remove(what);
   }
 
   async close(): Promise<void> {
@@ -218,47 +211,15 @@ export class GitRecord {
     await Promise.allSettled([this.#work, this.#housekeeping]);
   }
 
-  async #advance(head: string | null): Promise<void> {
+  /** Whether what is known of the history is part of the history of `head`. */
+  async #continues(head: string): Promise<boolean> {
     const known = this.#history.head;
-    if (head === null) this.#history = new History();
-    else if (known !== null && !(await this.isAncestor(known, head))) this.#history = new History();
+    return known === null || (await this.isAncestor(known, head));
+  }
+
+  async #advance(head: string | null): Promise<void> {
     if (head !== null) await this.#history.advance(this.#git, head);
     this.#view = await this.#reader.read(this.#history);
-  }
-
-  /** From where the work tree has to be brought to the branch: written before the branch moves, gone when the work tree followed. */
-  async #writeNote(from: string | null): Promise<void> {
-    if ((await this.#readNote()) !== undefined) return;
-    const temporary = `${this.#note}.new`;
-    await writeFile(temporary, JSON.stringify({ from }), { flush: true });
-    await rename(temporary, this.#note);
-  }
-
-  async #readNote(): Promise<{ from: string | null } | undefined> {
-    const text = await readFile(this.#note, "utf8").catch(() => undefined);
-    return text === undefined ? undefined : (JSON.parse(text) as { from: string | null });
-  }
-
-  async #mend(): Promise<void> {
-    if (await clearOwnIndexLock(this.#git.directory, this.#note))
-      this.#options.logger.warn("removed the index lock that a crash left in the record");
-    await this.#retryWorkTree();
-  }
-
-  async #retryWorkTree(): Promise<void> {
-    const note = await this.#readNote();
-    const to = await readRef(this.#git, `refs/heads/${this.branch}`);
-    if (note === undefined || to === null) return;
-    const checkedOut = (await readFile(join(this.#git.directory, "HEAD"), "utf8")).trim() === `ref: refs/heads/${this.branch}`;
-    const result = checkedOut ? await syncWorkTree(this.#git, this.folder, { from: note.from, to }) : { dirty: [], done: true };
-    this.#dirty = result.dirty;
-    if (result.dirty.length > 0) {
-      this.#options.logger.warn(
-        { files: result.dirty },
-        `the record has uncommitted changes in files that were committed meanwhile; they are kept as they are, are not served, and show in git -C ${this.folder} diff`,
-      );
-    }
-    if (result.done) await rm(this.#note, { force: true });
   }
 
   async #clearLocks(): Promise<void> {
@@ -272,15 +233,4 @@ export class GitRecord {
     this.#work = next.catch(() => undefined);
     return next;
   }
-}
-
-async function installationOf(directory: string, given: string | undefined): Promise<string> {
-  if (given !== undefined) return given;
-  const file = join(directory, "wharfinger", "installation");
-  const known = (await readFile(file, "utf8").catch(() => "")).trim();
-  if (known !== "") return known;
-  const made = randomUUID();
-  await writeFile(`${file}.new`, `${made}\n`, { flush: true });
-  await rename(`${file}.new`, file);
-  return made;
 }

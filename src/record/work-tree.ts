@@ -6,7 +6,6 @@ import { lstat, mkdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/pr
 import { dirname, join } from "node:path";
 
 import type { Git } from "./git.ts";
-import { readBlobs } from "./tree.ts";
 
 export interface SyncResult {
   /** Files with uncommitted changes: not written. */
@@ -15,6 +14,9 @@ export interface SyncResult {
   readonly done: boolean;
 }
 
+/** Bytes of blobs; those that do not exist are absent from the answer. */
+export type ReadBlobs = (blobs: readonly string[]) => Promise<ReadonlyMap<string, Buffer>>;
+
 interface Difference {
   readonly path: string;
   readonly before: string | undefined;
@@ -22,7 +24,11 @@ interface Difference {
 }
 
 /** Takes the work tree and the index from commit `from` (null: nothing) to commit `to`. */
-export async function syncWorkTree(git: Git, root: string, { from, to }: { from: string | null; to: string }): Promise<SyncResult> {
+export async function syncWorkTree(
+  git: Git,
+  root: string,
+  { from, to, read }: { from: string | null; to: string; read: ReadBlobs },
+): Promise<SyncResult> {
   const differences = await differencesOf(git, from, to);
   const staged = await indexOf(git);
   const dirty = new Set<string>();
@@ -41,10 +47,7 @@ export async function syncWorkTree(git: Git, root: string, { from, to }: { from:
     const answer = await git.try(["update-index", "-z", "--index-info"], { input: entries.join("") });
     if (answer.code !== 0) return { dirty: [...dirty], done: false };
   }
-  const contents = await readBlobs(
-    git,
-    writes.flatMap(({ after }) => after ?? []),
-  );
+  const contents = await read(writes.flatMap(({ after }) => after ?? []));
   for (const { path, after } of writes) {
     const content = after === undefined ? undefined : contents.get(after);
     if (content === undefined) await remove(root, path);

@@ -5,7 +5,7 @@ import { join, relative } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { openDataFolder } from "./data-folder.ts";
+import { dataFlag, openDataFolder } from "./data-folder.ts";
 
 let parent: string;
 const children: ChildProcess[] = [];
@@ -119,4 +119,12 @@ test("a failure on the way lets go of the lock", async () => {
   await expect(openDataFolder(parent)).rejects.toThrow("EISDIR");
   await rm(join(parent, "admin-token"), { recursive: true });
   await (await openDataFolder(parent)).release();
+});
+
+test.each([
+  ["data", ""],
+  ["other", " --data other"],
+  ["/srv/my registry", " --data '/srv/my registry'"],
+])("a command on the folder %j ends with %j", (path, flag) => {
+  expect(dataFlag(path)).toBe(flag);
 });

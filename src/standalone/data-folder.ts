@@ -4,6 +4,8 @@ import { randomBytes } from "node:crypto";
 import { access, chmod, constants, mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
+import { clientOptions } from "../config/options.ts";
+import { shellWord } from "../config/shell-word.ts";
 import { lockFolder } from "./folder-lock.ts";
 
 /** Files that the subcommands read. */
@@ -13,6 +15,11 @@ export const dataFiles = {
   /** The token that may do everything. */
   adminToken: "admin-token",
 } as const;
+
+/** The end of a command for a person, so that it works on this folder: nothing where commands look there by themselves. */
+export function dataFlag(path: string): string {
+  return path === clientOptions.data.fallback ? "" : ` --data ${shellWord(path)}`;
+}
 
 export interface DataFolder {
   /** As it was given, for messages; those below are absolute. */

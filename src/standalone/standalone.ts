@@ -11,11 +11,13 @@ import { localUrl, type ListenAddress } from "../config/listen.ts";
 import type { Settings } from "../config/settings.ts";
 import { describeKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
-import { startControlPlane, type ControlPlane, type RecordStatus } from "../operator/control-plane.ts";
+import { startControlPlane, type ControlPlane } from "../operator/control-plane.ts";
+import { byCommand } from "../operator/persons-word.ts";
+import type { RecordStatus } from "../operator/record-status.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
 import { Closing } from "../registry/closing.ts";
-import { dataFiles, openDataFolder } from "./data-folder.ts";
+import { dataFiles, dataFlag, openDataFolder } from "./data-folder.ts";
 import { isLoopback, refuseOpenAddress } from "./exposure.ts";
 import { openFolderSource } from "./folder-source.ts";
 import { createJobRunner } from "./job-runner.ts";
@@ -116,6 +118,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     logger,
     tenants: settings.tenants,
     appliedBy: "wharfinger-serve",
+    howToSay: (decision, commit) => `${byCommand(decision, commit)}${dataFlag(options.data)}`,
   });
   closing.add(plane.stop.bind(plane));
   const { revision, problem } = await plane.ready;

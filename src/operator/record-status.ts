@@ -1,0 +1,53 @@
+// What is to be said of the record as a whole, after a round.
+
+import { keyString, type ResourceKey } from "../domain/resource.ts";
+import type { FileProblem } from "../record/yaml-file.ts";
+import type { Outcome } from "./passages.ts";
+import type { HowToSay } from "./persons-word.ts";
+import type { SourceProblem } from "./ports.ts";
+import type { RoundPlan } from "./round.ts";
+
+export interface RecordStatus {
+  readonly head: string | null;
+  /** As last heard from the registry. */
+  readonly published: string | null;
+  /** Files of the record that no resource stands behind. */
+  readonly orphans: readonly ResourceKey[];
+  /** Files that are not valid, with their lines. */
+  readonly problems: readonly FileProblem[];
+  /** Fields of its valid files that are kept and ignored. */
+  readonly warnings: readonly FileProblem[];
+  /** What waits for a person, and what the person has to do. */
+  readonly waiting: readonly string[];
+  /** Documents of the source that are no resources at all, so no condition can say it. */
+  readonly sourceProblems: readonly SourceProblem[];
+}
+
+/** Of the record alone; the source speaks for itself at any time. */
+export type RoundStatus = Omit<RecordStatus, "sourceProblems">;
+
+export const nothingYet: RoundStatus = { head: null, published: null, orphans: [], problems: [], warnings: [], waiting: [] };
+
+export function recordStatus(plan: RoundPlan, outcome: Outcome, howToSay: HowToSay): RoundStatus {
+  const { head, problems, warnings } = outcome.view;
+  return {
+    head,
+    published: outcome.state?.revision ?? null,
+    orphans: plan.removals.orphans,
+    problems,
+    warnings,
+    waiting: waitingFor(plan, outcome, howToSay),
+  };
+}
+
+function waitingFor({ removals, deferred }: RoundPlan, { publishProblem, view }: Outcome, howToSay: HowToSay): string[] {
+  const waiting: string[] = [];
+  if (publishProblem?.reason === "RevisionNotAccepted") waiting.push(publishProblem.message);
+  if (removals.waiting) {
+    const named = removals.removals.filter(({ present }) => present).map(({ key }) => keyString(key));
+    const many = `${named.length} resources are gone at once (${named.join(", ")}); they are served on`;
+    waiting.push(`${many}. To remove them: ${howToSay("confirm-removal", view.head ?? "")}`);
+  }
+  for (const { repository } of deferred) waiting.push(`versions of ${repository} wait until its ledger file is valid`);
+  return [...new Set(waiting)];
+}

@@ -1,0 +1,29 @@
+// Which policies run on a schedule: those that are published, because a job asks the registry for its policy.
+
+import { annotations } from "../api/conditions.ts";
+import type { RetentionPolicySpec, TagPolicySpec } from "../api/kinds.ts";
+import { keyString } from "../domain/resource.ts";
+import type { Outcome } from "./passages.ts";
+import type { Judgement } from "./reconcilers/skeleton.ts";
+import type { ScheduledPolicy } from "./schedules.ts";
+
+/** Policies of one kind that are good, recorded and served. */
+export function scheduledPolicies(
+  kind: "TagPolicy" | "RetentionPolicy",
+  judgements: readonly Judgement[],
+  { served, history }: Pick<Outcome, "served" | "history">,
+): readonly ScheduledPolicy[] {
+  const resources = new Map(served.resources.map((resource) => [keyString(resource), resource]));
+  return judgements.flatMap((judgement) => {
+    const resource = resources.get(keyString(judgement.key));
+    if (judgement.key.kind !== kind || judgement.state !== "good" || resource === undefined) return [];
+    const { schedule, timeZone } = resource.spec as TagPolicySpec | RetentionPolicySpec;
+    const asked = judgement.observed.annotations;
+    const requestedAt = asked[annotations.requestedAt] ?? asked[annotations.fluxRequestedAt];
+    const approve = asked[annotations.approvePlan];
+    const { revision } = resource;
+    const recordedAt = history.commit(revision)?.date;
+    const policy = { key: judgement.key, revision, schedule, timeZone, requestedAt };
+    return [{ ...policy, ...(recordedAt === undefined ? {} : { recordedAt }), ...(approve === undefined ? {} : { approve }) }];
+  });
+}
