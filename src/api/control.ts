@@ -267,6 +267,8 @@ export const VersionsView = Type.Object({
   ledger: LedgerDocument,
   /** What was refused, and why (newest first, at most 20). */
   refused: Type.Array(SyncOutcome),
+  /** Versions in service whose copy is not here and could not be fetched; absent when there are none. */
+  notCopied: Type.Optional(Type.Array(Type.Object({ digest, tags: Type.Array(Type.String()), message: Type.String(), retryAt: time }))),
 });
 export type VersionsView = Static<typeof VersionsView>;
 

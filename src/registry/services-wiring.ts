@@ -29,6 +29,7 @@ import { restore } from "./services/restore.ts";
 import { Runs } from "./services/runs.ts";
 import { Upstreams } from "./services/upstreams.ts";
 import { listRepositories, storageUsage } from "./services/usage.ts";
+import { VersionCopies } from "./services/version-copies.ts";
 import { versionsOf } from "./services/versions.ts";
 import { EgressPolicy } from "./upstream/egress.ts";
 import type { Closing } from "./closing.ts";
@@ -94,6 +95,12 @@ export async function startServices(
   });
   closing.add(() => proxyPull.close());
   const prefetch = new Prefetch({ source: proxyPull, logger });
+  const copies = new VersionCopies({ database, configuration, source: proxyPull, prefetch, logger });
+  copies.start();
+  closing.add(async () => {
+    // What is being fetched ends with its connections, also where upstream has not answered yet.
+    await Promise.all([copies.stop(), proxyPull.close(), upstreams.close()]);
+  });
   const eviction = new Eviction({ database, configuration, logger });
   eviction.start();
   closing.add(() => eviction.stop());
@@ -131,7 +138,7 @@ export async function startServices(
     restore: (request, identity) => restore(database, request, identity),
     gc: () => collector.status(),
     upstreams: async () => upstreams.views(),
-    versions: (repository) => versionsOf({ database, configuration }, repository),
+    versions: (repository) => versionsOf({ database, configuration, copies }, repository),
     audit: (request, signal) => audit({ database, store, signal }, request),
     repositories: (mayPull) => listRepositories(database, mayPull),
     usage: () => storageUsage(database),

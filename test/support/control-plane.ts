@@ -159,15 +159,15 @@ export class World {
     return rows.map(({ tag }) => tag);
   }
 
-  /** A proposal as the registry stores it after its checks. Returns its id. */
-  async propose(version: string, letter: string, tags: readonly string[] = [version]): Promise<string> {
+  /** A proposal as the registry stores it after its checks; nothing is copied for it. `build`: its digest, or a letter for one. Returns its id. */
+  async propose(version: string, build: string, tags: readonly string[] = [version]): Promise<string> {
     const body: MintProposal = {
       kind: "mint",
       run: "",
       repository: "chainguard/nginx",
       build: {
         version,
-        digest: `sha256:${letter.repeat(64)}`,
+        digest: build.length === 1 ? `sha256:${build.repeat(64)}` : build,
         sourceTag: "latest",
         seen: "2026-11-21T09:30:00Z",
         evidence: {

@@ -10,6 +10,7 @@ export function renderVersions(view: VersionsView, image: ImageReference): strin
   return [
     ...decisions(view.ledger, image.tag ?? ""),
     ...(build === undefined ? [] : describeBuild(view, build)),
+    ...(view.notCopied ?? []).filter((version) => version.digest === digest).map(notCopied),
     ...(view.refused.length === 0
       ? []
       : [
@@ -65,6 +66,10 @@ function describeBuild(view: VersionsView, build: LedgerDocument["builds"][numbe
     `  policy     ${view.policy ?? "none any more"}`,
     `  record     ${view.revision.slice(0, 7)}`,
   ];
+}
+
+function notCopied({ message, retryAt }: NonNullable<VersionsView["notCopied"]>[number]): string {
+  return `  copy       not here: ${message} (tried again at ${retryAt})`;
 }
 
 const short = (digest: string) => digest.slice(0, digest.indexOf(":") + 13);

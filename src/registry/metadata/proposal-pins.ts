@@ -70,7 +70,17 @@ export async function lockClosure(transaction: Queryable, repository: number, ro
   return { manifests, missing: [...children, ...blobs.map(({ digest, ...namedBy }) => ({ digest, namedBy }))] };
 }
 
-/** Sets `held` throughout the locked closure, `absent` blobs aside, and pins its manifests to the proposal. */
+/** Sets `held` throughout the locked closure, `absent` blobs aside. */
+export async function holdReferences(
+  transaction: Queryable,
+  options: { readonly repository: number; readonly manifests: readonly Digest[]; readonly absent: readonly Digest[] },
+): Promise<void> {
+  const { repository, manifests, absent } = options;
+  await transaction.execute(holdBlobs, [repository, manifests, absent]);
+  await transaction.execute(holdChildren, [repository, manifests]);
+}
+
+/** The same, and pins its manifests to the proposal. */
 export async function holdClosure(
   transaction: Queryable,
   options: {
@@ -80,8 +90,6 @@ export async function holdClosure(
     readonly absent: readonly Digest[];
   },
 ): Promise<void> {
-  const { proposal, repository, manifests, absent } = options;
-  await transaction.execute(holdBlobs, [repository, manifests, absent]);
-  await transaction.execute(holdChildren, [repository, manifests]);
-  await transaction.execute(pin, [proposal, repository, manifests]);
+  await holdReferences(transaction, options);
+  await transaction.execute(pin, [options.proposal, options.repository, options.manifests]);
 }

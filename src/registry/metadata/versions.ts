@@ -34,12 +34,16 @@ const lockManifests = statement(
 const dropRows = statement("version-drop", "DELETE FROM ledger WHERE repository = $1 AND tag = ANY($2)");
 const dropEvidence = statement("version-drop-evidence", "DELETE FROM ledger_evidence WHERE repository = $1 AND tag = ANY($2)");
 const dropCached = statement("version-drop-cached", "DELETE FROM tags WHERE repository = $1 AND name = ANY($2) RETURNING digest");
+// Held is what a proposal copied whole, or another tag of the same build holds already; the rest waits for its copy (./version-copies.ts).
 const storeRows = statement(
   "version-store",
   `INSERT INTO ledger (repository, tag, digest, version, held)
    SELECT $1, bound.tag, bound.digest, bound.version, m.digest
    FROM unnest($2::text[], $3::text[], $4::text[]) AS bound (tag, digest, version)
-   LEFT JOIN manifests m ON m.repository = $1 AND m.digest = bound.digest
+   LEFT JOIN manifests m ON m.repository = $1 AND m.digest = bound.digest AND (
+     EXISTS (SELECT FROM ledger held WHERE held.repository = $1 AND held.held = m.digest)
+     OR EXISTS (SELECT FROM proposal_pins p WHERE p.repository = $1 AND p.held = m.digest)
+   )
    ORDER BY bound.tag COLLATE "C"
    ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest, version = excluded.version, held = excluded.held,
      updated_at = CASE WHEN ledger.digest = excluded.digest THEN ledger.updated_at ELSE now() END`,
@@ -78,7 +82,7 @@ export async function lockVersions(transaction: Queryable, repository: number, w
   return transaction.query<VersionTag>(lockRows, [repository]);
 }
 
-/** Tags with the version that each stands for. A manifest that is here is held by its row from now on; one that is not leaves `held` null. */
+/** Tags with the version that each stands for. One whose copy is whole holds it; the others leave `held` null. */
 export async function storeVersions(
   transaction: Queryable,
   repository: number,

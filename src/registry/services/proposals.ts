@@ -2,12 +2,10 @@
 
 import type { MintProposal, Proposal, ProposalRequest, RetireProposal } from "../../api/control.ts";
 import type { Digest } from "../../domain/digest.ts";
-import { blobsOf, parseManifest } from "../../domain/manifest.ts";
-import { isDigest } from "../../domain/digest.ts";
 import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
-import { holdClosure, lockClosure, type MissingContent } from "../metadata/proposal-pins.ts";
+import { holdClosure } from "../metadata/proposal-pins.ts";
 import {
   insertProposal,
   lockProposals,
@@ -21,6 +19,7 @@ import { findRepository } from "../metadata/repositories.ts";
 import { runById, type StoredRun } from "../metadata/runs.ts";
 import { findLedger } from "../metadata/versions.ts";
 import type { ConfigurationSource } from "./configuration.ts";
+import { completeCopy } from "./complete-copy.ts";
 import { ServiceError } from "./errors.ts";
 import { askUntil, Bell, type Waiting } from "./long-poll.ts";
 import { checkAgainstHistory, checkAgainstPolicy } from "./mint-checks.ts";
@@ -99,7 +98,7 @@ export class Proposals {
       const body: MintProposal = { ...request, build: { ...request.build, seen } };
       const same = (await waitingProposalsOf(transaction, name, "mint")).find((other) => isSameMint(other.body, body));
       if (same !== undefined) return same;
-      const held = scope.policy.spec.copy === "Image" ? await completeCopy(transaction, repository.id, body) : undefined;
+      const held = scope.policy.spec.copy === "Image" ? await completeCopy(transaction, repository.id, copyOf(body)) : undefined;
       const proposal = await insertProposal(transaction, { run: run.id, policy: run.policy, repository: name, body });
       if (held !== undefined) await holdClosure(transaction, { proposal: proposal.id, repository: repository.id, ...held });
       return proposal;
@@ -169,31 +168,10 @@ function imageOrNothing(scope: PolicyScope, repository: string): string | undefi
   }
 }
 
-/** Locks the closure of the version. ServiceError CONFLICT with the digests that are missing; layers that are not distributable may be. */
-async function completeCopy(
-  transaction: Queryable,
-  repository: number,
-  { build, evidenceManifests }: MintProposal,
-): Promise<{ manifests: readonly Digest[]; absent: readonly Digest[] }> {
-  const closure = await lockClosure(transaction, repository, [build.digest as Digest, ...(evidenceManifests as Digest[])]);
-  const required = closure.missing.filter(isRequired).map(({ digest }) => digest);
-  if (required.length > 0) {
-    const missing = [...new Set(required)].filter(isDigest).sort();
-    throw new ServiceError(
-      "CONFLICT",
-      `The copy of ${build.digest} is incomplete: ${missing.slice(0, 5).join(", ")}${missing.length > 5 ? " …" : ""}. Prefetch it again.`,
-      {
-        detail: { missing },
-      },
-    );
-  }
-  return { manifests: closure.manifests, absent: closure.missing.map(({ digest }) => digest) };
-}
-
-function isRequired({ digest, namedBy }: MissingContent): boolean {
-  if (namedBy === null) return true;
-  return blobsOf(parseManifest(namedBy.bytes, namedBy.mediaType)).find((blob) => blob.digest === digest)?.required ?? true;
-}
+const copyOf = ({ build, evidenceManifests }: MintProposal) => ({
+  digest: build.digest as Digest,
+  evidence: evidenceManifests as Digest[],
+});
 
 function isSameMint(other: ProposalRequest, body: MintProposal): boolean {
   if (other.kind !== "mint") return false;

@@ -79,7 +79,6 @@ async function publishLedger(transaction: Queryable, { repository, name, ledger,
     repository,
     moved.map(({ tag }) => tag),
   );
-  // Also those that did not move: a copy that came since is held from now on.
   const bound = [...wanted].map(([tag, digest]) => ({ tag, digest, version: versionOf(ledger, tag, digest) }));
   await storeVersions(transaction, repository, bound);
   for (const { tags, digest, manifests } of evidence.filter((found) => found.repository === name)) {

@@ -86,12 +86,28 @@ async function store(...digests: string[]): Promise<number> {
   return row?.id ?? 0;
 }
 
-test("a copied version holds its manifest, one that is not copied waits for its copy", async () => {
-  const id = await store(digest("a"));
-  await service.publish(request(1, { ledgers: { [repository]: ledger({ "1.27.0": digest("a"), "1.27.1": digest("b") }) } }));
+/** A proposal that copied `pinned` and waits to be settled. Returns its id. */
+async function propose(id: number, body: object, pinned: string): Promise<string> {
+  const [proposal] = await rows<{ id: string }>(
+    "INSERT INTO proposals (kind, policy, repository, body) VALUES ('mint', 'default/nginx', $1, $2) RETURNING id::text",
+    [repository, JSON.stringify(body)],
+  );
+  await rows("INSERT INTO proposal_pins (proposal, repository, held) VALUES ($1, $2, $3)", [proposal?.id, id, pinned]);
+  return proposal?.id ?? "";
+}
+
+test("a copied version holds its manifest, also by a later tag; what is cached alone, or not here, waits for its copy", async () => {
+  const id = await store(digest("a"), digest("c"));
+  await propose(id, {}, digest("a"));
+  const tags = { "1.27.0": digest("a"), "1.27.1": digest("b"), "1.27.2": digest("c") };
+  await service.publish(request(1, { ledgers: { [repository]: ledger(tags) } }));
+  await rows("DELETE FROM proposal_pins");
+  await service.publish(request(2, { ledgers: { [repository]: ledger({ ...tags, "1.27": digest("a") }) } }));
   expect(await versions()).toEqual([
+    { tag: "1.27", digest: digest("a"), held: digest("a") },
     { tag: "1.27.0", digest: digest("a"), held: digest("a") },
     { tag: "1.27.1", digest: digest("b"), held: null },
+    { tag: "1.27.2", digest: digest("c"), held: null },
   ]);
   await expect(rows("DELETE FROM manifests WHERE repository = $1", [id])).rejects.toMatchObject({ constraint: "ledger_held" });
 });
@@ -101,7 +117,7 @@ test("a binding that is gone leaves service with what was cached under its name,
   await rows("INSERT INTO tags (repository, name, digest) VALUES ($1, '1.27.0', $2)", [id, digest("a")]);
   await service.publish(request(1, { ledgers: { [repository]: ledger({ "1.27.0": digest("a"), "1.27": digest("a") }) } }));
   await service.publish(request(2, { ledgers: { [repository]: ledger({ "1.27": digest("b") }) } }));
-  expect(await versions()).toEqual([{ tag: "1.27", digest: digest("b"), held: digest("b") }]);
+  expect(await versions()).toEqual([{ tag: "1.27", digest: digest("b"), held: null }]);
   expect(await rows("SELECT name FROM tags")).toEqual([]);
   expect(await rows("SELECT digest FROM manifests WHERE untagged_since IS NOT NULL")).toEqual([{ digest: digest("a") }]);
   expect(await rows("SELECT name, digest, previous, by FROM tag_events WHERE previous IS NOT NULL ORDER BY name")).toEqual([
@@ -116,14 +132,8 @@ test("a binding that is gone leaves service with what was cached under its name,
 test("evidence stays as long as the version that rests on it", async () => {
   const id = await store(digest("a"), digest("e"));
   const body = { kind: "mint", build: { digest: digest("a") }, tags: ["1.27.0"], evidenceManifests: [digest("e")] };
-  const [proposal] = await rows<{ id: string }>(
-    "INSERT INTO proposals (kind, policy, repository, body) VALUES ('mint', 'default/nginx', $1, $2) RETURNING id::text",
-    [repository, JSON.stringify(body)],
-  );
-  await rows("INSERT INTO proposal_pins (proposal, repository, held) VALUES ($1, $2, $3)", [proposal?.id, id, digest("e")]);
-  await service.publish(
-    request(1, { ledgers: { [repository]: ledger({ "1.27.0": digest("a") }) }, settled: [{ id: proposal?.id ?? "" }] }),
-  );
+  const proposal = await propose(id, body, digest("e"));
+  await service.publish(request(1, { ledgers: { [repository]: ledger({ "1.27.0": digest("a") }) }, settled: [{ id: proposal }] }));
   expect(await rows("SELECT state, revision FROM proposals")).toEqual([{ state: "published", revision: revision(1) }]);
   expect(await rows("SELECT held FROM proposal_pins")).toEqual([]);
   expect(await rows("SELECT tag, held FROM ledger_evidence")).toEqual([{ tag: "1.27.0", held: digest("e") }]);

@@ -9,10 +9,12 @@ import { findLedger } from "../metadata/versions.ts";
 import type { ConfigurationSource } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
 import { keyOf, policiesOf } from "./policy-scope.ts";
+import type { FailedCopy, VersionCopies } from "./version-copies.ts";
 
 export interface VersionsOptions {
   readonly database: Database;
   readonly configuration: ConfigurationSource;
+  readonly copies: Pick<VersionCopies, "failed">;
 }
 
 /** Refused digests that are shown. */
@@ -26,13 +28,19 @@ export async function versionsOf(options: VersionsOptions, repository: string): 
   if (published === undefined && policy === undefined) {
     throw new ServiceError("NOT_FOUND", `${repository} has no versions, and no TagPolicy names it`);
   }
+  const failed = options.copies.failed(repository);
   return {
     repository,
     policy: policy === undefined ? null : keyOf(policy),
     revision: published?.revision ?? configuration.revision ?? "",
     ledger: (published?.ledger as LedgerDocument | undefined) ?? { image: repository, builds: [], tags: {}, pinned: {}, retired: {} },
     refused: policy === undefined ? [] : await refused(options, keyOf(policy), repository),
+    ...(failed.length === 0 ? {} : { notCopied: failed.map(described) }),
   };
+}
+
+function described({ digest, tags, message, retryAt }: FailedCopy): NonNullable<VersionsView["notCopied"]>[number] {
+  return { digest, tags: [...tags], message, retryAt: retryAt.toISOString() };
 }
 
 async function refused({ database, configuration }: VersionsOptions, policy: string, name: string): Promise<SyncOutcome[]> {
