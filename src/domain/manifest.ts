@@ -2,6 +2,7 @@
 // One document has one type: what is a manifest to one client and an index to another is refused (advisory GHSA-qq97-vm5h-rrhg).
 
 import { digestOf, isDigest, type Digest, algorithmOf } from "./digest.ts";
+import { measureJson } from "./json-limits.ts";
 import { mediaTypes } from "./media-types.ts";
 
 /** Distribution spec, "Pushing Manifests": registries take at least 4 MiB. That is also the most that this one takes, from clients and upstreams. */
@@ -127,13 +128,17 @@ function indexOf(document: Json, common: Common, artifactType: string | undefine
 }
 
 function parseDocument(bytes: Uint8Array): Json {
+  try {
+    measureJson(bytes, { maxDepth: maxJsonDepth });
+  } catch (cause) {
+    throw new ManifestError(`The manifest is ${(cause as Error).message}.`, { cause });
+  }
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new ManifestError("The manifest is not UTF-8 text.", { cause });
   }
-  refuseDepth(text);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -143,34 +148,18 @@ function parseDocument(bytes: Uint8Array): Json {
   return objectOf(value, "The manifest");
 }
 
-/** Counts open brackets outside of strings; one pass, before anything is built from the text. */
-function refuseDepth(text: string): void {
-  let depth = 0;
-  let quoted = false;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (quoted) {
-      if (code === 0x5c) at++;
-      else if (code === 0x22) quoted = false;
-    } else if (code === 0x22) quoted = true;
-    else if (code === 0x7b || code === 0x5b) {
-      if (++depth > maxJsonDepth) throw new ManifestError(`The manifest is nested deeper than ${maxJsonDepth} levels.`);
-    } else if (code === 0x7d || code === 0x5d) depth--;
-  }
-}
-
 function typeOf(document: Json, declared: string | undefined): string {
   const own = optional(document.mediaType, (value) => typeName(value, "mediaType"));
   const mediaType = declared ?? own;
   if (mediaType === undefined) throw new ManifestError("The manifest needs a Content-Type header.");
   if (!kinds.has(mediaType)) {
-    throw new ManifestError(`Manifests of type ${printable(mediaType)} are not stored here. Use one of: ${[...kinds.keys()].join(", ")}.`);
+    throw new ManifestError(`Manifests of type ${quoted(mediaType)} are not stored here. Use one of: ${[...kinds.keys()].join(", ")}.`);
   }
   if (own === undefined && mediaType.startsWith("application/vnd.docker.")) {
     throw new ManifestError("A Docker manifest must say its `mediaType`.");
   }
   if (own !== undefined && own !== mediaType) {
-    throw new ManifestError(`The Content-Type is ${mediaType} but the manifest says \`mediaType\` ${printable(own)}. They must be equal.`);
+    throw new ManifestError(`The Content-Type is ${mediaType} but the manifest says \`mediaType\` ${quoted(own)}. They must be equal.`);
   }
   return mediaType;
 }
@@ -207,7 +196,7 @@ function annotationsOf(value: unknown, where: string): Readonly<Record<string, s
   if (value === undefined || value === null) return undefined;
   const entries = Object.entries(objectOf(value, `\`${where}\``));
   const wrong = entries.find(([, text]) => typeof text !== "string");
-  if (wrong !== undefined) throw new ManifestError(`\`${where}\` must be texts; ${printable(wrong[0])} is not.`);
+  if (wrong !== undefined) throw new ManifestError(`\`${where}\` must be texts; ${quoted(wrong[0])} is not.`);
   return Object.fromEntries(entries as [string, string][]);
 }
 
@@ -247,7 +236,7 @@ function refuseSchema1(): never {
   );
 }
 
-/** For messages: short, without control characters. */
-function printable(text: string): string {
+/** For messages: short, control characters escaped. */
+function quoted(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }
