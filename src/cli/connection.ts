@@ -18,6 +18,8 @@ export interface ConnectionOptions {
 export interface Connection {
   readonly url: string;
   readonly token: string | undefined;
+  /** The folder of the registry's record; undefined where nothing says that the registry is the one of the data folder. */
+  readonly record: string | undefined;
   readonly control: ControlClient;
 }
 
@@ -34,7 +36,8 @@ export async function connected<T>(options: ConnectionOptions, work: (connection
   const { token, from } = await findToken(url, running, options);
   const control = new ControlClient({ url, ...(token === undefined ? {} : { token }) });
   try {
-    return await work({ url, token, control });
+    const ours = options.dataGiven || sameOrigin(url, running);
+    return await work({ url, token, control, record: ours ? join(options.data, "record") : undefined });
   } catch (error) {
     throw explain(error, { url, tokenFrom: from });
   } finally {

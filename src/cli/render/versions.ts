@@ -3,12 +3,14 @@
 import type { LedgerDocument, VersionsView } from "../../api/control.ts";
 import type { ImageReference } from "../command-line.ts";
 import { faint, table } from "../output.ts";
+import { gitInRecord } from "./record-hint.ts";
 
-export function renderVersions(view: VersionsView, image: ImageReference): string {
+/** `record`: folder of the registry's record, where it is known. */
+export function renderVersions(view: VersionsView, image: ImageReference, record: string | undefined): string {
   const digest = image.digest ?? view.ledger.tags[image.tag ?? ""] ?? view.ledger.pinned[image.tag ?? ""]?.digest;
   const build = view.ledger.builds.find((candidate) => candidate.digest === digest);
   return [
-    ...decisions(view.ledger, image.tag ?? ""),
+    ...decisions(view.ledger, image.tag ?? "", record),
     ...(build === undefined ? [] : describeBuild(view, build)),
     ...(view.notCopied ?? []).filter((version) => version.digest === digest).map(notCopied),
     ...(view.refused.length === 0
@@ -24,7 +26,7 @@ export function renderVersions(view: VersionsView, image: ImageReference): strin
   ].join("\n");
 }
 
-function decisions(ledger: LedgerDocument, tag: string): string[] {
+function decisions(ledger: LedgerDocument, tag: string, record: string | undefined): string[] {
   const pinned = ledger.pinned[tag];
   const retired = ledger.retired[tag];
   const because = (decision: { by: string; commit?: string; reason?: string }) =>
@@ -33,17 +35,17 @@ function decisions(ledger: LedgerDocument, tag: string): string[] {
     ...(pinned === undefined ? [] : [`${tag} is pinned ${because(pinned)}`]),
     ...(retired === undefined
       ? []
-      : [`${tag} was taken out of service ${because(retired)}; no run mints it again. ${comesBack(ledger, tag)}`]),
+      : [`${tag} was taken out of service ${because(retired)}; no run mints it again. ${comesBack(ledger, tag, record)}`]),
   ];
 }
 
 /** The commit is a person's; without one it was a retention policy's proposal. */
-function comesBack({ retired }: LedgerDocument, tag: string): string {
+function comesBack({ retired }: LedgerDocument, tag: string, record: string | undefined): string {
   const { commit, digest } = retired[tag] ?? {};
   const byHand = `move it from \`retired\` to \`tags\`${digest === undefined ? "" : ` (${tag}: ${digest})`} in the ledger file and commit`;
   return commit === undefined
     ? `To bring it back, ${byHand}.`
-    : `To bring it back, revert that commit (git -C data/record revert ${commit.slice(0, 10)}); if that conflicts, ${byHand}.`;
+    : `To bring it back, revert that commit (${gitInRecord(record, `revert ${commit.slice(0, 10)}`)}); if that conflicts, ${byHand}.`;
 }
 
 function describeBuild(view: VersionsView, build: LedgerDocument["builds"][number]): string[] {

@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+
+import type { VersionsView } from "../../api/control.ts";
+import { renderVersions } from "./versions.ts";
+
+const digest = `sha256:${"a".repeat(64)}`;
+const retired = (decision: object): VersionsView => ({
+  repository: "cgr/nginx",
+  policy: null,
+  revision: "1f3c2ab",
+  refused: [],
+  ledger: { image: "cgr.dev/nginx", builds: [], tags: {}, pinned: {}, retired: { "1.2": { digest, by: "Ann", ...decision } } },
+});
+const image = { repository: "cgr/nginx", tag: "1.2", digest: undefined };
+const byHand = `move it from \`retired\` to \`tags\` (1.2: ${digest}) in the ledger file and commit`;
+
+test.each([
+  ["data/record", "git -C data/record revert 0123456789"],
+  ["/srv/my registry/record", "git -C '/srv/my registry/record' revert 0123456789"],
+  [undefined, "git revert 0123456789, in the record of that registry"],
+])("how a version comes back, with the record in %j", (record, command) => {
+  expect(renderVersions(retired({ commit: "0123456789abcdef" }), image, record)).toBe(
+    `1.2 was taken out of service by Ann in 0123456; no run mints it again. To bring it back, revert that commit (${command}); if that conflicts, ${byHand}.`,
+  );
+});
+
+test("one that nobody's commit took out", () => {
+  expect(renderVersions(retired({ reason: "old" }), image, "data/record")).toBe(
+    `1.2 was taken out of service by Ann: old; no run mints it again. To bring it back, ${byHand}.`,
+  );
+});
