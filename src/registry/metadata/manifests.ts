@@ -1,6 +1,7 @@
 // Manifests as rows: finding them for a pull, locking and storing them for a push (storage.md, M1, U3).
 
 import type { Digest } from "../../domain/digest.ts";
+import type { Manifest } from "../../domain/manifest.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export interface StoredManifest {
@@ -13,11 +14,9 @@ export interface StoredManifest {
 export interface NewManifest {
   readonly repositoryId: number;
   readonly digest: Digest;
-  readonly mediaType: string;
   readonly bytes: Uint8Array;
-  readonly subject: Digest | null;
-  readonly artifactType: string | null;
-  readonly annotations: Readonly<Record<string, string>> | null;
+  /** What they say. */
+  readonly manifest: Manifest;
 }
 
 const columns = `m.repository AS "repositoryId", m.digest, m.media_type AS "mediaType", m.bytes`;
@@ -125,19 +124,19 @@ export async function lockManifests(transaction: Queryable, repositoryId: number
 /** Stores or refreshes a manifest with a fresh lease. `pushed`: it counts as pushed now, also when it was here. */
 export async function upsertManifest(
   transaction: Queryable,
-  manifest: NewManifest,
+  { repositoryId, digest, bytes, manifest }: NewManifest,
   options: { readonly tagged: boolean; readonly pushed: boolean },
 ): Promise<void> {
-  const { repositoryId, digest, mediaType, bytes, subject, artifactType, annotations } = manifest;
+  const { mediaType, subject, artifactType, annotations } = manifest;
   await transaction.execute(upsert, [
     repositoryId,
     digest,
     mediaType,
     bytes,
-    subject,
-    artifactType,
-    annotations === null ? null : JSON.stringify(annotations),
-    !options.tagged && subject === null,
+    subject?.digest ?? null,
+    artifactType ?? null,
+    annotations === undefined ? null : JSON.stringify(annotations),
+    !options.tagged && subject === undefined,
     options.pushed,
   ]);
 }

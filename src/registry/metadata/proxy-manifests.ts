@@ -30,19 +30,7 @@ export async function storeProxiedManifest(
     const repositoryId = await ensureProxiedRepository(transaction, repository.name, repository.upstream);
     await lockMove(transaction, repositoryId, options.tag, digest);
     // It never counts as untagged: cached content goes by eviction alone.
-    await upsertManifest(
-      transaction,
-      {
-        repositoryId,
-        digest,
-        mediaType: manifest.mediaType,
-        bytes,
-        subject: manifest.subject?.digest ?? null,
-        artifactType: manifest.artifactType ?? null,
-        annotations: manifest.annotations ?? null,
-      },
-      { tagged: true, pushed: true },
-    );
+    await upsertManifest(transaction, { repositoryId, digest, bytes, manifest }, { tagged: true, pushed: true });
     await insertChildReferences(
       transaction,
       { repositoryId, digest },

@@ -52,19 +52,7 @@ export async function storeManifest(transaction: Queryable, options: ManifestToS
   const left = (await findTags(transaction, repositoryId, tags)).map((tag) => tag.digest);
   const near = [...new Set([digest, ...left, ...digests(children), ...(subject === undefined ? [] : [subject])])];
   await lockManifests(transaction, repositoryId, near);
-  await upsertManifest(
-    transaction,
-    {
-      repositoryId,
-      digest,
-      mediaType: manifest.mediaType,
-      bytes,
-      subject: subject ?? null,
-      artifactType: manifest.artifactType ?? null,
-      annotations: manifest.annotations ?? null,
-    },
-    { tagged: tags.length > 0, pushed: held },
-  );
+  await upsertManifest(transaction, { repositoryId, digest, bytes, manifest }, { tagged: tags.length > 0, pushed: held });
   await insertChildReferences(transaction, options, children, holds);
   await pointTagsAt(transaction, { ...options, seen: left });
   await insertBlobReferences(transaction, options, blobs, holds);
