@@ -13,6 +13,7 @@ const checks = [
   ["lint", tool("oxlint/bin/oxlint"), "--type-aware"],
   ["format (mend it with `npm run format`)", tool("oxfmt/bin/oxfmt"), "--check", "src", "test", "bin", "scripts"],
   ["unused code", tool("knip/bin/knip.js")],
+  ["code that only tests use", tool("knip/bin/knip.js"), "--production"],
 ];
 
 // Whatever happens, the last line says how it ended.

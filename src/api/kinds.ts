@@ -16,17 +16,10 @@ export type SourceTag = TagPolicySpec["sourceTags"][number];
 export type EvidenceSource = TagPolicySpec["evidence"][number];
 export type EvidenceType = EvidenceSource["type"];
 export type Verification = TagPolicySpec["verify"];
-export type KeylessIdentity = NonNullable<Verification["keyless"]>[number];
 export type VersionFilter = NonNullable<TagPolicySpec["versions"]>;
 
 export type RetentionPolicySpec = Immutable<Omit<GeneratedRetentionPolicySpec, "suspend">>;
 export type KeepRule = RetentionPolicySpec["keep"][number];
-export type SemverKeep = NonNullable<KeepRule["semver"]>;
-
-/** Which repositories: a name is selected when a glob of `include` matches it and none of `exclude` does (domain/glob.ts). */
-export type RepositorySelector = AccessPolicySpec["repositories"];
-
-export type Action = AccessPolicySpec["actions"][number];
 
 export interface Claim {
   readonly name: string;

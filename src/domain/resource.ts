@@ -1,4 +1,4 @@
-// A custom resource as every room sees it: `apiVersion`, `kind`, `metadata`, `spec`.
+// What names a custom resource: kind, namespace, name.
 
 export const apiVersion = "wharfinger.dev/v1alpha1";
 export const kinds = ["Upstream", "TagPolicy", "RetentionPolicy", "AccessPolicy"] as const;
@@ -8,13 +8,6 @@ export interface ResourceKey {
   readonly kind: Kind;
   readonly namespace: string;
   readonly name: string;
-}
-
-/** `spec` is unknown until src/validation has judged it. */
-export interface Resource extends ResourceKey {
-  readonly generation: number;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly spec: unknown;
 }
 
 /** `upstream default/chainguard`: how messages and commit subjects name a resource. */

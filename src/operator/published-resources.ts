@@ -4,7 +4,7 @@ import type { RecordedResource } from "../api/control.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { History } from "../record/history.ts";
 import type { RecordedFile, RecordView } from "../record/record-view.ts";
-import { findConflicts, type Conflict, type JudgedResource } from "../validation/conflicts.ts";
+import { findConflicts, type JudgedResource } from "../validation/conflicts.ts";
 import { notImplemented } from "../validation/not-implemented.ts";
 import type { Specs } from "../api/kinds.ts";
 import { refuseGrant, type Grants } from "./grants.ts";
@@ -55,8 +55,6 @@ export function filesInOrder(view: RecordView): readonly RecordedFile[] {
 export function judged({ key, spec }: { readonly key: ResourceKey; readonly spec: unknown }): JudgedResource {
   return { ...key, spec } as JudgedResource;
 }
-
-export type { Conflict };
 
 function refuse({ key, spec }: RecordedFile, grants: Grants): { reason: string; message: string } | undefined {
   const grant = refuseGrant(grants, key, spec);
