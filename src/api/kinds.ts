@@ -15,11 +15,9 @@ export type PolicyImage = TagPolicySpec["images"][number];
 export type SourceTag = TagPolicySpec["sourceTags"][number];
 export type EvidenceSource = TagPolicySpec["evidence"][number];
 export type EvidenceType = EvidenceSource["type"];
-export type Verification = TagPolicySpec["verify"];
 export type VersionFilter = NonNullable<TagPolicySpec["versions"]>;
 
 export type RetentionPolicySpec = Immutable<Omit<GeneratedRetentionPolicySpec, "suspend">>;
-export type KeepRule = RetentionPolicySpec["keep"][number];
 
 export interface Claim {
   readonly name: string;
