@@ -2,9 +2,7 @@
 
 import type { ApplyResult, Plan, PlanEntry, Run } from "../api/control.ts";
 import type { ControlClient } from "../client/control-client.ts";
-import { ClientError } from "../client/errors.ts";
-import { printable } from "../domain/printable.ts";
-import { startHeartbeat } from "./heartbeat.ts";
+import { reportRun, type RunEnd } from "./reported-run.ts";
 
 export interface PruneOptions {
   readonly control: ControlClient;
@@ -34,11 +32,7 @@ export interface PruneResult {
   readonly applied?: ApplyResult;
 }
 
-export interface PruneEnd {
-  readonly succeeded: boolean;
-  readonly message: string;
-  readonly result: PruneResult;
-}
+export type PruneEnd = RunEnd<PruneResult>;
 
 const defaultPublishWait = 120_000;
 const longestPoll = 30;
@@ -49,23 +43,19 @@ const nothing: PruneResult = { plan: "", kept: 0, deleted: 0, bytes: 0, retired:
 
 /** Runs to the end and reports it to the run. Rejects with ClientError only when the run cannot be read. */
 export async function runPrune(options: PruneOptions): Promise<PruneEnd> {
-  const { control, progress = () => {} } = options;
+  const { control, signal, progress = () => {} } = options;
   const run = await control.run(options.run);
   let step = "planning";
   const say = (line: string) => progress((step = line));
-  const heartbeat = startHeartbeat(control, run.id, () => ({ step }));
-  const signal = AbortSignal.any([options.signal, heartbeat.lost]);
-  let end: PruneEnd;
-  try {
-    end = await prune(run, { ...options, signal }, say);
-  } catch (error) {
-    const message = printable(error instanceof Error ? error.message : String(error), 500);
-    end = { succeeded: false, message, result: nothing };
-  } finally {
-    await heartbeat.stop();
-  }
-  await finish(control, run.id, end);
-  return end;
+  return reportRun({
+    control,
+    run: run.id,
+    signal,
+    progress: () => ({ step }),
+    work: (signal) => prune(run, { ...options, signal }, say),
+    broken: () => nothing,
+    reported: shortened,
+  });
 }
 
 async function prune(run: Run, options: PruneOptions, say: (line: string) => void): Promise<PruneEnd> {
@@ -146,16 +136,8 @@ function nameOf({ repository, tag, digest }: PlanEntry): string {
   return tag === undefined ? `${repository}@${digest}` : `${repository}:${tag}`;
 }
 
-async function finish(control: ControlClient, run: string, { succeeded, message, result }: PruneEnd): Promise<void> {
-  const { applied: answer, ...counts } = result;
-  const shown =
-    answer === undefined
-      ? {}
-      : { applied: { ...answer, deleted: answer.deleted.slice(0, maxReported), kept: answer.kept.slice(0, maxReported) } };
-  try {
-    await control.updateRun(run, { state: succeeded ? "succeeded" : "failed", result: { ...counts, ...shown, message } });
-  } catch (error) {
-    // The run was given up or the registry is away: what was deleted is deleted, and the plan says what that was.
-    if (!(error instanceof ClientError)) throw error;
-  }
+/** With at most `maxReported` entries of each kind. */
+function shortened({ applied: answer, ...counts }: PruneResult): object {
+  if (answer === undefined) return counts;
+  return { ...counts, applied: { ...answer, deleted: answer.deleted.slice(0, maxReported), kept: answer.kept.slice(0, maxReported) } };
 }

@@ -3,13 +3,12 @@
 import type { Run, SyncOutcome } from "../api/control.ts";
 import type { PolicyImage, TagPolicySpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
-import { ClientError } from "../client/errors.ts";
 import type { RegistryClient } from "../client/registry-client.ts";
 import type { Digest } from "../domain/digest.ts";
 import { printable } from "../domain/printable.ts";
 import { readPublicKey, type PublicKey } from "../domain/public-key.ts";
 import { findByRepository } from "../domain/upstream-names.ts";
-import { startHeartbeat } from "./heartbeat.ts";
+import { reportRun, type RunEnd } from "./reported-run.ts";
 import { syncSourceTag, type Minted, type SourceTagResult, type SyncContext } from "./source-tag.ts";
 import { retryOf, SyncFailure } from "./sync-failure.ts";
 
@@ -50,11 +49,7 @@ export interface TagSyncFailure {
   readonly message: string;
 }
 
-export interface TagSyncEnd {
-  readonly succeeded: boolean;
-  readonly message: string;
-  readonly result: TagSyncResult;
-}
+export type TagSyncEnd = RunEnd<TagSyncResult>;
 
 const imagesAtOnce = 4;
 const maxFailures = 20;
@@ -66,31 +61,20 @@ const defaultPublishWait = 120_000;
  * the registry does not answer, the policy needs what is not built, `signal` aborts. Rejects with ClientError only when the run cannot be read.
  */
 export async function runTagSync(options: TagSyncOptions): Promise<TagSyncEnd> {
-  const run = await options.control.run(options.run);
+  const { control, signal, progress = () => {} } = options;
+  const run = await control.run(options.run);
   const tally = new Tally(run.spec as TagPolicySpec);
-  const heartbeat = startHeartbeat(options.control, run.id, () => tally.progress());
-  const signal = AbortSignal.any([options.signal, heartbeat.lost]);
-  let end: TagSyncEnd;
-  try {
-    await syncImages(contextOf(run, { ...options, signal }), run, tally, options.progress ?? (() => {}));
-    end = { succeeded: true, message: tally.summary(), result: tally.result() };
-  } catch (error) {
-    const message = printable(error instanceof Error ? error.message : String(error), 500);
-    end = { succeeded: false, message, result: tally.result() };
-  } finally {
-    await heartbeat.stop();
-  }
-  await finish(options.control, run.id, end);
-  return end;
-}
-
-async function finish(control: ControlClient, run: string, { succeeded, message, result }: TagSyncEnd): Promise<void> {
-  try {
-    await control.updateRun(run, { state: succeeded ? "succeeded" : "failed", result: { ...result, message } });
-  } catch (error) {
-    // The run was given up or the registry is away: its outcomes are reported already, and nothing more can be.
-    if (!(error instanceof ClientError)) throw error;
-  }
+  return reportRun({
+    control,
+    run: run.id,
+    signal,
+    progress: () => tally.progress(),
+    work: async (signal) => {
+      await syncImages(contextOf(run, { ...options, signal }), run, tally, progress);
+      return { succeeded: true, message: tally.summary(), result: tally.result() };
+    },
+    broken: () => tally.result(),
+  });
 }
 
 function contextOf(run: Run, options: TagSyncOptions): SyncContext {
