@@ -30,6 +30,8 @@ export default defineConfig({
     ],
     globalSetup: ["test/support/global-postgres.ts"],
     testTimeout: 20_000,
+    // What comes by itself comes late on a busy machine.
+    expect: { poll: { timeout: 15_000 } },
     hookTimeout: 60_000,
     passWithNoTests: false,
   },

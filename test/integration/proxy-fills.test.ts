@@ -48,10 +48,16 @@ async function stored(digest: Digest, repository = app): Promise<void> {
 test("20 cold readers, a slow one, one that leaves, and ranges: upstream serves the bytes once", async () => {
   const bytes = randomBytes(4 * 1024 * 1024 + 123);
   const digest = upstream.addBlob("team/app", bytes);
-  upstream.script("/blobs/", { kind: "slow", bytesPerSecond: 16 * 1024 * 1024, chunk: 128 * 1024 });
+  // The end comes when everybody has begun, however long that takes on a busy machine.
+  proxy.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix, { timeouts: { idle: "30s" } }) });
+  const begun = Promise.withResolvers<void>();
+  upstream.script("/blobs/", { kind: "gated", after: 3 * 1024 * 1024, until: begun.promise });
 
-  const readers = Array.from({ length: 20 }, async () => readAll(await open(digest)));
-  const slow = readAll(await open(digest), { piece: 32 * 1024, pause: () => new Promise((resolve) => setTimeout(resolve, 5)) });
+  const opened = await Promise.all(Array.from({ length: 20 }, () => open(digest)));
+  const readers = opened.map((reader) => readAll(reader));
+  const over = Promise.withResolvers<void>();
+  let pieces = 0;
+  const slow = readAll(await open(digest), { piece: 32 * 1024, pause: () => (++pieces < 10 ? Promise.resolve() : over.promise) });
   const leaver = await open(digest);
   await leaver.read(Buffer.alloc(1000), 0);
   await leaver.close();
@@ -65,6 +71,7 @@ test("20 cold readers, a slow one, one that leaves, and ranges: upstream serves 
   let got = 0;
   while (got < middle.length) got += await ranged.read(middle.subarray(got), 2_000_000 + got);
   expect(middle.equals(bytes.subarray(2_000_000, 2_001_000))).toBe(true);
+  begun.resolve();
   const last = Buffer.alloc(1);
   expect(await ranged.read(last, bytes.length - 1)).toBe(1);
   expect(last[0]).toBe(bytes.at(-1));
@@ -75,6 +82,7 @@ test("20 cold readers, a slow one, one that leaves, and ranges: upstream serves 
   expect(whole.filter((copy) => !copy.equals(bytes))).toEqual([]);
   await stored(digest);
   // The slow one still reads, from the same file, after the fill is over and the blob is stored.
+  over.resolve();
   expect((await slow).equals(bytes)).toBe(true);
   expect((await pullBlob(proxy.pull, app, digest)).equals(bytes)).toBe(true);
   expect(gets()).toHaveLength(1);

@@ -27,6 +27,8 @@ export type Fault =
   | { readonly kind: "endless" }
   /** Sends `after` bytes and then nothing, forever. */
   | { readonly kind: "stall"; readonly after: number }
+  /** Sends `after` bytes, and the others once `until` has resolved. */
+  | { readonly kind: "gated"; readonly after: number; readonly until: Promise<unknown> }
   | { readonly kind: "silent" }
   | { readonly kind: "reset" }
   | { readonly kind: "slow"; readonly bytesPerSecond: number; readonly chunk: number }
@@ -363,6 +365,13 @@ export class ScriptedUpstream {
       case "stall":
         response.writeHead(status, { ...headers, "content-length": body.length });
         await write(body.subarray(0, fault.after));
+        return;
+      case "gated":
+        response.writeHead(status, { ...headers, "content-length": body.length });
+        await write(body.subarray(0, fault.after));
+        await fault.until;
+        await write(body.subarray(fault.after));
+        response.end();
         return;
       case "silent":
         return;
