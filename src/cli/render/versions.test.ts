@@ -29,3 +29,18 @@ test("one that nobody's commit took out", () => {
     `1.2 was taken out of service by Ann: old; no run mints it again. To bring it back, ${byHand}.`,
   );
 });
+
+test("a version whose copy is not here says so, and nothing of another one's", () => {
+  const evidence = { type: "SPDX" as const, attestation: digest, predicateType: "https://spdx.dev/Document", platforms: [] };
+  const build = { version: "1.2", digest, sourceTag: "latest", seen: "2026-11-21T09:30:00Z", evidence };
+  const failed = { tags: ["1.2"], message: "upstream does not have it", retryAt: "2026-11-21T15:30:00.000Z" };
+  const shown = (...digests: string[]) => {
+    const ledger = { image: "cgr.dev/nginx", builds: [build], tags: { "1.2": digest }, pinned: {}, retired: {} };
+    const notCopied = digests.map((other) => ({ ...failed, digest: other }));
+    return renderVersions({ ...retired({}), ledger, notCopied }, image, undefined);
+  };
+  const line = "  copy       not here: upstream does not have it (tried again at 2026-11-21T15:30:00.000Z)";
+  const lines = (text: string) => text.split("\n").filter((found) => found === line);
+  expect(lines(shown(digest, `sha256:${"b".repeat(64)}`))).toEqual([line]);
+  expect(lines(shown(`sha256:${"b".repeat(64)}`))).toEqual([]);
+});

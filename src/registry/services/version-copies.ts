@@ -103,7 +103,8 @@ export class VersionCopies {
   }
 
   async #round(): Promise<void> {
-    const waiting = (await uncopiedVersions(this.#options.database)).filter((version) => this.#isWanted(version));
+    const found = Map.groupBy(await uncopiedVersions(this.#options.database), ({ repository }) => repository);
+    const waiting = [...found].flatMap(([repository, versions]) => (this.#wants(repository) ? versions : []));
     const keys = new Set(waiting.map(keyOf));
     for (const key of this.#failures.keys()) if (!keys.has(key)) this.#failures.delete(key);
     const due = waiting.filter((version) => (this.#failures.get(keyOf(version))?.retryAt.getTime() ?? 0) <= Date.now()).values();
@@ -117,7 +118,7 @@ export class VersionCopies {
   }
 
   /** Its policy wants a copy, and its Upstream may be asked for one. A version whose policy is gone is kept as policies are by default. */
-  #isWanted({ repository }: UncopiedVersion): boolean {
+  #wants(repository: string): boolean {
     const configuration = this.#options.configuration.current();
     const upstream = configuration.upstreamByPrefix(prefixOf(repository))?.spec;
     if (upstream === undefined || upstream.offline || upstream.cache.mode !== "Always") return false;
