@@ -12,7 +12,7 @@ import { Database } from "./metadata/database.ts";
 import { migrate } from "./metadata/migrate.ts";
 import { listRepositories as listNames } from "./metadata/repositories.ts";
 import { readinessOf } from "./services/readiness.ts";
-import { Closing } from "./closing.ts";
+import { openWhole, type Closing } from "./closing.ts";
 import type { RegistryOptions } from "./options.ts";
 import { startServices } from "./services-wiring.ts";
 
@@ -26,14 +26,8 @@ export interface RunningRegistry {
 const defaultGrace = 10_000;
 
 /** Rejects when the database is newer than this program, the folder is another process's, or the address is taken; nothing stays open then. */
-export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
-  const closing = new Closing();
-  try {
-    return await start(options, closing);
-  } catch (error) {
-    await closing.run();
-    throw error;
-  }
+export function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
+  return openWhole((closing) => start(options, closing));
 }
 
 async function start(options: RegistryOptions, closing: Closing): Promise<RunningRegistry> {

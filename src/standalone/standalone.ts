@@ -16,7 +16,7 @@ import { byCommand } from "../operator/persons-word.ts";
 import type { RecordStatus } from "../operator/record-status.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
-import { Closing } from "../registry/closing.ts";
+import { openWhole, type Closing } from "../registry/closing.ts";
 import { dataFiles, dataFlag, openDataFolder } from "./data-folder.ts";
 import { isLoopback, refuseOpenAddress } from "./exposure.ts";
 import { openFolderSource } from "./folder-source.ts";
@@ -51,14 +51,8 @@ export interface Standalone {
 }
 
 /** Rejects with an Error that says what to do; nothing stays open then. */
-export async function startStandalone(options: StandaloneOptions): Promise<Standalone> {
-  const closing = new Closing();
-  try {
-    return await start(options, closing);
-  } catch (error) {
-    await closing.run();
-    throw error;
-  }
+export function startStandalone(options: StandaloneOptions): Promise<Standalone> {
+  return openWhole((closing) => start(options, closing));
 }
 
 async function start(options: StandaloneOptions, closing: Closing): Promise<Standalone> {
