@@ -90,7 +90,9 @@ function importsOf(file: string): Import[] {
   }));
 }
 
-function roomOf(path: string): string {
+/** A test is in the room of what it tests. */
+function roomOf(file: string): string {
+  const path = file.replace(/\.test\.ts$/, ".ts");
   const rooms = Object.keys(law).filter((room) => path === room || path.startsWith(`${room}/`));
   return rooms.sort((a, b) => b.length - a.length)[0] ?? "";
 }
