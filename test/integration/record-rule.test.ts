@@ -22,7 +22,20 @@ afterEach(async () => {
 
 const cgr = "Upstream/default/cgr";
 const tagTTL = async () => ((await world.served(cgr)) as { cache?: { tagTTL: string } } | undefined)?.cache?.tagTTL;
+const serves = (ttl: string) => eventually(async () => expect(await tagTTL()).toBe(ttl));
 const minutes = (n: number) => `  cache: {tagTTL: ${n}m}\n`;
+
+/** 5 minutes, then one, then what a person's revert brings back. Returns the revert. */
+async function editAndRevert(): Promise<string> {
+  world.upstream("cgr");
+  await world.start();
+  world.upstream("cgr", minutes(1));
+  await serves("1m");
+  world.git("revert", "--no-edit", "HEAD");
+  const revert = world.head();
+  await serves("5m");
+  return revert;
+}
 
 async function published(): Promise<void> {
   await eventually(async () => expect((await world.client.record()).revision).toBe(world.head()));
@@ -78,7 +91,7 @@ test("an edit takes effect, generations count up from the last recorded, also af
   world.upstream("cgr");
   await world.start();
   world.upstream("cgr", minutes(1));
-  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  await serves("1m");
   await world.stop();
   world.upstream("cgr", minutes(2));
   await world.start();
@@ -88,13 +101,7 @@ test("an edit takes effect, generations count up from the last recorded, also af
 });
 
 test("a revert brings back the earlier configuration, holds over restarts and unchanged manifests, and says Overridden; reverting it ends it", async () => {
-  world.upstream("cgr");
-  await world.start();
-  world.upstream("cgr", minutes(1));
-  await eventually(async () => expect(await tagTTL()).toBe("1m"));
-  world.git("revert", "--no-edit", "HEAD");
-  const revert = world.head();
-  await eventually(async () => expect(await tagTTL()).toBe("5m"));
+  const revert = await editAndRevert();
   const isOverridden = (): void => {
     expect(world.condition(cgr, "Overridden")).toMatchObject({ status: "True", reason: "Overridden" });
     expect(world.condition(cgr, "Overridden")?.message).toContain(`Jane Doe <jane@example.org> in ${revert.slice(0, 10)}`);
@@ -111,21 +118,15 @@ test("a revert brings back the earlier configuration, holds over restarts and un
   expect(await tagTTL()).toBe("5m");
   expect(world.head()).toBe(revert);
   world.git("revert", "--no-edit", "HEAD");
-  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  await serves("1m");
   await eventually(() => expect(world.condition(cgr, "Overridden")).toBeUndefined());
   await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Succeeded" }));
 });
 
 test("new content ends an override, and the commit says whose", async () => {
-  world.upstream("cgr");
-  await world.start();
-  world.upstream("cgr", minutes(1));
-  await eventually(async () => expect(await tagTTL()).toBe("1m"));
-  world.git("revert", "--no-edit", "HEAD");
-  const revert = world.head();
-  await eventually(async () => expect(await tagTTL()).toBe("5m"));
+  const revert = await editAndRevert();
   world.upstream("cgr", minutes(2));
-  await eventually(async () => expect(await tagTTL()).toBe("2m"));
+  await serves("2m");
   expect(world.subjects()[0]).toBe(`upstream default/cgr: generation 3, ends override ${revert.slice(0, 10)} by Jane Doe`);
   expect(world.git("log", "-1", "--format=%b")).toContain("* cache.tagTTL: 5m → 2m");
   expect(world.log.some(({ level, msg }) => level === 40 && msg.includes("ends override"))).toBe(true);
@@ -158,7 +159,7 @@ test("what a person wrote first is adopted by an empty commit", async () => {
   writeFileSync(file, readFileSync(file, "utf8").replace("tagTTL: 5m", "tagTTL: 1m"));
   world.git("commit", "-qam", "faster");
   const theirs = world.head();
-  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  await serves("1m");
   world.upstream("cgr", minutes(1));
   await eventually(() => expect(world.subjects()[0]).toBe(`upstream default/cgr: generation 2, adopts ${theirs.slice(0, 10)} by Jane Doe`));
   expect(world.git("show", "--stat", "--format=")).toBe("");
@@ -174,13 +175,13 @@ test("a deleted resource leaves the record; its removal reverted stays as an orp
   expect(world.subjects()[0]).toBe("upstream default/cgr: removed");
   expect(world.git("log", "-1", "--format=%B")).toContain("Spec-Digest: none");
   world.git("revert", "--no-edit", "HEAD");
-  await eventually(async () => expect(await tagTTL()).toBe("5m"));
+  await serves("5m");
   await eventually(() => expect(world.plane?.record().orphans).toEqual([{ kind: "Upstream", namespace: "default", name: "cgr" }]));
   await world.stop();
   await world.start();
   expect(await tagTTL()).toBe("5m");
   world.upstream("cgr", minutes(3));
-  await eventually(async () => expect(await tagTTL()).toBe("3m"));
+  await serves("3m");
   await eventually(() => expect(world.view(cgr).generation).toBe(2)); // statuses follow what is served
   await eventually(() => expect(world.plane?.record().orphans).toEqual([]));
 });
@@ -256,7 +257,7 @@ test("a file of the record that does not validate is served as of its last valid
   await eventually(async () => expect(await world.served("Upstream/default/hub")).toMatchObject({ cache: { tagTTL: "9m" } }));
   expect(await tagTTL()).toBe("1m");
   world.upstream("cgr", minutes(2));
-  await eventually(async () => expect(await tagTTL()).toBe("2m"));
+  await serves("2m");
   await eventually(() => expect(world.condition(cgr, "Recorded")).toMatchObject({ status: "True" }));
 });
 
@@ -340,7 +341,7 @@ test("spec.suspend is not recorded and stops the controller, not the service", a
   expect(world.head()).toBe(head);
   expect(await tagTTL()).toBe("1m");
   world.upstream("cgr", minutes(2));
-  await eventually(async () => expect(await tagTTL()).toBe("2m"));
+  await serves("2m");
 });
 
 test("secrets never pass through the record", async () => {
@@ -461,7 +462,7 @@ test("uncommitted changes of a person are neither lost nor served", async () => 
   const file = join(world.recordFolder, "upstreams/default/cgr.yaml");
   writeFileSync(file, readFileSync(file, "utf8").replace("tagTTL: 5m", "tagTTL: 7m"));
   world.upstream("cgr", minutes(1));
-  await eventually(async () => expect(await tagTTL()).toBe("1m"));
+  await serves("1m");
   expect(readFileSync(file, "utf8")).toContain("tagTTL: 7m");
   await eventually(() => expect(world.log.some(({ msg }) => msg.includes("uncommitted changes"))).toBe(true));
 });
