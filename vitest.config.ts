@@ -29,8 +29,6 @@ export default defineConfig({
       },
     ],
     globalSetup: ["test/support/global-postgres.ts"],
-    // Files mostly wait (for disks, clocks, other processes), so all processors are theirs; the default leaves one out, of two.
-    maxWorkers: "100%",
     testTimeout: 20_000,
     // What comes by itself comes late on a busy machine.
     expect: { poll: { timeout: 15_000 } },
