@@ -79,7 +79,7 @@ export async function runProgram(file, args) {
 }
 
 /**
- * npm runs a script through a shell. When npm gets a SIGTERM it ends that shell, which ends without telling us: what a service manager
+ * npm (and npx) runs a script through a shell. When npm gets a SIGTERM it ends that shell, which ends without telling us: what a service manager
  * or `kill` meant for us we only learn by having another parent.
  */
 export function endWithNpm() {

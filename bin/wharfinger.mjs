@@ -3,10 +3,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import { root, runProgram } from "./node-version.mjs";
+import { endWithNpm, root, runProgram } from "./node-version.mjs";
 
 const program = join(root, "dist", "cli", "main.js");
 if (existsSync(program)) {
+  endWithNpm();
   await runProgram(program, process.argv.slice(2));
 } else {
   process.stderr.write("Wharfinger is not built yet. Run `npm run build` (or `npm start`, which builds and serves) in its folder first.\n");

@@ -30,9 +30,9 @@ const fresh = Object.fromEntries(
 const npm = (args: readonly string[], env: Record<string, string> = {}): Promise<ProgramResult> =>
   program("npm", args, { cwd: copy, env: { ...fresh, ...env }, timeout: 500_000 });
 
-/** Runs `npm start` until it says that it serves, then ends npm as a service manager would; resolves when all of it has let go of its output. */
-async function startAndStop(args: readonly string[]): Promise<string> {
-  const child = spawn("npm", ["start", "--", ...args], { cwd: copy, env: fresh, stdio: ["ignore", "pipe", "pipe"] });
+/** Runs it until it says that it serves, then ends npm as a service manager would; resolves when all of it has let go of its output. */
+async function startAndStop(command: "npm" | "npx", args: readonly string[]): Promise<string> {
+  const child = spawn(command, args, { cwd: copy, env: fresh, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   let asked = false;
   const collect = (chunk: Buffer) => {
@@ -56,8 +56,8 @@ test("before anything is built, the program says what to do", async () => {
 });
 
 test("npm start installs, builds and serves the quickstart; the second time it only serves", async () => {
-  const args = ["--listen", "127.0.0.1:0", "--data", join(folder, "data")];
-  const first = await startAndStop(args);
+  const args = ["start", "--", "--listen", "127.0.0.1:0", "--data", join(folder, "data")];
+  const first = await startAndStop("npm", args);
   expect(first).toMatch(/^Installing the locked dependencies \(npm ci\)/m);
   expect(first).toMatch(/^Installed in \d+ s\.$/m);
   expect(first).toMatch(/^Built dist\/ in [\d.]+ s\.$/m);
@@ -66,10 +66,16 @@ test("npm start installs, builds and serves the quickstart; the second time it o
   );
   expect(first).toMatch(/"msg":"stopped"/);
 
-  const second = await startAndStop(args);
+  const second = await startAndStop("npm", args);
   expect(second).not.toMatch(/Installing|Built/);
   expect(second).toMatch(/^Serving /m);
   expect(second).toMatch(/"msg":"stopped"/);
+});
+
+test("what npx started ends with npx", async () => {
+  const output = await startAndStop("npx", ["wharfinger", "serve", "--listen", "127.0.0.1:0", "--data", join(folder, "data")]);
+  expect(output).toMatch(/^Serving /m);
+  expect(output).toMatch(/"msg":"stopped"/);
 });
 
 test("an installation that was cut off is done again, also where NODE_ENV is production", async () => {
