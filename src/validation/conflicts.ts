@@ -18,17 +18,25 @@ export interface Conflict {
   readonly message: string;
 }
 
+/** What decides which of two came first: the record, or, where it is not known, only the order of the files. */
+type Order = "record" | "files";
+
+const first: Readonly<Record<Order, string>> = {
+  record: "which was there first",
+  files: "which comes first in these files (the one that is recorded already, or first, keeps it)",
+};
+
 /**
  * All conflicts among valid resources, given oldest first (Git's order). An Upstream with a conflict owns nothing, so a
  * third one may still have the prefix or the hosts that the second one wanted. Of a TagPolicy whose repository another one has,
  * only that image is in conflict.
  */
-export function findConflicts(oldestFirst: readonly JudgedResource[]): Conflict[] {
-  const { owners, conflicts } = judgeUpstreams(oldestFirst);
-  return [...conflicts, ...judgeTagPolicies(oldestFirst, owners)];
+export function findConflicts(oldestFirst: readonly JudgedResource[], { order = "record" }: { readonly order?: Order } = {}): Conflict[] {
+  const { owners, conflicts } = judgeUpstreams(oldestFirst, first[order]);
+  return [...conflicts, ...judgeTagPolicies(oldestFirst, { owners, why: first[order] })];
 }
 
-function judgeUpstreams(resources: readonly JudgedResource[]) {
+function judgeUpstreams(resources: readonly JudgedResource[], why: string) {
   const prefixes = new Map<string, ResourceKey>();
   const hosts = new Map<string, ResourceKey>();
   const owners = new Set<string>();
@@ -39,13 +47,13 @@ function judgeUpstreams(resources: readonly JudgedResource[]) {
     const found: Conflict[] = [];
     const prefixOwner = prefixes.get(spec.prefix);
     if (prefixOwner !== undefined) {
-      const message = `prefix ${spec.prefix} belongs to ${describeKey(prefixOwner)}, which was there first: choose another prefix`;
+      const message = `prefix ${spec.prefix} belongs to ${describeKey(prefixOwner)}, ${why}: choose another prefix`;
       found.push({ resource, reason: reasons.prefixInUse, path: "spec.prefix", message });
     }
     for (const [index, host] of spec.hosts.entries()) {
       const owner = hosts.get(canonicalHost(host));
       if (owner === undefined) continue;
-      const message = `host ${host} is answered by ${describeKey(owner)}, which was there first: remove it here or there`;
+      const message = `host ${host} is answered by ${describeKey(owner)}, ${why}: remove it here or there`;
       found.push({ resource, reason: reasons.hostInUse, path: `spec.hosts[${index}]`, message });
     }
     conflicts.push(...found);
@@ -57,7 +65,10 @@ function judgeUpstreams(resources: readonly JudgedResource[]) {
   return { owners, conflicts };
 }
 
-function judgeTagPolicies(resources: readonly JudgedResource[], owners: ReadonlySet<string>): Conflict[] {
+function judgeTagPolicies(
+  resources: readonly JudgedResource[],
+  { owners, why }: { readonly owners: ReadonlySet<string>; readonly why: string },
+): Conflict[] {
   const repositories = new Map<string, ResourceKey>();
   const conflicts: Conflict[] = [];
   for (const resource of resources) {
@@ -74,7 +85,7 @@ function judgeTagPolicies(resources: readonly JudgedResource[], owners: Readonly
       const owner = repositories.get(claim);
       if (owner === undefined) repositories.set(claim, resource);
       else {
-        const message = `${repository} gets its versions from ${describeKey(owner)}, which was there first: remove it here or there`;
+        const message = `${repository} gets its versions from ${describeKey(owner)}, ${why}: remove it here or there`;
         conflicts.push({ resource, reason: reasons.repositoryInUse, path: `spec.images[${index}].repository`, message });
       }
     }

@@ -76,9 +76,34 @@ test("resources that are valid alone and not together", async () => {
   const report = await validate({ "a.yaml": upstream("a"), "b.yaml": upstream("b").replace("prefix: b", "prefix: a"), "c.yaml": policy });
   expect(report.valid).toBe(false);
   expect(linesOf(report)).toEqual([
-    "b.yaml:6: spec.prefix: prefix a belongs to upstream default/a, which was there first: choose another prefix",
+    "b.yaml:6: spec.prefix: prefix a belongs to upstream default/a, which comes first in these files (the one that is recorded already, or first, keeps it): choose another prefix",
     "c.yaml:5: warning: spec.upstreamRef.name: there is no Upstream default/nowhere in these files: create it, or name another one of the same namespace",
     "c.yaml:8: warning: spec.verify.keys[0].secretRef.name: there is no Secret default/k in these files: nothing is read without it",
+  ]);
+});
+
+test("what is not built yet is in nobody's way; of two policies for one image a warning says that the record decides", async () => {
+  const policy = (name: string, verify: string) =>
+    `apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: ${name}}\nspec:\n  upstreamRef: {name: a}\n  images: [{repository: x/y}]\n  verify: {${verify}}\n`;
+  const keys = "keys: [{secretRef: {name: k}}]";
+  const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: {cosign.pub: x}\n";
+  const rest = { "a.yaml": upstream("a"), "k.yaml": secret };
+  const report = await validate({
+    ...rest,
+    "p.yaml": policy("later", "keyless: [{issuer: 'https://i.example.com', subject: s}]"),
+    "q.yaml": policy("now", keys),
+  });
+  expect(report.documents.filter(({ kind }) => kind === "TagPolicy").map(({ name, verdict }) => [name, verdict])).toEqual([
+    ["later", "not-implemented"],
+    ["now", "valid"],
+  ]);
+  expect(report.valid).toBe(true);
+  expect(linesOf(report)).toEqual([expect.stringMatching(/^p\.yaml:7: warning: spec\.verify\.keyless: NotImplemented: /)]);
+
+  const two = await validate({ ...rest, "p.yaml": policy("one", keys), "q.yaml": policy("two", keys) });
+  expect(two.valid).toBe(true);
+  expect(linesOf(two)).toEqual([
+    "q.yaml:6: warning: spec.images[0].repository: x/y gets its versions from tagpolicy default/one, which comes first in these files (the one that is recorded already, or first, keeps it): remove it here or there",
   ]);
 });
 

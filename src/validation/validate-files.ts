@@ -50,13 +50,15 @@ export async function validateFiles(paths: readonly string[]): Promise<FilesRepo
     findings.set(document, found);
     if (accepted !== undefined) judged.push(accepted);
   }
-  for (const { resource, path, message, reason } of findConflicts(judged)) {
+  for (const { resource, path, message, reason } of findConflicts(judged, { order: "files" })) {
     const document = read.resources.find(
       ({ kind, namespace, name }) => kind === resource.kind && namespace === resource.namespace && name === resource.name,
     );
     // References are judged below, also of documents that are not valid.
     if (reason === "DependencyNotReady" || document === undefined) continue;
-    findings.get(document)?.push(finding(document, { path, message, severity: "error" }));
+    // Of two Upstreams one is not served, in whatever order they come; of two policies both are, and one of them leaves that image.
+    const severity = resource.kind === "Upstream" ? "error" : "warning";
+    findings.get(document)?.push(finding(document, { path, message, severity }));
   }
   const isWrong = (document: ResourceDocument) => (findings.get(document) ?? []).some(({ severity }) => severity === "error");
   for (const { document, path, message } of findDangling(read, isWrong)) {
@@ -98,7 +100,9 @@ function judgeDocument(document: ResourceDocument): { readonly accepted: JudgedR
     ...notes.map(({ path, message }) => finding(document, { path, message, severity: "note" })),
     ...elsewhere,
   ];
-  return { accepted: { kind, namespace, name, spec: judgement.spec } as JudgedResource, found };
+  // As where it is served: what is not built yet is not recorded, so it is in nobody's way.
+  const accepted = stalled.length > 0 ? undefined : ({ kind, namespace, name, spec: judgement.spec } as JudgedResource);
+  return { accepted, found };
 }
 
 /** The namespace that needs no grant, in standalone mode. */
