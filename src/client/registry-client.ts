@@ -35,8 +35,10 @@ export class RegistryClient {
         throw new ClientError("Failed", `The registry named no digest for ${repository}:${reference}`, { status: answer.status });
       return digest;
     } catch (error) {
-      if (error instanceof ClientError && error.code === "NotFound") return undefined;
-      throw error;
+      if (!(error instanceof ClientError) || error.status === 0) throw error;
+      if (error.code === "NotFound") return undefined;
+      // The answer to HEAD has no body, so only a GET says why; or it finds what was away a moment ago.
+      return (await this.manifest(repository, reference, options))?.digest;
     }
   }
 

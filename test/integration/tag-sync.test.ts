@@ -1,5 +1,8 @@
 // tag-sync as a client of a real registry in front of a real upstream, with attestations of the real cosign. Only the operator is played by hand.
 
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
 import type { TagPolicySpec } from "../../src/api/kinds.ts";
@@ -58,13 +61,13 @@ const policySpec = (part: Partial<TagPolicySpec> & Pick<TagPolicySpec, "images">
 });
 
 let started = false;
-async function apply(spec: TagPolicySpec): Promise<void> {
+async function apply(spec: TagPolicySpec, url = upstream.url): Promise<void> {
   await operator.apply([
     {
       kind: "Upstream",
       name: "chainguard",
       generation: 1,
-      spec: upstreamSpec(upstream.url, "cgr", { timeouts: { connect: "5s", firstByte: "20s", idle: "30s" } }),
+      spec: upstreamSpec(url, "cgr", { timeouts: { connect: "5s", firstByte: "20s", idle: "30s" } }),
     },
     { kind: "TagPolicy", name: "images", generation: ++generation, spec },
   ]);
@@ -298,3 +301,20 @@ test("a run that cannot be done says so and ends", async () => {
     code: "NotFound",
   });
 });
+
+test("an upstream that is away: the failure says where nobody answered, and how", async () => {
+  const nobody = await closedPort();
+  await apply(policySpec({ images: [{ repository: "chainguard/away" }] }), `http://127.0.0.1:${nobody}`);
+  const message = expect.stringContaining(`127.0.0.1:${nobody} cannot be reached (ECONNREFUSED)`) as string;
+  expect((await sync()).result.failures).toEqual([{ repository: "chainguard/away", sourceTag: "latest", reason: "Unavailable", message }]);
+});
+
+/** A port at which nobody listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
