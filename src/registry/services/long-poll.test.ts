@@ -32,12 +32,26 @@ test("without patience there is one question", async () => {
   expect(answer).toBe(1);
 });
 
-test("a question that fails ends the wait", async () => {
+/** A bell that knows how many listen. */
+class CountingBell extends Bell {
+  ears = 0;
+
+  override async heard(milliseconds: number, signal: AbortSignal): Promise<void> {
+    this.ears++;
+    await super.heard(milliseconds, signal);
+    this.ears--;
+  }
+}
+
+test("a question that fails ends the wait, and leaves no ear and no timer behind", async () => {
+  const bell = new CountingBell();
   const failing = askUntil(
-    new Bell(),
+    bell,
     () => Promise.reject(new Error("database away")),
     () => true,
-    listening(20),
+    { ...listening(60), lookAgain: false },
   );
+  expect(bell.ears).toBe(1);
   await expect(failing).rejects.toThrow("database away");
+  expect(bell.ears).toBe(0);
 });

@@ -45,12 +45,14 @@ export async function askUntil<T>(bell: Bell, ask: () => Promise<T>, enough: (an
     // Timers drop fractions and may be a millisecond early: without the two the last question would be asked twice.
     const pause = Math.max(0, Math.min(interval, end - performance.now() + 2));
     const rung = bell.heard(pause, AbortSignal.any([heard.signal, waiting.signal]));
-    const answer = await ask();
-    if (enough(answer) || waiting.signal.aborted || performance.now() >= end) {
+    try {
+      const answer = await ask();
+      if (enough(answer) || waiting.signal.aborted || performance.now() >= end) return answer;
+      await rung;
+    } finally {
+      // Also when the question failed: nobody hears the ring any more.
       heard.abort();
       await rung;
-      return answer;
     }
-    await rung;
   }
 }
