@@ -1,9 +1,11 @@
 // Cached content that nobody uses goes, with its bytes; what a version or a proposal needs stays.
 
+import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { hexOf, type Digest } from "../../src/domain/digest.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
+import { Eviction } from "../../src/registry/services/eviction.ts";
 import { Push } from "../../src/registry/services/push.ts";
 import { pullBlob, someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
@@ -155,4 +157,58 @@ test("own content is never looked at", async () => {
   await pass("10000 hours");
   expect(await proxy.eviction.runOnce()).toBe(0);
   expect(await cached()).toEqual(["sha256:own"]);
+});
+
+/** Cached manifests as if they had been pulled long ago, more than some batches. */
+async function cacheMany(count: number): Promise<void> {
+  await pull("first", "first");
+  await proxy.rows(
+    `INSERT INTO manifests (repository, digest, media_type, bytes, keep_until)
+     SELECT repository, 'sha256:' || md5(n::text) || md5(n::text), media_type, bytes, keep_until
+     FROM manifests, generate_series(1, $1 - 1) n`,
+    [count],
+  );
+  await pass("1000 hours");
+}
+
+/** Calls `heard` in front of each transaction. */
+function beforeTransactions(heard: () => void): void {
+  const transaction = proxy.database.transaction.bind(proxy.database);
+  proxy.database.transaction = (work, options) => {
+    heard();
+    return transaction(work, options);
+  };
+}
+
+test("a stop waits for the batch that is running, not for the round", async () => {
+  await cacheMany(1_000);
+  let stopped: Promise<void> | undefined;
+  beforeTransactions(() => (stopped ??= proxy.eviction.stop()));
+  expect(await proxy.eviction.runOnce()).toBe(200);
+  await stopped;
+  expect(await cached()).toHaveLength(800);
+});
+
+test("rounds come one after the other, the first soon, none after the stop", async () => {
+  await cacheMany(450);
+  const eviction = new Eviction({ ...proxy, logger: pino({ level: "silent" }), times: { firstAfter: 1, pause: 1 } });
+  let running = 0;
+  let most = 0;
+  let rounds = 0;
+  const query = proxy.database.query.bind(proxy.database);
+  proxy.database.query = async (asked, values) => {
+    if (asked.name === "eviction-counted-for") rounds++;
+    if (asked.name !== "eviction-manifests") return query(asked, values);
+    most = Math.max(most, ++running);
+    return query<never>(asked, values).finally(() => running--);
+  };
+  eviction.start();
+  await Promise.all([eviction.runOnce(), eviction.runOnce()]);
+  await expect.poll(() => rounds).toBeGreaterThan(4);
+  await eviction.stop();
+  expect(most).toBe(1);
+  expect(await cached()).toEqual([]);
+  const before = rounds;
+  await eviction.runOnce();
+  expect(rounds).toBe(before);
 });

@@ -1,7 +1,9 @@
 // Who needs whom in one repository: indexes their children, subjects their referrers (by `subject` and by `sha256-<hex>` tags).
 
 import type { Digest } from "../digest.ts";
+import { addTo } from "../groups.ts";
 import { digestOfReferrerTag } from "../reference.ts";
+import { components } from "./components.ts";
 import type { ManifestFact, RepositoryFacts, TagFact } from "./facts.ts";
 import { compareNames } from "./words.ts";
 
@@ -22,8 +24,8 @@ export interface Graph {
   /** Children that are here. */
   readonly childrenOf: (digest: Digest) => readonly Digest[];
   /**
-   * The subject here that this manifest goes with. undefined also for one that holds its own subject (an index that refers to its child):
-   * two that need each other would need each other for ever.
+   * The subject here that this manifest goes with. undefined also for an index whose children lead to its own subject (it refers to its child,
+   * or to what refers to its child): two that need each other would need each other for ever.
    */
   readonly subjectOf: (digest: Digest) => Digest | undefined;
   /** Manifests here with this subject. */
@@ -75,21 +77,23 @@ export function graphOf(repository: RepositoryFacts): Graph {
 
 const none: readonly never[] = [];
 
-function addTo<T>(groups: Map<Digest, T[]>, key: Digest, member: T): void {
-  const group = groups.get(key);
-  if (group === undefined) groups.set(key, [member]);
-  else group.push(member);
-}
-
+/**
+ * The subject that each manifest goes with. Only an index can close a circle: content names what was there before it, so a circle goes up
+ * from a subject to its referrers and comes down again from an index to its children. Referrers below that index keep their subjects.
+ */
 function anchors(
   sorted: readonly ManifestFact[],
   manifests: ReadonlyMap<Digest, ManifestFact>,
   { childrenOf, referrersOf }: Pick<Graph, "childrenOf" | "referrersOf">,
 ): Graph["subjectOf"] {
+  const circles = components(manifests.keys(), (digest) => [...childrenOf(digest), ...referrersOf(digest)]);
+  const circleOf = new Map(circles.flatMap((members, circle) => members.map((member) => [member, circle])));
   const subjects = new Map<Digest, Digest>();
-  for (const { digest, subject } of sorted) if (subject !== undefined && manifests.has(subject)) subjects.set(digest, subject);
-  const holds = (digest: Digest) => [...childrenOf(digest), ...referrersOf(digest).filter((referrer) => subjects.get(referrer) === digest)];
-  for (const [digest, subject] of subjects) if (reach([digest], holds).has(subject)) subjects.delete(digest);
+  for (const { digest, subject } of sorted) {
+    if (subject === undefined || !manifests.has(subject)) continue;
+    const inCircle = (other: Digest) => circleOf.get(other) === circleOf.get(digest);
+    if (!inCircle(subject) || !childrenOf(digest).some(inCircle)) subjects.set(digest, subject);
+  }
   return (digest) => subjects.get(digest);
 }
 

@@ -1,6 +1,9 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
+import { digestOf } from "../../domain/digest.ts";
+import type { CachedManifestRow } from "../metadata/proxy-eviction.ts";
+import { cachedManifests } from "./eviction.ts";
 import { planEviction, type CachedManifest } from "./eviction-plan.ts";
 
 const hour = 3_600_000;
@@ -67,11 +70,11 @@ test("an index goes with the children that only it has", () => {
 });
 
 test("for every graph, also one that goes in circles: what is pinned or was pulled stays with all its parts", () => {
-  const ids = ["a", "b", "c", "d", "e", "f"];
+  const names = ["a", "b", "c", "d", "e", "f"];
   const graphs = fc.array(
     fc.record({
-      id: fc.constantFrom(...ids),
-      parts: fc.subarray(ids),
+      id: fc.constantFrom(...names),
+      parts: fc.subarray(names),
       idle: fc.integer({ min: 0, max: 48 * hour }),
       pinned: fc.boolean(),
       blobs: fc.array(fc.constantFrom({ digest: "x", size: 5 }, { digest: "y", size: 7 })),
@@ -89,4 +92,45 @@ test("for every graph, also one that goes in circles: what is pinned or was pull
       }),
     );
   expect(stays).not.toThrow();
+});
+
+// Many times what once blocked the process for 5 s (with work that grows with the square this never ends), and more than a call takes arguments.
+const many = 150_000;
+const ids = Array.from({ length: many }, (_, index) => `${index}`);
+
+test("work grows with the number of manifests, also when all are attached to one", () => {
+  const attached = ids.map((id) => manifest(id, 900));
+  expect(planEviction([manifest("subject", 1, { parts: ids }), ...attached], limits).size).toBe(0);
+  expect(planEviction([manifest("subject", 900, { parts: ids }), ...attached], limits).size).toBe(many + 1);
+  const sized = attached.map((one) => ({ ...one, blobs: [{ digest: one.id, size: 1 }] }));
+  expect(planEviction([manifest("subject", 1, { parts: ids }), ...sized], { ...limits, maxSize: 0 }).size).toBe(many + 1);
+});
+
+test("work grows with the number of manifests, also when all share one", () => {
+  const blobs = [{ digest: "blob", size: 1 }];
+  const sharing = ids.map((id) => manifest(id, 23, { parts: ["shared"] }));
+  const whole = [...sharing, manifest("shared", 23, { blobs })];
+  expect(planEviction(whole, limits).size).toBe(0);
+  expect(planEviction(whole, { ...limits, maxSize: 0 }).size).toBe(many + 1);
+});
+
+test("referrers, and what is under cosign's tags, belong to their subject", () => {
+  const subject = digestOf("subject");
+  const row = (name: string, part: Partial<CachedManifestRow> = {}): CachedManifestRow => ({
+    repositoryId: 1,
+    digest: digestOf(name),
+    subject: null,
+    children: [],
+    tags: [],
+    idle: 0,
+    pinned: false,
+    ...part,
+  });
+  const referrers = ids.map((id) => row(id, { subject }));
+  const signature = row("signature", { tags: [`${subject.replace(":", "-")}.sig`, "1.0"] });
+  const rows = [row("subject", { children: [digestOf("child")] }), ...referrers, signature, row("elsewhere", { repositoryId: 2, subject })];
+  const [whole] = cachedManifests(rows, [{ repositoryId: 1, manifest: subject, digest: digestOf("blob"), size: 7 }]);
+  expect(whole?.parts).toHaveLength(1 + many + 1);
+  expect([whole?.parts[0], whole?.parts.at(-1)]).toEqual([`1 ${digestOf("child")}`, `1 ${signature.digest}`]);
+  expect(whole?.blobs).toMatchObject([{ digest: digestOf("blob"), size: 7 }]);
 });

@@ -1,5 +1,7 @@
 // What cached content goes: by manifest and what belongs to it, never by blob (design: upstream.md, "Eviction"). Pure; idle times come with the input.
 
+import { addTo } from "../../domain/groups.ts";
+
 export interface CachedManifest {
   readonly id: string;
   /** Children of an index, and what is attached to it: referrers, cosign's tags. They are kept with it, and their pulls count for it. */
@@ -45,7 +47,10 @@ function shrink(graph: Graph, kept: Set<string>, maxSize: number): void {
     }
   }
   const pinned = graph.withParts([...kept].filter((id) => graph.byId.get(id)?.pinned === true));
-  const roots = [...kept].filter((id) => !graph.wholesOf(id).some((whole) => kept.has(whole)));
+  /** How many of what is kept each belongs to. */
+  const holders = new Map<string, number>();
+  for (const id of kept) for (const part of graph.partsOf(id)) holders.set(part, (holders.get(part) ?? 0) + 1);
+  const roots = [...kept].filter((id) => !holders.has(id));
   roots.sort((a, b) => graph.idleOf(b) - graph.idleOf(a));
   for (const root of roots) {
     if (size <= maxSize) return;
@@ -58,21 +63,30 @@ function shrink(graph: Graph, kept: Set<string>, maxSize: number): void {
         names.set(blob.digest, count);
         if (count === 0) size -= blob.size;
       }
-      const orphans = graph.partsOf(id).filter((part) => kept.has(part) && !pinned.has(part));
-      going.push(...orphans.filter((part) => !going.includes(part) && !graph.wholesOf(part).some((whole) => kept.has(whole))));
+      for (const part of graph.partsOf(id)) {
+        const left = (holders.get(part) ?? 1) - 1;
+        holders.set(part, left);
+        if (left === 0 && kept.has(part) && !pinned.has(part)) going.push(part);
+      }
     }
   }
 }
 
+const none: readonly never[] = [];
+
 class Graph {
   readonly byId: ReadonlyMap<string, CachedManifest>;
+  /** Those that are here, each once, never the manifest itself. */
+  readonly #parts = new Map<string, readonly string[]>();
   readonly #wholes = new Map<string, string[]>();
   readonly #idle = new Map<string, number>();
 
   constructor(manifests: readonly CachedManifest[]) {
     this.byId = new Map(manifests.map((manifest) => [manifest.id, manifest]));
     for (const { id, parts } of manifests) {
-      for (const part of parts) if (this.byId.has(part) && part !== id) this.#wholes.set(part, [...this.wholesOf(part), id]);
+      const here = [...new Set(parts)].filter((part) => this.byId.has(part) && part !== id);
+      this.#parts.set(id, here);
+      for (const part of here) addTo(this.#wholes, part, id);
     }
     // From the most recently pulled on upwards: the first to reach a manifest is the most recent of its parts. What upstream wrote may go in circles.
     for (const manifest of manifests.toSorted((a, b) => a.idle - b.idle)) {
@@ -80,7 +94,7 @@ class Graph {
       for (let id = going.pop(); id !== undefined; id = going.pop()) {
         if (this.#idle.has(id)) continue;
         this.#idle.set(id, manifest.idle);
-        going.push(...this.wholesOf(id));
+        for (const whole of this.#wholes.get(id) ?? none) going.push(whole);
       }
     }
   }
@@ -91,15 +105,11 @@ class Graph {
   }
 
   partsOf(id: string): readonly string[] {
-    return (this.byId.get(id)?.parts ?? []).filter((part) => this.byId.has(part));
-  }
-
-  wholesOf(id: string): readonly string[] {
-    return this.#wholes.get(id) ?? [];
+    return this.#parts.get(id) ?? none;
   }
 
   blobsOf(id: string): CachedManifest["blobs"] {
-    return this.byId.get(id)?.blobs ?? [];
+    return this.byId.get(id)?.blobs ?? none;
   }
 
   withParts(ids: readonly string[]): Set<string> {
@@ -108,7 +118,7 @@ class Graph {
     for (let id = going.pop(); id !== undefined; id = going.pop()) {
       if (found.has(id)) continue;
       found.add(id);
-      going.push(...this.partsOf(id));
+      for (const part of this.partsOf(id)) going.push(part);
     }
     return found;
   }

@@ -3,6 +3,7 @@
 import type { UpstreamSpec } from "../../api/kinds.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { milliseconds } from "../../domain/duration.ts";
+import { addTo } from "../../domain/groups.ts";
 import { bytesOf } from "../../domain/quantity.ts";
 import { digestOfReferrerTag } from "../../domain/reference.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -13,13 +14,17 @@ import {
   listCachedManifests,
   prepareEviction,
   pullsCountedFor,
+  type CachedBlobRow,
   type CachedManifestRow,
 } from "../metadata/proxy-eviction.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { deleteManifests } from "./delete-manifests.ts";
 import { planEviction, type CachedManifest } from "./eviction-plan.ts";
 
-const everyHour = 3_600_000;
+/** Milliseconds until the first round: after a start there is more urgent work, and one that never lives for an hour still evicts. */
+const firstAfter = 60_000;
+/** Milliseconds between the end of a round and the next one. */
+const pause = 3_600_000;
 /** Manifests in one transaction. */
 const batch = 200;
 const by = "eviction";
@@ -28,45 +33,57 @@ export interface EvictionOptions {
   readonly database: Database;
   readonly configuration: ConfigurationSource;
   readonly logger: Logger;
+  /** Milliseconds; a minute, then an hour after each round by default. */
+  readonly times?: { readonly firstAfter: number; readonly pause: number };
 }
 
 export class Eviction {
   readonly #options: EvictionOptions;
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<unknown> = Promise.resolve();
+  #stopping = false;
 
   constructor(options: EvictionOptions) {
     this.#options = options;
   }
 
-  /** A round every hour. */
+  /** The first round soon, the others each an hour after the last has ended. */
   start(): void {
-    this.#timer ??= setInterval(() => void this.#tryRound(), everyHour).unref();
+    this.#schedule(this.#options.times?.firstAfter ?? firstAfter);
   }
 
-  /** Waits for the round that is running. */
+  /** Ends after the batch that is running; the rest is due again in the next process. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#stopping = true;
+    clearTimeout(this.#timer);
     await this.#round;
   }
 
-  /** Evicts what is due of every Upstream. Resolves with the number of manifests that went. */
-  async runOnce(): Promise<number> {
-    const countedFor = await pullsCountedFor(this.#options.database);
-    let count = 0;
-    for (const upstream of this.#options.configuration.current().upstreams) count += await this.#evict(upstream, countedFor);
-    return count;
+  /** Evicts what is due of every Upstream. Resolves with the number of manifests that went. Rounds of one process never overlap. */
+  runOnce(): Promise<number> {
+    const round = this.#round.then(() => this.#evictAll());
+    this.#round = round.catch(() => undefined);
+    return round;
   }
 
-  async #tryRound(): Promise<void> {
-    try {
-      const round = this.runOnce();
-      this.#round = round.catch(() => undefined);
-      await round;
-    } catch (error) {
-      this.#options.logger.error({ err: error }, "a round of eviction failed; the next one is in an hour");
+  #schedule(milliseconds: number): void {
+    if (this.#stopping) return;
+    this.#timer = setTimeout(() => {
+      this.runOnce()
+        .catch((error: unknown) => this.#options.logger.error({ err: error }, "a round of eviction failed; the next one is in an hour"))
+        .finally(() => this.#schedule(this.#options.times?.pause ?? pause));
+    }, milliseconds).unref();
+  }
+
+  async #evictAll(): Promise<number> {
+    if (this.#stopping) return 0;
+    const countedFor = await pullsCountedFor(this.#options.database);
+    let count = 0;
+    for (const upstream of this.#options.configuration.current().upstreams) {
+      if (this.#stopping) break;
+      count += await this.#evict(upstream, countedFor);
     }
+    return count;
   }
 
   async #evict({ spec, namespace, name }: Published<UpstreamSpec>, countedFor: number): Promise<number> {
@@ -74,7 +91,9 @@ export class Eviction {
     const key = `${namespace}/${name}`;
     const { unusedFor, maxSize } = spec.cache;
     const rows = await listCachedManifests(database, key);
-    const going = planEviction(await this.#graph(key, rows, maxSize !== undefined), {
+    const blobs = maxSize === undefined || this.#stopping ? [] : await listCachedBlobs(database, key);
+    if (this.#stopping) return 0;
+    const going = planEviction(cachedManifests(rows, blobs), {
       unusedFor: milliseconds(unusedFor),
       countedFor,
       ...(maxSize === undefined ? {} : { maxSize: bytesOf(maxSize) }),
@@ -90,34 +109,10 @@ export class Eviction {
     return count;
   }
 
-  async #graph(key: string, rows: readonly CachedManifestRow[], withBlobs: boolean): Promise<CachedManifest[]> {
-    const blobs = Map.groupBy(withBlobs ? await listCachedBlobs(this.#options.database, key) : [], ({ repositoryId, manifest }) =>
-      idOf(repositoryId, manifest),
-    );
-    const attached = new Map<string, string[]>();
-    for (const { repositoryId, digest, subject, tags } of rows) {
-      const subjects = [subject ?? undefined, ...tags.map(digestOfReferrerTag)].filter((found) => found !== undefined);
-      for (const found of subjects) {
-        const whole = idOf(repositoryId, found);
-        attached.set(whole, [...(attached.get(whole) ?? []), idOf(repositoryId, digest)]);
-      }
-    }
-    return rows.map(({ repositoryId, digest, children, idle, pinned }) => {
-      const id = idOf(repositoryId, digest);
-      return {
-        id,
-        idle,
-        pinned,
-        parts: [...children.map((child) => idOf(repositoryId, child)), ...(attached.get(id) ?? [])],
-        blobs: blobs.get(id) ?? [],
-      };
-    });
-  }
-
   /** What a version, evidence or a proposal pinned since the plan was made stays: the deletion looks again, and the foreign keys hold. */
   async #delete(repositoryId: number, digests: readonly Digest[]): Promise<number> {
     let count = 0;
-    for (let from = 0; from < digests.length; from += batch) {
+    for (let from = 0; from < digests.length && !this.#stopping; from += batch) {
       const part = digests.slice(from, from + batch);
       count += await this.#options.database.transaction(async (transaction) => {
         const blobs = await prepareEviction(transaction, repositoryId, part);
@@ -135,6 +130,26 @@ export class Eviction {
     }
     return count;
   }
+}
+
+/** What the plan is made of: what is attached (referrers, cosign's tags) is a part of its subject, as children are of their index. */
+export function cachedManifests(rows: readonly CachedManifestRow[], blobs: readonly CachedBlobRow[]): CachedManifest[] {
+  const blobsOf = Map.groupBy(blobs, ({ repositoryId, manifest }) => idOf(repositoryId, manifest));
+  const attached = new Map<string, string[]>();
+  for (const { repositoryId, digest, subject, tags } of rows) {
+    const subjects = [subject ?? undefined, ...tags.map(digestOfReferrerTag)].filter((found) => found !== undefined);
+    for (const found of subjects) addTo(attached, idOf(repositoryId, found), idOf(repositoryId, digest));
+  }
+  return rows.map(({ repositoryId, digest, children, idle, pinned }) => {
+    const id = idOf(repositoryId, digest);
+    return {
+      id,
+      idle,
+      pinned,
+      parts: [...children.map((child) => idOf(repositoryId, child)), ...(attached.get(id) ?? [])],
+      blobs: blobsOf.get(id) ?? [],
+    };
+  });
 }
 
 /** Each index before its children: an index that stays in a later batch would hold them. */
