@@ -127,6 +127,41 @@ describe("what is refused, and what it says", () => {
     expect(() => parseManifest(bytes, contentType)).toThrow(message);
   });
 
+  /** The image with `more` behind its last field: what Go's JSON takes. */
+  const withKeys = (document: object, more: string) => Buffer.from(`${JSON.stringify(document).slice(0, -1)},${more}}`);
+  const inLayer = (more: string) => Buffer.from(JSON.stringify(image()).replace('"layers":[{', `"layers":[{${more},`));
+  test.each<[string, Buffer, string]>([
+    ["layers again in other case", withKeys(image(), `"Layers":[]`), '"Layers", which many clients take for `layers`'],
+    ["an image that is an index in other case", withKeys(image(), `"Manifests":[]`), '"Manifests", which'],
+    ["an index that is an image in other case", withKeys(index(), `"CONFIG":{}`), '"CONFIG", which'],
+    ["an escaped letter", withKeys(image(), String.raw`"l\u0041yers":[]`), '"lAyers", which'],
+    ["the long s, which Go takes for an s", withKeys(image(), `"layerſ":[]`), '"layerſ", which'],
+    ["a subject in other case alone", withKeys(image(), `"Subject":{}`), '"Subject", which many clients take for `subject`'],
+    ["a field twice", withKeys(image(), `"layers":[]`), '"layers" twice'],
+    ["a field twice, once escaped, with spaces", withKeys(image(), String.raw`"\u006cayers" : []`), '"layers" twice'],
+    ["a field that is nobody's, twice", withKeys(image(), `"x":1,"x":2`), '"x" twice'],
+    ["an annotation twice", withKeys(image(), `"annotations":{"a":"1","a":"2"}`), '"annotations.a" twice'],
+    ["a descriptor's digest in other case", inLayer(`"Digest":"x"`), '"layers[0].Digest", which many clients take for `digest`'],
+    ["a descriptor's digest twice", inLayer(`"digest":"x"`), '"layers[0].digest" twice'],
+    [
+      "a platform in other case",
+      Buffer.from(
+        JSON.stringify(index({ manifests: [descriptor("a"), descriptor("b", mediaTypes.ociManifest, { platform: { OS: "x" } })] })),
+      ),
+      '"manifests[1].platform.OS", which many clients take for `os`',
+    ],
+  ])("%s", (_, bytes, message) => {
+    expect(() => parseManifest(bytes, undefined)).toThrow(ManifestError);
+    expect(() => parseManifest(bytes, undefined)).toThrow(`The manifest has ${message}`);
+  });
+
+  test("case is free where nobody has a field of that name, and so are values that look like keys", () => {
+    const annotations = { Digest: "1", digest: "2", layers: "Layers", '"layers"': '\\"Layers\\":' };
+    const manifest = parse(image({ annotations, "x-more": { Size: 1, size: 2, Layers: [{ Digest: 1 }] }, "x-list": ["Layers", "Layers"] }));
+    expect(manifest.annotations).toEqual(annotations);
+    expect(parse(index({ manifests: [descriptor("a"), descriptor("a")] })).kind).toBe("index");
+  });
+
   test("bytes that are not UTF-8", () => {
     expect(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]), mediaTypes.ociManifest)).toThrow("not UTF-8");
   });

@@ -1,8 +1,10 @@
 // Manifests and indexes as the OCI image spec and Docker's schema 2 write them, read from untrusted bytes.
-// One document has one type: what is a manifest to one client and an index to another is refused (advisory GHSA-qq97-vm5h-rrhg).
+// One document means one thing: what is a manifest to one client and an index to another is refused (advisory GHSA-qq97-vm5h-rrhg), and so
+// are keys that clients read differently.
 
 import { digestOf, isDigest, type Digest, algorithmOf } from "./digest.ts";
 import { measureJson } from "./json-limits.ts";
+import { refuseAmbiguousKeys } from "./manifest-keys.ts";
 import { mediaTypes } from "./media-types.ts";
 
 /** Distribution spec, "Pushing Manifests": registries take at least 4 MiB. That is also the most that this one takes, from clients and upstreams. */
@@ -144,6 +146,11 @@ function parseDocument(bytes: Uint8Array): Json {
     value = JSON.parse(text);
   } catch (cause) {
     throw new ManifestError(`The manifest is not JSON: ${(cause as Error).message}`, { cause });
+  }
+  try {
+    refuseAmbiguousKeys(text);
+  } catch (cause) {
+    throw new ManifestError(`The manifest ${(cause as Error).message}.`, { cause });
   }
   return objectOf(value, "The manifest");
 }
