@@ -270,6 +270,37 @@ describe("two requests on one session", () => {
     expect((await readBlob(registry.pull, repository, digestOf("base kept"))).toString()).toBe("base kept");
   });
 
+  test("who may not continue, or not there, ends nobody", async () => {
+    const { id } = await start();
+    await registry.push.append(repository, id, pusher, { body: bodyOf("base ") });
+    const reached = Promise.withResolvers<void>();
+    const refused = Promise.withResolvers<void>();
+    const first = registry.push.append(repository, id, pusher, {
+      body: (async function* () {
+        yield Buffer.from("go");
+        reached.resolve();
+        await refused.promise;
+        yield Buffer.from("od");
+      })(),
+    });
+    await reached.promise;
+    const eve = { ...pusher, identity: "user:eve" };
+    const digest = digestOf("base x");
+    await expect(registry.push.append(repository, id, eve, { body: bodyOf("x") })).rejects.toMatchObject(gone);
+    await expect(registry.push.append(repository, id, eve, { start: 5, body: bodyOf("x") })).rejects.toMatchObject(gone);
+    await expect(registry.push.complete(repository, id, eve, { digest, body: bodyOf("x") })).rejects.toMatchObject(gone);
+    for (const wrong of [0, 7]) {
+      const outOfOrder = { code: "RANGE_INVALID", detail: { offset: 5 } };
+      await expect(registry.push.append(repository, id, pusher, { start: wrong, body: bodyOf("x") })).rejects.toMatchObject(outOfOrder);
+      await expect(registry.push.complete(repository, id, pusher, { digest, start: wrong, body: bodyOf("x") })).rejects.toMatchObject(
+        outOfOrder,
+      );
+    }
+    refused.resolve();
+    expect(await first).toEqual({ id, offset: 9 });
+    await registry.push.complete(repository, id, pusher, { digest: digestOf("base good"), body: bodyOf() });
+  });
+
   test("a request whose session another process took can change nothing any more", async () => {
     const { id } = await start();
     const other = registry.anotherPush();

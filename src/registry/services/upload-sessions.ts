@@ -172,9 +172,12 @@ export class UploadSessions {
     });
   }
 
-  /** Runs `work` as the one writer of the session: an older request in this process is ended first, one elsewhere loses the row. */
+  /**
+   * Runs `work` as the one writer of the session: an older request in this process is ended first, one elsewhere loses the row. What the
+   * session would refuse anyway ends nobody: the row is where an older request began, so who continues there is its own second attempt.
+   */
   async #alone<T>(repository: string, id: string, caller: Caller, addition: Addition, work: (writing: Writing) => Promise<T>): Promise<T> {
-    await this.#find(repository, id);
+    refuseUnfit(await this.#find(repository, id), caller, addition.start);
     return this.#turns.alone(id, takenOver, async (interruption) => {
       const writing = await this.#take(repository, id, caller, addition.start, interruption);
       const { writer } = writing;
@@ -192,8 +195,7 @@ export class UploadSessions {
   async #take(repository: string, id: string, caller: Caller, start: number | undefined, interruption: Interruption): Promise<Writing> {
     for (let attempt = 1; attempt <= takeoverAttempts; attempt++) {
       const upload = await this.#find(repository, id);
-      if (upload.identity !== caller.identity) throw givenUp();
-      if (start !== undefined && start !== upload.offset) throw outOfOrder(upload.offset, start);
+      refuseUnfit(upload, caller, start);
       const writer = randomUUID();
       if (await takeUpload(this.#database, upload, writer, this.#expiry(upload.offset > 0))) {
         return { upload, writer, interruption, key: upload.objectKey ?? undefined };
@@ -230,6 +232,12 @@ export class UploadSessions {
     this.#bytes.remember(writing, destination);
     return progress.offset;
   }
+}
+
+/** `start`: where the caller wants to continue; undefined: wherever the session is. */
+function refuseUnfit({ identity, offset }: Upload, caller: Caller, start: number | undefined): void {
+  if (identity !== caller.identity) throw givenUp();
+  if (start !== undefined && start !== offset) throw outOfOrder(offset, start);
 }
 
 function refuseLength(announced: number | undefined, { bytes }: Received): void {
