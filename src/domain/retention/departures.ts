@@ -38,7 +38,8 @@ export function departures(graph: Graph, condemned: ReadonlySet<Digest>, removal
       if (!isFree(digest)) continue;
       gone.add(digest);
       leaving.push(digest);
-      waiting.push(...graph.childrenOf(digest), ...graph.referrersOf(digest));
+      for (const held of graph.childrenOf(digest)) waiting.push(held);
+      for (const held of graph.referrersOf(digest)) waiting.push(held);
     }
     return leaving;
   };
