@@ -30,6 +30,8 @@ export interface Answer {
 const maxRedirects = 5;
 /** Pieces of a body, of at most 64 KiB, that arrived and that nobody has taken yet; then the connection is not read any further. */
 const waitingPieces = 16;
+/** Milliseconds for the body of a manifest, a token, a page. */
+const wholeTime = 60_000;
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** Resolves with the first answer that is no redirect; its body must be read or discarded. Rejects with UpstreamError. */
@@ -85,9 +87,13 @@ async function send(agent: Agent, hop: Exchange, signal: AbortSignal): Promise<D
   }
 }
 
-/** Reads a small answer whole. Rejects with UpstreamError TooLarge beyond `maxBytes`. */
+/** Reads a small answer whole. Rejects with UpstreamError: TooLarge beyond `maxBytes`, Timeout when it does not end in time. */
 export async function readWhole(target: UpstreamTarget, answer: Answer, maxBytes: number): Promise<Buffer> {
   const gathered = new GatheredBytes(maxBytes);
+  const { whole = wholeTime } = target.timeouts;
+  const late = () => new UpstreamError("Timeout", `${target.url.host} did not send the whole of an answer within ${whole / 1000} s`);
+  // Bytes that drip never run into the idle timeout, and hold a connection that others wait for.
+  const timer = setTimeout(() => answer.body.destroy(late()), whole);
   try {
     for await (const chunk of answer.body) {
       if (!gathered.add(chunk as Uint8Array))
@@ -95,6 +101,8 @@ export async function readWhole(target: UpstreamTarget, answer: Answer, maxBytes
     }
   } catch (error) {
     throw toUpstreamError(target, target.url, error);
+  } finally {
+    clearTimeout(timer);
   }
   return gathered.bytes();
 }

@@ -25,8 +25,8 @@ export interface UpstreamTarget {
   readonly allowedHosts: readonly string[];
   readonly credentials: Credentials;
   readonly tls: { readonly authority?: string; readonly certificate?: string; readonly key?: Hidden<string> };
-  /** Milliseconds. */
-  readonly timeouts: { readonly connect: number; readonly firstByte: number; readonly idle: number };
+  /** Milliseconds. `whole`: for the body of an answer that is read whole, a minute by default. */
+  readonly timeouts: { readonly connect: number; readonly firstByte: number; readonly idle: number; readonly whole?: number };
   readonly rateLimit: { readonly reservePercent: number; readonly requestsPerSecond?: number };
 }
 

@@ -23,7 +23,7 @@ afterEach(async () => {
 
 async function against(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
-  options: { listTime?: number } = {},
+  { wholeTime, ...options }: { listTime?: number; wholeTime?: number } = {},
 ): Promise<UpstreamClient> {
   asked = 0;
   const server = createServer((request, response) => {
@@ -40,7 +40,7 @@ async function against(
       allowedHosts: [],
       credentials: { state: "anonymous" },
       tls: {},
-      timeouts: { connect: 2000, firstByte: 10_000, idle: 10_000 },
+      timeouts: { connect: 2000, firstByte: 10_000, idle: 10_000, ...(wholeTime === undefined ? {} : { whole: wholeTime }) },
       rateLimit: { reservePercent: 0 },
     },
   });
@@ -52,6 +52,13 @@ async function against(
 function page(request: IncomingMessage, response: ServerResponse, content: string | object): void {
   response.writeHead(200, { link: `<${new URL(request.url ?? "/", "http://here").pathname}?last=${asked}>; rel="next"` });
   response.end(typeof content === "string" ? content : JSON.stringify(content));
+}
+
+/** `text`, and then a space every 20 ms without end. Resolves when the connection is closed. */
+function drip(response: ServerResponse, text: string): Promise<void> {
+  response.write(text);
+  const timer = setInterval(() => response.write(" "), 20);
+  return new Promise((resolve) => response.on("close", () => (clearInterval(timer), resolve())));
 }
 
 const tags = (count: number, length = 0) => Array.from({ length: count }, (_, index) => `v${asked}-${index}`.padEnd(length, "x"));
@@ -91,14 +98,7 @@ test("pages full of other things end at 32 MiB, and empty ones some time", async
 
 test("a page that drips, and pages without end, are cut at the deadline of the whole list", async () => {
   const late = { code: "Timeout", message: expect.stringContaining("did not list tags of team/app within 0.3 s") as string };
-  const dripping = await against(
-    (_, response) => {
-      response.write('{"tags":[');
-      const timer = setInterval(() => response.write(" "), 20);
-      response.on("close", () => clearInterval(timer));
-    },
-    { listTime: 300 },
-  );
+  const dripping = await against((_, response) => drip(response, '{"tags":['), { listTime: 300 });
   await expect(list(dripping)).rejects.toMatchObject(late);
   const endless = await against((request, response) => void setTimeout(() => page(request, response, { tags: ["a"] }), 20), {
     listTime: 300,
@@ -117,4 +117,22 @@ test("referrers: 10,000 at most, in 8 MiB", async () => {
   );
   const large = await against((request, response) => page(request, response, { manifests: ["x".repeat(5 * 1024 * 1024)] }));
   await expect(large.referrers("team/app", about, "pull")).rejects.toMatchObject(refused("bytes where that is the limit"));
+});
+
+test("a manifest that drips, and a token that does, are cut at their deadline, and so are their connections", async () => {
+  const late = { code: "Timeout", message: expect.stringContaining("did not send the whole of an answer within 0.3 s") as string };
+  const dripped: Promise<void>[] = [];
+  const manifest = await against((_, response) => void dripped.push(drip(response, "{")), { wholeTime: 300 });
+  await expect(manifest.getManifest("team/app", "latest", "pull")).rejects.toMatchObject(late);
+  const token = await against(
+    (request, response) => {
+      if (request.url?.startsWith("/token") === true) return void dripped.push(drip(response, '{"token":"t"}'));
+      const realm = `http://${request.headers.host ?? ""}/token`;
+      response.writeHead(401, { "www-authenticate": `Bearer realm="${realm}",service="x"` }).end();
+    },
+    { wholeTime: 300 },
+  );
+  await expect(token.getManifest("team/app", "latest", "pull")).rejects.toMatchObject(late);
+  expect(dripped).toHaveLength(2);
+  await Promise.all(dripped);
 });

@@ -188,7 +188,7 @@ export class UpstreamClient {
       discard(answer.body);
       return { content: undefined, bytes: 0, next: undefined };
     }
-    // Bytes that drip never run into the idle timeout.
+    // The pages before this one have had their part of the time.
     const timer = setTimeout(() => answer.body.destroy(this.#tookTooLong(list)), Math.max(0, limits.deadline - Date.now()));
     try {
       const body = await readWhole(target, answer, limits.maxBytes);
