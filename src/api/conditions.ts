@@ -54,6 +54,8 @@ export const trailers = {
   specDigest: "Spec-Digest",
   installation: "Installation",
   appliedBy: "Applied-By",
+  /** The build that a commit brought: `cgr/chainguard/nginx@sha256:…`. */
+  build: "Build",
   /** The run of a job that a commit tells of. */
   run: "Run",
 } as const;

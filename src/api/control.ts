@@ -69,6 +69,8 @@ export const PublishRequest = Type.Object({
   resources: Type.Array(RecordedResource),
   /** Ledgers that changed since the base; null: the file is gone. Key: repository with its prefix. */
   ledgers: record(nullable(LedgerDocument)),
+  /** Of those ledgers: the commit that last changed the file, and the one that brought each build (by its digest), where an operator wrote it. */
+  ledgerCommits: Type.Optional(record(Type.Object({ changed: Type.String(), builds: record(Type.String()) }))),
   /** Proposals that this revision contains, or that were refused. */
   settled: Type.Array(Type.Object({ id: Type.String(), refused: Type.Optional(Type.String({ description: "why" })) })),
   /** The record's history has an AccessPolicy, be it removed since: deleting the last one reopens nothing. */
@@ -263,7 +265,10 @@ export type Proposal = Static<typeof Proposal>;
 export const VersionsView = Type.Object({
   repository: Type.String(),
   policy: nullable(Type.String()),
+  /** Commit that last changed the ledger's file. */
   revision: Type.String(),
+  /** Commit that brought each build, by its digest; a build that a person wrote into the file is not among them. */
+  commits: record(Type.String()),
   ledger: LedgerDocument,
   /** What was refused, and why (newest first, at most 20). */
   refused: Type.Array(SyncOutcome),

@@ -6,6 +6,7 @@ import type { PublishRequest, RecordedResource, RecordState } from "../api/contr
 import type { UpstreamSpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { ClientError } from "../client/errors.ts";
+import type { Ledger } from "../domain/ledger.ts";
 import { prefixOf } from "../domain/reference.ts";
 import { parsePath } from "../record/layout.ts";
 import type { RecordView } from "../record/record-view.ts";
@@ -97,7 +98,7 @@ export class Publisher {
       revision: head,
       base: state.revision,
       resources: [...resources],
-      ledgers: await this.#ledgers(state.revision, prefixes),
+      ...(await this.#ledgers(state.revision, prefixes)),
       settled: [...options.settled],
       everHadAccessPolicy: options.everHadAccessPolicy,
     };
@@ -121,23 +122,34 @@ export class Publisher {
   }
 
   /** Ledgers that changed since `base`, and all of a prefix that is served only now: the registry had nowhere to put them before. */
-  async #ledgers(base: string | null, prefixes: ReadonlySet<string>): Promise<PublishRequest["ledgers"]> {
+  async #ledgers(base: string | null, prefixes: ReadonlySet<string>): Promise<Pick<PublishRequest, "ledgers" | "ledgerCommits">> {
     const before = await this.#filesAt(base);
     const now = this.#record.view.blobs;
     const found: PublishRequest["ledgers"] = {};
-    for (const [repository, { ledger, bytes, path }] of this.#record.view.ledgers) {
+    const ledgerCommits: NonNullable<PublishRequest["ledgerCommits"]> = {};
+    for (const [repository, { ledger, bytes, path, revision }] of this.#record.view.ledgers) {
       const prefix = prefixOf(repository);
       const changed = before === undefined || before.get(path) !== now.get(path);
       if (!changed && (this.#prefixes.has(prefix) || !prefixes.has(prefix))) continue;
       // Who took the versions out, and how they come back, is asked of the registry: the decisions stay when the file is gone.
       const nothing = bytes === undefined && Object.keys(ledger.retired).length === 0;
       found[repository] = nothing ? null : (structuredClone(ledger) as PublishRequest["ledgers"][string]);
+      if (!nothing) ledgerCommits[repository] = { changed: revision.id, builds: this.#buildsOf(repository, ledger) };
     }
     // In a history that a person accepted a file may be gone without any commit that removed it.
     for (const path of before?.keys() ?? []) {
       const place = parsePath(path);
       if (place?.type === "ledger" && !this.#record.view.ledgers.has(place.repository)) found[place.repository] = null;
     }
-    return found;
+    return { ledgers: found, ledgerCommits };
+  }
+
+  #buildsOf(repository: string, { builds }: Ledger): Record<string, string> {
+    return Object.fromEntries(
+      builds.flatMap(({ digest }) => {
+        const commit = this.#record.history.commitOfBuild(repository, digest);
+        return commit === undefined ? [] : [[digest, commit]];
+      }),
+    );
   }
 }

@@ -53,8 +53,8 @@ export function settleProposals(
       commits.push(decisions);
       bytes = bytesOf(decisions);
     }
-    const { subject, body, ledger } = answer.change;
-    const commit = versionsCommit(repository, { subject, body, ledger, before: bytes, committer: options.committer });
+    const { ledger } = answer.change;
+    const commit = versionsCommit(repository, { ...answer.change, before: bytes, committer: options.committer });
     commits.push(commit);
     states.set(repository, { ledger, bytes: bytesOf(commit) });
   }
@@ -63,7 +63,7 @@ export function settleProposals(
 
 interface Answer {
   /** Undefined: the ledger says it already, or it was refused. */
-  readonly change?: { readonly subject: string; readonly body: string; readonly ledger: Ledger };
+  readonly change?: { readonly subject: string; readonly body: string; readonly ledger: Ledger; readonly build?: Digest | undefined };
   readonly refused?: string;
 }
 
@@ -91,7 +91,9 @@ function answerToMint(
   if (bound.length === 0 && !already && !yields)
     return { refused: result.refused.map(({ tag, reason }) => `${tag}: ${reason}`).join("; ") };
   if (result.ledger === ledger) return {};
-  return { change: { subject: build.version, body: describeMint(proposal.policy, build, result), ledger: result.ledger } };
+  const isNew = !(ledger?.builds ?? []).some(({ digest }) => digest === build.digest);
+  const brings = isNew ? build.digest : undefined;
+  return { change: { subject: build.version, body: describeMint(proposal.policy, build, result), ledger: result.ledger, build: brings } };
 }
 
 function answerToRetire(proposal: Proposal, body: RetireProposal, ledger: Ledger | undefined): Answer {

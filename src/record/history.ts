@@ -50,6 +50,8 @@ export class History {
   /** Identity of every operator's commit, to recognise copies. */
   readonly #seen = new Set<string>();
   readonly #runs = new Set<string>();
+  /** The commit that brought a build, by `repository@digest`. */
+  readonly #builds = new Map<string, string>();
   #head: string | null = null;
 
   get head(): string | null {
@@ -89,6 +91,11 @@ export class History {
 
   memories(): readonly Memory[] {
     return [...this.#memory.values()];
+  }
+
+  /** The newest commit that brought a build into the ledger of `repository` (with its prefix); undefined when a person wrote it there. */
+  commitOfBuild(repository: string, digest: string): string | undefined {
+    return this.#builds.get(`${repository}@${digest}`);
   }
 
   /** Whether a commit tells what this run did. */
@@ -159,6 +166,8 @@ export class History {
     if (original) this.#recordMemory(commit, found);
     const run = found.get(trailers.run);
     if (original && run !== undefined) this.#runs.add(run);
+    const build = found.get(trailers.build);
+    if (original && build !== undefined) this.#builds.set(build, commit.id);
     return commit;
   }
 

@@ -1,6 +1,7 @@
 // Commits as a person reads them in `git log`: a subject that says what, a body that says which fields, trailers that are the memory.
 
 import { trailers } from "../api/conditions.ts";
+import type { Digest } from "../domain/digest.ts";
 import type { Ledger } from "../domain/ledger.ts";
 import { describeKey, keyString, type ResourceKey } from "../domain/resource.ts";
 import type { PlannedCommit } from "./commits.ts";
@@ -92,12 +93,23 @@ export function decisionsCommit(
 /** A change of a ledger: minted or retired versions. `lines` say it in words. */
 export function versionsCommit(
   repository: string,
-  options: { subject: string; body: string; ledger: Ledger; before: Buffer | undefined; committer: Committer },
+  options: {
+    subject: string;
+    body: string;
+    ledger: Ledger;
+    before: Buffer | undefined;
+    committer: Committer;
+    /** The build that it brings; the trailer remembers which commit it was. */
+    build?: Digest | undefined;
+  },
 ): PlannedCommit {
   return {
     subject: `versions ${repository}: ${options.subject}`,
     body: options.body,
-    trailers: versionTrailers(options.committer),
+    trailers: [
+      ...(options.build === undefined ? [] : [[trailers.build, `${repository}@${options.build}`] as const]),
+      ...versionTrailers(options.committer),
+    ],
     files: [{ path: ledgerPath(repository), content: writeLedger(options.ledger, options.before) }],
   };
 }

@@ -104,6 +104,28 @@ test("a reverted version leaves service and is never minted again, also after th
   await eventually(async () => expect((await world.client.proposal(third)).state).toBe("refused"));
 });
 
+test("each build names the commit that brought it, also after other commits, a revert of the revert and the loss of the database", async () => {
+  await world.start();
+  await mint("1.27.3-r2", "a", ["1.27.3-r2", "1.27"]);
+  const first = world.head();
+  await mint("1.27.4-r0", "b", ["1.27.4-r0", "1.27"]);
+  const second = world.head();
+  world.upstream("hub");
+  await eventually(async () => expect((await world.client.record()).revision).not.toBe(second));
+  const commits = { [`sha256:${"a".repeat(64)}`]: first, [`sha256:${"b".repeat(64)}`]: second };
+  expect(await world.client.versions(image)).toMatchObject({ revision: second, commits });
+
+  await world.stop();
+  await world.loseDatabase();
+  await world.start();
+  await eventually(async () => expect(await world.client.versions(image)).toMatchObject({ revision: second, commits }));
+
+  world.git("revert", "--no-edit", second);
+  await eventually(async () => expect((await world.client.versions(image)).commits).toEqual({ [`sha256:${"a".repeat(64)}`]: first }));
+  world.git("revert", "--no-edit", "HEAD");
+  await eventually(async () => expect((await world.client.versions(image)).commits).toEqual(commits));
+});
+
 test("reverting the revert brings the version back", async () => {
   await world.start();
   await mint("1.27.3-r2", "a", ["1.27.3-r2"]);

@@ -8,6 +8,7 @@ const retired = (decision: object): VersionsView => ({
   repository: "cgr/nginx",
   policy: null,
   revision: "1f3c2ab",
+  commits: {},
   refused: [],
   ledger: { image: "cgr.dev/nginx", builds: [], tags: {}, pinned: {}, retired: { "1.2": { digest, by: "Ann", ...decision } } },
 });
@@ -28,6 +29,18 @@ test("one that nobody's commit took out", () => {
   expect(renderVersions(retired({ reason: "old" }), image, "data/record")).toBe(
     `1.2 was taken out of service by Ann: old; no run mints it again. To bring it back, ${byHand}.`,
   );
+});
+
+test("the commit is the one that brought the build, whatever was recorded since", () => {
+  const evidence = { type: "SPDX" as const, attestation: digest, predicateType: "https://spdx.dev/Document", platforms: [] };
+  const build = { version: "1.2", digest, sourceTag: "latest", seen: "2026-11-21T09:30:00Z", evidence };
+  const ledger = { image: "cgr.dev/nginx", builds: [build], tags: { "1.2": digest }, pinned: {}, retired: {} };
+  const lineOf = (commits: Record<string, string>) =>
+    renderVersions({ ...retired({}), ledger, commits }, image, undefined)
+      .split("\n")
+      .find((line) => line.startsWith("  record "));
+  expect(lineOf({ [digest]: "0123456789abcdef" })).toBe("  record     0123456");
+  expect(lineOf({})).toBe("  record     1f3c2ab (last change of its ledger)");
 });
 
 test("a version whose copy is not here says so, and nothing of another one's", () => {

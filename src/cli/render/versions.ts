@@ -66,8 +66,12 @@ function describeBuild(view: VersionsView, build: LedgerDocument["builds"][numbe
     // A single-platform image names none.
     ...(evidence.platforms.length === 0 ? [] : [`  platforms  ${evidence.platforms.join(", ")}`]),
     `  policy     ${view.policy ?? "none any more"}`,
-    `  record     ${view.revision.slice(0, 7)}`,
+    `  record     ${commitOf(view, build.digest)}`,
   ];
+}
+
+function commitOf({ commits, revision }: VersionsView, digest: string): string {
+  return commits[digest]?.slice(0, 7) ?? `${revision.slice(0, 7)} (last change of its ledger)`;
 }
 
 function notCopied({ message, retryAt }: NonNullable<VersionsView["notCopied"]>[number]): string {

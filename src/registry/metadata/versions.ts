@@ -6,8 +6,10 @@ import { statement, type Queryable } from "./database.ts";
 
 export interface PublishedLedger {
   readonly ledger: Ledger;
-  /** The revision that brought it as it is. */
+  /** The commit that last changed it. */
   readonly revision: string;
+  /** The commit that brought each build, by its digest. */
+  readonly commits: Readonly<Record<string, string>>;
 }
 
 export interface VersionTag {
@@ -17,13 +19,13 @@ export interface VersionTag {
 
 const find = statement(
   "version-ledger",
-  `SELECT l.document AS ledger, l.revision FROM ledgers l JOIN repositories r ON r.id = l.repository WHERE r.name = $1`,
+  `SELECT l.document AS ledger, l.revision, l.commits FROM ledgers l JOIN repositories r ON r.id = l.repository WHERE r.name = $1`,
 );
 const list = statement("version-ledgers", `SELECT r.name FROM ledgers l JOIN repositories r ON r.id = l.repository ORDER BY r.name`);
 const storeDocument = statement(
   "version-ledger-store",
-  `INSERT INTO ledgers (repository, document, revision) VALUES ($1, $2, $3)
-   ON CONFLICT (repository) DO UPDATE SET document = excluded.document, revision = excluded.revision`,
+  `INSERT INTO ledgers (repository, document, revision, commits) VALUES ($1, $2, $3, $4)
+   ON CONFLICT (repository) DO UPDATE SET document = excluded.document, revision = excluded.revision, commits = excluded.commits`,
 );
 const dropDocument = statement("version-ledger-drop", "DELETE FROM ledgers WHERE repository = $1");
 const lockRows = statement("version-lock", "SELECT tag, digest FROM ledger WHERE repository = $1 ORDER BY tag FOR UPDATE");
@@ -125,7 +127,8 @@ export async function releaseManifests(transaction: Queryable, repository: numbe
 }
 
 /** The ledger whole, as `explain` shows it; null removes it. */
-export async function storeLedger(transaction: Queryable, repository: number, ledger: Ledger | null, revision: string): Promise<void> {
-  if (ledger === null) await transaction.execute(dropDocument, [repository]);
-  else await transaction.execute(storeDocument, [repository, JSON.stringify(ledger), revision]);
+export async function storeLedger(transaction: Queryable, repository: number, published: PublishedLedger | null): Promise<void> {
+  if (published === null) return void (await transaction.execute(dropDocument, [repository]));
+  const { ledger, revision, commits } = published;
+  await transaction.execute(storeDocument, [repository, JSON.stringify(ledger), revision, JSON.stringify(commits)]);
 }

@@ -43,7 +43,13 @@ export async function publishLedgers(
   for (const [name, document] of changes.sort(([a], [b]) => (a < b ? -1 : 1))) {
     const repository = await repositoryOf(transaction, name, resources, document !== null);
     if (repository === undefined) continue;
+    const { changed = request.revision, builds = {} } = request.ledgerCommits?.[name] ?? {};
     await publishLedger(transaction, { repository, name, ledger: document as Ledger | null, revision: request.revision, evidence });
+    await storeLedger(
+      transaction,
+      repository,
+      document === null ? null : { ledger: document as Ledger, revision: changed, commits: builds },
+    );
   }
 }
 
@@ -96,7 +102,6 @@ async function publishLedger(transaction: Queryable, { repository, name, ledger,
     ],
     `record:${revision}`,
   );
-  await storeLedger(transaction, repository, ledger, revision);
 }
 
 /** The newest build of the digest says which version it is; a person's binding has none and is called by its tag. */

@@ -33,6 +33,7 @@ export async function versionsOf(options: VersionsOptions, repository: string): 
     repository,
     policy: policy === undefined ? null : keyOf(policy),
     revision: published?.revision ?? configuration.revision ?? "",
+    commits: published?.commits ?? {},
     ledger: (published?.ledger as LedgerDocument | undefined) ?? { image: repository, builds: [], tags: {}, pinned: {}, retired: {} },
     refused: policy === undefined ? [] : await refused(options, keyOf(policy), repository),
     ...(failed.length === 0 ? {} : { notCopied: failed.map(described) }),
