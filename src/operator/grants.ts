@@ -16,25 +16,39 @@ export interface Grants {
   readonly tenants: readonly Grant[];
 }
 
+interface GrantRefusal {
+  /** Field that is not granted. */
+  readonly path: string;
+  readonly message: string;
+}
+
 /** Why the resource does not count; undefined: it does. What a policy selects is intersected with the grant by the registry. */
-export function refuseGrant(grants: Grants, key: ResourceKey, spec: unknown): string | undefined {
+export function refuseGrant(grants: Grants, key: ResourceKey, spec: unknown): GrantRefusal | undefined {
   if (key.namespace === grants.administrators) return undefined;
   const own = grants.tenants.filter(({ namespace }) => namespace === key.namespace);
   const where = `the settings' \`tenants\``;
-  if (own.length === 0)
-    return `namespace ${key.namespace} has no grant: add it to ${where}, or put the resource into namespace ${grants.administrators}`;
+  if (own.length === 0) {
+    const message = `namespace ${key.namespace} has no grant: add it to ${where}, or put the resource into namespace ${grants.administrators}`;
+    return { path: "metadata.namespace", message };
+  }
   const granted = own.filter(({ kinds }) => kinds.includes(key.kind));
-  if (granted.length === 0)
-    return `namespace ${key.namespace} may not have resources of kind ${key.kind}: add the kind to its grant in ${where}`;
+  if (granted.length === 0) {
+    const message = `namespace ${key.namespace} may not have resources of kind ${key.kind}: add the kind to its grant in ${where}`;
+    return { path: "kind", message };
+  }
   return key.kind === "Upstream" ? refusePrefix(key.kind, granted, spec) : undefined;
 }
 
-function refusePrefix(kind: Kind, granted: readonly Grant[], spec: unknown): string | undefined {
+function refusePrefix(kind: Kind, granted: readonly Grant[], spec: unknown): GrantRefusal | undefined {
   const { prefix = "", auth } = (spec ?? {}) as { prefix?: string; auth?: { provider?: string } };
   const prefixes = granted.flatMap((grant) => grant.prefixes);
-  if (!prefixes.includes(prefix))
-    return `prefix ${prefix} is not granted (granted: ${prefixes.join(", ") || "none"}): add it to the grant's \`prefixes\``;
-  if (auth?.provider !== undefined && auth.provider !== "generic")
-    return `a tenant's ${kind} never uses the registry's own cloud identity: use provider generic`;
-  return undefined;
+  if (!prefixes.includes(prefix)) {
+    const message = `prefix ${prefix} is not granted (granted: ${prefixes.join(", ") || "none"}): add it to the grant's \`prefixes\``;
+    return { path: "spec.prefix", message };
+  }
+  if (auth?.provider === undefined || auth.provider === "generic") return undefined;
+  return {
+    path: "spec.auth.provider",
+    message: `a tenant's ${kind} never uses the registry's own cloud identity: use provider generic`,
+  };
 }

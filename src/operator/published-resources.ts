@@ -58,7 +58,7 @@ export function judged({ key, spec }: { readonly key: ResourceKey; readonly spec
 
 function refuse({ key, spec }: RecordedFile, grants: Grants): { reason: string; message: string } | undefined {
   const grant = refuseGrant(grants, key, spec);
-  if (grant !== undefined) return { reason: "NotGranted", message: grant };
+  if (grant !== undefined) return { reason: "NotGranted", message: grant.message };
   const [missing] = notImplemented(key.kind, spec as Specs[typeof key.kind]).stalled;
   return missing === undefined ? undefined : { reason: "NotImplemented", message: `${missing.path}: ${missing.message}` };
 }

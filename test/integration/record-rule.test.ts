@@ -329,6 +329,9 @@ test("a namespace without a grant, and what is not built, are stalled and not re
   await world.start();
   await eventually(() => expect(world.condition(cgr, "Stalled")).toMatchObject({ status: "True", reason: "NotImplemented" }));
   await eventually(() => expect(world.condition("Upstream/team-a/x", "Stalled")).toMatchObject({ status: "True", reason: "NotGranted" }));
+  const place = "team.yaml:3: metadata.namespace: namespace team-a has no grant";
+  expect(world.condition("Upstream/team-a/x", "Ready")?.message).toContain(place);
+  expect(world.log.filter(({ msg }) => msg.includes(place))).toHaveLength(1);
   expect(world.subjects()).toEqual(["record: begins"]);
 });
 
@@ -355,6 +358,9 @@ test("secrets never pass through the record", async () => {
   expect(JSON.stringify(world.log)).not.toContain("hunter2");
   world.remove("secret.yaml");
   await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "False", reason: "SecretNotFound" }));
+  const message = "cgr.yaml:7: spec.auth.secretRef.name: there is no Secret default/pull: create it, or take the reference out";
+  for (const type of ["Ready", "CredentialsLoaded"]) expect([type, world.condition(cgr, type)?.message]).toEqual([type, message]);
+  expect(world.log.filter(({ msg }) => msg.includes(message))).toHaveLength(1);
   expect(await world.served(cgr)).toBeDefined();
 });
 

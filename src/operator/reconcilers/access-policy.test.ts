@@ -36,7 +36,7 @@ test.each([
   [{}, "SecretInvalid", "Secret default/users has no key htpasswd (it is empty): add it"],
   [{ users: "", auth: "" }, "SecretInvalid", "Secret default/users has no key htpasswd (it has auth, users): add it"],
 ])("without users nobody can log in, and the policy is not ready: %j", (data, reason, message) => {
-  const said = { reason, message: `${message}; until then nobody can log in as ci or eve` };
+  const said = { reason, path: "spec.subjects[1].name", message: `${message}; until then nobody can log in as ci or eve` };
   expect(report(specOf("ci", "eve"), data)).toEqual({
     notReady: said,
     conditions: [{ type: "CredentialsLoaded", status: "False", ...said }],
@@ -45,18 +45,20 @@ test.each([
 });
 
 test.each([
-  [["ci", "eve"], `ci:${hash}`, "Secret default/users has no user eve"],
-  [["ci", "eve", "ci"], "", "Secret default/users has no user ci and no user eve"],
+  [["ci", "eve"], `ci:${hash}`, 2, "Secret default/users has no user eve"],
+  [["ci", "eve", "ci"], "", 1, "Secret default/users has no user ci and no user eve"],
   [
     ["ci"],
     `# people\nci:secret\neve\n`,
+    1,
     "Secret default/users has no user ci; its line 2 cannot be used, because the hash is not bcrypt; make it with htpasswd -B (and 1 more lines like it)",
   ],
-  [["a", "b", "c", "d", "e", "f"], "", "Secret default/users has no user a, b, c, d, e … (6 names)"],
-])("%j of %j: the policy stays ready and says who is missing", (names, htpasswd, message) => {
+  [["a", "b", "c", "d", "e", "f"], "", 1, "Secret default/users has no user a, b, c, d, e … (6 names)"],
+])("%j of %j: the policy stays ready and says who is missing", (names, htpasswd, subject, message) => {
+  const note = { path: `spec.subjects[${subject}].name`, message };
   expect(report(specOf(...names), { htpasswd })).toEqual({
-    notes: [message],
-    conditions: [{ type: "CredentialsLoaded", status: "False", reason: "UserNotFound", message }],
+    notes: [note],
+    conditions: [{ type: "CredentialsLoaded", status: "False", reason: "UserNotFound", ...note }],
     details: {},
   });
 });

@@ -14,17 +14,26 @@ export const accessPolicyReconciler: Reconciler<"AccessPolicy"> = {
   kind: "AccessPolicy",
   report(_, spec, { users }) {
     const named = usersOf(spec);
-    return users === undefined || named.length === 0 ? { conditions: [], details: {} } : reportUsers(named, users);
+    return users === undefined || named.size === 0 ? { conditions: [], details: {} } : reportUsers(named, users);
   },
 };
 
-function usersOf({ subjects }: AccessPolicySpec): readonly string[] {
-  return [...new Set(subjects.flatMap((subject) => (subject.kind === "User" ? [subject.name] : [])))];
+/** Users that are named, each with the first field that does. */
+function usersOf({ subjects }: AccessPolicySpec): ReadonlyMap<string, string> {
+  const named = new Map<string, string>();
+  for (const [index, subject] of subjects.entries()) {
+    if (subject.kind === "User" && !named.has(subject.name)) named.set(subject.name, `spec.subjects[${index}].name`);
+  }
+  return named;
 }
 
-function reportUsers(named: readonly string[], users: KnownUsers): OwnReport {
+/** `places`: users that are named, and where. */
+function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): OwnReport {
+  const named = [...places.keys()];
+  const placeOf = (name: string | undefined) => ({ path: places.get(name ?? "") ?? "spec.subjects" });
   if (users.state === "missing") {
-    const notReady = { reason: users.reason, message: `${users.message}; until then nobody can log in as ${list(named, "or")}` };
+    const message = `${users.message}; until then nobody can log in as ${list(named, "or")}`;
+    const notReady = { reason: users.reason, ...placeOf(named[0]), message };
     return { notReady, conditions: [{ type, status: "False", ...notReady }], details: {} };
   }
   const missing = named.filter((name) => !users.users.has(name));
@@ -34,7 +43,8 @@ function reportUsers(named: readonly string[], users: KnownUsers): OwnReport {
   }
   // Taking a user out of the Secret is how access is revoked at once: it must not make the policy fail, only say so.
   const message = [`Secret ${users.secret} has no user ${list(missing, "and no user")}`, ...unusable(users)].join("; ");
-  return { notes: [message], conditions: [{ type, status: "False", reason: reasons.userNotFound, message }], details: {} };
+  const note = { ...placeOf(missing[0]), message };
+  return { notes: [note], conditions: [{ type, status: "False", reason: reasons.userNotFound, ...note }], details: {} };
 }
 
 /** A user whose line cannot be read is missing too; lines are named by their numbers, never by what they say. */

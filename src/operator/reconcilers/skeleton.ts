@@ -21,6 +21,13 @@ export interface Finding {
   readonly message: string;
 }
 
+/** About one field of the resource: the report puts its place in the source before the message. */
+export interface Placed {
+  /** `spec.auth.secretRef.name` */
+  readonly path?: string;
+  readonly message: string;
+}
+
 /** What is known of a resource before Git is asked. */
 export type Judgement = { readonly key: ResourceKey; readonly observed: ObservedResource } & (
   | { readonly state: "suspended" }
@@ -50,15 +57,15 @@ function judgeAlone(observed: ObservedResource, file: RecordedFile | undefined, 
   if (isSuspended(observed.spec)) return { ...base, state: "suspended" };
   const verdict = validateResource({ ...key, spec: observed.spec }, { previous: file?.spec });
   if (verdict.problems !== undefined) {
-    return stalled(reasons.invalid, verdict.problems.map(({ path, message }) => `${place(observed, path)}${path} ${message}`).join("; "));
+    return stalled(reasons.invalid, verdict.problems.map(({ path, message }) => `${lineOf(observed, path)}${path} ${message}`).join("; "));
   }
   const { spec } = verdict;
   const refusal = refuseGrant(grants, key, spec);
-  if (refusal !== undefined) return stalled(reasons.notGranted, refusal);
+  if (refusal !== undefined) return stalled(reasons.notGranted, placed(observed, refusal));
   const readiness = notImplemented(kind, spec);
   const [missing] = readiness.stalled;
-  if (missing !== undefined) return stalled(reasons.notImplemented, `${place(observed, missing.path)}${missing.path}: ${missing.message}`);
-  const notes = readiness.notes.map(({ path, message }) => ({ reason: reasons.notImplemented, message: `${path}: ${message}` }));
+  if (missing !== undefined) return stalled(reasons.notImplemented, placed(observed, missing));
+  const notes = readiness.notes.map((note) => ({ reason: reasons.notImplemented, message: placed(observed, note) }));
   return { ...base, state: "good", desired: { key, generation: observed.generation, spec, specDigest: specDigest(kind, spec) }, notes };
 }
 
@@ -76,8 +83,7 @@ function candidates(alone: readonly Judgement[], inOrder: readonly RecordedFile[
 function judgeBeside(judgement: Judgement, conflicts: readonly Conflict[]): Judgement {
   if (judgement.state !== "good" || conflicts.length === 0) return judgement;
   const { key, observed, desired } = judgement;
-  const describe = ({ path, message }: Conflict): string => `${place(observed, path)}${path}: ${message}`;
-  const message = conflicts.map(describe).join("; ");
+  const message = conflicts.map((conflict) => placed(observed, conflict)).join("; ");
   const reason = conflicts[0]?.reason ?? reasons.invalid;
   if (reason === reasons.dependencyNotReady) return { key, observed, state: "blocked", desired, reason, message };
   if (key.kind === "Upstream") return { key, observed, state: "stalled", reason, message };
@@ -99,15 +105,16 @@ export interface Passage {
 /** What a kind adds to the shared conditions. */
 export interface OwnReport {
   /** Makes Ready false although the record is served: credentials that are missing. */
-  readonly notReady?: Finding;
+  readonly notReady?: Finding & Placed;
   /** Worth a word where people look first, in the message of Ready. */
-  readonly notes?: readonly string[];
-  readonly conditions: readonly ConditionDraft[];
+  readonly notes?: readonly Placed[];
+  readonly conditions: readonly (ConditionDraft & Placed)[];
   readonly details: Readonly<Record<string, unknown>>;
 }
 
 export function report(judgement: Judgement, passage: Passage, own: OwnReport): Status {
   const { key, observed } = judgement;
+  const conditions = own.conditions.map(({ path, ...draft }) => ({ ...draft, message: placed(observed, { ...draft, path }) }));
   const recorded = passage.recordedGeneration ?? 0;
   const generation = observed.generation ?? passage.decision?.generation ?? (judgement.state === "suspended" ? recorded : recorded + 1);
   return {
@@ -117,7 +124,7 @@ export function report(judgement: Judgement, passage: Passage, own: OwnReport): 
     spec: judgement.state === "good" || judgement.state === "blocked" ? judgement.desired.spec : observed.spec,
     recordedGeneration: passage.recordedGeneration,
     revision: passage.file?.revision.id,
-    conditions: [...sharedConditions(judgement, passage, own), ...own.conditions],
+    conditions: [...sharedConditions(judgement, passage, own), ...conditions],
     details: own.details,
   };
 }
@@ -147,9 +154,12 @@ function readyOf(judgement: Judgement, passage: Passage, own: OwnReport): Omit<C
   if (passage.notRecorded !== undefined) return not(passage.notRecorded);
   if (passage.file?.problem !== undefined) return not({ reason: reasons.invalidRecord, message: describeProblem(passage.file) });
   if (passage.notPublished !== undefined) return not(passage.notPublished);
-  if (own.notReady !== undefined) return not(own.notReady);
+  if (own.notReady !== undefined) return not({ ...own.notReady, message: placed(judgement.observed, own.notReady) });
   const override = overrideOf(passage);
-  const remarks = [...(own.notes ?? []), ...(passage.file?.warnings ?? []).map(describeLine)];
+  const remarks = [
+    ...(own.notes ?? []).map((note) => placed(judgement.observed, note)),
+    ...(passage.file?.warnings ?? []).map(describeLine),
+  ];
   if (override !== undefined) {
     return { status: "True", reason: reasons.overridden, message: [describeOverride(override), ...remarks].join("; ") };
   }
@@ -204,7 +214,12 @@ export function isSuspended(spec: unknown): boolean {
   return typeof spec === "object" && spec !== null && (spec as { suspend?: unknown }).suspend === true;
 }
 
-function place(observed: ObservedResource, path: string): string {
+/** `upstreams.yaml:12: spec.prefix: what is wrong`, as `wharfinger validate` has it. */
+function placed(observed: ObservedResource, { path, message }: { readonly path?: string | undefined; readonly message: string }): string {
+  return path === undefined ? message : `${lineOf(observed, path)}${path}: ${message}`;
+}
+
+function lineOf(observed: ObservedResource, path: string): string {
   const line = observed.lineOf(path);
   const file = observed.source?.replace(/:\d+$/, "");
   return file === undefined ? "" : `${line === undefined ? (observed.source ?? file) : `${file}:${line}`}: `;

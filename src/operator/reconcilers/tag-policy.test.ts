@@ -56,7 +56,9 @@ test.each([
     "Secret default/cosign-pub has no public key that can be used: cosign.pub holds a private key; only the public one belongs here",
   ],
 ])("keys %#", (data, message) => {
-  expect(report({ data }).notReady).toEqual(message === undefined ? undefined : { reason: "SecretInvalid", message });
+  expect(report({ data }).notReady).toEqual(
+    message === undefined ? undefined : { reason: "SecretInvalid", path: "spec.verify.keys[0].secretRef.name", message },
+  );
 });
 
 const ended = (failures: readonly { reason: string; message?: string }[], failed = failures.length): RunState => ({

@@ -9,7 +9,7 @@ import type { RunState } from "../schedules.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import { runDetails } from "./run-details.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
-import type { Finding } from "./skeleton.ts";
+import type { Finding, Placed } from "./skeleton.ts";
 
 export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   kind: "TagPolicy",
@@ -31,16 +31,17 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   },
 };
 
-function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets }: ReportContext): Finding | undefined {
+function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets }: ReportContext): (Finding & Placed) | undefined {
   if (secrets === undefined) return undefined;
-  for (const { secretRef } of spec.verify.keys ?? []) {
+  for (const [index, { secretRef }] of (spec.verify.keys ?? []).entries()) {
+    const path = `spec.verify.keys[${index}].secretRef.name`;
     const name = `${key.namespace}/${secretRef.name}`;
     const data = secrets.secret(key.namespace, secretRef.name);
     if (data === undefined) {
       const message = `there is no Secret ${name} with public keys (*.pub): create it, or name another one`;
-      return { reason: reasons.secretNotFound, message };
+      return { reason: reasons.secretNotFound, path, message };
     }
-    const wrong = (message: string): Finding => ({ reason: reasons.secretInvalid, message: `Secret ${name} ${message}` });
+    const wrong = (message: string) => ({ reason: reasons.secretInvalid, path, message: `Secret ${name} ${message}` });
     const files = [...data].filter(([file]) => file.endsWith(".pub"));
     if (files.length === 0) {
       const there = data.size === 0 ? "it is empty" : `it has ${[...data.keys()].sort().join(", ")}`;

@@ -5,7 +5,7 @@ import type { UpstreamSpec } from "../../api/kinds.ts";
 import type { ResourceKey } from "../../domain/resource.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
-import type { Finding } from "./skeleton.ts";
+import type { Finding, OwnReport, Placed } from "./skeleton.ts";
 
 export const upstreamReconciler: Reconciler<"Upstream"> = {
   kind: "Upstream",
@@ -15,18 +15,27 @@ export const upstreamReconciler: Reconciler<"Upstream"> = {
   },
 };
 
-function missingSecret(key: ResourceKey, spec: UpstreamSpec, { secrets }: ReportContext): Finding | undefined {
+function missingSecret(key: ResourceKey, spec: UpstreamSpec, { secrets }: ReportContext): (Finding & Placed) | undefined {
   if (secrets === undefined) return undefined;
-  const name = [spec.auth.secretRef?.name, spec.certSecretRef?.name]
-    .filter((wanted) => wanted !== undefined)
-    .find((wanted) => secrets.secret(key.namespace, wanted) === undefined);
-  if (name === undefined) return undefined;
-  return { reason: reasons.secretNotFound, message: `there is no Secret ${key.namespace}/${name}: create it, or take the reference out` };
+  const references = [
+    { path: "spec.auth.secretRef.name", name: spec.auth.secretRef?.name },
+    { path: "spec.certSecretRef.name", name: spec.certSecretRef?.name },
+  ];
+  const missing = references.find(({ name }) => name !== undefined && secrets.secret(key.namespace, name) === undefined);
+  if (missing === undefined) return undefined;
+  const { path, name } = missing;
+  const message = `there is no Secret ${key.namespace}/${name}: create it, or take the reference out`;
+  return { reason: reasons.secretNotFound, path, message };
 }
 
-function conditionsOf(key: ResourceKey, spec: UpstreamSpec, { upstreams }: ReportContext, missing: Finding | undefined): ConditionDraft[] {
+function conditionsOf(
+  key: ResourceKey,
+  spec: UpstreamSpec,
+  { upstreams }: ReportContext,
+  missing: (Finding & Placed) | undefined,
+): OwnReport["conditions"] {
   const seen = upstreams?.find((view) => view.key === `${key.namespace}/${key.name}`);
-  const conditions: ConditionDraft[] = [];
+  const conditions: (ConditionDraft & Placed)[] = [];
   if (seen !== undefined) {
     const reason = { True: reasons.succeeded, False: "Unreachable", Unknown: "NotAsked" }[seen.reachable];
     conditions.push({ type: conditionTypes.reachable, status: seen.reachable, reason, message: seen.message });
