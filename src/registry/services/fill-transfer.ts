@@ -31,6 +31,11 @@ export class FillTransfer {
     this.#body = options.first;
   }
 
+  /** Bytes. */
+  get received(): number {
+    return this.#received;
+  }
+
   /** Gives every piece to `take`. Resolves with the size when all are here and right; rejects with UpstreamError, or as `take` did. */
   async run(take: (piece: Uint8Array) => Promise<void>): Promise<number> {
     const { digest } = this.#options;
@@ -107,6 +112,8 @@ export class FillTransfer {
       this.#received += bytes;
       await take(piece);
     }
+    // A body that was discarded ends like one that is whole.
+    if (this.#stopped !== undefined) throw new UpstreamError("Unreachable", this.#stopped);
     if (size !== undefined && this.#received < size) {
       throw new UpstreamError("Truncated", `upstream sent ${this.#received} of ${size} bytes of blob ${digest}`);
     }

@@ -3,6 +3,7 @@
 
 import type { BlobReader, BlobWriter } from "../blobs/blob-store.ts";
 import { giveBack } from "../blobs/gather.ts";
+import { watchPace, type Pace } from "./fill-pace.ts";
 import { FillTransfer, type FillTransferOptions } from "./fill-transfer.ts";
 import { heartbeat, type Heartbeat } from "./heartbeat.ts";
 
@@ -18,6 +19,8 @@ export interface FillOptions extends FillTransferOptions {
   /** Called by a clock until it is over, every `touchEvery` milliseconds. False: the bytes were given up, the commit will fail. */
   readonly touch: () => Promise<boolean>;
   readonly touchEvery?: number;
+  /** While nobody reads it ends when it comes more slowly. */
+  readonly slowest?: Pace;
   /** The writer has committed `size` bytes that hash to the digest. */
   readonly keep: (size: number) => Promise<void>;
   /** What readers are told when it fails. */
@@ -124,6 +127,14 @@ export class Fill {
   }
 
   async #download(): Promise<number> {
+    const { toReaders, slowest } = this.#options;
+    const unwatch = watchPace(
+      () => this.#transfer.received,
+      (reason) => {
+        if (this.#readers === 0) this.stop(reason);
+      },
+      slowest,
+    );
     try {
       const size = await this.#transfer.run((piece) => this.#write(piece));
       await this.#writing;
@@ -131,9 +142,10 @@ export class Fill {
       this.#released = size;
       return size;
     } catch (error) {
-      this.#error = { told: this.#options.toReaders(error) };
+      this.#error = { told: toReaders(error) };
       throw error;
     } finally {
+      unwatch();
       this.#wake();
     }
   }
