@@ -4,10 +4,12 @@ import { once } from "node:events";
 import { request, type ClientRequest, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 
+import { Client } from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 
 import { defaultSettings } from "../../src/config/settings.ts";
 import { digestOf, freshName, pushBlob, randomBlob } from "../conformance/content.ts";
+import { answerTo } from "../support/eventually.ts";
 import { send, sendRaw } from "../support/http.ts";
 import { startTestRegistry, type TestRegistry } from "../support/registry.ts";
 
@@ -30,6 +32,22 @@ async function raw(url: string, text: string): Promise<Socket> {
   socket.write(text);
   return socket;
 }
+
+/** Waits until the registry's database shows it. */
+async function shows(databaseUrl: string, condition: string): Promise<void> {
+  const client = new Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    await answerTo(condition, async () => ((await client.query(`SELECT WHERE ${condition}`)).rowCount === 1 ? true : undefined));
+  } finally {
+    await client.end();
+  }
+}
+const anUpload = "EXISTS (SELECT FROM objects WHERE state = 'uploading')";
+/** A poll asks again every second, and each connection shows what it was asked last. */
+const aPoll = `EXISTS (
+  SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%FROM proposals%WHERE state = ''waiting''%'
+)`;
 
 describe("slow clients", () => {
   test("headers that never end are 408, silence is cut", async () => {
@@ -112,7 +130,7 @@ describe("a stop", () => {
     await once(idle, "data");
     const upload = open(url, "POST", `/v2/${freshName()}/blobs/uploads/?digest=${digestOf(blob)}`, { "content-length": blob.length });
     upload.write(blob.subarray(0, 50_000));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await shows(registry.databaseUrl, anUpload);
 
     const stopped = registry.stop();
     registry = undefined;
@@ -133,7 +151,8 @@ describe("a stop", () => {
     upload.write("x");
     const poll = open(url, "GET", "/api/v1/proposals?wait=60", { authorization: "Bearer test-admin-token" });
     poll.end();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await shows(registry.databaseUrl, anUpload);
+    await shows(registry.databaseUrl, aPoll);
     const stopped = registry.stop();
     registry = undefined;
     const [answer] = (await once(poll, "response")) as [IncomingMessage];
