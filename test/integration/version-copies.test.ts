@@ -102,7 +102,11 @@ function resource(kind: "Upstream" | "TagPolicy", name: string, spec: object): R
 }
 
 /** Versions by repository and tag, with a policy that copies, and one that does not for `team/reference`. */
-function request(n: number, versions: Readonly<Record<string, Readonly<Record<string, Digest>>>>): PublishRequest {
+function request(
+  n: number,
+  versions: Readonly<Record<string, Readonly<Record<string, Digest>>>>,
+  more: readonly RecordedResource[] = [],
+): PublishRequest {
   const policy = (repository: string, copy: "Image" | "Reference") =>
     resource("TagPolicy", copy.toLowerCase(), {
       upstreamRef: { name: "up" },
@@ -117,6 +121,7 @@ function request(n: number, versions: Readonly<Record<string, Readonly<Record<st
       resource("Upstream", "up", { url: upstream.url, insecure: true, prefix: "up" }),
       policy("team/app", "Image"),
       policy("team/reference", "Reference"),
+      ...more,
     ],
     ledgers: Object.fromEntries(Object.entries(versions).map(([repository, tags]) => [repository, ledgerOf(tags)])),
     settled: [],
@@ -230,6 +235,25 @@ test("copy: Reference stays a reference, evidence that cannot be read holds noth
   await client.publish(request(2, { "up/team/app": { "1.0": image.manifest, "1": image.manifest } }));
   expect(await held()).toEqual({ "1.0": image.manifest, "1": image.manifest, "9.0": null });
   expect(upstream.seen).toHaveLength(asked);
+});
+
+test("an upstream whose blobs drip holds up its own copies, one at a time, and not those of another", async () => {
+  await startUpstream();
+  const dripping = await ScriptedUpstream.start();
+  ended.push(() => dripping.stop());
+  const stuck = ["a", "b", "c"].map((text) => dripping.addImage("team/app", undefined, Buffer.from(text.repeat(1000))));
+  dripping.script("/blobs/", { kind: "slow", bytesPerSecond: 2, chunk: 1 });
+  const drip = resource("Upstream", "drip", { url: dripping.url, insecure: true, prefix: "drip" });
+  const versions = { "drip/team/app": Object.fromEntries(stuck.map(({ manifest }, index) => [`${index}.0`, manifest])) };
+  const { start, held } = await place();
+  const { client } = await start();
+  await client.publish(request(1, versions, [drip]));
+  await eventually(() => expect(dripping.asked("/blobs/")).not.toEqual([]));
+  const image = upstream.addImage("team/app", undefined, Buffer.from("layer"));
+  await client.publish(request(2, { ...versions, "up/team/app": { "9.0": image.manifest } }, [drip]));
+  await eventually(async () => expect(await held()).toEqual({ "0.0": null, "1.0": null, "2.0": null, "9.0": image.manifest }));
+  const manifests = new Set(dripping.asked("/manifests/sha256:").map(({ path }) => path));
+  expect(manifests.size).toBe(1);
 });
 
 test("an upstream that is away is asked again after a pause, which grows", async () => {

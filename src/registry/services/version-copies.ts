@@ -11,8 +11,11 @@ import { copyVersion, type CopyVersionOptions } from "./copy-version.ts";
 import { ServiceError } from "./errors.ts";
 import { policiesOf } from "./policy-scope.ts";
 
-/** Versions at once; the blobs of each come four at a time, at the lowest priority of the rate budget. */
-const versionsAtOnce = 2;
+/**
+ * Upstreams that are copied from at once, one version of each; its blobs come four at a time, at the lowest priority of the rate budget.
+ * Never two versions of one: an upstream that sends slowly, or never ends, holds up its own copies and not those of the others.
+ */
+const upstreamsAtOnce = 4;
 
 /** Milliseconds to the next attempt. */
 export interface CopyPauses {
@@ -54,6 +57,10 @@ export class VersionCopies {
   #running: Promise<void> | undefined;
   /** Something changed since the running round asked what there is to do. */
   #again = false;
+  /** The copying from one Upstream, by its prefix. */
+  readonly #lanes = new Map<string, Promise<void>>();
+  /** There may be something to do for which there was no lane. */
+  #passedOver = false;
   #stopped = false;
 
   constructor(options: VersionCopiesOptions) {
@@ -67,12 +74,13 @@ export class VersionCopies {
     this.#wake();
   }
 
-  /** Nothing new is begun. Resolves when the copy under way has ended, which it does when the transfers are closed. */
+  /** Nothing new is begun. Resolves when the copies under way have ended, which they do when the transfers are closed. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#unsubscribe?.();
     clearTimeout(this.#timer);
     await this.#running;
+    await Promise.all(this.#lanes.values());
   }
 
   /** Versions of a repository that could not be copied. */
@@ -92,9 +100,10 @@ export class VersionCopies {
         this.#again = false;
         await this.#round();
       }
-      this.#wakeAt(Math.min(...[...this.#failures.values()].map(({ retryAt }) => retryAt.getTime())));
+      this.#wakeForRetry();
     } catch (error) {
       this.#options.logger.error({ err: error }, "versions that wait for their copy could not be looked up");
+      this.#passedOver = true;
       this.#wakeAt(Date.now() + this.#pauses.first);
     } finally {
       this.#running = undefined;
@@ -107,14 +116,25 @@ export class VersionCopies {
     const waiting = [...found].flatMap(([repository, versions]) => (this.#wants(repository) ? versions : []));
     const keys = new Set(waiting.map(keyOf));
     for (const key of this.#failures.keys()) if (!keys.has(key)) this.#failures.delete(key);
-    const due = waiting.filter((version) => (this.#failures.get(keyOf(version))?.retryAt.getTime() ?? 0) <= Date.now()).values();
-    const worker = async () => {
-      for (const version of due) {
-        if (this.#stopped) return;
-        await this.#copy(version);
-      }
-    };
-    await Promise.all(Array.from({ length: versionsAtOnce }, worker));
+    const due = waiting.filter((version) => (this.#failures.get(keyOf(version))?.retryAt.getTime() ?? 0) <= Date.now());
+    for (const [prefix, versions] of Map.groupBy(due, ({ repository }) => prefixOf(repository))) {
+      if (this.#stopped) return;
+      if (this.#lanes.has(prefix) || this.#lanes.size === upstreamsAtOnce) this.#passedOver = true;
+      else this.#lanes.set(prefix, this.#copyAll(prefix, versions));
+    }
+  }
+
+  /** Never rejects. */
+  async #copyAll(prefix: string, versions: readonly UncopiedVersion[]): Promise<void> {
+    for (const version of versions) {
+      if (this.#stopped) break;
+      await this.#copy(version);
+    }
+    this.#lanes.delete(prefix);
+    if (this.#passedOver) {
+      this.#passedOver = false;
+      this.#wake();
+    } else this.#wakeForRetry();
   }
 
   /** Its policy wants a copy, and its Upstream may be asked for one. A version whose policy is gone is kept as policies are by default. */
@@ -155,7 +175,15 @@ export class VersionCopies {
     return Math.max(Math.min(first * 2 ** (attempts - 1), most), retryAfter * 1000);
   }
 
+  /** For who has a lane, or waits for one, the end of a lane is the time to look again. */
+  #wakeForRetry(): void {
+    if (this.#lanes.size === upstreamsAtOnce) return;
+    const waiting = [...this.#failures.values()].filter(({ repository }) => !this.#lanes.has(prefixOf(repository)));
+    this.#wakeAt(Math.min(...waiting.map(({ retryAt }) => retryAt.getTime())));
+  }
+
   #wakeAt(time: number): void {
+    clearTimeout(this.#timer);
     if (this.#stopped || !Number.isFinite(time)) return;
     // Never at once: a round that changed nothing must not follow itself.
     this.#timer = setTimeout(() => this.#wake(), Math.max(time - Date.now(), 100)).unref();
