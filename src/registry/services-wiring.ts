@@ -110,7 +110,6 @@ export async function startServices(
   closing.add(() => collector.stop());
 
   const history = new History({ database, logger });
-  history.start();
   closing.add(() => history.stop());
   const publish = new PublishService({ database, configuration });
   const proposals = new Proposals({ database, configuration, secrets, alone });
@@ -142,7 +141,7 @@ export async function startServices(
     audit: (request, signal) => audit({ database, store, signal }, request),
     repositories: (mayPull) => listRepositories(database, mayPull),
     usage: () => storageUsage(database),
-    activity: () => listActivity(database, () => true),
+    activity: () => listActivity(database),
   };
   return { configuration, ownPull, proxyPull, push, control, history };
 }

@@ -15,6 +15,14 @@ const store = statement(
    ON CONFLICT (id) DO UPDATE SET document = excluded.document, created_at = now()`,
 );
 const find = statement("plan-find", `SELECT document AS plan, applied_at AS "appliedAt" FROM plans WHERE id = $1 AND policy = $2`);
+const waiting = statement(
+  "plan-waiting",
+  `SELECT plans.id FROM plans WHERE policy = $1 AND applied_at IS NULL AND id = (
+     SELECT result->>'plan' FROM runs
+     WHERE kind = 'prune' AND runs.policy = $1 AND ended IS NOT NULL AND result->>'plan' <> ''
+     ORDER BY ended DESC LIMIT 1)
+   AND document->'blocked'->>'reason' = 'LimitExceeded'`,
+);
 const applied = statement("plan-applied", "UPDATE plans SET applied_at = now() WHERE id = $1");
 const prune = statement(
   "plan-prune",
@@ -31,11 +39,17 @@ export async function findPlan(database: Queryable, policy: string, id: string):
   return row;
 }
 
+/** The plan that a limit stopped in the last run that made or applied one; undefined when it has been applied, or was not stopped. */
+export async function waitingPlanOf(database: Queryable, policy: string): Promise<string | undefined> {
+  const [row] = await database.query<{ readonly id: string }>(waiting, [policy]);
+  return row?.id;
+}
+
 export async function notePlanApplied(database: Queryable, id: string): Promise<void> {
   await database.execute(applied, [id]);
 }
 
-/** Plans older than 90 days. */
-export async function prunePlans(database: Queryable): Promise<void> {
-  await database.execute(prune);
+/** Plans older than 90 days, a batch of them. */
+export function prunePlans(database: Queryable): Promise<number> {
+  return database.execute(prune);
 }

@@ -117,8 +117,8 @@ const prune = statement(
      ORDER BY old.id LIMIT 1000)`,
 );
 
-/** Refused ones older than 90 days. Published ones stay: they say which policy had a repository first. */
-export async function pruneProposals(queryable: Queryable): Promise<number> {
+/** Refused ones older than 90 days, a batch of them. Published ones stay: they say which policy had a repository first. */
+export function pruneProposals(queryable: Queryable): Promise<number> {
   return queryable.execute(prune);
 }
 

@@ -140,7 +140,7 @@ const fail = statement(
    WHERE state = 'running'`,
 );
 
-/** For the start of standalone mode, where no job outlives the process. */
+/** All of them: for the start of a process that is alone on its database, where no job outlives it. */
 export async function failUnfinishedRuns(queryable: Queryable): Promise<number> {
   return queryable.execute(fail);
 }
@@ -155,8 +155,8 @@ const prune = statement(
      LIMIT 1000)`,
 );
 
-/** Runs of more than 30 days ago; the last one of a policy stays, because it says when that was. */
-export async function pruneRuns(queryable: Queryable): Promise<number> {
+/** Runs of more than 30 days ago, a batch of them; the last one of a policy stays, because it says when that was. */
+export function pruneRuns(queryable: Queryable): Promise<number> {
   return queryable.execute(prune);
 }
 

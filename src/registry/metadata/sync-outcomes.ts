@@ -57,15 +57,29 @@ export async function recordOutcomes(
   ]);
 }
 
+/** Digests of a source tag that are remembered. */
+const newestOfTag = 10;
+
+// From one source tag to the next along the primary key, then the newest of each along their index: what is read does not grow with what was settled.
 const settled = statement(
   "sync-outcome-settled",
-  `SELECT repository, source_tag, digest, outcome, message, ceil(extract(epoch FROM retry_at - now()))::int AS retry_after
-   FROM (
-     SELECT *, row_number() OVER (PARTITION BY repository, source_tag ORDER BY checked_at DESC) AS age
-     FROM sync_outcomes WHERE policy = $1 AND generation = $2
+  `WITH RECURSIVE source AS (
+     (SELECT repository, source_tag FROM sync_outcomes WHERE policy = $1 AND generation = $2 ORDER BY repository, source_tag LIMIT 1)
+     UNION ALL
+     SELECT next.repository, next.source_tag FROM source, LATERAL (
+       SELECT repository, source_tag FROM sync_outcomes o
+       WHERE o.policy = $1 AND o.generation = $2 AND (o.repository, o.source_tag) > (source.repository, source.source_tag)
+       ORDER BY repository, source_tag LIMIT 1
+     ) next
+   )
+   SELECT repository, source_tag, digest, outcome, message, ceil(extract(epoch FROM retry_at - now()))::int AS retry_after
+   FROM source, LATERAL (
+     SELECT digest, outcome, message, retry_at, checked_at FROM sync_outcomes o
+     WHERE o.policy = $1 AND o.generation = $2 AND o.repository = source.repository AND o.source_tag = source.source_tag
+     ORDER BY checked_at DESC, digest LIMIT ${newestOfTag}
    ) known
-   WHERE age <= 10 AND (retry_at IS NULL OR retry_at > now())
-   ORDER BY repository, source_tag, age`,
+   WHERE retry_at IS NULL OR retry_at > now()
+   ORDER BY repository, source_tag, checked_at DESC, digest`,
 );
 
 /** What needs no look now: finished under this generation, or not yet due again. The last ten digests of each source tag. */
@@ -92,14 +106,34 @@ export async function refusedOutcomes(
   return (await queryable.query<OutcomeRow>(refused, [options.policy, options.repository, options.limit])).map(toOutcome);
 }
 
+// A policy that was deleted and made again begins with generation 1 again: what is not its generation now is an old one. One that this
+// release refuses is published all the same. An outcome that a run settles again meanwhile has another `checked_at`, and stays.
 const prune = statement(
   "sync-outcome-prune",
-  "DELETE FROM sync_outcomes WHERE policy = $1 AND generation < $2 AND checked_at < now() - interval '30 days'",
+  `WITH published AS (
+     SELECT (resource->>'namespace') || '/' || (resource->>'name') AS policy, (resource->>'generation')::bigint AS generation
+     FROM record, jsonb_array_elements(document->'resources' || coalesce(document->'refused', '[]')) AS resource
+     WHERE resource->>'kind' = 'TagPolicy'
+   ), numbered AS (
+     SELECT policy, generation, repository, source_tag, digest, checked_at,
+       row_number() OVER (PARTITION BY policy, generation, repository, source_tag ORDER BY checked_at DESC, digest) AS place
+     FROM sync_outcomes
+   ), old AS (
+     SELECT n.* FROM numbered n LEFT JOIN published p ON p.policy = n.policy
+     WHERE place > ${newestOfTag} OR p.policy IS NULL OR (n.generation <> p.generation AND n.checked_at < now() - interval '30 days')
+     LIMIT 10000
+   )
+   DELETE FROM sync_outcomes o USING old
+   WHERE (o.policy, o.generation, o.repository, o.source_tag, o.digest, o.checked_at)
+       = (old.policy, old.generation, old.repository, old.source_tag, old.digest, old.checked_at)`,
 );
 
-/** Outcomes of earlier generations decide nothing any more. */
-export async function pruneOutcomes(queryable: Queryable, run: { readonly policy: string; readonly generation: number }): Promise<number> {
-  return queryable.execute(prune, [run.policy, run.generation]);
+/**
+ * Outcomes that decide nothing any more, a batch of them: behind the ten newest of their source tag, of a generation that was not settled for
+ * 30 days, or of a policy that is not published.
+ */
+export function pruneOutcomes(queryable: Queryable): Promise<number> {
+  return queryable.execute(prune);
 }
 
 function toOutcome(row: OutcomeRow): SyncOutcome {

@@ -3,18 +3,11 @@
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import {
-  beginningOfHistory,
-  forgetOldTagEvents,
-  pruneChangesBefore,
-  pruneOldTrash,
-  readGcNumbers,
-  readXmin,
-  type GcNumbers,
-} from "../metadata/gc-prune.ts";
+import { pruneChangesBefore, pruneOldTrash, readGcNumbers, readXmin, type GcNumbers } from "../metadata/gc-prune.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
 import { writeGcTimes, type GcTimes } from "../metadata/gc-settings.ts";
 import { abandonSilentObjects, claimDoomedObjects, expireUploads, forgetObjects, retryObjects } from "../metadata/gc-sweep.ts";
+import { forgetting, forgettingSteps, type ForgettingStep } from "./forgetting.ts";
 
 /** All in milliseconds. */
 export interface CollectorTimes extends GcTimes {
@@ -33,7 +26,7 @@ export interface CollectorOptions {
   readonly onStepFailed?: (step: CollectorStep) => void;
 }
 
-export type CollectorStep = "uploads" | "silent" | "review" | "sweep" | "trash" | "changes" | "history";
+export type CollectorStep = "uploads" | "silent" | "review" | "sweep" | "trash" | "changes" | ForgettingStep;
 
 /** What one round did. */
 export interface Collected {
@@ -53,22 +46,22 @@ export interface Collected {
   readonly failed: number;
   readonly prunedTrash: number;
   readonly prunedChanges: number;
-  /** Moves of tags that are too old for anybody to ask about. */
-  readonly prunedHistory: number;
+  /** Rows that nobody asks about any more (forgetting.ts). */
+  readonly forgotten: number;
   /** Steps that failed; the others went on, and these are tried again in the next round. */
   readonly failedSteps: number;
 }
 
 /** A process that still reads with an older snapshot than this refreshes it from nothing (storage.md, Reading). */
 const snapshotsLive = 20 * 60_000;
-/** Milliseconds between two looks through the old history of tags: each reads all that is kept of it. */
-const historyEvery = 24 * 3_600_000;
+/** Milliseconds between two looks at what is old: each reads all that is kept of it, and it is kept for weeks. */
+const forgetEvery = 24 * 3_600_000;
 
 export class Collector {
   readonly #options: CollectorOptions;
   /** When which transaction was the oldest running one, oldest first. */
   #horizons: { readonly xmin: string; readonly readAt: number }[] = [];
-  #historyReadAt = -Infinity;
+  readonly #forgotAt = new Map<ForgettingStep, number>();
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<unknown> = Promise.resolve();
   #stopping = false;
@@ -131,8 +124,9 @@ export class Collector {
     const { swept, failed } = await step("sweep", { swept: 0, failed: 0 }, () => this.#sweep());
     const prunedTrash = await step("trash", 0, () => this.#batches(() => pruneOldTrash(database)));
     const prunedChanges = await step("changes", 0, () => this.#pruneChanges());
-    const prunedHistory = await step("history", 0, () => this.#pruneHistory());
-    return { expiredUploads, abandoned, reviewed, links, blobs, swept, failed, prunedTrash, prunedChanges, prunedHistory, failedSteps };
+    let forgotten = 0;
+    for (const name of forgettingSteps) forgotten += await step(name, 0, () => this.#forget(name));
+    return { expiredUploads, abandoned, reviewed, links, blobs, swept, failed, prunedTrash, prunedChanges, forgotten, failedSteps };
   }
 
   /** G1. What a batch queues for now (the blob of a link that it deleted) comes up in the next one. */
@@ -180,17 +174,15 @@ export class Collector {
     return this.#batches(() => pruneChangesBefore(database, horizon.xmin));
   }
 
-  async #pruneHistory(): Promise<number> {
+  async #forget(name: ForgettingStep): Promise<number> {
     const now = performance.now();
-    if (now - this.#historyReadAt < historyEvery) return 0;
+    if (this.#stopping || now - (this.#forgotAt.get(name) ?? -Infinity) < forgetEvery) return 0;
     let total = 0;
-    for (let after = beginningOfHistory; !this.#stopping;) {
-      const batch = await forgetOldTagEvents(this.#options.database, after);
-      if (batch === undefined) break;
-      total += batch.forgotten;
-      after = batch.last;
+    for await (const count of forgetting[name](this.#options.database)) {
+      total += count;
+      if (this.#stopping) return total;
     }
-    this.#historyReadAt = now;
+    this.#forgotAt.set(name, now);
     return total;
   }
 

@@ -5,12 +5,13 @@ import { setImmediate } from "node:timers/promises";
 import type { ApplyRequest, ApplyResult, Plan, PlanEntry } from "../../api/control.ts";
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
 import { digestOf, hexOf } from "../../domain/digest.ts";
+import { addTo } from "../../domain/groups.ts";
 import type { BlobFact, FreeableBlobs, PolicySource, RepositoryFacts } from "../../domain/retention/facts.ts";
 import { createPlanner, type JudgedRepository, type Planner, type RetentionPlan } from "../../domain/retention/plan.ts";
 import type { PlannedEntry } from "../../domain/retention/planned-entry.ts";
 import { appendActivity } from "../metadata/activity.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
-import { findPlan, notePlanApplied, prunePlans, storePlan } from "../metadata/plans.ts";
+import { findPlan, notePlanApplied, storePlan } from "../metadata/plans.ts";
 import { listRepositories, type Repository } from "../metadata/repositories.ts";
 import { noteUntaggedManifests, readClock, readFreeableBlobs, readRefusedPolicies } from "../metadata/retention.ts";
 import { noteRunApplied } from "../metadata/runs.ts";
@@ -62,7 +63,6 @@ export class RetentionService {
     );
     const plan = planDocument(policy, published.spec.action, planned, new Date(clock.now));
     await storePlan(database, plan);
-    await prunePlans(database);
     return plan;
   }
 
@@ -197,10 +197,7 @@ async function readBlobs(
   });
   const found = new Map<string, BlobFact[]>();
   for (const { repository, manifest, digest, size } of await readFreeableBlobs(database, going)) {
-    const key = `${repository} ${manifest}`;
-    const blobs = found.get(key);
-    if (blobs === undefined) found.set(key, [{ digest, size }]);
-    else blobs.push({ digest, size });
+    addTo(found, `${repository} ${manifest}`, { digest, size });
   }
   return (name, manifest) => found.get(`${ids.get(name) ?? 0} ${manifest}`) ?? none;
 }

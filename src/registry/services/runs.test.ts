@@ -7,7 +7,7 @@ import type { SyncOutcome } from "../../api/control.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { statement } from "../metadata/database.ts";
 import { failUnfinishedRuns, noteRunApplied, pruneRuns } from "../metadata/runs.ts";
-import { refusedOutcomes } from "../metadata/sync-outcomes.ts";
+import { pruneOutcomes, refusedOutcomes } from "../metadata/sync-outcomes.ts";
 
 beforeAll(startFixture);
 afterAll(stopFixture);
@@ -73,6 +73,25 @@ test("one at a time for a policy, whoever asks; one that fell silent is given up
   });
   await expect(runs.update(first?.id ?? "", { progress: {} })).rejects.toMatchObject({ code: "CONFLICT" });
   await expect(runs.update(second.id, { progress: { done: 1, total: 2 } })).resolves.toMatchObject({ progress: { done: 1, total: 2 } });
+});
+
+test("who starts a run does not wait for what is to be forgotten, and does not fail with it", async () => {
+  const old = await start();
+  await runs.update(old.id, { outcomes: [outcome("old")], state: "succeeded" });
+  await publish({ generation: 2 });
+  await database.execute(statement("test-grow-old", "UPDATE sync_outcomes SET checked_at = now() - interval '31 days'"));
+  await database.execute(
+    statement("test-refuse", "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$"),
+  );
+  await database.execute(
+    statement("test-refuse-delete", "CREATE TRIGGER refuse BEFORE DELETE ON sync_outcomes FOR EACH ROW EXECUTE FUNCTION refuse()"),
+  );
+  try {
+    expect(await start()).toMatchObject({ state: "running", generation: 2 });
+    await expect(pruneOutcomes(database)).rejects.toThrow("not now");
+  } finally {
+    await database.execute(statement("test-allow-delete", "DROP FUNCTION refuse CASCADE"));
+  }
 });
 
 test("a policy that is not there, a run that is not there", async () => {

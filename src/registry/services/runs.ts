@@ -4,9 +4,10 @@ import type { FinishedRun, Run, RunRequest, RunUpdate, SyncOutcome } from "../..
 import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { Database } from "../metadata/database.ts";
-import { pruneProposals } from "../metadata/proposals.ts";
-import { endOfRun, insertRun, newestRuns, pruneRuns, runById, runsEndedAfter, updateRun, type StoredRun } from "../metadata/runs.ts";
-import { pruneOutcomes, recordOutcomes, settledOutcomes } from "../metadata/sync-outcomes.ts";
+import { waitingPlanOf } from "../metadata/plans.ts";
+import { endOfRun, insertRun, newestRuns, runById, runsEndedAfter, updateRun, type StoredRun } from "../metadata/runs.ts";
+import { recordOutcomes, settledOutcomes } from "../metadata/sync-outcomes.ts";
+import { refuseApproval } from "./approval.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
 import { askUntil, Bell, type Waiting } from "./long-poll.ts";
@@ -35,12 +36,13 @@ export class Runs {
     this.#secrets = options.secrets;
   }
 
-  /** ServiceError NOT_FOUND (no such policy), CONFLICT (suspended, or a run of it is under way). */
+  /** ServiceError NOT_FOUND (no such policy, or no such plan to approve), CONFLICT (suspended, not to be approved, or a run is under way). */
   async start(request: RunRequest): Promise<Run> {
     const policy = this.#policy(request);
     if (policy.suspend) {
       throw new ServiceError("CONFLICT", `${policy.kind} ${request.policy} is suspended; nothing runs until spec.suspend is taken away.`);
     }
+    if (request.approve !== undefined) await refuseApproval(this.#database, request.policy, request.approve);
     const { generation } = policy;
     const registered = await this.#database.transaction((transaction) => insertRun(transaction, { ...request, generation, silence }));
     if ("underWay" in registered) {
@@ -50,7 +52,6 @@ export class Runs {
       });
     }
     if (registered.abandoned > 0) this.#ended.ring();
-    await this.#tidy(registered.started);
     return this.#view(registered.started);
   }
 
@@ -92,7 +93,12 @@ export class Runs {
       (found) => found.length > 0,
       { ...patience, lookAgain: false },
     );
-    return runs.map(finishedRun);
+    return Promise.all(runs.map((run) => this.#finished(run)));
+  }
+
+  async #finished(run: StoredRun): Promise<FinishedRun> {
+    const waitingPlan = run.kind === "prune" ? await waitingPlanOf(this.#database, run.policy) : undefined;
+    return { ...finishedRun(run), ...(waitingPlan === undefined ? {} : { waitingPlan }) };
   }
 
   async #find(id: string): Promise<StoredRun> {
@@ -132,13 +138,6 @@ export class Runs {
       if (error instanceof ServiceError) return null;
       throw error;
     }
-  }
-
-  /** What is old and decides nothing goes, a little at each start. */
-  async #tidy(run: StoredRun): Promise<void> {
-    await pruneRuns(this.#database);
-    await pruneProposals(this.#database);
-    if (run.kind === "tag-sync") await pruneOutcomes(this.#database, run);
   }
 }
 
