@@ -23,12 +23,12 @@ export interface RegistryOptions {
   readonly adminToken: string;
   /** Standalone: what the control plane knows, since there is no API server to ask. */
   readonly controlPlane?: ControlPlaneView;
-  /**
-   * The name of this process among those of the database. Naming it says that it is the only one with that name: runs that its predecessor
-   * left unfinished are ended. Without one it gets a fresh name.
-   */
+  /** The name of this process among those of the database, no other's at the same time. Without one it gets a fresh name. */
   readonly pod?: string;
-  /** No other process serves this database: what happens is known here, and the database is not asked every second what others did. */
+  /**
+   * No other process serves this database, and no job outlives this one: what happens is known here, so the database is not asked every
+   * second what others did, and runs that are under way at the start are ended, whoever started them.
+   */
   readonly alone?: boolean;
   /** The listener is on a loopback address: everything is allowed until the first AccessPolicy ever, and only names of this machine are taken as Host. */
   readonly openOnLoopback: boolean;

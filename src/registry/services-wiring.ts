@@ -54,7 +54,7 @@ export async function startServices(
 ): Promise<Services> {
   const { settings, secrets, logger, alone = false } = options;
   const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
-  if (options.pod !== undefined) await failUnfinishedRuns(database);
+  if (alone) await failUnfinishedRuns(database);
   const configuration = new ConfigurationStore({ database, pod, logger, alone });
   await configuration.start();
   closing.add(() => configuration.stop());
