@@ -183,7 +183,9 @@ function beforeTransactions(heard: () => void): void {
 test("a stop waits for the batch that is running, not for the round", async () => {
   await cacheMany(1_000);
   let stopped: Promise<void> | undefined;
-  beforeTransactions(() => (stopped ??= proxy.eviction.stop()));
+  beforeTransactions(() => {
+    stopped ??= proxy.eviction.stop();
+  });
   expect(await proxy.eviction.runOnce()).toBe(200);
   await stopped;
   expect(await cached()).toHaveLength(800);
