@@ -82,16 +82,16 @@ test("without other words the longest pause has 30 s: a machine that was short o
   await queue.stop();
 });
 
-test("what failed comes back at once when it is woken; a success starts the pauses anew", async () => {
+test("what failed comes back at once when it is added again; a success starts the pauses anew", async () => {
   let [works, fails] = [0, true];
   const queue = queueOf(async (keys) => (works++, fails ? keys : []));
   queue.add("a");
   await pass(200);
-  queue.wake();
+  queue.add("a");
   await pass(200);
   expect(works).toBe(2);
   fails = false;
-  queue.wake();
+  queue.add("a");
   await pass(60_000);
   expect(works).toBe(3);
   fails = true;

@@ -28,21 +28,12 @@ export class BatchQueue {
     this.#options = { quiet: 200, longest: 2_000, firstPause: 1_000, longestPause: 30_000, ...options };
   }
 
+  /** A key that failed is not kept waiting by its pause: there is something new. The pauses grow on until it succeeds. */
   add(key: string): void {
     if (this.#stopped) return;
     if (this.#waiting.size === 0) this.#since = Date.now();
     this.#waiting.add(key);
     if (this.#working === undefined) this.#schedule();
-  }
-
-  /** What failed is due now: a dependency is well again. */
-  wake(): void {
-    for (const [key, { timer, count }] of this.#failures) {
-      clearTimeout(timer);
-      // The count stays until the key succeeds, so that a dependency that comes and goes is not hammered.
-      this.#failures.set(key, { timer, count });
-      this.add(key);
-    }
   }
 
   /** Ends after what is being worked on. */

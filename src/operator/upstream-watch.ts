@@ -5,22 +5,25 @@ import type { ControlClient } from "../client/control-client.ts";
 import { every } from "./every.ts";
 
 /** Milliseconds. */
-const interval = 10_000;
+const defaultInterval = 10_000;
 
-/** Calls `changed` when something else is said than before. Resolves when `signal` ends it. */
+/**
+ * Calls `changed` when something else is said than before, and with the first answer after silence: what failed while the registry was away
+ * need not wait for the end of its pause. Resolves when `signal` ends it.
+ */
 export async function watchUpstreams(
   client: Pick<ControlClient, "upstreams">,
-  options: { signal: AbortSignal; changed: (seen: readonly UpstreamView[]) => void },
+  options: { signal: AbortSignal; changed: (seen: readonly UpstreamView[]) => void; interval?: number },
 ): Promise<void> {
   let known: string | undefined;
   const look = async (): Promise<void> => {
     const seen = await client.upstreams().catch(() => undefined);
-    if (seen === undefined || summary(seen) === known) return;
-    known = summary(seen);
-    options.changed(seen);
+    const before = known;
+    known = seen === undefined ? undefined : summary(seen);
+    if (seen !== undefined && known !== before) options.changed(seen);
   };
   await look();
-  await every(interval, options.signal, look);
+  await every(options.interval ?? defaultInterval, options.signal, look);
 }
 
 function summary(views: readonly UpstreamView[]): string {
