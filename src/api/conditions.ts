@@ -37,6 +37,9 @@ export const reasons = {
   immutable: "Immutable",
   runFailed: "RunFailed",
   imagesFailed: "ImagesFailed",
+  waitsForConfirmation: "WaitsForConfirmation",
+  orphaned: "Orphaned",
+  sourceIncomplete: "SourceIncomplete",
 } as const;
 
 export const annotations = {

@@ -25,6 +25,7 @@ import { watchRuns } from "./run-watch.ts";
 import { scheduledPolicies } from "./scheduled-policies.ts";
 import { Schedules } from "./schedules.ts";
 import { StatusStore } from "./status-store.ts";
+import { unsourced } from "./unsourced.ts";
 import { watchUpstreams } from "./upstream-watch.ts";
 import { WaitingProposals } from "./waiting-proposals.ts";
 
@@ -177,6 +178,7 @@ class LevelTriggered implements ControlPlane {
       this.#conclude(plan, outcome);
       if (outcome.publishProblem === undefined) this.#proposals.forget(plan.settled);
       const failed = outcome.commitProblem !== undefined || outcome.publishProblem !== undefined;
+      if (!failed) this.#queue.wake();
       return failed || behind(outcome.state, outcome.view.head) ? ["round"] : [];
     } catch (error) {
       this.#firstPublish({ revision: null, problem: error instanceof Error ? error.message : String(error) });
@@ -199,9 +201,10 @@ class LevelTriggered implements ControlPlane {
       users: knownUsers(secrets, users),
       runsOf: (key: ResourceKey) => this.#schedules.stateOf(key.kind === "TagPolicy" ? "tag-sync" : "prune", key),
     };
-    this.#statuses.replace(
-      plan.judgements.map((judgement) => report(judgement, passageOf(judgement, outcome), ownReport(judgement, context))),
-    );
+    this.#statuses.replace([
+      ...plan.judgements.map((judgement) => report(judgement, passageOf(judgement, outcome), ownReport(judgement, context))),
+      ...unsourced(plan, outcome, howToSay),
+    ]);
     this.#status = recordStatus(plan, outcome, howToSay);
     this.#narrator.record(this.#status);
     this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: outcome.publishProblem?.message ?? outcome.commitProblem });

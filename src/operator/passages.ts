@@ -38,7 +38,8 @@ export function passageOf(judgement: Judgement, outcome: Outcome): Passage {
   };
 }
 
-function notPublished(id: string, { served, publishProblem, state, view }: Outcome): Passage["notPublished"] {
+/** Why the registry does not serve a file, or not yet. */
+export function notPublished(id: string, { served, publishProblem, state, view }: Outcome): Passage["notPublished"] {
   const withheld = served.withheld.get(id);
   if (withheld !== undefined) return { reason: withheld.reason, message: withheld.message, final: true };
   if (publishProblem !== undefined) return { ...publishProblem, final: false };

@@ -86,6 +86,22 @@ test("get: every resource, one, and none of that name", async () => {
   expect([none.code, none.stdout]).toEqual([1, ""]);
 });
 
+test("get shows what is served although its file is gone and a person has not confirmed it yet", async () => {
+  const upstream = (name: string) =>
+    `apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: ${name}}\nspec: {url: "https://${name}.example.org", prefix: ${name}}\n`;
+  const file = join(wharfinger.config, "upstreams.yaml");
+  await writeFile(file, ["u1", "u2", "u3", "u4"].map(upstream).join("---\n"));
+  await eventually(async () => expect(await condition("upst", "u4", "Ready")).toBe("True"));
+  await rm(file);
+  const row =
+    /^Upstream +default +u1 +True +WaitsForConfirmation +[0-9a-f]{7} +its resource is gone, .*record confirm-removal ([0-9a-f]{40})/m;
+  const confirm = await answerTo("u1 waits", async () => row.exec((await cli("get", "upst")).stdout)?.[1]);
+  const views = await json<ResourceView[]>("get", "upst");
+  expect(views.map(({ name, source }) => [name, source])).toEqual(["u1", "u2", "u3", "u4"].map((name) => [name, undefined]));
+  expect((await cli("record", "confirm-removal", confirm)).code).toBe(0);
+  await eventually(async () => expect(await json<ResourceView[]>("get", "upst")).toEqual([]));
+});
+
 test("an edited file is recorded and shown; a wrong one is reported with file, line and field and changes nothing", async () => {
   const generation = async () => (await json<ResourceView[]>("get", "retpol", "builds"))[0]?.status.recordedGeneration;
   await writeFile(join(wharfinger.config, "retention.yaml"), retention.replace("mostRecentlyPushed: 1", "mostRecentlyPushed: 3"));

@@ -196,6 +196,7 @@ test("files of another installation are orphans: served on, adopted when their r
   await world.start({ installation: "second" });
   expect(await tagTTL()).toBe("5m");
   await eventually(() => expect(world.plane?.record().orphans).toEqual([{ kind: "Upstream", namespace: "default", name: "cgr" }]));
+  expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Orphaned" });
   expect(world.subjects()[0]).toBe("upstream default/hub: generation 1, adopts what is recorded");
   world.upstream("cgr");
   await eventually(() => expect(world.plane?.record().orphans).toEqual([]));
@@ -211,10 +212,20 @@ test("a removal of more than three files and a third of them waits for a person"
   await eventually(() => expect(world.plane?.record().waiting.join()).toContain("4 resources are gone at once"));
   await eventually(() => expect(world.plane?.record().waiting[0]).toContain(`wharfinger record confirm-removal ${world.head()}`));
   expect(await world.served("Upstream/default/a")).toBeDefined();
+  const shown = world.view("Upstream/default/a");
+  expect(shown).toMatchObject({ generation: 1, spec: { prefix: "a" }, status: { recordedGeneration: 1 } });
+  expect(shown.source).toBeUndefined();
+  expect(world.condition("Upstream/default/a", "Ready")).toMatchObject({
+    status: "True",
+    reason: "WaitsForConfirmation",
+    message: expect.stringContaining(`wharfinger record confirm-removal ${world.head()}`) as string,
+  });
+  expect(world.condition("Upstream/default/e", "Ready")).toMatchObject({ status: "True", reason: "Succeeded" });
   await world.record.confirm("removal", world.head());
   await eventually(async () => expect(await world.served("Upstream/default/a")).toBeUndefined());
   expect(await world.served("Upstream/default/e")).toBeDefined();
   await eventually(() => expect(world.plane?.record().waiting).toEqual([]));
+  expect(world.plane?.views().map(({ name }) => name)).toEqual(["e"]);
 });
 
 test("a folder that cannot be read whole deletes nothing", async () => {
@@ -225,6 +236,7 @@ test("a folder that cannot be read whole deletes nothing", async () => {
   world.write("cgr.yaml", "kind: [\n");
   await world.start();
   expect(await world.served(cgr)).toBeDefined();
+  expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "SourceIncomplete" });
   expect(world.subjects()[0]).toBe("upstream default/hub: generation 1");
 });
 
