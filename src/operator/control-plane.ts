@@ -178,7 +178,6 @@ class LevelTriggered implements ControlPlane {
       this.#conclude(plan, outcome);
       if (outcome.publishProblem === undefined) this.#proposals.forget(plan.settled);
       const failed = outcome.commitProblem !== undefined || outcome.publishProblem !== undefined;
-      if (!failed) this.#queue.wake();
       return failed || behind(outcome.state, outcome.view.head) ? ["round"] : [];
     } catch (error) {
       this.#firstPublish({ revision: null, problem: error instanceof Error ? error.message : String(error) });
