@@ -41,24 +41,14 @@ export function refuseAmbiguousKeys(text: string): void {
   const levels: Level[] = [];
   for (let index = 0; index < text.length; index++) {
     const level = levels.at(-1);
-    switch (text[index]) {
-      case "{":
-      case "[":
-        levels.push(levelOf(text[index] === "{" ? "object" : "list", level));
-        break;
-      case "}":
-      case "]":
-        levels.pop();
-        break;
-      case ",":
-        if (typeof level?.at === "number") level.at++;
-        break;
-      case '"': {
-        const end = endOfString(text, index);
-        if (level?.keys !== undefined && isKey(text, end)) enter(levels, level, JSON.parse(text.slice(index, end)) as string);
-        index = end - 1;
-        break;
-      }
+    const character = text[index];
+    if (character === "{" || character === "[") levels.push(levelOf(character === "{" ? "object" : "list", level));
+    else if (character === "}" || character === "]") levels.pop();
+    else if (character === "," && typeof level?.at === "number") level.at++;
+    else if (character === '"') {
+      const end = endOfString(text, index);
+      if (level?.keys !== undefined && isKey(text, end)) enter(levels, level, JSON.parse(text.slice(index, end)) as string);
+      index = end - 1;
     }
   }
 }
