@@ -53,22 +53,14 @@ test("what upstream sends is given back as soon as it is written, and readers re
   expect(pieces.map(({ byteLength }) => byteLength)).toEqual(pieces.map(() => 0));
 });
 
-/** One byte at once, the next ones whenever it is asked to. It ends when it is discarded. */
+/** The first byte, and the others once it is told to. Discarded, it ends. */
 function dripping(bytes: Buffer) {
-  let wake = () => {};
-  let over = false;
-  let sent = 0;
-  let asked = 1;
-  const go = (): Promise<void> => new Promise((resolve) => (wake = resolve));
+  const { promise: onward, resolve: go } = Promise.withResolvers<"all" | "none">();
   const body = (async function* () {
-    while (!over && sent < bytes.byteLength) {
-      if (sent < asked) yield Uint8Array.from([bytes[sent++]!]);
-      else await go();
-    }
+    yield Uint8Array.from(bytes.subarray(0, 1));
+    if ((await onward) === "all") yield Uint8Array.from(bytes.subarray(1));
   })();
-  const discard = () => ((over = true), wake());
-  const all = () => ((asked = bytes.byteLength), wake());
-  return { first: { start: 0, size: bytes.byteLength, body, discard }, all };
+  return { first: { start: 0, size: bytes.byteLength, body, discard: () => go("none") }, all: () => go("all") };
 }
 
 test("a blob that drips ends when nobody reads it, and is waited for as long as somebody does", async () => {

@@ -98,7 +98,7 @@ test("pages full of other things end at 32 MiB, and empty ones some time", async
 
 test("a page that drips, and pages without end, are cut at the deadline of the whole list", async () => {
   const late = { code: "Timeout", message: expect.stringContaining("did not list tags of team/app within 0.3 s") as string };
-  const dripping = await against((_, response) => drip(response, '{"tags":['), { listTime: 300 });
+  const dripping = await against((_, response) => void drip(response, '{"tags":['), { listTime: 300 });
   await expect(list(dripping)).rejects.toMatchObject(late);
   const endless = await against((request, response) => void setTimeout(() => page(request, response, { tags: ["a"] }), 20), {
     listTime: 300,
