@@ -47,7 +47,7 @@ export function refuseAmbiguousKeys(text: string): void {
     else if (character === "," && typeof level?.at === "number") level.at++;
     else if (character === '"') {
       const end = endOfString(text, index);
-      if (level?.keys !== undefined && isKey(text, end)) enter(levels, level, JSON.parse(text.slice(index, end)) as string);
+      if (level?.keys !== undefined && isKey(text, end)) enter(levels, level, stringOf(text.slice(index, end)));
       index = end - 1;
     }
   }
@@ -63,7 +63,7 @@ function enter(levels: readonly Level[], level: Level, key: string): void {
   level.next = level.shape.inside.get(key) ?? free;
   if (level.keys?.has(key) === true) throw new Error(`has ${pathOf(levels)} twice: clients differ about which one counts`);
   level.keys?.add(key);
-  const field = level.shape.names.get(fold(key));
+  const field = level.shape.names.size === 0 ? undefined : level.shape.names.get(fold(key));
   if (field === undefined || field === key) return;
   throw new Error(`has ${pathOf(levels)}, which many clients take for \`${field}\`: write it as the specification does, once`);
 }
@@ -71,6 +71,11 @@ function enter(levels: readonly Level[], level: Level, key: string): void {
 /** As Go's encoding/json folds keys: besides letters in upper case, ſ (U+017F) is an s and the Kelvin sign (U+212A) a k. */
 function fold(key: string): string {
   return key.replaceAll("\u017f", "s").toLowerCase();
+}
+
+/** Of a string as it is written, with its quotes. Most keys have no escapes, and there may be a million. */
+function stringOf(written: string): string {
+  return written.includes("\\") ? (JSON.parse(written) as string) : written.slice(1, -1);
 }
 
 /** Index behind the closing quote of the string that begins at `start`. */
