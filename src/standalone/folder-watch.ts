@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { listFolder, type FolderFile, type FolderListing, type UnreadablePlace } from "./folder-files.ts";
+import { listFolder, type FolderFile, type FolderListing, type LookOptions, type UnreadablePlace } from "./folder-files.ts";
 
 export interface FolderWatchOptions {
   readonly folder: string;
@@ -15,7 +15,7 @@ export interface FolderWatchOptions {
   readonly onRestless?: (name: string) => void;
   readonly times?: WatchTimes;
   /** Tests only: another way to look. */
-  readonly look?: (folder: string) => Promise<FolderListing>;
+  readonly look?: (folder: string, options: LookOptions) => Promise<FolderListing>;
 }
 
 /** Milliseconds. */
@@ -42,7 +42,7 @@ export function restAfter({ files, unreadable }: FolderListing, pause: number): 
   return Math.max(pause, Math.min(longestRest, (files.length + unreadable.length) * restPerPlace));
 }
 
-/** Looks until the function it returns is called. */
+/** Looks until the function it returns is called, which also ends a look under way. */
 export function watchFolder(options: FolderWatchOptions): () => Promise<void> {
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -55,7 +55,7 @@ export function watchFolder(options: FolderWatchOptions): () => Promise<void> {
     const looks = new Map<string, number>();
     while (await awake(rest, signal)) {
       try {
-        const now = await look(options.folder);
+        const now = await look(options.folder, { signal });
         const { counts, unsettled } = settled(known, last, now);
         last = now;
         // A file that never rests gets one quick second look in turn with the ordinary ones, not all of them.
@@ -66,7 +66,7 @@ export function watchFolder(options: FolderWatchOptions): () => Promise<void> {
         await options.onChange(counts);
         known = counts;
       } catch (error) {
-        options.onError(error);
+        if (!signal.aborted) options.onError(error);
       }
     }
   };
