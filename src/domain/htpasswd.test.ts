@@ -16,3 +16,10 @@ test("htpasswd lines", () => {
     "8 the cost of the hash is above 16",
   ]);
 });
+
+test("costs, and whose are low", () => {
+  const text = ["strong:12", "weak:05", "least:10", "weaker:04"].map((user) => user.replace(/(\d\d)/, (cost) => hash.replace("04", cost)));
+  const { costs, weak } = parseHtpasswd(text.join("\n"));
+  expect(costs).toEqual([4, 5, 10, 12]);
+  expect(weak).toEqual(["weak", "weaker"]);
+});

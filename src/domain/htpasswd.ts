@@ -3,6 +3,10 @@
 export interface Htpasswd {
   /** Name → bcrypt hash. */
   readonly users: ReadonlyMap<string, string>;
+  /** Costs of their hashes in ascending order: each step doubles the time of a check, and of a guess. */
+  readonly costs: readonly number[];
+  /** Users whose hash is cheaper to guess against than `leastCost`. */
+  readonly weak: readonly string[];
   /** Lines that cannot be used, for the log: number and reason, never what they say. */
   readonly problems: readonly { readonly line: number; readonly reason: string }[];
 }
@@ -10,6 +14,10 @@ export interface Htpasswd {
 const bcryptPattern = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
 /** Above this one login would take minutes of processor time. */
 const highestCost = 16;
+/** What OWASP asks of bcrypt; `htpasswd -B` alone makes 5. */
+export const leastCost = 10;
+/** bcrypt looks at no more of a password, so that all with the same first 72 would pass. */
+export const mostPasswordBytes = 72;
 
 /** Reads htpasswd text. Empty lines and comments are skipped; the first line of a name counts. */
 export function parseHtpasswd(text: string): Htpasswd {
@@ -21,7 +29,13 @@ export function parseHtpasswd(text: string): Htpasswd {
     const reason = addUser(users, line);
     if (reason !== undefined) problems.push({ line: index + 1, reason });
   }
-  return { users, problems };
+  const costs = [...users.values()].map(costOf).toSorted((a, b) => a - b);
+  const weak = [...users].filter(([, hash]) => costOf(hash) < leastCost).map(([name]) => name);
+  return { users, costs, weak, problems };
+}
+
+function costOf(hash: string): number {
+  return Number(bcryptPattern.exec(hash)?.[1]);
 }
 
 /** Why the line cannot be used; undefined when it was added. */

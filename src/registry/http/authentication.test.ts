@@ -1,11 +1,11 @@
 import { hashSync } from "bcryptjs";
 import { pino } from "pino";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import type { ServiceError } from "../services/errors.ts";
 import { Authenticator, type AuthenticationOptions } from "./authentication.ts";
 import { LoginBrake } from "./login-brake.ts";
-import { sourceOf } from "./login-places.ts";
+import { networkOf, sourceOf, type LoginAttempt } from "./login-places.ts";
 import { PasswordCheck } from "./password-check.ts";
 
 const hash = hashSync("secret", 4);
@@ -30,7 +30,11 @@ beforeEach(() => {
   current = Buffer.from(`ci:${hash}\nroot:${hash}\n`);
   authenticator = make();
 });
-afterEach(() => authenticator.close());
+afterEach(async () => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+  await authenticator.close();
+});
 
 describe("authentication", () => {
   test("who shows nothing is anonymous, who shows the right thing is known", async () => {
@@ -47,7 +51,7 @@ describe("authentication", () => {
     ["the hash as the password", basic("ci", hash)],
     ["an empty password", basic("ci", "")],
     ["an empty name", basic("", "secret")],
-    ["a very long password", basic("ci", "x".repeat(5000))],
+    ["a password with a NUL, which bcrypt takes for its repetition", basic("ci", "secret\0secret")],
     ["no colon", `Basic ${Buffer.from("ci").toString("base64")}`],
     ["no base64", "Basic %%%"],
     ["a scheme alone", "Basic"],
@@ -95,12 +99,52 @@ describe("authentication", () => {
     expect(lines.join("")).not.toContain("W6ph5");
   });
 
+  test("bytes that bcrypt does not look at are refused, not ignored, and cost no check", async () => {
+    const longest = "ä".repeat(36);
+    current = Buffer.from(`ci:${hashSync(longest, 4)}\n`);
+    expect(await who(basic("ci", longest))).toEqual({ kind: "user", name: "ci" });
+    for (const more of ["x", "y".repeat(5000)]) {
+      const message = `The password has ${72 + more.length} bytes. bcrypt looks at no more than 72: choose one of at most 72 bytes.`;
+      for (const name of ["ci", "eve"]) {
+        await expect(who(basic(name, longest + more))).rejects.toMatchObject({ code: "UNAUTHORIZED", message });
+      }
+    }
+  });
+
+  test("a name that does not exist is checked at the cost of one that does", async () => {
+    const check = vi.spyOn(PasswordCheck.prototype, "matches").mockResolvedValue(false);
+    const costs = async (names: readonly string[]) => {
+      check.mockClear();
+      for (const name of names) await expect(who(basic(name, "wrong"))).rejects.toMatchObject(refused);
+      return check.mock.calls.map(([, asked]) => asked.slice(4, 6));
+    };
+    const strangers = Array.from({ length: 60 }, (_, n) => `stranger ${n}`);
+    expect(new Set(await costs(strangers))).toEqual(new Set(["04"]));
+    current = Buffer.from(`old:${hash.replace("$04$", "$05$")}\nnew:${hash.replace("$04$", "$12$")}\n`);
+    const mixed = await costs(strangers);
+    expect(new Set(mixed)).toEqual(new Set(["05", "12"]));
+    expect(await costs(strangers)).toEqual(mixed);
+    const anotherProcess = make();
+    authenticator = anotherProcess;
+    expect(await costs(strangers)).toEqual(mixed);
+    current = undefined;
+    expect(new Set(await costs(strangers))).toEqual(new Set(["10"]));
+  });
+
+  test("hashes that are cheap to guess against are named once", async () => {
+    current = Buffer.from(`weak:${hash.replace("$04$", "$09$")}\nci:${hashSync("secret", 4)}\ngood:${hash.replace("$04$", "$10$")}\n`);
+    for (let login = 0; login < 3; login++) expect(await who(basic("ci", "secret"))).toEqual({ kind: "user", name: "ci" });
+    const warnings = lines.filter((line) => line.includes("cheap to guess"));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain("hashes of weak, ci are cheap to guess against (cost below 10); make new ones with htpasswd -nbB -C 10");
+  });
+
   test("many at once are answered, each rightly", async () => {
     const answers = await Promise.allSettled(
-      Array.from({ length: 40 }, (_, index) => who(basic("ci", index % 2 === 0 ? "secret" : `wrong ${index}`))),
+      Array.from({ length: 30 }, (_, index) => who(basic("ci", index % 2 === 0 ? "secret" : `wrong ${index}`))),
     );
     expect(answers.map(({ status }) => status)).toEqual(
-      Array.from({ length: 40 }, (_, index) => (index % 2 === 0 ? "fulfilled" : "rejected")),
+      Array.from({ length: 30 }, (_, index) => (index % 2 === 0 ? "fulfilled" : "rejected")),
     );
   });
 });
@@ -121,6 +165,21 @@ describe("the brake", () => {
     await brake.hold("a", "ci");
   });
 
+  test("a right password makes nobody forget what its source tried with other names", async () => {
+    const brake = new LoginBrake({ free: 2, first: 60_000, longest: 60_000, waiting: 0 });
+    for (let guess = 0; guess < 3; guess++) {
+      await brake.hold("a", `victim ${guess}`);
+      brake.failed("a", `victim ${guess}`);
+      brake.failed("a", "mallory");
+      brake.succeeded("a", "mallory");
+      expect(brake.hasFailed("a")).toBe(true);
+    }
+    await expect(brake.hold("a", "victim 3")).rejects.toMatchObject({ code: "TOOMANYREQUESTS" });
+    brake.failed("b", "ci");
+    brake.succeeded("b", "ci");
+    expect([brake.hasFailed("b"), brake.hasSucceeded("b"), brake.hasSucceeded("c")]).toEqual([false, true, false]);
+  });
+
   test("holds back a quarter of one source, a half of all that fail, and leaves the rest to others", async () => {
     const brake = new LoginBrake({ free: 0, first: 50, longest: 50, waiting: 8 });
     for (const source of ["a", "b", "c"]) brake.failed(source, "ci");
@@ -137,9 +196,11 @@ describe("the brake", () => {
 });
 
 describe("the check of passwords", () => {
-  const asking = (passwords: PasswordCheck, source: string, failing: boolean, count: number) =>
+  const asking = (passwords: PasswordCheck, attempt: Partial<LoginAttempt> & { source: string }, count: number) =>
     Array.from({ length: count }, () =>
-      passwords.matches("secret", hash, { source, failing }).catch((error: ServiceError) => [error.code, error.retryAfter]),
+      passwords
+        .matches("secret", hash, { network: attempt.source, failing: false, known: true, ...attempt })
+        .catch((error: ServiceError) => [error.code, error.retryAfter]),
     );
   const right = (count: number) => Array<boolean>(count).fill(true);
   const busy = ["UNAVAILABLE", 2];
@@ -147,16 +208,66 @@ describe("the check of passwords", () => {
   test("takes 8 of a source that fails and 32 of all that do, 48 of one source and 96 in all, again and again", async () => {
     const passwords = new PasswordCheck();
     for (let round = 0; round < 2; round++) {
-      const failing = ["a", "b", "c", "d"].map((source) => asking(passwords, source, true, 9));
-      const fifth = asking(passwords, "e", true, 1);
-      const fresh = asking(passwords, "x", false, 49);
-      const last = asking(passwords, "y", false, 17);
+      const failing = ["a", "b", "c", "d"].map((source) => asking(passwords, { source, failing: true }, 9));
+      const fifth = asking(passwords, { source: "e", failing: true }, 1);
+      const fresh = asking(passwords, { source: "x" }, 49);
+      const last = asking(passwords, { source: "y" }, 17);
       for (const answers of failing) expect(await Promise.all(answers)).toEqual([...right(8), busy]);
       expect(await Promise.all(fifth)).toEqual([busy]);
       expect(await Promise.all(fresh)).toEqual([...right(48), busy]);
       expect(await Promise.all(last)).toEqual([...right(16), busy]);
     }
     await passwords.close();
+  });
+
+  test("leaves half of the places to whom it has seen before, and takes 32 strangers of one network", async () => {
+    const passwords = new PasswordCheck();
+    for (let round = 0; round < 2; round++) {
+      const site = Array.from({ length: 33 }, (_, n) => asking(passwords, { source: `a${n}`, network: "a", known: false }, 1)).flat();
+      const others = Array.from({ length: 17 }, (_, n) => asking(passwords, { source: `b${n}`, known: false }, 1)).flat();
+      const known = asking(passwords, { source: "x" }, 48);
+      expect(await Promise.all(site)).toEqual([...right(32), busy]);
+      expect(await Promise.all(others)).toEqual([...right(16), busy]);
+      expect(await Promise.all(known)).toEqual(right(48));
+    }
+    await passwords.close();
+  });
+
+  test("a flood from ever new sources does not keep out who logged in before, nor credentials that did", async () => {
+    expect(await who(basic("ci", "secret"), "192.0.2.7")).toEqual({ kind: "user", name: "ci" });
+    const flood = Array.from({ length: 300 }, (_, n) => who(basic(`user ${n}`, "wrong"), `198.51.${n >> 8}.${n & 255}`));
+    const answers = Promise.allSettled(flood);
+    const [stranger, known, again] = await Promise.allSettled([
+      who(basic("root", "secret"), "203.0.113.1"),
+      who(basic("root", "secret"), "192.0.2.7"),
+      who(basic("ci", "secret"), "203.0.113.2"),
+    ]);
+    expect(stranger).toMatchObject({ status: "rejected", reason: { code: "UNAVAILABLE" } });
+    expect([known.status, again.status]).toEqual(["fulfilled", "fulfilled"]);
+    const codes = (await answers).map((answer) => (answer.status === "rejected" ? (answer.reason as ServiceError).code : ""));
+    expect(codes.filter((code) => code === "UNAUTHORIZED")).toHaveLength(48);
+  });
+
+  test("credentials that were right today go before strangers', from wherever they come", async () => {
+    // A cache reads its clock once and keeps that for a millisecond.
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    let now = 1;
+    vi.spyOn(performance, "now").mockImplementation(() => now);
+    const pass = (time: number) => {
+      now += time;
+      vi.advanceTimersByTime(time);
+    };
+    const check = vi.spyOn(PasswordCheck.prototype, "matches").mockResolvedValue(true);
+    const attempts = () => check.mock.calls.map(([, , { failing, known }]) => ({ failing, known }));
+    await who(basic("ci", "secret"), "192.0.2.7");
+    pass(60 * 60_000);
+    check.mockResolvedValueOnce(false);
+    await expect(who(basic("ci", "wrong"), "203.0.113.1")).rejects.toMatchObject(refused);
+    await who(basic("ci", "secret"), "203.0.113.1");
+    pass(25 * 60 * 60_000);
+    await who(basic("ci", "secret"), "203.0.113.1");
+    const stranger = { failing: false, known: false };
+    expect(attempts()).toEqual([stranger, stranger, { failing: false, known: true }, stranger]);
   });
 
   test("one source that tries passwords as fast as it can does not keep others out", async () => {
@@ -171,12 +282,12 @@ describe("the check of passwords", () => {
 });
 
 test.each([
-  ["192.0.2.1", "192.0.2.1"],
-  ["::ffff:192.0.2.1", "192.0.2.1"],
-  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
-  ["2001:db8:1:2::", "2001:db8:1:2::/64"],
-  ["fe80::1%eth0", "fe80:0:0:0::/64"],
-  ["", ""],
-])("%j counts as %j", (address, source) => {
-  expect(sourceOf(address)).toBe(source);
+  ["192.0.2.1", "192.0.2.1", "192.0.2.1"],
+  ["::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1"],
+  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", "2001:db8:1::/48"],
+  ["2001:db8:1:2::", "2001:db8:1:2::/64", "2001:db8:1::/48"],
+  ["fe80::1%eth0", "fe80:0:0:0::/64", "fe80:0:0::/48"],
+  ["", "", ""],
+])("%j counts as %j of %j", (address, source, network) => {
+  expect([sourceOf(address), networkOf(address)]).toEqual([source, network]);
 });

@@ -5,11 +5,11 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypt
 import { LRUCache } from "lru-cache";
 
 import { admin, anonymous, type Identity } from "../../domain/access.ts";
-import { parseHtpasswd, type Htpasswd } from "../../domain/htpasswd.ts";
+import { leastCost, mostPasswordBytes, parseHtpasswd, type Htpasswd } from "../../domain/htpasswd.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import { defaultBrake, LoginBrake, type BrakeOptions } from "./login-brake.ts";
-import { sourceOf } from "./login-places.ts";
+import { networkOf, sourceOf } from "./login-places.ts";
 import { PasswordCheck } from "./password-check.ts";
 
 export const basicChallenge = 'Basic realm="Wharfinger", charset="UTF-8"';
@@ -25,9 +25,8 @@ export interface AuthenticationOptions {
 }
 
 const checkedFor = 5 * 60_000;
-/** Checked for names that do not exist, so that they take as long as others. The hash of a random password. */
-const nobody = "$2b$10$5o.KFgq/jtfVr4dH6kyiMOCOqz7fvaDuKE57U8u46/zzpzL9Lckh.";
-const longestPassword = 1024;
+/** Credentials that were right are checked again after a while, but then go before those that nobody has seen. */
+const recognizedFor = 24 * 60 * 60_000;
 
 export class Authenticator {
   readonly #options: AuthenticationOptions;
@@ -36,6 +35,7 @@ export class Authenticator {
   readonly #passwords = new PasswordCheck();
   /** Keyed hashes of credentials that were right: no password is kept, and a changed hash line is another key. */
   readonly #checked = new LRUCache<string, true>({ max: 10_000, ttl: checkedFor });
+  readonly #recognized = new LRUCache<string, true>({ max: 10_000, ttl: recognizedFor });
   readonly #key = randomBytes(32);
   #parsed: { readonly bytes: Uint8Array; readonly htpasswd: Htpasswd } | undefined;
 
@@ -66,7 +66,7 @@ export class Authenticator {
   }
 
   hasUsers(): boolean {
-    return this.#users().size > 0;
+    return this.#users().users.size > 0;
   }
 
   async close(): Promise<void> {
@@ -95,38 +95,72 @@ export class Authenticator {
   }
 
   async #isRight(name: string, password: string, source: string): Promise<boolean> {
-    if (password.length > longestPassword) return false;
-    const hash = this.#users().get(name);
+    const bytes = Buffer.byteLength(password);
+    if (bytes > mostPasswordBytes) throw tooLong(bytes);
+    // bcrypt repeats a password with a NUL behind it: "x\0x" would be as right as "x". RFC 7617 allows no control characters.
+    if (password.includes("\0")) return false;
+    const { users, costs } = this.#users();
+    const hash = users.get(name);
     const key = createHmac("sha256", this.#key)
       .update(JSON.stringify([name, password, hash]))
       .digest("base64");
     if (this.#checked.has(key)) return true;
-    const counted = sourceOf(source);
-    await this.#brake.hold(counted, name);
-    const attempt = { source: counted, failing: this.#brake.hasFailed(counted) };
-    const matches = (await this.#passwords.matches(password, hash ?? nobody, attempt)) && hash !== undefined;
+    await this.#brake.hold(source, name);
+    const recognized = this.#recognized.has(key);
+    const attempt = {
+      source: sourceOf(source),
+      network: networkOf(source),
+      failing: !recognized && this.#brake.hasFailed(source),
+      known: recognized || this.#brake.hasSucceeded(source),
+    };
+    const matches = (await this.#passwords.matches(password, hash ?? this.#nobody(name, costs), attempt)) && hash !== undefined;
     if (!matches) {
-      this.#brake.failed(counted, name);
+      this.#brake.failed(source, name);
       return false;
     }
-    this.#brake.succeeded(counted, name);
+    this.#brake.succeeded(source, name);
     this.#checked.set(key, true);
+    this.#recognized.set(key, true);
     return true;
   }
 
-  #users(): ReadonlyMap<string, string> {
+  /**
+   * What is checked for a name that does not exist, so that it takes as long as others: the cost of one of the users, always the same for the
+   * same name. With the highest cost for all of them every cheaper name would be known to exist.
+   */
+  #nobody(name: string, costs: readonly number[]): string {
+    const drawn = createHmac("sha256", this.#adminToken).update(name).digest().readUInt32BE() / 2 ** 32;
+    const cost = costs[Math.floor(drawn * costs.length)] ?? leastCost;
+    return `$2b$${String(cost).padStart(2, "0")}$5o.KFgq/jtfVr4dH6kyiMOCOqz7fvaDuKE57U8u46/zzpzL9Lckh.`;
+  }
+
+  #users(): Pick<Htpasswd, "users" | "costs"> {
     const bytes = this.#options.htpasswd();
     if (bytes === undefined) return none;
     if (this.#parsed?.bytes !== bytes) {
       const htpasswd = parseHtpasswd(Buffer.from(bytes).toString("utf8"));
-      for (const { line, reason } of htpasswd.problems) this.#options.logger.warn({ line }, `htpasswd, line ${line}: ${reason}`);
+      const { logger } = this.#options;
+      for (const { line, reason } of htpasswd.problems) logger.warn({ line }, `htpasswd, line ${line}: ${reason}`);
+      if (htpasswd.weak.length > 0) logger.warn({ users: htpasswd.weak }, weakHashes(htpasswd.weak));
       this.#parsed = { bytes, htpasswd };
     }
-    return this.#parsed.htpasswd.users;
+    return this.#parsed.htpasswd;
   }
 }
 
-const none: ReadonlyMap<string, string> = new Map();
+const none: Pick<Htpasswd, "users" | "costs"> = { users: new Map(), costs: [] };
+
+function weakHashes(names: readonly string[]): string {
+  const shown = names.slice(0, 5).join(", ") + (names.length > 5 ? ` and ${names.length - 5} others` : "");
+  return `htpasswd: the bcrypt hashes of ${shown} are cheap to guess against (cost below ${leastCost}); make new ones with htpasswd -nbB -C ${leastCost}`;
+}
+
+function tooLong(bytes: number): ServiceError {
+  return new ServiceError(
+    "UNAUTHORIZED",
+    `The password has ${bytes} bytes. bcrypt looks at no more than ${mostPasswordBytes}: choose one of at most ${mostPasswordBytes} bytes.`,
+  );
+}
 
 function sha256(text: string): Buffer {
   return createHash("sha256").update(text).digest();

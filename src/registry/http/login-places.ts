@@ -1,4 +1,5 @@
-// Places to wait in for a login, shared out so that neither one source nor all who fail together can hold them against the others.
+// Places to wait in for a login, shared out so that nobody can hold them against the others: neither one source, nor all who fail together,
+// nor a crowd of sources that nobody has seen before.
 
 import ipaddr from "ipaddr.js";
 
@@ -8,20 +9,30 @@ export interface PlaceLimits {
   /** For all sources together that failed lately. */
   readonly failing: number;
   readonly ofOneFailingSource: number;
+  /** For all attempts together that nothing speaks for; the rest of the places is for the others. No limit by default. */
+  readonly unknown?: number;
+  /** Of those, for one network. */
+  readonly ofOneUnknownNetwork?: number;
 }
 
 export interface LoginAttempt {
   /** As `sourceOf` counts it. */
   readonly source: string;
+  /** As `networkOf` counts it. */
+  readonly network: string;
   /** This source failed lately. */
   readonly failing: boolean;
+  /** This source logged in lately, or just these credentials did. */
+  readonly known: boolean;
 }
 
 export class LoginPlaces {
   readonly #limits: PlaceLimits;
   readonly #bySource = new Map<string, number>();
+  readonly #unknownByNetwork = new Map<string, number>();
   #all = 0;
   #failing = 0;
+  #unknown = 0;
 
   constructor(limits: PlaceLimits) {
     this.#limits = limits;
@@ -38,29 +49,45 @@ export class LoginPlaces {
     }
   }
 
-  #hasPlace({ source, failing }: LoginAttempt): boolean {
+  #hasPlace({ source, network, failing, known }: LoginAttempt): boolean {
     const limits = this.#limits;
     if (this.#all >= limits.all || (failing && this.#failing >= limits.failing)) return false;
+    if (!known && this.#unknown >= (limits.unknown ?? Infinity)) return false;
+    if (!known && (this.#unknownByNetwork.get(network) ?? 0) >= (limits.ofOneUnknownNetwork ?? Infinity)) return false;
     return (this.#bySource.get(source) ?? 0) < (failing ? limits.ofOneFailingSource : limits.ofOneSource);
   }
 
-  #count({ source, failing }: LoginAttempt, by: 1 | -1): void {
+  #count({ source, network, failing, known }: LoginAttempt, by: 1 | -1): void {
     this.#all += by;
     if (failing) this.#failing += by;
-    const ofSource = (this.#bySource.get(source) ?? 0) + by;
-    if (ofSource > 0) this.#bySource.set(source, ofSource);
-    else this.#bySource.delete(source);
+    add(this.#bySource, source, by);
+    if (known) return;
+    this.#unknown += by;
+    add(this.#unknownByNetwork, network, by);
   }
+}
+
+function add(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count > 0) counts.set(key, count);
+  else counts.delete(key);
 }
 
 /** What counts as one source: an IPv4 address, of IPv6 the /64 that one subscriber has whole. */
 export function sourceOf(address: string): string {
+  return prefixOf(address, 4);
+}
+
+/** Where a source can have others from: of IPv6 the /48 that is given to one site. */
+export function networkOf(address: string): string {
+  return prefixOf(address, 3);
+}
+
+/** `groups` of 16 bits count of an IPv6 address; an IPv4 address counts whole. */
+function prefixOf(address: string, groups: number): string {
   if (!ipaddr.isValid(address)) return address;
   const parsed = ipaddr.process(address);
-  return parsed instanceof ipaddr.IPv6
-    ? `${parsed.parts
-        .slice(0, 4)
-        .map((part) => part.toString(16))
-        .join(":")}::/64`
-    : parsed.toString();
+  if (!(parsed instanceof ipaddr.IPv6)) return parsed.toString();
+  const shown = parsed.parts.slice(0, groups).map((part) => part.toString(16));
+  return `${shown.join(":")}::/${groups * 16}`;
 }

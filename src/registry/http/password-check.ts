@@ -7,7 +7,7 @@ import type { BcryptAnswer, BcryptQuestion } from "./bcrypt-worker.ts";
 import { LoginPlaces, type LoginAttempt, type PlaceLimits } from "./login-places.ts";
 
 /** More logins than these wait for nothing, or for others to wait in vain. */
-const queue: PlaceLimits = { all: 96, ofOneSource: 48, failing: 32, ofOneFailingSource: 8 };
+const queue: PlaceLimits = { all: 96, ofOneSource: 48, failing: 32, ofOneFailingSource: 8, unknown: 48, ofOneUnknownNetwork: 32 };
 
 interface Waiting {
   readonly resolve: (matches: boolean) => void;
