@@ -98,10 +98,12 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       }),
       metrics,
       authenticator,
-      openMetrics: options.openOnLoopback,
+      // A named host is a proxy's: what comes from loopback is anybody then.
+      openMetrics: () => options.openOnLoopback && settings.access.hosts.length === 0 && access().open,
     },
     direct: options.openOnLoopback || options.controlPlane !== undefined,
     visitors: { hosts: settings.access.hosts, ...(options.openOnLoopback ? { loopbackHost: options.listen.host } : {}) },
+    stallTimeout: settings.uploads.stallTimeout,
     logger,
     ...(options.headersTimeout === undefined ? {} : { headersTimeout: options.headersTimeout }),
   });

@@ -31,6 +31,7 @@ const policies = [
     actions: ["pull", "delete"],
   }),
   policy("readers", { subjects: [{ kind: "Anonymous" }], repositories: { include: ["public/**"] }, actions: ["pull"] }),
+  policy("mirror", { subjects: [{ kind: "User", name: "ci" }], repositories: { include: ["vendor/**"] }, actions: ["pull"] }),
   policy("other", { subjects: [{ kind: "User", name: "eve" }], repositories: { include: ["team-b/**"] }, actions: ["pull", "push"] }),
 ];
 
@@ -60,7 +61,8 @@ beforeAll(async () => {
   await pushImage(url, "team-b/app", "latest");
   const users = ["ci", "janitor", "eve", "root"].map((name) => `${name}:${hashSync(`${name}-password`, 4)}`);
   registry.secrets.set("default", "wharfinger-users", { htpasswd: `${users.join("\n")}\n` });
-  await publishFirst(url, policies);
+  const upstream = { prefix: "vendor", url: "https://registry.vendor.example", repositories: { include: ["**"], exclude: ["secret/**"] } };
+  await publishFirst(url, [...policies, { kind: "Upstream", name: "vendor", spec: upstream }]);
 });
 afterAll(async () => {
   await client.close();
@@ -128,6 +130,34 @@ describe("rights", () => {
       expect(looks(await ask("GET", `/v2/team-c/none/${what}`, basic("eve")))).toEqual(looks(missing));
     },
   );
+
+  test.each(["vendor/app", "vendor/secret/app", "vendor"])(
+    "whether %s is an upstream's shows to nobody who may not pull there",
+    async (name) => {
+      for (const [method, what] of [
+        ["GET", "manifests/latest"],
+        ["HEAD", "manifests/latest"],
+        ["PUT", "manifests/latest"],
+        ["DELETE", "manifests/latest"],
+        ["GET", `blobs/${digestOf("{}")}`],
+        ["DELETE", `blobs/${digestOf("{}")}`],
+        ["GET", "tags/list"],
+        ["GET", `referrers/${digestOf("x")}`],
+        ["POST", "blobs/uploads/"],
+        ["PATCH", "blobs/uploads/3f0d2b9c-5c2f-4ce1-9c8a-0d3d4f9d5b11"],
+      ] as const) {
+        for (const headers of [nobody, basic("eve")]) {
+          const here = await ask(method, `/v2/${name}/${what}`, headers);
+          expect([method, what, looks(here)]).toEqual([method, what, looks(await ask(method, `/v2/nowhere/${what}`, headers))]);
+        }
+      }
+    },
+  );
+
+  test("who may pull there hears what is not served, and that nothing can be pushed", async () => {
+    expect((await ask("GET", "/v2/vendor/secret/app/manifests/latest", basic("ci"))).code()).toBe("NAME_UNKNOWN");
+    expect((await ask("POST", "/v2/vendor/app/blobs/uploads/", basic("ci"))).code()).toBe("UNSUPPORTED");
+  });
 
   test("a refused push looks the same whether the repository is there", async () => {
     const there = await ask("POST", "/v2/team-a/app/blobs/uploads/", basic("eve"));
@@ -290,20 +320,43 @@ describe("the control API", () => {
 });
 
 describe("probes", () => {
-  test("need no credentials and say why", async () => {
+  test("need no credentials, and say why to an administrator", async () => {
     expect((await ask("GET", "/livez")).json()).toEqual({ live: true });
-    const ready = await ask("GET", "/readyz");
-    expect([ready.status, ready.json()]).toMatchObject([
-      200,
-      { ready: true, checks: [{ name: "database" }, { name: "blobs" }, { name: "record", message: "serves r1" }, { name: "process" }] },
-    ]);
+    for (const headers of [nobody, basic("ci")]) {
+      const ready = await ask("GET", "/readyz", headers);
+      expect([ready.status, ready.json()]).toEqual([200, { ready: true }]);
+    }
+    for (const headers of [bearer(adminToken), basic("root")]) {
+      const ready = await ask("GET", "/readyz", headers);
+      expect([ready.status, ready.json()]).toMatchObject([
+        200,
+        { ready: true, checks: [{ name: "database" }, { name: "blobs" }, { name: "record", message: "serves r1" }, { name: "process" }] },
+      ]);
+    }
   });
 
   test("metrics have the names that dashboards know", async () => {
-    const text = (await ask("GET", "/metrics")).body.toString();
+    const text = (await ask("GET", "/metrics", bearer(adminToken))).body.toString();
     expect(text).toContain('registry_http_requests_total{handler="manifest",method="GET",code="200"}');
     expect(text).toContain('wharfinger_build_info{version="0.0.0-test",revision="r1"} 1');
     expect(text).not.toContain("team-a");
+  });
+
+  test("metrics are for administrators, also on loopback once there was a policy", async () => {
+    for (const headers of [nobody, basic("ci")]) {
+      const reply = await ask("GET", "/metrics", headers);
+      expect([reply.status, reply.code()]).toEqual([401, "UNAUTHORIZED"]);
+    }
+    expect((await ask("GET", "/metrics", basic("root"))).status).toBe(200);
+  });
+
+  test.each([
+    ["a developer's machine", [], 200],
+    ["behind a proxy, which a named host tells", ["registry.example"], 401],
+  ] as const)("metrics without a token: %s", async (_, hosts, status) => {
+    const fresh = await startTestRegistry({ settings: { ...defaultSettings, access: { ...defaultSettings.access, hosts } } });
+    expect((await send(fresh.url, "GET", "/metrics")).status).toBe(status);
+    await fresh.stop();
   });
 });
 

@@ -13,6 +13,7 @@ import { answerTo } from "../support/eventually.ts";
 import { send, sendRaw } from "../support/http.ts";
 import { startTestRegistry, type TestRegistry } from "../support/registry.ts";
 
+const imageIndex = "application/vnd.oci.image.index.v1+json";
 let registry: TestRegistry | undefined;
 afterEach(async () => {
   await registry?.stop();
@@ -72,6 +73,41 @@ describe("slow clients", () => {
     expect((await send(url, "GET", location)).headers.range).toBe("0-1999");
     const done = await send(url, "PUT", `${location}?digest=${digestOf(blob)}`, { body: blob.subarray(2000) });
     expect(done.status).toBe(201);
+    socket.destroy();
+  });
+
+  test("a body of the control API that falls silent is 408 too", async () => {
+    registry = await startTestRegistry({ settings: { ...defaultSettings, uploads: { ...defaultSettings.uploads, stallTimeout: 300 } } });
+    const { url } = registry;
+    const head =
+      "POST /api/v1/prefetch HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-admin-token\r\ncontent-type: application/json\r\n";
+    for (const body of ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"]) {
+      const answer = await sendRaw(url, head + body);
+      expect(answer).toMatch(
+        /^HTTP\/1\.1 408 Request Timeout\r\n[^]*"code":"INVALID","message":"The body was given up: nothing came for 0.3 s. /,
+      );
+      expect(answer.toLowerCase()).toContain("connection: close");
+    }
+  });
+
+  test("a manifest that nobody takes is cut", async () => {
+    registry = await startTestRegistry({ settings: { ...defaultSettings, uploads: { ...defaultSettings.uploads, stallTimeout: 300 } } });
+    const { url } = registry;
+    const name = freshName();
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: imageIndex,
+      manifests: [],
+      annotations: { padding: "x".repeat(4_000_000) },
+    });
+    const stored = await send(url, "PUT", `/v2/${name}/manifests/large`, { headers: { "content-type": imageIndex }, body: manifest });
+    expect(stored.status).toBe(201);
+    const request = `GET /v2/${name}/manifests/large HTTP/1.1\r\nhost: localhost\r\n\r\n`;
+    // More than the buffers of a socket hold.
+    const socket = await raw(url, request.repeat(8));
+    socket.pause();
+    await expect.poll(() => registry?.log.some(({ msg }) => msg === "A client took nothing any more"), { timeout: 10_000 }).toBe(true);
+    expect((await send(url, "GET", `/v2/${name}/manifests/large`)).body.length).toBe(manifest.length);
     socket.destroy();
   });
 

@@ -5,6 +5,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:
 
 import { headers, mediaTypes } from "../../domain/media-types.ts";
 import { sendBlob, type BlobPart, type SendOptions } from "./blob-sender.ts";
+import { deliver, deliverWhole, type DeliveryOptions } from "./delivery.ts";
 import { describeFailure } from "./errors.ts";
 import { expectsContinue } from "./request-body.ts";
 
@@ -46,17 +47,23 @@ export async function sendAnswer(request: IncomingMessage, response: ServerRespo
   const { status, body } = answer;
   const fields: OutgoingHttpHeaders = { ...apiVersion, ...answer.headers, ...connectionAfter(request) };
   if (body === undefined || body instanceof Uint8Array)
-    return sendWhole(request, response, { status, headers: fields, ...(body === undefined ? {} : { body }) });
+    return sendWhole(request, response, { status, headers: fields, ...(body === undefined ? {} : { body }) }, options);
   await sendBlob(response, () => response.writeHead(status, fields), body, options);
 }
 
-/** Sends an answer with no other headers than its own. */
-export async function sendWhole(request: IncomingMessage, response: ServerResponse, answer: WholeAnswer): Promise<void> {
+/** Sends an answer with no other headers than its own. A client that does not take it is cut off. */
+export async function sendWhole(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: WholeAnswer,
+  options: DeliveryOptions,
+): Promise<void> {
   const { status, headers, body } = answer;
   const length = body === undefined ? {} : { "content-length": body.length };
   response.writeHead(status, { ...headers, ...length, ...connectionAfter(request) });
-  const linger = !isAbandoned(request) && hasUnreadBody(request);
-  await finish(request, response, request.method === "HEAD" ? undefined : body, { linger });
+  const sent = request.method === "HEAD" ? undefined : body;
+  if (!isAbandoned(request) && hasUnreadBody(request)) await sendLingering(request, response, sent, options);
+  else await deliverWhole(response, sent, options);
 }
 
 /** A body that was announced and not asked for may come or not, one that is under way has no end in sight: this connection is of no more use. */
@@ -68,21 +75,17 @@ function isAbandoned(request: IncomingMessage): boolean {
   return expectsContinue(request) && !request.complete;
 }
 
-/** `linger`: a client that still sends gets to read the answer before its connection is closed under it. */
-async function finish(
+/** A client that still sends gets to read the answer before its connection is closed under it. */
+async function sendLingering(
   request: IncomingMessage,
   response: ServerResponse,
   body: Uint8Array | undefined,
-  options: { linger: boolean },
+  options: DeliveryOptions,
 ): Promise<void> {
-  if (!options.linger) {
-    response.end(body);
-    return;
-  }
   if (body === undefined) response.flushHeaders();
   else response.write(body);
   await drain(request);
-  response.end();
+  await deliver(response, (taken) => response.end(taken), options);
 }
 
 function hasUnreadBody(request: IncomingMessage): boolean {

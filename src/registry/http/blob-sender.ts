@@ -5,6 +5,7 @@ import type { ServerResponse } from "node:http";
 
 import type { BlobReader } from "../blobs/blob-store.ts";
 import type { BlobBuffers, BufferPair } from "./blob-buffers.ts";
+import { deliver, type DeliveryOptions } from "./delivery.ts";
 
 export interface BlobPart {
   readonly reader: BlobReader;
@@ -13,12 +14,8 @@ export interface BlobPart {
   readonly length: number;
 }
 
-export interface SendOptions {
+export interface SendOptions extends DeliveryOptions {
   readonly buffers: BlobBuffers;
-  /** Milliseconds in which a client must take one buffer. */
-  readonly stallTimeout: number;
-  /** Called when one did not. */
-  readonly onStall?: () => void;
 }
 
 /** Up to this size a blob is read whole and sent with its headers in one write. */
@@ -30,18 +27,21 @@ const smallBlob = 64 * 1024;
  */
 export async function sendBlob(response: ServerResponse, writeHead: () => void, part: BlobPart, options: SendOptions): Promise<void> {
   try {
-    await (part.length <= smallBlob ? sendAtOnce(response, writeHead, part) : new Stream(response, writeHead, part, options).send());
+    await (part.length <= smallBlob
+      ? sendAtOnce(response, writeHead, part, options)
+      : new Stream(response, writeHead, part, options).send());
   } finally {
     await part.reader.close();
   }
 }
 
-async function sendAtOnce(response: ServerResponse, writeHead: () => void, { reader, start, length }: BlobPart): Promise<void> {
+async function sendAtOnce(response: ServerResponse, writeHead: () => void, part: BlobPart, options: DeliveryOptions): Promise<void> {
+  const { reader, start, length } = part;
   const bytes = Buffer.allocUnsafe(length);
   for (let taken = 0; taken < length;) taken += some(await reader.read(bytes.subarray(taken), start + taken));
   if (response.destroyed) return;
   writeHead();
-  response.end(bytes);
+  await deliver(response, (taken) => response.end(bytes, taken), options);
 }
 
 class Stream {
@@ -91,7 +91,7 @@ class Stream {
       await written;
       if (this.#gone || this.#response.destroyed) return;
       if (position === start) this.#writeHead();
-      written = this.#write(buffer.subarray(0, count));
+      written = deliver(this.#response, (taken) => this.#response.write(buffer.subarray(0, count), taken), this.#options);
       position += count;
     }
     await written;
@@ -109,25 +109,6 @@ class Stream {
         .then((count) => resolve(some(count)))
         .catch(reject);
     });
-  }
-
-  /** Resolves when the socket has taken the bytes, or the client is gone. */
-  #write(bytes: Uint8Array): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#giveUp(), this.#options.stallTimeout);
-      const done = () => {
-        clearTimeout(timer);
-        this.#response.off("close", done);
-        resolve();
-      };
-      this.#response.once("close", done);
-      this.#response.write(bytes, done);
-    });
-  }
-
-  #giveUp(): void {
-    this.#options.onStall?.();
-    this.#response.destroy();
   }
 }
 

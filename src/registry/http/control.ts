@@ -1,17 +1,16 @@
 // The control API, /api/v1: JSON for operator, jobs, CLI and pages. Every route needs a caller: the admin token, or a user.
 
-import { Readable } from "node:stream";
-
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Type, type TSchema } from "typebox";
 
 import { describeIdentity, type Access, type Identity } from "../../domain/access.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
+import { jsonAnswer } from "./answer.ts";
 import type { Authenticator } from "./authentication.ts";
 import type { ControlServices, Patience } from "./control-ports.ts";
 import { controlRoutes, type ControlRequest, type ControlRoute } from "./control-routes.ts";
-import { expectsContinue } from "./request-body.ts";
+import { replyLines, replyWhole, watchedBody } from "./reply.ts";
 
 export interface ControlOptions {
   readonly services: ControlServices;
@@ -19,6 +18,8 @@ export interface ControlOptions {
   readonly access: () => Access;
   readonly nameOf: (repository: string) => string | undefined;
   readonly logger: Logger;
+  /** Milliseconds without a byte after which a body, in either direction, is given up. */
+  readonly stallTimeout: number;
   /** Aborted when the process stops: long polls end. */
   readonly stopping: AbortSignal;
 }
@@ -45,7 +46,8 @@ export function registerControl(app: FastifyInstance, options: ControlOptions): 
         ...queryOf(route),
       },
       // Before the body is read: a stranger's megabytes are not parsed.
-      onRequest: async (request, reply) => admit(request, reply, route, options),
+      onRequest: async (request) => admit(request, route, options),
+      preParsing: async (request, reply, body) => (route.body === undefined ? body : watchedBody(request, reply, options.stallTimeout)),
       handler: async (request, reply) => serve(request, reply, route, options),
     });
   }
@@ -61,7 +63,7 @@ export function fastifyUrl(path: string): string {
   return `/api/v1/${path.replace(/\{repository\}$/, "*").replaceAll(/\{(\w+)\}/g, ":$1")}`;
 }
 
-async function admit(request: FastifyRequest, reply: FastifyReply, route: ControlRoute, options: ControlOptions): Promise<void> {
+async function admit(request: FastifyRequest, route: ControlRoute, options: ControlOptions): Promise<void> {
   const identity = await options.authenticator.authenticate({ authorization: request.headers.authorization, source: request.ip });
   if (identity.kind === "anonymous") {
     throw new ServiceError("UNAUTHORIZED", "The control API needs the admin token (Authorization: Bearer …) or a user.");
@@ -74,10 +76,9 @@ async function admit(request: FastifyRequest, reply: FastifyReply, route: Contro
     throw new ServiceError("DENIED", "This needs an administrator: the admin token, or a user of the setting access.admins.");
   }
   request.wharfingerIdentity = identity;
-  if (expectsContinue(request.raw)) reply.raw.writeContinue();
 }
 
-async function serve(request: FastifyRequest, reply: FastifyReply, route: ControlRoute, options: ControlOptions): Promise<unknown> {
+async function serve(request: FastifyRequest, reply: FastifyReply, route: ControlRoute, options: ControlOptions): Promise<void> {
   const identity = request.wharfingerIdentity ?? { kind: "anonymous" };
   const all = options.authenticator.isAdmin(identity);
   const control: ControlRequest = {
@@ -90,8 +91,8 @@ async function serve(request: FastifyRequest, reply: FastifyReply, route: Contro
     patience: patienceOf(request, reply, options.stopping),
   };
   const answer = await route.handle(control, options.services);
-  if (route.lines !== true) return reply.type("application/json").send(JSON.stringify(answer));
-  return reply.type("application/x-ndjson").send(await lines(answer as AsyncIterable<unknown>));
+  if (route.lines === true) await replyLines(reply, answer as AsyncIterable<unknown>, options);
+  else await replyWhole(request, reply, jsonAnswer(answer), options);
 }
 
 /** Without what nobody asked for: a row of the table names what its route takes. */
@@ -109,15 +110,4 @@ function patienceOf(request: FastifyRequest, reply: FastifyReply, stopping: Abor
   const gone = new AbortController();
   reply.raw.once("close", () => gone.abort());
   return { waitSeconds: Math.min(Number(wait) || 0, longestWait), signal: AbortSignal.any([gone.signal, stopping]) };
-}
-
-/** The first line is awaited before anything is sent: what fails at once is answered as an error. */
-async function lines(answers: AsyncIterable<unknown>): Promise<Readable> {
-  const iterator = answers[Symbol.asyncIterator]();
-  let next = await iterator.next();
-  return Readable.from(
-    (async function* () {
-      for (; next.done !== true; next = await iterator.next()) yield `${JSON.stringify(next.value)}\n`;
-    })(),
-  );
 }

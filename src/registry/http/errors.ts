@@ -8,10 +8,12 @@ export type HttpErrorCode =
   | "CONTENT_ENCODING"
   | "ENDPOINT_UNKNOWN"
   | "HOST_UNKNOWN"
+  | "MANIFEST_LATE"
   | "METHOD_NOT_ALLOWED"
   | "NOT_READY"
   | "PAGINATION_NUMBER_INVALID"
   | "REQUEST_INVALID"
+  | "REQUEST_STALLED"
   | "REQUEST_TOO_LARGE";
 
 /** A request that HTTP refuses before a service sees it. */
@@ -65,10 +67,12 @@ const table: Readonly<Record<ServiceErrorCode | HttpErrorCode, Row>> = {
   // Not NAME_UNKNOWN: oras would take that for a missing repository.
   ENDPOINT_UNKNOWN: row(404, "UNSUPPORTED"),
   HOST_UNKNOWN: row(421, "DENIED"),
+  MANIFEST_LATE: row(408, "MANIFEST_INVALID"),
   METHOD_NOT_ALLOWED: row(405, "UNSUPPORTED"),
   NOT_READY: row(503, "UNAVAILABLE"),
   PAGINATION_NUMBER_INVALID: row(400, "PAGINATION_NUMBER_INVALID"),
   REQUEST_INVALID: row(400, "INVALID"),
+  REQUEST_STALLED: row(408, "INVALID"),
   REQUEST_TOO_LARGE: row(413, "INVALID"),
 };
 

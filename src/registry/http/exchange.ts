@@ -21,8 +21,8 @@ export interface Exchange<Path extends V2Path = V2Path> {
   readonly length: number | undefined;
   /** Aborted when the connection ended before the answer. */
   gone(): AbortSignal;
-  /** Taken once; nothing of the body is read before. */
-  body(): Body;
+  /** Taken once; nothing of the body is read before. `totalTime` as in request-body.ts. */
+  body(limits?: { readonly totalTime: number }): Body;
 }
 
 /** A request about one repository, whose caller may do what it asks. */

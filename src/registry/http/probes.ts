@@ -1,38 +1,44 @@
 // /livez, /readyz and /metrics: what an orchestrator and a person ask first.
 
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 
 import type { RegistryMetrics } from "../../observability/metrics.ts";
 import { ServiceError } from "../services/errors.ts";
 import type { ReadinessCheck } from "../services/readiness.ts";
+import { jsonAnswer } from "./answer.ts";
 import type { Authenticator } from "./authentication.ts";
+import { replyWhole } from "./reply.ts";
 
 export interface ProbeOptions {
   /** Never depends on the operator, Git or an upstream. */
   readonly readiness: () => Promise<readonly ReadinessCheck[]>;
   readonly metrics: RegistryMetrics;
   readonly authenticator: Authenticator;
-  /** A listener that only this machine reaches needs no token for its metrics. */
-  readonly openMetrics: boolean;
+  /** Nobody but who uses this machine can ask, and nobody was given or refused anything yet: metrics need no token then. */
+  readonly openMetrics: () => boolean;
+  /** Milliseconds. */
+  readonly stallTimeout: number;
 }
 
-export function registerProbes(app: FastifyInstance, { readiness, metrics, authenticator, openMetrics }: ProbeOptions): void {
-  app.get("/livez", async (_, reply) => reply.type("application/json").send('{"live":true}'));
+export function registerProbes(app: FastifyInstance, options: ProbeOptions): void {
+  const { readiness, metrics, authenticator, openMetrics } = options;
+  const isAdmin = async ({ headers: { authorization }, ip }: FastifyRequest) =>
+    authenticator.isAdmin(await authenticator.authenticate({ authorization, source: ip }));
 
-  app.get("/readyz", async (_, reply) => {
+  app.get("/livez", async (request, reply) => replyWhole(request, reply, jsonAnswer({ live: true }), options));
+
+  app.get("/readyz", async (request, reply) => {
+    const detailed = await isAdmin(request);
     const checks = await readiness();
     const ready = checks.every((check) => check.ready);
-    return reply
-      .code(ready ? 200 : 503)
-      .type("application/json")
-      .send(JSON.stringify({ ready, checks }));
+    // The reasons name upstreams, resources and paths: not for everybody.
+    await replyWhole(request, reply, jsonAnswer(detailed ? { ready, checks } : { ready }, { status: ready ? 200 : 503 }), options);
   });
 
   app.get("/metrics", async (request, reply) => {
-    const identity = await authenticator.authenticate({ authorization: request.headers.authorization, source: request.ip });
-    if (!openMetrics && !authenticator.isAdmin(identity)) {
-      throw new ServiceError("UNAUTHORIZED", "Metrics need the admin token (Authorization: Bearer …).");
-    }
-    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+    const admin = await isAdmin(request);
+    if (!admin && !openMetrics()) throw new ServiceError("UNAUTHORIZED", "Metrics need the admin token (Authorization: Bearer …).");
+    const body = Buffer.from(await metrics.registry.metrics());
+    await replyWhole(request, reply, { status: 200, headers: { "content-type": metrics.registry.contentType }, body }, options);
   });
 }

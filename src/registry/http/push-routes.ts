@@ -12,7 +12,7 @@ import { ServiceError } from "../services/errors.ts";
 import type { PushService, UploadStatus } from "../services/push-service.ts";
 import { emptyAnswer, failureAnswer, type Answer } from "./answer.ts";
 import type { PathOf, RepositoryExchange } from "./exchange.ts";
-import { withWholeBody } from "./request-body.ts";
+import { manifestTime, withWholeBody } from "./request-body.ts";
 
 /** Tags that one PUT by digest may set. */
 const tagLimit = 100;
@@ -71,7 +71,8 @@ export class PushRoutes {
     const { reference } = path;
     const tags = "tag" in reference ? [reference.tag] : tagsOf(query);
     if (length !== undefined && length > maxManifestBytes) throw manifestTooLarge();
-    const stored = await withWholeBody(exchange.body(), maxManifestBytes, (bytes) =>
+    const body = { chunks: exchange.body({ totalTime: manifestTime }), limit: maxManifestBytes, sender: caller.identity };
+    const stored = await withWholeBody(body, (bytes) =>
       this.#push.putManifest(repository.name, caller, {
         reference,
         tags,

@@ -110,7 +110,10 @@ test("100-continue is said when the body is asked for, and only then", async () 
 });
 
 test("a whole body has a limit", async () => {
-  const port = await serve(patient, async (body) => `took ${(await withWholeBody(body, 4, whole))?.length}`);
+  const port = await serve(
+    patient,
+    async (body) => `took ${(await withWholeBody({ chunks: body, limit: 4, sender: "a" }, whole))?.length}`,
+  );
   for (const [text, expected] of [
     ["", "took 0"],
     ["abcd", "took 4"],
@@ -121,37 +124,51 @@ test("a whole body has a limit", async () => {
   }
 });
 
+const piece = async function* (size: number, ready?: Promise<unknown>) {
+  yield Buffer.alloc(size);
+  await ready;
+};
+
 test("whole bodies share a budget, and give back what they took", async () => {
-  const budget = new BodyBudget(100_000);
-  const body = async function* (size: number, ready?: Promise<unknown>) {
-    yield Buffer.alloc(size);
-    await ready;
-  };
+  const budget = new BodyBudget(160_000);
+  const take = async (sender: string, size: number, ready?: Promise<unknown>, use = whole) =>
+    (await withWholeBody({ chunks: piece(size, ready), limit: 40_000, sender }, use, budget))?.length;
+  const busy = { code: "UNAVAILABLE", retryAfter: 2, message: expect.stringMatching(/^Too many/) as unknown };
   const gate = Promise.withResolvers<void>();
-  const slow = withWholeBody(body(60_000, gate.promise), 80_000, whole, budget);
-  const busy = { code: "UNAVAILABLE", retryAfter: 2 };
-  await expect(withWholeBody(body(60_000), 80_000, whole, budget)).rejects.toMatchObject(busy);
-  expect((await withWholeBody(body(30_000), 80_000, whole, budget))?.length).toBe(30_000);
+  const slow = ["a", "b", "c"].map((sender) => take(sender, 40_000, gate.promise));
+  const rest = take("d", 30_000, gate.promise);
+  await expect(take("e", 20_000)).rejects.toMatchObject(busy);
   gate.resolve();
-  expect((await slow)?.length).toBe(60_000);
-  expect(await withWholeBody(body(90_000), 80_000, whole, budget)).toBe(undefined);
-  expect((await withWholeBody(body(80_000), 80_000, whole, budget))?.length).toBe(80_000);
+  expect(await Promise.all([...slow, rest])).toEqual([40_000, 40_000, 40_000, 30_000]);
+  expect(await take("e", 40_001)).toBe(undefined);
+  expect(await take("e", 40_000)).toBe(40_000);
 
   // Bytes that arrived are held until whoever they are for is done with them, well or badly.
   const used = Promise.withResolvers<Uint8Array>();
-  const arrived = Promise.withResolvers<void>();
-  const using = withWholeBody(
-    body(60_000),
-    80_000,
-    () => {
-      arrived.resolve();
-      return used.promise;
-    },
-    budget,
-  );
-  await arrived.promise;
-  await expect(withWholeBody(body(60_000), 80_000, whole, budget)).rejects.toMatchObject(busy);
+  const using = ["a", "b", "c", "d"].map((sender) => take(sender, 40_000, undefined, () => used.promise));
+  const settled = Promise.allSettled(using);
+  await expect(take("e", 10_000)).rejects.toMatchObject(busy);
   used.reject(new Error("refused"));
-  await expect(using).rejects.toThrow("refused");
-  expect((await withWholeBody(body(80_000), 80_000, whole, budget))?.length).toBe(80_000);
+  expect((await settled).map(({ status }) => status)).toEqual(Array.from({ length: 4 }, () => "rejected"));
+  expect(await take("e", 40_000)).toBe(40_000);
+});
+
+test("one sender has a quarter of it, and the others theirs", async () => {
+  const budget = new BodyBudget(160_000);
+  const gate = Promise.withResolvers<void>();
+  const take = (sender: string, size: number) => withWholeBody({ chunks: piece(size, gate.promise), limit: size, sender }, whole, budget);
+  const first = take("a", 30_000);
+  await expect(take("a", 20_000)).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringMatching(/^You are/) as unknown });
+  const other = take("b", 40_000);
+  gate.resolve();
+  expect([(await first)?.length, (await other)?.length]).toEqual([30_000, 40_000]);
+  expect((await take("a", 40_000))?.length).toBe(40_000);
+});
+
+test("what is held in memory has a total time, however lively it comes", async () => {
+  const port = await serve({ ...patient, totalTime: 150 }, count);
+  const { socket, received } = open(port, "PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n");
+  const trickle = setInterval(() => socket.write("x".repeat(10)), 5);
+  await expect.poll(received, polling).toContain("MANIFEST_LATE");
+  clearInterval(trickle);
 });

@@ -1,11 +1,11 @@
-// The body of a request as an iteration that cannot be held open for nothing: no limit on its total time, since a layer may take an
-// hour, but a limit on silence and a least rate. Reads only when asked, so that `Expect: 100-continue` is answered after authorization.
+// The body of a request as an iteration that cannot be held open for nothing: no limit on the total time of a layer, which may take an hour,
+// but a limit on silence and a least rate; a total time for what is held in memory. Reads only when asked, so that `Expect: 100-continue` is answered after authorization.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { GatheredBytes } from "../../domain/gathered-bytes.ts";
 import { ServiceError } from "../services/errors.ts";
-import { HttpError } from "./errors.ts";
+import { HttpError, type HttpErrorCode } from "./errors.ts";
 
 export interface BodyLimits {
   /** Longest silence, milliseconds. */
@@ -14,12 +14,19 @@ export interface BodyLimits {
   readonly leastRate: number;
   /** Milliseconds. */
   readonly rateWindow: number;
+  /** Milliseconds of waiting for the sender in all; no limit by default. */
+  readonly totalTime?: number;
+  /** What a body that stalls is refused as: BODY_STALLED by default. */
+  readonly stalled?: HttpErrorCode;
 }
 
 /** An upload below a kilobyte a second is no upload, it is somebody holding a session. */
 export const leastUploadRate: Pick<BodyLimits, "leastRate" | "rateWindow"> = { leastRate: 1024, rateWindow: 60_000 };
 
-/** The chunks of the body. Throws HttpError BODY_STALLED, or the connection's error when the client goes. */
+/** Milliseconds for a manifest, which waits in memory: 4 MiB at 70 KB/s. */
+export const manifestTime = 60_000;
+
+/** The chunks of the body. Throws HttpError BODY_STALLED (or what `limits` says) or MANIFEST_LATE, or the connection's error when the client goes. */
 export async function* readBody(request: IncomingMessage, response: ServerResponse, limits: BodyLimits): AsyncGenerator<Uint8Array> {
   if (expectsContinue(request) && !response.headersSent) response.writeContinue();
   // A consumer that stops early must still be able to answer on this connection.
@@ -33,39 +40,53 @@ export async function* readBody(request: IncomingMessage, response: ServerRespon
   }
 }
 
-/** Memory that all bodies under way which are read whole may take together, bytes. */
+/** Memory that all bodies under way which are read whole may take together, bytes: of one sender a quarter. */
 export class BodyBudget {
   readonly #most: number;
+  readonly #bySender = new Map<string, number>();
   #taken = 0;
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** Throws ServiceError UNAVAILABLE when there is no room for it. */
-  take(bytes: number): void {
-    if (this.#taken + bytes > this.#most) {
-      throw new ServiceError("UNAVAILABLE", "Too many manifests are being sent at once. Send this one again in a moment.", {
-        retryAfter: 2,
-      });
-    }
+  /** Throws ServiceError UNAVAILABLE, which clients try again, when there is no room left for this sender or for anybody. */
+  take(bytes: number, sender: string): void {
+    const ofSender = (this.#bySender.get(sender) ?? 0) + bytes;
+    if (ofSender > this.#most / 4) throw busy("You are sending too many manifests at once. Send this one again when others are done.");
+    if (this.#taken + bytes > this.#most) throw busy("Too many manifests are being sent at once. Send this one again in a moment.");
     this.#taken += bytes;
+    this.#bySender.set(sender, ofSender);
   }
 
-  give(bytes: number): void {
+  give(bytes: number, sender: string): void {
     this.#taken -= bytes;
+    const left = (this.#bySender.get(sender) ?? 0) - bytes;
+    if (left > 0) this.#bySender.set(sender, left);
+    else this.#bySender.delete(sender);
   }
 }
 
+function busy(message: string): ServiceError {
+  return new ServiceError("UNAVAILABLE", message, { retryAfter: 2 });
+}
+
 const processBudget = new BodyBudget(64 * 1024 * 1024);
+
+export interface WholeBody {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Bytes. */
+  readonly limit: number;
+  /** Whose share of the budget it takes. */
+  readonly sender: string;
+}
 
 /**
  * What `use` makes of the whole body; undefined when that is larger than `limit` bytes. The budget has it back when `use` has settled, since
  * that is how long the bytes are held. Rejects with ServiceError UNAVAILABLE beyond the budget.
  */
 export async function withWholeBody<T>(
-  chunks: AsyncIterable<Uint8Array>,
-  limit: number,
+  { chunks, limit, sender }: WholeBody,
   use: (bytes: Uint8Array) => Promise<T>,
   budget = processBudget,
 ): Promise<T | undefined> {
@@ -74,12 +95,12 @@ export async function withWholeBody<T>(
   try {
     for await (const chunk of chunks) {
       if (!gathered.add(chunk)) return undefined;
-      budget.take(gathered.capacity - held);
+      budget.take(gathered.capacity - held, sender);
       held = gathered.capacity;
     }
     return await use(gathered.bytes());
   } finally {
-    budget.give(held);
+    budget.give(held, sender);
   }
 }
 
@@ -96,6 +117,8 @@ export function expectsContinue(request: IncomingMessage): boolean {
 /** Counts only the time spent waiting for the sender: a slow disk of ours is not the client's fault. */
 class Pace {
   readonly #limits: BodyLimits;
+  #allWaited = 0;
+  /** Since the rate was looked at. */
   #waited = 0;
   #received = 0;
 
@@ -108,12 +131,16 @@ class Pace {
     let timer: NodeJS.Timeout | undefined;
     try {
       return await new Promise<T>((resolve, reject) => {
-        timer = setTimeout(() => reject(stalled(`nothing came for ${this.#limits.stallTimeout / 1000} s`)), this.#limits.stallTimeout);
+        const { stallTimeout, totalTime = Infinity } = this.#limits;
+        const left = totalTime - this.#allWaited;
+        const giveUp = () => reject(left < stallTimeout ? late(totalTime) : this.#stalled(`nothing came for ${stallTimeout / 1000} s`));
+        timer = setTimeout(giveUp, Math.max(0, Math.min(left, stallTimeout)));
         next.then(resolve, reject);
       });
     } finally {
       clearTimeout(timer);
       this.#waited += performance.now() - started;
+      this.#allWaited += performance.now() - started;
     }
   }
 
@@ -121,14 +148,20 @@ class Pace {
     this.#received += bytes;
     const { leastRate, rateWindow } = this.#limits;
     if (this.#waited < rateWindow) return;
-    if (this.#received < (leastRate * this.#waited) / 1000) throw stalled(`it came at less than ${leastRate} bytes a second`);
+    if (this.#received < (leastRate * this.#waited) / 1000) throw this.#stalled(`it came at less than ${leastRate} bytes a second`);
     this.#waited = 0;
     this.#received = 0;
   }
+
+  #stalled(reason: string): HttpError {
+    const { stalled = "BODY_STALLED" } = this.#limits;
+    const upload = stalled === "BODY_STALLED" ? ", or continue the upload where it stopped" : "";
+    return new HttpError(stalled, `The body was given up: ${reason}. Send it again${upload}.`, { connection: "close" });
+  }
 }
 
-function stalled(reason: string): HttpError {
-  return new HttpError("BODY_STALLED", `The body was given up: ${reason}. Send it again, or continue the upload where it stopped.`, {
+function late(totalTime: number): HttpError {
+  return new HttpError("MANIFEST_LATE", `The manifest did not come whole within ${totalTime / 1000} s. Send it again.`, {
     connection: "close",
   });
 }

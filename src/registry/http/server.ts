@@ -8,19 +8,22 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
-import { jsonAnswer, sendWhole } from "./answer.ts";
+import { jsonAnswer } from "./answer.ts";
 import { basicChallenge } from "./authentication.ts";
 import { registerControl, type ControlOptions } from "./control.ts";
 import { describeFailure, errorBody, HttpError } from "./errors.ts";
 import { connectionLimit, reportDropped } from "./listening.ts";
 import { registerProbes, type ProbeOptions } from "./probes.ts";
+import { replyWhole } from "./reply.ts";
 import type { V2 } from "./v2.ts";
 import { checkVisitor, type VisitorOptions } from "./visitors.ts";
 
 export interface ServerOptions {
   readonly v2: V2;
-  readonly control: ControlOptions;
-  readonly probes: ProbeOptions;
+  readonly control: Omit<ControlOptions, "stallTimeout">;
+  readonly probes: Omit<ProbeOptions, "stallTimeout">;
+  /** Milliseconds without a byte after which a body, in either direction, is given up; those of /v2 have their own. */
+  readonly stallTimeout: number;
   readonly visitors: VisitorOptions;
   /** Clients come without a load balancer between. */
   readonly direct: boolean;
@@ -42,7 +45,8 @@ const noSniffing = ["x-content-type-options", "nosniff"] as const;
 const v2Methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
 
 export function buildServer(options: ServerOptions): FastifyInstance {
-  const { v2, control, probes, visitors, direct, logger, headersTimeout = defaultHeadersTimeout } = options;
+  const { v2, control, probes, visitors, direct, stallTimeout, logger, headersTimeout = defaultHeadersTimeout } = options;
+  const refusing = { logger, stallTimeout };
   const app = Fastify({
     logger: false,
     bodyLimit: controlBodyLimit,
@@ -61,7 +65,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       reply.raw.setHeader(...noSniffing);
       // A path that cannot be decoded is refused by the parser of /v2 with its own words.
       if (isV2(request)) void takeOver(request, reply, v2);
-      else void refuse(error, request, reply, logger);
+      else void refuse(error, request, reply, refusing);
     },
   });
   // Without it the last descriptor goes to a socket, and files and the database are what fails.
@@ -76,7 +80,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     checkVisitor(request.raw, visitors);
   });
   app.removeContentTypeParser("text/plain");
-  app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply, logger));
+  app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply, refusing));
   app.setNotFoundHandler(async (request, reply) => {
     if (isV2(request)) return takeOver(request, reply, v2);
     throw new HttpError("ENDPOINT_UNKNOWN", "There is nothing here: the registry answers under /v2/ and /api/v1/.");
@@ -85,8 +89,8 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     // Taken over before fastify looks at a body: layers are streams of any type.
     app.route({ method: v2Methods, url, onRequest: async (request, reply) => takeOver(request, reply, v2), handler: () => undefined });
   }
-  registerControl(app, control);
-  registerProbes(app, probes);
+  registerControl(app, { ...control, stallTimeout });
+  registerProbes(app, { ...probes, stallTimeout });
   return app;
 }
 
@@ -99,23 +103,21 @@ async function takeOver(request: FastifyRequest, reply: FastifyReply, v2: V2): P
   await v2.handle(request.raw, reply.raw);
 }
 
-/** Without fastify, which would keep the connection open and read whatever body still comes, to its end. */
-async function refuse(error: Error, request: FastifyRequest, reply: FastifyReply, logger: Logger): Promise<void> {
+async function refuse(
+  error: Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { logger, stallTimeout }: { readonly logger: Logger; readonly stallTimeout: number },
+): Promise<void> {
   const { status, headers, body, unexpected } = describeFailure(isFastifyError(error) ? translate(error) : error);
   if (unexpected) logger.error({ err: error }, "A request failed");
   const challenge = status === 401 ? { "www-authenticate": `Bearer realm="Wharfinger", ${basicChallenge}` } : {};
-  reply.hijack();
-  const answer = jsonAnswer(body, { status, headers: { ...headers, ...challenge } });
-  try {
-    await sendWhole(request.raw, reply.raw, answer);
-  } catch {
-    // What cannot be answered any more is ended.
-    reply.raw.destroy();
-  }
+  await replyWhole(request, reply, jsonAnswer(body, { status, headers: { ...headers, ...challenge } }), { stallTimeout });
 }
 
 function isFastifyError(error: Error): error is FastifyError {
-  return "statusCode" in error && typeof error.statusCode === "number" && error.statusCode < 500;
+  // fastify gives every error of a body a status, also those that are ours.
+  return !(error instanceof HttpError) && "statusCode" in error && typeof error.statusCode === "number" && error.statusCode < 500;
 }
 
 /** fastify's own refusals (a body that is no JSON, too large, outside its schema) in our words and form. */

@@ -129,13 +129,23 @@ export class V2 {
       access,
       length: declaredLength(request),
       gone: () => closing(response),
-      body: () => readBody(request, response, { stallTimeout: this.#options.stallTimeout, ...leastUploadRate }),
+      body: (limits) => readBody(request, response, { stallTimeout: this.#options.stallTimeout, ...leastUploadRate, ...limits }),
     };
     if (path.kind === "base") return this.#base(exchange, authorization !== undefined);
     if (path.kind === "catalog") return listRepositories(exchange, this.#options.catalog);
-    if (repository === undefined) throw unknownName();
+    if (repository === undefined) return this.#nowhere({ ...exchange, path }, source);
     const answer = await this.#inRepository({ ...exchange, path }, repository, source);
     return namespace === undefined ? answer : { ...answer, headers: { ...answer.headers, [headers.ociNamespace]: namespace } };
+  }
+
+  /**
+   * A name under an Upstream's prefix that its filter leaves out, or the prefix alone. Who may not pull there hears what any other name is
+   * answered with, and does not learn that the prefix is one.
+   */
+  #nowhere(exchange: Exchange<RepositoryPath>, source: string): Answer {
+    const { identity, access, path, method } = exchange;
+    if (access.may(identity, "pull", path.name)) throw unknownName();
+    return this.#forbid(exchange, { action: actionOf(path.kind, method), repository: path.name, source });
   }
 
   /** With `ns` an unknown host is answered at once, so that the node asks elsewhere. */
@@ -165,10 +175,7 @@ export class V2 {
         "This repository is another registry's, served from here: nothing can be pushed to it or deleted from it.",
       );
     }
-    if (!may(action)) {
-      this.#options.logger.info({ event: "refusal", identity: who, action, repository: repository.name, source }, "Refused");
-      return refusal(exchange, action);
-    }
+    if (!may(action)) return this.#forbid(exchange, { action, repository: repository.name, source });
     // Only an administrator's word counts: whoever names a run steps back behind people, and out of the statistics.
     const run = this.#options.authenticator.isAdmin(identity) ? exchange.headers[runHeader] : undefined;
     const caller = {
@@ -178,6 +185,11 @@ export class V2 {
     };
     const note = (change: NotedChange) => this.#note(change, { identity: who, repository: repository.name, source });
     return this.#route({ ...exchange, repository, caller, note });
+  }
+
+  #forbid(exchange: Exchange, refused: { readonly action: Action; readonly repository: string; readonly source: string }): Answer {
+    this.#options.logger.info({ event: "refusal", identity: describeIdentity(exchange.identity), ...refused }, "Refused");
+    return refusal(exchange, refused.action);
   }
 
   #note(change: NotedChange, where: { readonly identity: string; readonly repository: string; readonly source: string }): void {
