@@ -31,7 +31,45 @@ const referrersOf = async (repository: string, digest: Digest, artifactType?: st
 const deleteIt = (repository: string, reference: { tag: string } | { digest: Digest }) =>
   registry.push.deleteManifest(repository, reference, pusher, unprotected);
 
+/** Elements of long arrays that are walked through while `work` runs. */
+async function walkedThrough(work: () => Promise<unknown>): Promise<number> {
+  const { includes, filter } = Array.prototype;
+  let count = 0;
+  const counting = <T extends (this: unknown[], ...given: never[]) => unknown>(real: T) =>
+    function (this: unknown[], ...given: Parameters<T>): unknown {
+      if (this.length > 100) count += this.length;
+      return Reflect.apply(real, this, given);
+    };
+  Object.assign(Array.prototype, { includes: counting(includes), filter: counting(filter) });
+  try {
+    await work();
+  } finally {
+    Object.assign(Array.prototype, { includes, filter });
+  }
+  return count;
+}
+
 describe("deleting", () => {
+  test("a subject with many signatures costs what they are, not their square", async () => {
+    const many = 1_500;
+    const repository = newName();
+    const subject = await pushImage(registry.push, repository, ["v1"]);
+    await registry.rows(
+      `WITH signed AS (SELECT repository, media_type, keep_until FROM manifests WHERE digest = $2),
+            signature AS (SELECT 'sha256:' || md5(n::text) || md5(n::text) AS digest FROM generate_series(1, $1) n),
+            stored AS (
+              INSERT INTO manifests (repository, digest, media_type, bytes, keep_until)
+              SELECT repository, signature.digest, media_type, '', keep_until FROM signed, signature RETURNING repository, digest)
+       INSERT INTO tags (repository, name, digest) SELECT repository, replace($2, ':', '-') || '.' || substr(digest, 8), digest FROM stored`,
+      [many, subject.digest],
+    );
+    expect(await walkedThrough(() => deleteIt(repository, { digest: subject.digest }))).toBeLessThan(50 * many);
+    await expect(manifestOf(repository, { digest: subject.digest })).rejects.toMatchObject({ code: "MANIFEST_UNKNOWN" });
+    expect(
+      await registry.rows("SELECT 1 FROM manifests m JOIN repositories r ON r.id = repository WHERE r.name = $1", [repository]),
+    ).toEqual([]);
+  });
+
   test("takes the statistics along, also those that were still in memory", async () => {
     const repository = newName();
     const image = await pushImage(registry.push, repository, ["v1"]);

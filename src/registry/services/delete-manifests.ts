@@ -53,11 +53,11 @@ export interface DeletedManifests {
 export async function deleteManifests(transaction: Queryable, options: ManifestsToDelete): Promise<DeletedManifests> {
   const { repositoryId, by, reason } = options;
   const { here, followers } = await lockAll(transaction, repositoryId, options.digests);
-  const asked = [...new Set(options.digests)].filter((digest) => here.has(digest));
+  const asked = new Set(options.digests.filter((digest) => here.has(digest)));
   const missing = [...new Set(options.digests)].filter((digest) => !here.has(digest));
-  const candidates = [...new Set([...asked, ...followers.map(({ digest }) => digest)])].filter((digest) => here.has(digest));
-  const tags = await lockTagsOf(transaction, repositoryId, candidates);
-  const holders = await findHolders(transaction, repositoryId, candidates);
+  const candidates = new Set([...asked, ...followers.map(({ digest }) => digest).filter((digest) => here.has(digest))]);
+  const tags = await lockTagsOf(transaction, repositoryId, [...candidates]);
+  const holders = await findHolders(transaction, repositoryId, [...candidates]);
 
   const kept = new Map<Digest, KeptManifest>();
   const going = new Set(candidates);
@@ -66,7 +66,7 @@ export async function deleteManifests(transaction: Queryable, options: Manifests
   };
   for (const { name, digest } of tags) {
     if (options.isProtected?.(name) === true) keep(digest, `the protected tag ${name}`, "Protected");
-    else if (!asked.includes(digest) && !followsOneOf(name, candidates)) keep(digest, `the tag ${name}`, "Held");
+    else if (!asked.has(digest) && !followsOneOf(name, candidates)) keep(digest, `the tag ${name}`, "Held");
   }
   // Whatever stays may hold others, and its referrers stay with it: until nothing changes.
   for (let before = -1; before !== going.size;) {
@@ -75,7 +75,7 @@ export async function deleteManifests(transaction: Queryable, options: Manifests
     for (const digest of orphaned(going, asked, followers)) keep(digest, "its subject", "Held");
   }
 
-  const keptOfAsked = asked.flatMap((digest) => kept.get(digest) ?? []);
+  const keptOfAsked = [...asked].flatMap((digest) => kept.get(digest) ?? []);
   if (keptOfAsked.length > 0 && options.onHeld === "Refuse") return { deleted: [], kept: keptOfAsked, missing };
   const digests = [...going].sort();
   const lost = tags.filter(({ digest }) => going.has(digest));
@@ -83,7 +83,9 @@ export async function deleteManifests(transaction: Queryable, options: Manifests
   await dropTags(transaction, repositoryId, lost, by);
   const loose = await removeManifests(transaction, repositoryId, digests);
   await settleUntagged(transaction, repositoryId, loose);
-  return { deleted: digests.map((digest) => ({ digest, tags: namesOf(lost, digest) })), kept: keptOfAsked, missing };
+  const names = Map.groupBy(lost, ({ digest }) => digest);
+  const deleted = digests.map((digest) => ({ digest, tags: (names.get(digest) ?? []).map(({ name }) => name) }));
+  return { deleted, kept: keptOfAsked, missing };
 }
 
 /** Deletes rows of tags that are locked, and writes their history. */
@@ -106,26 +108,22 @@ async function lockAll(
 ): Promise<{ here: ReadonlySet<Digest>; followers: readonly Follower[] }> {
   let followers = await findFollowers(transaction, repositoryId, digests);
   for (;;) {
-    const wanted = [...new Set([...digests, ...followers.map(({ digest }) => digest)])];
-    const here = await lockForDeletion(transaction, repositoryId, wanted);
+    const wanted = new Set([...digests, ...followers.map(({ digest }) => digest)]);
+    const here = await lockForDeletion(transaction, repositoryId, [...wanted]);
     const again = await findFollowers(transaction, repositoryId, digests);
-    if (again.every(({ digest }) => wanted.includes(digest))) return { here, followers: again };
+    if (again.every(({ digest }) => wanted.has(digest))) return { here, followers: again };
     followers = again;
   }
 }
 
 /** A tag `sha256-<hex>…` of a manifest that is a candidate holds nothing. */
-function followsOneOf(tag: string, candidates: readonly Digest[]): boolean {
+function followsOneOf(tag: string, candidates: ReadonlySet<Digest>): boolean {
   const subject = digestOfReferrerTag(tag);
-  return subject !== undefined && candidates.includes(subject);
+  return subject !== undefined && candidates.has(subject);
 }
 
 /** Those that were to go only because of a subject that stays. */
-function orphaned(going: ReadonlySet<Digest>, asked: readonly Digest[], followers: readonly Follower[]): Digest[] {
+function orphaned(going: ReadonlySet<Digest>, asked: ReadonlySet<Digest>, followers: readonly Follower[]): Digest[] {
   const carried = new Set(followers.filter(({ subject }) => going.has(subject)).map(({ digest }) => digest));
-  return [...going].filter((digest) => !asked.includes(digest) && !carried.has(digest));
-}
-
-function namesOf(tags: readonly TagTarget[], digest: Digest): string[] {
-  return tags.filter((tag) => tag.digest === digest).map(({ name }) => name);
+  return [...going].filter((digest) => !asked.has(digest) && !carried.has(digest));
 }
