@@ -21,6 +21,7 @@ import { dataFiles, dataFlag, openDataFolder } from "./data-folder.ts";
 import { isLoopback, refuseOpenAddress } from "./exposure.ts";
 import { openFolderSource } from "./folder-source.ts";
 import { createJobRunner } from "./job-runner.ts";
+import { lostDatabase } from "./lost-database.ts";
 import { startEmbeddedPostgres } from "./postgres/server.ts";
 import { summaryLine } from "./summary.ts";
 
@@ -71,6 +72,8 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   signal.throwIfAborted();
   const postgres = await startEmbeddedPostgres({ folder: folder.postgres });
   closing.add(() => postgres.stop());
+  const lost = await lostDatabase({ made: postgres.made, data: options.data, blobs: folder.blobs });
+  if (lost !== undefined) logger.warn(lost);
 
   signal.throwIfAborted();
   const record = await openRecord({ folder: folder.record, author: settings.record.author, logger });

@@ -100,6 +100,25 @@ test("kill -9, and the next start mends it", async () => {
   expect((await again.cli(["audit", "--deep"])).code).toBe(0);
 });
 
+test("a lost database is said once, with what does not come back and what to do", async () => {
+  const running = await start();
+  await push(running.url, "team-a/app", "kept");
+  expect(running.logs()).not.toContain("the database is new");
+  await running.stop();
+  await rm(join(running.data, "postgres"), { recursive: true });
+
+  const again = await running.restart();
+  processes.push(again);
+  expect(again.logs()).toContain(
+    `the database is new, and ${join(again.data, "blobs")} holds images of an earlier one. Configuration and versions come back from the record; images that were pushed here do not,`,
+  );
+  expect(again.logs()).toContain(`put the whole folder ${again.data} back from a backup`);
+  await again.stop();
+  const third = await again.restart();
+  processes.push(third);
+  expect(third.logs()).not.toContain("the database is new");
+});
+
 test("when PostgreSQL ends, the process says so and ends", async () => {
   const running = await start();
   const postmaster = Number((await readFile(join(running.data, "postgres/postmaster.pid"), "utf8")).split("\n")[0]);

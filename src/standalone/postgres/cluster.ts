@@ -9,11 +9,11 @@ import type { Launcher } from "./unprivileged.ts";
 /** The only role; the server is reachable through a private folder alone. */
 export const user = "wharfinger";
 
-/** Makes the cluster unless it is there whole. */
-export async function initialise(launcher: Launcher, folder: string): Promise<void> {
+/** Makes the cluster unless it is there whole. Resolves with true when it is new. */
+export async function initialise(launcher: Launcher, folder: string): Promise<boolean> {
   await launcher.adopt(folder);
   const entries = await readdir(folder);
-  if (entries.includes("PG_VERSION") && entries.includes("wharfinger-initialised")) return;
+  if (entries.includes("PG_VERSION") && entries.includes("wharfinger-initialised")) return false;
   // initdb was cut off half way: nothing was ever served from it.
   for (const entry of entries) await rm(join(folder, entry), { recursive: true, force: true });
   const args = ["-D", folder, "--username", user, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"];
@@ -30,6 +30,7 @@ export async function initialise(launcher: Launcher, folder: string): Promise<vo
   });
   await writeFile(join(folder, "wharfinger-initialised"), "");
   await launcher.adopt(folder);
+  return true;
 }
 
 /** What a program said last on stderr. */

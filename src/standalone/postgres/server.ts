@@ -17,6 +17,8 @@ export interface EmbeddedPostgres {
   /** postgresql://… for `pg`, to the database `wharfinger`. */
   readonly url: string;
   readonly pid: number;
+  /** This start made the cluster: nothing is in it. */
+  readonly made: boolean;
   /** Resolves when the server has ended by itself, with what it said last; never after `stop`. */
   readonly died: Promise<string>;
   /** Fast shutdown: sessions are ended, everything is on disk. */
@@ -39,10 +41,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const launcher = await createLauncher(await findPostgres(), { forbidNamespace: options.forbidNamespace === true });
   await mkdir(options.folder, { recursive: true, mode: 0o700 });
   await clearLeftover(options.folder);
-  await initialise(launcher, options.folder);
+  const made = await initialise(launcher, options.folder);
   for (const deadline = performance.now() + leftoverPatience; ; await sleep(200)) {
     try {
-      return await launch(launcher, options);
+      return { ...(await launch(launcher, options)), made };
     } catch (error) {
       if (performance.now() > deadline || !leftoverSessions.test((error as Error).message)) throw error;
     }
@@ -53,7 +55,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 const leftoverSessions = /pre-existing shared memory block|lock file "postmaster\.pid"/;
 const leftoverPatience = 30_000;
 
-async function launch(launcher: Launcher, options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+async function launch(launcher: Launcher, options: EmbeddedPostgresOptions): Promise<Omit<EmbeddedPostgres, "made">> {
   // The guard is the folder: only its owner may enter, so the server needs no password.
   const sockets = await mkdtemp(join(tmpdir(), socketPrefix));
   await chmod(sockets, 0o700);
