@@ -5,7 +5,8 @@ import type { Command } from "commander";
 import type { AuditReport } from "../api/control.ts";
 import { ask, clientCommand } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
-import { note, printResult, progressLine, table } from "./output.ts";
+import { note, printResult, progressLine } from "./output.ts";
+import { renderAudit } from "./render/audit.ts";
 import { formatBytes } from "./render/bytes.ts";
 
 export function auditCommand(): Command {
@@ -25,16 +26,8 @@ export function auditCommand(): Command {
         note(
           `Checked ${checked.repositories} repositories, ${checked.manifests} manifests, ${checked.blobs} blobs and ${checked.objects} stored objects (${formatBytes(checked.bytes)})${deep ? "" : ", without reading the blobs (--deep)"}.`,
         );
-        await printResult(output, report, render);
+        await printResult(output, report, renderAudit);
         if (findings.length > 0) throw new CommandError(`${findings.length} ${findings.length === 1 ? "finding" : "findings"}.`);
       }),
     );
-}
-
-function render({ findings }: AuditReport): string {
-  if (findings.length === 0) return "Everything holds.";
-  return table(
-    ["INVARIANT", "SUBJECT", "FINDING"],
-    findings.map(({ invariant, subject, message }) => [String(invariant), subject, message]),
-  );
 }

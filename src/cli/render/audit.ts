@@ -1,0 +1,26 @@
+// What an audit found, for people: the invariant in words, since its number is known only to who has read the design.
+
+import type { AuditReport } from "../../api/control.ts";
+import { table } from "../output.ts";
+
+/** As numbered in docs/design/storage.md, "Invariants"; 2 is about time and cannot be seen in what is stored. */
+const words: Readonly<Record<number, string>> = {
+  1: "every name leads to whole content",
+  3: "a digest has one content",
+  4: "store and database agree",
+  5: "sizes and referrers add up",
+  6: "only published versions are served",
+};
+
+export function renderAudit({ findings }: AuditReport): string {
+  if (findings.length === 0) return "Everything holds.";
+  return table(
+    ["WHAT DOES NOT HOLD", "SUBJECT", "FINDING"],
+    findings.map(({ invariant, subject, message }) => [describe(invariant), subject, message]),
+  );
+}
+
+function describe(invariant: number): string {
+  const known = words[invariant];
+  return known === undefined ? `invariant ${invariant}` : `${invariant}: ${known}`;
+}
