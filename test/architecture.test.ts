@@ -1,4 +1,4 @@
-// The import law of docs/architecture.md: rooms, and the one way in which they may know each other.
+// The import law: the table of rooms in CONTRIBUTING.md says which may know each other (docs/design/architecture.md says why).
 
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -7,46 +7,46 @@ import { expect, test } from "vitest";
 
 const source = resolve(import.meta.dirname, "../src");
 
-/** Room → rooms it may import besides itself. Everyone may import what is in `everywhere`. The longest matching room counts. */
-const everywhere = ["domain", "api", "observability"];
-const law: Record<string, readonly string[]> = {
-  domain: [],
-  api: [],
-  observability: [],
-  config: ["validation"],
-  validation: [],
-  record: ["validation"],
-  client: [],
-  "registry/http": ["registry/services", "registry/blobs/blob-store.ts", "validation"],
-  "registry/services": ["registry/metadata", "registry/blobs", "registry/upstream", "validation"],
-  "registry/metadata": [],
-  "registry/blobs": [],
-  "registry/upstream": [],
-  "registry/closing.ts": [],
-  "registry/options.ts": ["config"],
-  "registry/main.ts": ["registry", "config", "validation"],
-  "registry/services-wiring.ts": ["registry", "config", "validation"],
-  "jobs/attestation": [],
-  jobs: ["client", "validation"],
-  "jobs/main.ts": ["jobs", "client", "config", "validation"],
-  operator: ["record", "client", "validation"],
-  "operator/main.ts": ["operator", "record", "client", "config", "validation"],
-  reporter: ["client", "operator/kube"],
-  standalone: ["*"],
-  cli: ["*"],
-};
-/** Rooms that must not know even what everyone may know. */
-const bare = new Set(["domain", "api"]);
+interface Law {
+  /** Room → rooms (or single files) it may import besides itself; `*`: all. The longest matching room counts. */
+  readonly rooms: Readonly<Record<string, readonly string[]>>;
+  /** Everyone may import these, except those whose row says `nothing`. */
+  readonly everywhere: readonly string[];
+  readonly bare: ReadonlySet<string>;
+}
 
-/** npm packages that only one room may load. */
+/** Reads `| `src/room` | what it is | what it may import |`. */
+function readLaw(markdown: string): Law {
+  const table = /^\| room \|.*\n(?:\|.*\n)+/m.exec(markdown)?.[0] ?? "";
+  const [head, , ...rows] = table
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split("|").slice(1, -1));
+  const names = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
+  const read = rows.map(([room, , permitted = ""]) => {
+    const word = permitted.trim();
+    const rooms = word === "all" ? ["*"] : names(word);
+    if (rooms.length === 0 && word !== "" && word !== "nothing") throw new Error(`no room is named in ${word}`);
+    return { room: names(room)[0]?.replace(/^src\//, "") ?? "", rooms, bare: word === "nothing" };
+  });
+  return {
+    rooms: Object.fromEntries(read.map(({ room, rooms }) => [room, rooms])),
+    everywhere: names(head?.[2]),
+    bare: new Set(read.filter(({ bare }) => bare).map(({ room }) => room)),
+  };
+}
+
+const { rooms: law, everywhere, bare } = readLaw(readFileSync(resolve(source, "../CONTRIBUTING.md"), "utf8"));
+
+/** npm packages that only these rooms may load. Some come with the cluster. */
 const packages: Record<string, readonly string[]> = {
   "@kubernetes/client-node": ["operator/kube", "reporter"],
   "@aws-sdk/client-s3": ["registry/blobs"],
   pg: ["registry/metadata", "standalone/postgres"],
-  fastify: ["registry/http", "registry/main.ts", "standalone"],
+  fastify: ["registry/http"],
   commander: ["cli"],
   undici: ["client", "registry/upstream"],
-  croner: ["validation", "standalone", "operator"],
+  croner: ["validation", "operator"],
 };
 
 /**
@@ -117,6 +117,24 @@ test("rooms import one way", () => {
       return bare.has(room) || !everywhere.some((other) => inside(to, other));
     });
   expect(broken.map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
+});
+
+test("every room is there, and nothing is permitted that nobody does", () => {
+  const real = imports.filter(({ from }) => !from.endsWith(".test.ts"));
+  const idle = Object.entries(law).flatMap(([room, permitted]) => {
+    const own = real.filter(({ from }) => roomOf(from) === room);
+    const unused = permitted.filter((other) => other !== "*" && !own.some(({ to }) => inside(to, other)));
+    return [
+      ...(files(source).some((file) => roomOf(relative(source, file)) === room) ? [] : [`${room} is not there`]),
+      ...unused.map((other) => `${room} does not import ${other}`),
+    ];
+  });
+  for (const [name, places] of [...Object.entries(packages), ...Object.entries(network)]) {
+    const loading = real.filter(({ to }) => to.replace(/^node:/, "") === name).map(({ from }) => from);
+    if (loading.length === 0) continue;
+    for (const place of places) if (!loading.some((file) => inside(file, place))) idle.push(`${place} does not load ${name}`);
+  }
+  expect(idle).toEqual([]);
 });
 
 test("packages stay in their rooms", () => {
