@@ -155,6 +155,8 @@ export const RunRequest = Type.Object({
   kind: Type.Union([Type.Literal("tag-sync"), Type.Literal("prune")]),
   policy: Type.String({ description: "namespace/name" }),
   trigger: Type.Union([Type.Literal("schedule"), Type.Literal("manual")]),
+  /** prune: the stopped plan that a person approved. A plan that cannot be approved is refused here, before there is a run. */
+  approve: Type.Optional(Type.String()),
 });
 export type RunRequest = Static<typeof RunRequest>;
 
@@ -205,6 +207,8 @@ export const FinishedRun = Type.Object({
   finishedAt: time,
   generation: Type.Integer(),
   result: Type.Optional(Type.Unknown()),
+  /** prune: the plan of the policy that a limit stopped and that waits, as of now, until it is applied or replaced. */
+  waitingPlan: Type.Optional(Type.String()),
 });
 export type FinishedRun = Static<typeof FinishedRun>;
 

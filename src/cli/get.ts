@@ -24,13 +24,15 @@ export function getCommand(): Command {
     .action((kind: Kind | undefined, name: string | undefined, _options: unknown, command: Command) =>
       ask(command, async ({ control }, output) => {
         // No resource stands for them, so no condition tells of them.
-        for (const problem of (await control.record()).controlPlane?.sourceProblems ?? []) note(describeSourceProblem(problem));
+        const problems = (await control.record()).controlPlane?.sourceProblems ?? [];
+        for (const problem of problems) note(describeSourceProblem(problem));
         const found = (await control.resources())
           .filter((view) => kind === undefined || view.kind === kind)
           .filter((view) => name === undefined || `${view.namespace}/${view.name}` === name);
         if (name !== undefined && found.length === 0)
           throw new CommandError(`There is no ${kind} ${name}. \`npx wharfinger get ${kind}\` lists those there are.`);
-        await printResult(output, found, name === undefined ? renderResources : (views) => views.map(renderResource).join("\n\n"));
+        const whole = [...found, ...problems.map((problem) => ({ kind: "SourceProblem", ...problem }))];
+        await printResult(output, whole, () => (name === undefined ? renderResources(found) : found.map(renderResource).join("\n\n")));
       }),
     );
 }

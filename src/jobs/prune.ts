@@ -1,5 +1,6 @@
 // One run of a RetentionPolicy: plan, and with `action: Delete` apply what nothing stopped (design: retention.md). A client of the control API.
 
+import { howToApprove } from "../api/approval.ts";
 import type { ApplyResult, Plan, PlanEntry, Run } from "../api/control.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { reportRun, type RunEnd } from "./reported-run.ts";
@@ -22,9 +23,11 @@ export interface PruneResult {
   readonly plan: string;
   /** Tags and untagged manifests. */
   readonly kept: number;
-  /** Deleted, or would be deleted under `action: Plan` or had nothing stopped it. */
+  /** What the plan of this run would delete; absent when there is none, also when it applied a plan that was made before. */
+  readonly planned?: { readonly deleted: number; readonly bytes: number };
+  /** What was deleted: nothing under `action: Plan`, and nothing when the plan was stopped. */
   readonly deleted: number;
-  /** Bytes that came, or would come, free. */
+  /** Bytes that came free. */
   readonly bytes: number;
   readonly blocked?: { readonly reason: string; readonly message: string };
   readonly retired: { readonly published: number; readonly refused: number; readonly waiting: number };
@@ -66,7 +69,8 @@ async function prune(run: Run, options: PruneOptions, say: (line: string) => voi
   for (const note of plan.notes) say(note);
   for (const entry of plan.entries.filter(({ verdict }) => verdict === "delete")) say(`delete ${nameOf(entry)}: ${entry.reason}`);
   const { totals, blocked, action } = plan;
-  const result: PruneResult = { ...nothing, plan: plan.id, ...totals, ...(blocked === undefined ? {} : { blocked }) };
+  const planned = { deleted: totals.deleted, bytes: totals.bytes };
+  const result: PruneResult = { ...nothing, plan: plan.id, kept: totals.kept, planned, ...(blocked === undefined ? {} : { blocked }) };
   if (action === "Plan") {
     const stopped = blocked === undefined ? "" : `; it would be stopped: ${blocked.message}`;
     return { succeeded: true, message: `${summary("would delete", totals)}; action: Plan deletes nothing${stopped}`, result };
@@ -74,7 +78,8 @@ async function prune(run: Run, options: PruneOptions, say: (line: string) => voi
   if (blocked !== undefined) return { succeeded: false, message: stoppedMessage(plan, blocked), result };
   if (totals.deleted === 0) return { succeeded: true, message: summary("deleted", totals), result };
   signal.throwIfAborted();
-  return applied(run, options, { id: plan.id, kept: totals.kept }, say);
+  const end = await applied(run, options, { id: plan.id, kept: totals.kept }, say);
+  return { ...end, result: { ...end.result, planned } };
 }
 
 async function applied(
@@ -128,7 +133,7 @@ function summary(verb: string, { kept, deleted, bytes }: Plan["totals"]): string
 }
 
 function stoppedMessage({ id, policy }: Plan, { reason, message }: NonNullable<Plan["blocked"]>): string {
-  const how = reason === "LimitExceeded" ? ` (annotation wharfinger.dev/approve-plan: ${id} on RetentionPolicy ${policy})` : "";
+  const how = reason === "LimitExceeded" ? `. To approve it, ${howToApprove({ id, policy })}.` : "";
   return `stopped, ${reason}: ${message}${how}`;
 }
 

@@ -46,18 +46,21 @@ export class RunOutcomes {
   /** Runs that ended, as the registry tells, in the order of their ends. */
   heard(runs: readonly FinishedRun[]): void {
     for (const run of runs) {
-      const outcome = outcomeOf(run);
-      const key = keyOf(run);
-      if (this.#options.schedules.hear(run.kind, key, { ...outcome, finishedAt: run.finishedAt })) this.ran(run.kind, key, outcome);
+      if (this.#hear(run)) this.ran(run.kind, keyOf(run), outcomeOf(run));
     }
   }
 
   /** What the registry knows at the start: old news, but for what Git was not told. */
   begin(newest: readonly FinishedRun[], untold: readonly FinishedRun[]): void {
-    for (const run of newest) this.#options.schedules.hear(run.kind, keyOf(run), { ...outcomeOf(run), finishedAt: run.finishedAt });
+    for (const run of newest) this.#hear(run);
     this.#options.schedules.remember();
     const both = new Map([...untold, ...newest].map((run) => [run.id, run]));
     for (const run of both.values()) this.#tell(run.kind, keyOf(run), outcomeOf(run));
+  }
+
+  #hear(run: FinishedRun): boolean {
+    const { kind, startedAt, finishedAt, waitingPlan } = run;
+    return this.#options.schedules.hear(kind, keyOf(run), { ...outcomeOf(run), startedAt, finishedAt }, waitingPlan);
   }
 
   #tell(kind: JobKind, key: ResourceKey, outcome: JobOutcome): void {

@@ -19,11 +19,16 @@ export function scheduledPolicies(
     if (judgement.key.kind !== kind || judgement.state !== "good" || resource === undefined) return [];
     const { schedule, timeZone } = resource.spec as TagPolicySpec | RetentionPolicySpec;
     const asked = judgement.observed.annotations;
-    const requestedAt = asked[annotations.requestedAt] ?? asked[annotations.fluxRequestedAt];
+    const requestedAt = requestedAtOf(asked);
     const approve = asked[annotations.approvePlan];
     const { revision } = resource;
     const recordedAt = history.commit(revision)?.date;
     const policy = { key: judgement.key, revision, schedule, timeZone, requestedAt };
     return [{ ...policy, ...(recordedAt === undefined ? {} : { recordedAt }), ...(approve === undefined ? {} : { approve }) }];
   });
+}
+
+/** Value of the annotation that asks for a look now. */
+export function requestedAtOf(asked: Readonly<Record<string, string>>): string | undefined {
+  return asked[annotations.requestedAt] ?? asked[annotations.fluxRequestedAt];
 }

@@ -20,11 +20,14 @@ export interface ScheduledPolicy {
 }
 
 export interface LastRun extends JobOutcome {
+  readonly startedAt?: string;
   readonly finishedAt: string;
 }
 
 export interface RunState {
   readonly last?: LastRun;
+  /** prune: the plan that a limit stopped, until it is applied or replaced. */
+  readonly waitingPlan?: string | undefined;
   /** When the run that is under way began. */
   readonly running?: string;
   readonly next?: string;
@@ -91,9 +94,10 @@ export class Schedules {
     this.#catchUp();
   }
 
-  /** A run has ended, the registry says; they come in the order of their ends. Answers whether it is news. */
-  hear(kind: JobKind, key: ResourceKey, last: LastRun): boolean {
+  /** A run has ended, the registry says, and which plan waits; they come in the order of their ends. Answers whether it is news. */
+  hear(kind: JobKind, key: ResourceKey, last: LastRun, waitingPlan?: string): boolean {
     const id = idOf(kind, key);
+    this.#note(id, { waitingPlan });
     if (this.#states.get(id)?.last?.run !== last.run) this.#note(id, { last });
     return this.#isNews(last.run);
   }
@@ -104,12 +108,12 @@ export class Schedules {
     this.#catchUp();
   }
 
-  /** Runs now, or joins the run that is under way. */
-  run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual"): Promise<JobOutcome> {
+  /** Runs now, or joins the run that is under way. `approve`: the plan that a person has just approved. */
+  run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual", approve?: string): Promise<JobOutcome> {
     const id = idOf(kind, key);
     const known = this.#running.get(id);
     if (known !== undefined) return known;
-    const run = this.#run(kind, key, trigger);
+    const run = this.#run(kind, key, trigger, approve);
     this.#running.set(id, run);
     return run;
   }
@@ -133,7 +137,8 @@ export class Schedules {
       this.#note(id, { lastHandledReconcileAt: policy.requestedAt });
     const approved = policy.approve !== undefined && before !== undefined && before.approve !== policy.approve;
     const fresh = kind === "tag-sync" && before?.revision !== policy.revision;
-    if (requested || approved || fresh) void this.run(kind, policy.key, fresh ? "schedule" : "manual");
+    if (requested || approved || fresh)
+      void this.run(kind, policy.key, fresh ? "schedule" : "manual", approved ? policy.approve : undefined);
   }
 
   #catchUp(): void {
@@ -162,20 +167,21 @@ export class Schedules {
     });
   }
 
-  async #run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual"): Promise<JobOutcome> {
+  async #run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual", asked: string | undefined): Promise<JobOutcome> {
     const id = idOf(kind, key);
     await this.#turn();
     let ended: JobOutcome | undefined;
     try {
-      this.#note(id, { running: new Date().toISOString() });
+      const startedAt = new Date().toISOString();
+      this.#note(id, { running: startedAt });
       this.#options.changed(kind, key, undefined);
-      const approve = this.#entries.get(id)?.policy.approve;
+      const approve = asked ?? this.#approved(id);
       const request = { kind, policy: `${key.namespace}/${key.name}`, trigger, ...(approve === undefined ? {} : { approve }) };
       const outcome = await this.#options.jobs.run(request, this.#abort.signal);
       if (this.#isNews(outcome.run)) {
         ended = outcome;
         const { run, succeeded, message, result } = outcome;
-        this.#note(id, { last: { run, succeeded, message, result, finishedAt: new Date().toISOString() } });
+        this.#note(id, { last: { run, succeeded, message, result, startedAt, finishedAt: new Date().toISOString() } });
       }
       return outcome;
     } finally {
@@ -186,6 +192,12 @@ export class Schedules {
       this.#queue.shift()?.();
       this.#options.changed(kind, key, ended);
     }
+  }
+
+  /** An approval is for one plan: once that is applied or replaced, runs plan again, be the annotation still there. */
+  #approved(id: string): string | undefined {
+    const approve = this.#entries.get(id)?.policy.approve;
+    return approve === this.#states.get(id)?.waitingPlan ? approve : undefined;
   }
 
   async #turn(): Promise<void> {

@@ -44,12 +44,13 @@ export function createJobRunner({ url, token, logger, progress }: JobRunnerOptio
     async run({ kind, policy, trigger, approve }, signal) {
       const log = logger.child({ job: kind, policy });
       const control = new ControlClient(client);
+      const approval = approve === undefined ? {} : { approve };
       let registry: RegistryClient | undefined;
       try {
         const context = { control, signal, progress: progress ?? ((line: string) => log.info(line)) };
-        const run = await register(control, { kind, policy, trigger }, context);
+        const run = await register(control, { kind, policy, trigger, ...approval }, context);
         registry = new RegistryClient({ ...client, run });
-        const end = await jobs[kind]({ ...context, registry, run, ...(approve === undefined ? {} : { approve }) });
+        const end = await jobs[kind]({ ...context, registry, run, ...approval });
         return { run, ...end };
       } catch (error) {
         return { run: "", succeeded: false, message: (error as Error).message, result: undefined };

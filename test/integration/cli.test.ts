@@ -123,15 +123,16 @@ test("documents that are no resources are told of by get and record status, unti
   const file = join(wharfinger.config, "wrong.yaml");
   await writeFile(file, "apiVersion: wharfinger.dev/v1alpha1\nkind: Upstraem\nmetadata: {name: hub}\n");
   const told = /^Not taken over: wrong\.yaml:\d+: .*Upstraem/m;
-  for (const command of [["get"], ["get", "retpol", "-o", "json"], ["record", "status"]]) {
+  for (const command of [["get"], ["get", "retpol"], ["record", "status"]]) {
     await eventually(async () => expect((await cli(...command)).stderr).toMatch(told));
     const { code, stdout } = await cli(...command);
     expect([code, stdout.includes("Upstraem")]).toEqual([0, false]);
   }
   const state = await json<RecordState>("record", "status");
-  expect(state.controlPlane?.sourceProblems).toEqual([
-    { source: "wrong.yaml", line: expect.any(Number) as number, message: expect.stringContaining("Upstraem") as string },
-  ]);
+  const problem = { source: "wrong.yaml", line: expect.any(Number) as number, message: expect.stringContaining("Upstraem") as string };
+  expect(state.controlPlane?.sourceProblems).toEqual([problem]);
+  const listed = await json<{ kind: string }[]>("get", "retpol");
+  expect(listed).toEqual([expect.objectContaining({ kind: "RetentionPolicy" }), { kind: "SourceProblem", ...problem }]);
   await writeFile(file, "kind: [\n");
   await eventually(async () => expect((await cli("get")).stderr).toMatch(/^Not taken over: wrong\.yaml:\d+: /m));
   expect((await cli("get")).code).toBe(0);
@@ -148,15 +149,20 @@ test("plan, prune, restore", async () => {
   const shown = await cli("plan", "builds");
   expect(shown.stdout).toMatch(/^delete +team-a\/app:one /m);
 
+  const refused = await cli("job", "prune", "--policy", "builds", "--approve", "nope");
+  const makes = "None waits to be approved: `npx wharfinger job prune --policy default/builds` makes a new one.";
+  expect([refused.code, refused.stdout, refused.stderr]).toEqual([1, "", `There is no plan nope of default/builds. ${makes}\n`]);
+  expect((await json<ResourceView[]>("get", "retpol", "builds"))[0]?.status.details).not.toHaveProperty("lastRun");
+
   const pruned = await cli("job", "prune", "--policy", "builds", "-o", "json");
-  expect([pruned.code, JSON.parse(pruned.stdout)]).toMatchObject([0, { kept: 1, deleted: 1 }]);
+  expect([pruned.code, JSON.parse(pruned.stdout)]).toMatchObject([0, { kept: 1, planned: { deleted: 1 }, deleted: 1 }]);
   expect(pruned.stderr).not.toBe("");
   expect((await fetch(`${wharfinger.url}/v2/team-a/app/manifests/one`)).status).toBe(404);
   // The run was another process's; its policy shows it, and Git has what it deleted.
   const { plan: applied } = JSON.parse(pruned.stdout) as { plan: string };
   await eventually(async () =>
     expect((await json<ResourceView[]>("get", "retpol", "builds"))[0]?.status.details).toMatchObject({
-      lastRun: { succeeded: true, result: { plan: applied } },
+      lastRun: { state: "succeeded", plan: applied, planned: 1, deleted: 1 },
     }),
   );
   const record = join(wharfinger.data, "record");

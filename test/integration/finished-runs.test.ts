@@ -18,7 +18,7 @@ afterEach(async () => {
 
 const key = "RetentionPolicy/default/clean";
 const plans = () => world.subjects().filter((subject) => subject.startsWith("plan "));
-const lastRun = () => world.view(key).status.details?.["lastRun"] as { run: string; succeeded: boolean; message: string } | undefined;
+const lastRun = () => world.view(key).status.details?.["lastRun"] as { id: string; state: string; message: string } | undefined;
 
 function retention(schedule = "0 3 1 1 *", name = "clean"): void {
   world.write(
@@ -42,6 +42,7 @@ const deleted = (...tags: string[]): RunUpdate => ({
   result: {
     plan: "plan-1",
     kept: 0,
+    planned: { deleted: tags.length, bytes: 7 },
     deleted: tags.length,
     bytes: 7,
     message: `deleted ${tags.join()}`,
@@ -60,15 +61,15 @@ test("a run by hand is the policy's last run, and what it deleted is committed, 
   retention();
   await world.start();
   const id = await prune(deleted("old"));
-  await eventually(() => expect(lastRun()).toMatchObject({ run: id, succeeded: true, message: "deleted old" }));
+  await eventually(() => expect(lastRun()).toMatchObject({ id, state: "succeeded", message: "deleted old", planned: 1, deleted: 1 }));
   await eventually(() => expect(plans()).toEqual(["plan default/clean: 1 deleted, 7 bytes"]));
   expect(world.git("show", "HEAD:plans/default/clean.yaml")).toContain(`run: ${id}\n`);
   expect(world.git("log", "-1", "--format=%(trailers:key=Run,valueonly)")).toBe(id);
 
   const idle = await prune({ state: "succeeded", result: { plan: "plan-2", deleted: 0, message: "deleted 0" } });
-  await eventually(() => expect(lastRun()).toMatchObject({ run: idle, message: "deleted 0" }));
+  await eventually(() => expect(lastRun()).toMatchObject({ id: idle, message: "deleted 0" }));
   const failed = await prune({ state: "failed", result: { message: "interrupted" } });
-  await eventually(() => expect(lastRun()).toMatchObject({ run: failed, succeeded: false, message: "interrupted" }));
+  await eventually(() => expect(lastRun()).toMatchObject({ id: failed, state: "failed", message: "interrupted" }));
   expect(plans()).toHaveLength(1);
   expect(world.runs).toEqual([]);
 });
@@ -105,7 +106,7 @@ test("what ended while the control plane was away is told at its next start: eac
   await prune(deleted("fourth"));
   const last = await prune({ state: "failed", result: { message: "interrupted" } });
   await world.start();
-  await eventually(() => expect(lastRun()).toMatchObject({ run: last, succeeded: false, message: "interrupted" }));
+  await eventually(() => expect(lastRun()).toMatchObject({ id: last, state: "failed", message: "interrupted" }));
   await eventually(() => expect(plans()).toHaveLength(4));
   expect(plans().toReversed()).toEqual([
     "plan default/clean: 1 deleted, 7 bytes",
@@ -116,9 +117,52 @@ test("what ended while the control plane was away is told at its next start: eac
   const head = world.head();
   await world.stop();
   await world.start();
-  await eventually(() => expect(lastRun()?.run).toBe(last));
+  await eventually(() => expect(lastRun()?.id).toBe(last));
   expect(world.head()).toBe(head);
   expect(world.runs).toEqual([]);
+});
+
+test("a stopped plan waits in the status, over failed runs and a restart, until it is applied or replaced", async () => {
+  retention();
+  await world.start();
+  const waits = (plan: string | undefined) => eventually(() => expect(world.view(key).status.details?.["waitingPlan"]).toBe(plan));
+  const blocked = { reason: "LimitExceeded", message: "too many" };
+  const stop = async (id: string) => {
+    const document = { id, policy: "default/clean", action: "Delete", blocked, entries: [] };
+    await world.sql("INSERT INTO plans (id, policy, document) VALUES ($1, 'default/clean', $2)", [id, JSON.stringify(document)]);
+    const planned = { deleted: 12, bytes: 7 };
+    await prune({ state: "failed", result: { plan: id, kept: 0, planned, deleted: 0, bytes: 0, blocked, message: "stopped" } });
+  };
+
+  await stop("first");
+  await waits("first");
+  expect(lastRun()).toMatchObject({ plan: "first", state: "failed", planned: 12, deleted: 0 });
+  expect(world.condition(key, "Pruned")).toMatchObject({ status: "False", reason: "LimitExceeded", message: "stopped" });
+
+  // An approval that means no plan is refused before there is a run.
+  const request = { kind: "prune", policy: "default/clean", trigger: "manual" } as const;
+  await expect(world.client.startRun({ ...request, approve: "nope" })).rejects.toMatchObject({
+    code: "NotFound",
+    message: "There is no plan nope of default/clean. The plan that waits to be approved is first.",
+  });
+  expect(await world.client.finishedRuns()).toMatchObject([{ waitingPlan: "first", result: { plan: "first" } }]);
+
+  await prune({ state: "failed", result: { plan: "", message: "interrupted" } });
+  await eventually(() => expect(lastRun()?.message).toBe("interrupted"));
+  await waits("first");
+  await world.stop();
+  await world.start();
+  await waits("first");
+
+  await stop("second");
+  await waits("second");
+  await world.sql("UPDATE plans SET applied_at = now() WHERE id = 'second'");
+  await prune({ state: "succeeded", result: { plan: "second", message: "deleted 12" } });
+  await waits(undefined);
+  await expect(world.client.startRun({ ...request, approve: "second" })).rejects.toMatchObject({
+    code: "Conflict",
+    message: expect.stringMatching(/applied already.* None waits to be approved/),
+  });
 });
 
 test("a retention policy's missed run is caught up once; one that never ran, or has changed meanwhile, waits for its hour", async () => {

@@ -76,7 +76,7 @@ const retired = { published: 0, refused: 0, waiting: 0 };
 test("action: Plan plans and deletes nothing", async () => {
   await publish({});
   const { end, lines } = await prune();
-  expect(end).toMatchObject({ succeeded: true, result: { kept: 2, deleted: 2, retired } });
+  expect(end).toMatchObject({ succeeded: true, result: { kept: 2, planned: { deleted: 2, bytes: 0 }, deleted: 0, bytes: 0, retired } });
   expect(end.result.applied).toBeUndefined();
   expect(end.message).toBe("would delete 2, kept 2, 0 bytes; action: Plan deletes nothing");
   expect(lines).toContain("inUse asks nothing: no cluster is configured");
@@ -93,7 +93,7 @@ test("action: Delete applies; a second run deletes nothing", async () => {
   expect(end).toMatchObject({
     succeeded: true,
     message: "deleted 2, kept 2, 0 bytes",
-    result: { kept: 2, deleted: 2, applied: { kept: [] } },
+    result: { kept: 2, planned: { deleted: 2, bytes: 0 }, deleted: 2, applied: { kept: [] } },
   });
   expect(end.result.applied?.deleted.map(({ tag }) => tag)).toEqual(["build-1", "build-2"]);
   expect(await tags()).toEqual(["build-3", "v1.0"]);
@@ -105,9 +105,12 @@ test("action: Delete applies; a second run deletes nothing", async () => {
 test("a stopped plan fails the run and says how to approve it; the approval runs exactly that plan", async () => {
   await publish({ action: "Delete", limits: { maxDeletePercent: 10, minTags: 0 } });
   const { end } = await prune();
-  expect(end).toMatchObject({ succeeded: false, result: { deleted: 2, blocked: { reason: "LimitExceeded" } } });
-  expect(end.message).toMatch(
-    /^stopped, LimitExceeded: it would delete 2 of 4 tags \(50 %\).* \(annotation wharfinger\.dev\/approve-plan: [0-9a-f]{32} on RetentionPolicy default\/builds\)$/,
+  expect(end).toMatchObject({ succeeded: false, result: { planned: { deleted: 2 }, deleted: 0, blocked: { reason: "LimitExceeded" } } });
+  const { plan } = end.result;
+  expect(end.message).toBe(
+    "stopped, LimitExceeded: it would delete 2 of 4 tags (50 %), and limits.maxDeletePercent is 10: approve exactly this plan, or change the policy. " +
+      `To approve it, run \`npx wharfinger job prune --policy default/builds --approve ${plan}\`, ` +
+      `or set the annotation wharfinger.dev/approve-plan: ${plan} on RetentionPolicy default/builds.`,
   );
   expect(await tags()).toHaveLength(4);
   const approved = await prune({ approve: end.result.plan });

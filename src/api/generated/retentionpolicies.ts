@@ -94,7 +94,7 @@ export interface RetentionPolicySpec {
     keepFor: string;
   };
   /**
-   * A run that would delete more stops. The annotation `wharfinger.dev/approve-plan: <plan id>` lets exactly that plan run.
+   * A run that would delete more stops. `wharfinger job prune --approve <plan id>` or the annotation `wharfinger.dev/approve-plan: <plan id>` lets exactly that plan run.
    */
   limits: {
     /**

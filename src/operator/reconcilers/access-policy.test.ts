@@ -40,7 +40,7 @@ test.each([
   expect(report(specOf("ci", "eve"), data)).toEqual({
     notReady: said,
     conditions: [{ type: "CredentialsLoaded", status: "False", ...said }],
-    details: {},
+    details: { subjects: expect.any(String) as string },
   });
 });
 
@@ -59,7 +59,7 @@ test.each([
   expect(report(specOf(...names), { htpasswd })).toEqual({
     notes: [note],
     conditions: [{ type: "CredentialsLoaded", status: "False", reason: "UserNotFound", ...note }],
-    details: {},
+    details: { subjects: expect.any(String) as string },
   });
 });
 
@@ -68,11 +68,11 @@ test("everybody is there", () => {
     conditions: [
       { type: "CredentialsLoaded", status: "True", reason: "Succeeded", message: "Secret default/users has every user that is named" },
     ],
-    details: {},
+    details: { subjects: expect.any(String) as string },
   });
 });
 
-test("a policy that names no user, and a control plane that may not look, have nothing to say", () => {
-  expect(report(specOf(), undefined)).toEqual({ conditions: [], details: {} });
+test("a policy that names no user, and a control plane that may not look, have nothing to say of users", () => {
+  expect(report(specOf(), undefined)).toEqual({ conditions: [], details: { subjects: "Anonymous" } });
   expect(knownUsers(undefined, { namespace: "default", name: "users" })).toBeUndefined();
 });

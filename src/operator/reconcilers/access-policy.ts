@@ -14,7 +14,8 @@ export const accessPolicyReconciler: Reconciler<"AccessPolicy"> = {
   kind: "AccessPolicy",
   report(_, spec, { users }) {
     const named = usersOf(spec);
-    return users === undefined || named.size === 0 ? { conditions: [], details: {} } : reportUsers(named, users);
+    const found = users === undefined || named.size === 0 ? { conditions: [] } : reportUsers(named, users);
+    return { ...found, details: { subjects: describeSubjects(spec) } };
   },
 };
 
@@ -27,24 +28,38 @@ function usersOf({ subjects }: AccessPolicySpec): ReadonlyMap<string, string> {
   return named;
 }
 
+/** As the resource definition has it. */
+const longestSubjects = 256;
+
+function describeSubjects({ subjects }: AccessPolicySpec): string {
+  const text = subjects.map(describeSubject).join(", ");
+  return text.length <= longestSubjects ? text : `${text.slice(0, longestSubjects - 1)}…`;
+}
+
+function describeSubject(subject: AccessPolicySpec["subjects"][number]): string {
+  if (subject.kind === "Anonymous") return subject.kind;
+  if (subject.kind === "ServiceAccount") return `${subject.kind} ${subject.namespace}/${subject.name}`;
+  return `${subject.kind} ${subject.kind === "OIDC" ? subject.issuer : subject.name}`;
+}
+
 /** `places`: users that are named, and where. */
-function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): OwnReport {
+function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): Omit<OwnReport, "details"> {
   const named = [...places.keys()];
   const placeOf = (name: string | undefined) => ({ path: places.get(name ?? "") ?? "spec.subjects" });
   if (users.state === "missing") {
     const message = `${users.message}; until then nobody can log in as ${list(named, "or")}`;
     const notReady = { reason: users.reason, ...placeOf(named[0]), message };
-    return { notReady, conditions: [{ type, status: "False", ...notReady }], details: {} };
+    return { notReady, conditions: [{ type, status: "False", ...notReady }] };
   }
   const missing = named.filter((name) => !users.users.has(name));
   if (missing.length === 0) {
     const message = `Secret ${users.secret} has every user that is named`;
-    return { conditions: [{ type, status: "True", reason: reasons.succeeded, message }], details: {} };
+    return { conditions: [{ type, status: "True", reason: reasons.succeeded, message }] };
   }
   // Taking a user out of the Secret is how access is revoked at once: it must not make the policy fail, only say so.
   const message = [`Secret ${users.secret} has no user ${list(missing, "and no user")}`, ...unusable(users)].join("; ");
   const note = { ...placeOf(missing[0]), message };
-  return { notes: [note], conditions: [{ type, status: "False", reason: reasons.userNotFound, ...note }], details: {} };
+  return { notes: [note], conditions: [{ type, status: "False", reason: reasons.userNotFound, ...note }] };
 }
 
 /** A user whose line cannot be read is missing too; lines are named by their numbers, never by what they say. */

@@ -3,6 +3,8 @@
 import type { Specs } from "../../api/kinds.ts";
 import type { Kind, ResourceKey } from "../../domain/resource.ts";
 import { accessPolicyReconciler } from "./access-policy.ts";
+import type { ObservedResource } from "../ports.ts";
+import { requestedAtOf } from "../scheduled-policies.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
 import { retentionPolicyReconciler } from "./retention-policy.ts";
 import type { Judgement, OwnReport } from "./skeleton.ts";
@@ -19,7 +21,19 @@ const reconcilers: { readonly [K in Kind]: Reconciler<K> } = {
 /** The kind's own part of the status; nothing for what was not judged good. */
 export function ownReport(judgement: Judgement, context: ReportContext): OwnReport {
   if (judgement.state !== "good") return { conditions: [], details: {} };
-  return reportAs(judgement.key.kind, judgement.key, judgement.desired.spec, context);
+  const { key, desired, observed } = judgement;
+  const own = reportAs(key.kind, key, desired.spec, context);
+  return { ...own, details: { ...handledOf(observed), ...own.details } };
+}
+
+/** As the resource definitions have it. */
+const longestRequest = 128;
+
+/** What has no runs is done with a request when it was looked at; a policy's runs say theirs. */
+function handledOf({ kind, annotations }: ObservedResource): Readonly<Record<string, unknown>> {
+  const requestedAt = requestedAtOf(annotations);
+  if (requestedAt === undefined || kind === "TagPolicy" || kind === "RetentionPolicy") return {};
+  return { lastHandledReconcileAt: requestedAt.slice(0, longestRequest) };
 }
 
 function reportAs<K extends Kind>(kind: K, key: ResourceKey, spec: unknown, context: ReportContext): OwnReport {

@@ -1,28 +1,60 @@
-// RetentionPolicy: what its runs planned and deleted.
+// RetentionPolicy: what its runs planned and deleted, and the plan that waits for a person.
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
-import { runDetails } from "./run-details.ts";
+import type { RetentionPolicySpec } from "../../api/kinds.ts";
+import type { RunState } from "../schedules.ts";
+import type { ConditionDraft } from "../status-store.ts";
 import type { Reconciler } from "./reconciler.ts";
+import { runDetails } from "./run-details.ts";
 
 export const retentionPolicyReconciler: Reconciler<"RetentionPolicy"> = {
   kind: "RetentionPolicy",
   report(key, spec, context) {
     const runs = context.runsOf(key);
-    const last = runs?.last;
-    const type = spec.action === "Delete" ? conditionTypes.pruned : conditionTypes.planned;
     return {
-      conditions:
-        last === undefined
-          ? []
-          : [
-              {
-                type,
-                status: last.succeeded ? "True" : "False",
-                reason: last.succeeded ? reasons.succeeded : reasons.runFailed,
-                message: last.message,
-              },
-            ],
-      details: { action: spec.action, ...runDetails(runs) },
+      conditions: runs?.last === undefined ? [] : conditionsOf(spec, runs.last),
+      details: {
+        ...runDetails(runs, ({ result }) => countsOf(result)),
+        ...(runs?.waitingPlan === undefined ? {} : { waitingPlan: runs.waitingPlan }),
+      },
     };
   },
 };
+
+function conditionsOf({ action }: RetentionPolicySpec, { succeeded, message, result }: NonNullable<RunState["last"]>): ConditionDraft[] {
+  const type = action === "Delete" ? conditionTypes.pruned : conditionTypes.planned;
+  const { blocked } = found(result);
+  const reason = blocked?.reason ?? reasons.runFailed;
+  const conditions: ConditionDraft[] = [
+    succeeded ? { type, status: "True", reason: reasons.succeeded, message } : { type, status: "False", reason, message },
+  ];
+  if (blocked?.reason !== conditionTypes.workloadsUnknown) return conditions;
+  return [...conditions, { type: conditionTypes.workloadsUnknown, status: "True", reason, message: blocked.message }];
+}
+
+/** A run that could not even begin has no result, and one whose job died says only what it deleted. */
+function countsOf(result: unknown): Record<string, unknown> {
+  const { plan, kept, planned, deleted, bytes } = found(result);
+  return {
+    ...(plan === undefined || plan === "" ? {} : { plan }),
+    ...(kept === undefined ? {} : { kept }),
+    ...(planned === undefined ? {} : { planned: planned.deleted, plannedBytes: planned.bytes }),
+    ...(deleted === undefined ? {} : { deleted }),
+    ...(bytes === undefined ? {} : { bytes }),
+  };
+}
+
+/** What the result of a prune run may say. */
+interface Found {
+  readonly plan?: string;
+  readonly kept?: number;
+  readonly planned?: { readonly deleted: number; readonly bytes: number };
+  readonly deleted?: number;
+  readonly bytes?: number;
+  readonly blocked?: { readonly reason: string; readonly message: string };
+}
+
+/** A run's result is what its job wrote. */
+function found(result: unknown): Found {
+  return result ?? {};
+}

@@ -1,12 +1,36 @@
-// `status.lastRun` and `status.nextRun` of a policy.
+// What the status of a policy says of its runs.
 
 import type { RunState } from "../schedules.ts";
 
-export function runDetails(runs: RunState | undefined): Record<string, unknown> {
+type LastRun = NonNullable<RunState["last"]>;
+
+/** As the resource definitions have it. */
+const longestMessage = 4_096;
+
+/** `lastRun`, `nextRun` and `lastHandledReconcileAt`. `found`: what the kind says of a run that has ended. */
+export function runDetails(
+  runs: RunState | undefined,
+  found: (last: LastRun) => Readonly<Record<string, unknown>> = () => ({}),
+): Record<string, unknown> {
   return {
-    ...(runs?.last === undefined ? {} : { lastRun: runs.last }),
-    ...(runs?.running === undefined ? {} : { running: { since: runs.running } }),
+    ...lastRunOf(runs, found),
     ...(runs?.next === undefined ? {} : { nextRun: runs.next }),
     ...(runs?.lastHandledReconcileAt === undefined ? {} : { lastHandledReconcileAt: runs.lastHandledReconcileAt }),
+  };
+}
+
+function lastRunOf(runs: RunState | undefined, found: (last: LastRun) => Readonly<Record<string, unknown>>): Record<string, unknown> {
+  if (runs?.running !== undefined) return { lastRun: { state: "running", startedAt: runs.running } };
+  if (runs?.last === undefined) return {};
+  const { run, startedAt, finishedAt, succeeded, message } = runs.last;
+  return {
+    lastRun: {
+      ...(run === "" ? {} : { id: run }),
+      state: succeeded ? "succeeded" : "failed",
+      ...(startedAt === undefined ? {} : { startedAt }),
+      finishedAt,
+      ...found(runs.last),
+      message: message.slice(0, longestMessage),
+    },
   };
 }

@@ -25,7 +25,6 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
         tags: countTags(key, spec, context),
         ...(found === undefined || found.failures.length === 0 ? {} : { failures: found.failures }),
         ...runDetails(runs),
-        ...lastRunOf(runs),
       },
     };
   },
@@ -136,14 +135,6 @@ function verifiedOf({ verify }: TagPolicySpec, { succeeded, message }: LastRun, 
 function describe({ repository, sourceTag, reason, message }: Failure): string {
   const where = sourceTag === undefined ? repository : `${repository}:${sourceTag}`;
   return `${where} ${reason}${message === undefined ? "" : `: ${message}`}`;
-}
-
-/** As the resource definition has it: the failures of the run stand beside it. */
-function lastRunOf(runs: RunState | undefined): Record<string, unknown> {
-  if (runs?.running !== undefined) return { lastRun: { state: "running", startedAt: runs.running } };
-  if (runs?.last === undefined) return {};
-  const { run, finishedAt, succeeded, message } = runs.last;
-  return { lastRun: { ...(run === "" ? {} : { id: run }), state: succeeded ? "succeeded" : "failed", finishedAt, message } };
 }
 
 /** Version tags that are served of the policy's images. */

@@ -39,6 +39,12 @@ function conditionsOf(
   if (seen !== undefined) {
     const reason = { True: reasons.succeeded, False: "Unreachable", Unknown: "NotAsked" }[seen.reachable];
     conditions.push({ type: conditionTypes.reachable, status: seen.reachable, reason, message: seen.message });
+    if (seen.rateLimit?.remaining === 0) {
+      const { limit, resetsAt } = seen.rateLimit;
+      const until = resetsAt === undefined ? "" : ` until ${resetsAt}`;
+      const message = `upstream answers no more requests${until} (its limit is ${limit}); what is cached is served`;
+      conditions.push({ type: conditionTypes.rateLimited, status: "True", reason: "LimitReached", message });
+    }
   }
   if (spec.auth.secretRef === undefined && spec.certSecretRef === undefined) return conditions;
   const type = conditionTypes.credentialsLoaded;

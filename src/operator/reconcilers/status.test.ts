@@ -1,0 +1,170 @@
+// What is reported of each kind is what its resource definition says of its status: nothing else, and nothing of another form.
+
+import { describe, expect, test } from "vitest";
+
+import type { UpstreamView } from "../../api/control.ts";
+import { annotations } from "../../api/conditions.ts";
+import type { Kind } from "../../domain/resource.ts";
+import { emptyView } from "../../record/record-view.ts";
+import { schemaOf } from "../../validation/crds.ts";
+import { schemaProblems } from "../../validation/schema.ts";
+import { prepare } from "../../validation/structure.ts";
+import type { ObservedResource } from "../ports.ts";
+import type { RunState } from "../schedules.ts";
+import { StatusStore } from "../status-store.ts";
+import { ownReport } from "./all.ts";
+import { judge, report, type Passage } from "./skeleton.ts";
+
+const specs: Readonly<Record<Kind, Record<string, unknown>>> = {
+  Upstream: { url: "https://cgr.dev", prefix: "cgr", auth: { secretRef: { name: "pull" } } },
+  TagPolicy: { upstreamRef: { name: "cgr" }, images: [{ repository: "a/b" }], verify: { keys: [{ secretRef: { name: "cosign" } }] } },
+  RetentionPolicy: { repositories: { include: ["team/**"] }, action: "Delete", keep: [{ name: "new", mostRecentlyPushed: 1 }] },
+  AccessPolicy: {
+    subjects: [{ kind: "Anonymous" }, ...Array.from({ length: 40 }, (_, index) => ({ kind: "User", name: `user-${index}` }))],
+    repositories: { include: ["**"] },
+    actions: ["pull"],
+  },
+};
+
+interface World {
+  readonly spec?: Record<string, unknown>;
+  readonly runs?: RunState;
+  readonly upstream?: UpstreamView;
+  readonly passage?: Partial<Passage>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** The status as an API server would be sent it: the kind's own fields beside the shared ones. */
+function statusOf(kind: Kind, world: World): Record<string, unknown> {
+  const spec = { ...specs[kind], ...world.spec };
+  const asked = world.annotations ?? { [annotations.requestedAt]: "2026-11-21T10:00:00Z" };
+  const observed: ObservedResource = {
+    kind,
+    namespace: "default",
+    name: "x",
+    generation: 3,
+    annotations: asked,
+    spec,
+    source: "x.yaml:1",
+    lineOf: () => 7,
+  };
+  const upstream: ObservedResource = { ...observed, kind: "Upstream", name: "cgr", spec: specs.Upstream };
+  const resources = kind === "Upstream" ? [observed] : [observed, upstream];
+  const [judgement] = judge(resources, { files: new Map(), inOrder: [], grants: { administrators: "default", tenants: [] } });
+  if (judgement === undefined) throw new Error("nothing was judged");
+  const secrets = { secret: () => undefined, configMap: () => undefined, onChange: () => () => undefined };
+  const own = ownReport(judgement, {
+    view: emptyView,
+    upstreams: world.upstream === undefined ? undefined : [world.upstream],
+    secrets,
+    users: { state: "missing", reason: "SecretNotFound", message: "there is no Secret" },
+    runsOf: () => world.runs,
+  });
+  const none = { decision: undefined, file: undefined, recordedGeneration: 3, notRecorded: undefined, notPublished: undefined };
+  const store = new StatusStore();
+  store.replace([report(judgement, { ...none, ...world.passage }, own)]);
+  const { details, ...shared } = store.views()[0]?.status ?? {};
+  return { ...shared, ...details };
+}
+
+const time = "2026-11-21T10:00:00.000Z";
+const ran = (result: unknown, succeeded = true, more: Partial<RunState> = {}): World => ({
+  runs: {
+    last: { run: "b0b0b0b0-0000-4000-8000-000000000000", startedAt: time, finishedAt: time, succeeded, message: "said", result },
+    next: time,
+    lastHandledReconcileAt: time,
+    ...more,
+  },
+});
+const counts = { plan: "p1", kept: 1, planned: { deleted: 12, bytes: 7 }, deleted: 0, bytes: 0, retired: {} };
+const stopped = (reason: string) => ran({ ...counts, blocked: { reason, message: "why" } }, false, { waitingPlan: "p1" });
+const applied = ran({ ...counts, deleted: 12, bytes: 7, applied: { plan: "p1", deleted: [], kept: [], proposals: [], bytes: 7 } });
+const interrupted = ran({ plan: "", kept: 0, deleted: 0, bytes: 0, message: "x".repeat(9_000) }, false);
+const failures = Array.from({ length: 30 }, () => ({
+  repository: "a/b",
+  sourceTag: "latest",
+  digest: "sha256:0",
+  reason: "R",
+  message: "m",
+}));
+const view: UpstreamView = {
+  key: "default/x",
+  prefix: "cgr",
+  url: "https://cgr.dev",
+  hosts: [],
+  reachable: "False",
+  message: "away",
+  credentialsLoaded: false,
+  rateLimit: { limit: 100, remaining: 0, resetsAt: time },
+};
+
+const outcomes: readonly (readonly [Kind, string, World])[] = [
+  ["Upstream", "nothing is known", {}],
+  ["Upstream", "away and out of requests", { upstream: view }],
+  ["Upstream", "reached", { upstream: { ...view, reachable: "True", credentialsLoaded: true } }],
+  ["Upstream", "not valid", { spec: { url: 7 } }],
+  ["Upstream", "suspended", { spec: { suspend: true } }],
+  ["Upstream", "not committed", { passage: { notRecorded: { reason: "NotRecorded", message: "waits" } } }],
+  ["Upstream", "refused by the registry", { passage: { notPublished: { reason: "PrefixInUse", message: "taken", final: true } } }],
+  ["AccessPolicy", "nobody can log in", {}],
+  ["AccessPolicy", "asked for a look in many words", { annotations: { [annotations.requestedAt]: "x".repeat(500) } }],
+  ["TagPolicy", "never ran", {}],
+  ["TagPolicy", "ran", ran({ images: { total: 1, failed: 0 }, minted: [], failures: [] })],
+  ["TagPolicy", "with failures", ran({ images: { total: 30, failed: 30 }, minted: [], failures })],
+  ["TagPolicy", "could not be done", ran(undefined, false)],
+  ["TagPolicy", "runs", ran(undefined, false, { running: time })],
+  ["RetentionPolicy", "never ran", {}],
+  ["RetentionPolicy", "only planned", { ...ran(counts), spec: { action: "Plan" } }],
+  ["RetentionPolicy", "deleted", applied],
+  ["RetentionPolicy", "stopped by a limit", stopped("LimitExceeded")],
+  ["RetentionPolicy", "stopped by what nobody can approve", stopped("WorkloadsUnknown")],
+  ["RetentionPolicy", "interrupted", interrupted],
+  ["RetentionPolicy", "could not be done", ran(undefined, false)],
+  ["RetentionPolicy", "runs", ran(counts, true, { running: time })],
+];
+
+test.each(outcomes)("%s, %s: the status is of the form that the definition has", (kind, _, world) => {
+  const schema = schemaOf(kind).properties?.["status"] ?? {};
+  const status = statusOf(kind, world);
+  expect([...prepare(schema, status, ["status"]).unknownFields, ...schemaProblems(schema, status, ["status"])]).toEqual([]);
+});
+
+test("every field of the definitions' status is reported in some outcome", () => {
+  for (const kind of ["Upstream", "TagPolicy", "RetentionPolicy", "AccessPolicy"] as const) {
+    const fields = Object.keys(schemaOf(kind).properties?.["status"]?.properties ?? {});
+    const reported = new Set(outcomes.filter(([of]) => of === kind).flatMap(([, , world]) => Object.keys(statusOf(kind, world))));
+    // Of the commit there is none here: the record is empty.
+    expect([kind, fields.filter((field) => field !== "revision" && !reported.has(field))]).toEqual([kind, []]);
+  }
+});
+
+describe("RetentionPolicy", () => {
+  const conditions = (status: Record<string, unknown>) =>
+    (status["conditions"] as { type: string; status: string; reason: string }[]).map(({ type, status, reason }) => [type, status, reason]);
+
+  test("stopped by a limit: what was planned and what was done stand apart, the plan waits, the reason is the limit", () => {
+    const status = statusOf("RetentionPolicy", stopped("LimitExceeded"));
+    expect(status).toMatchObject({
+      waitingPlan: "p1",
+      lastRun: {
+        id: "b0b0b0b0-0000-4000-8000-000000000000",
+        plan: "p1",
+        state: "failed",
+        kept: 1,
+        planned: 12,
+        deleted: 0,
+        plannedBytes: 7,
+        bytes: 0,
+      },
+    });
+    expect(conditions(status)).toContainEqual(["Pruned", "False", "LimitExceeded"]);
+  });
+
+  test("silent clusters are a condition of their own", () => {
+    expect(conditions(statusOf("RetentionPolicy", stopped("WorkloadsUnknown")))).toContainEqual([
+      "WorkloadsUnknown",
+      "True",
+      "WorkloadsUnknown",
+    ]);
+  });
+});
