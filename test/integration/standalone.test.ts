@@ -100,7 +100,7 @@ test("kill -9, and the next start mends it", async () => {
   expect((await again.cli(["audit", "--deep"])).code).toBe(0);
 });
 
-test("a lost database is said once, with what does not come back and what to do", async () => {
+test("a lost database is said once, with what does not come back and what to do", { timeout: 180_000 }, async () => {
   const running = await start();
   await push(running.url, "team-a/app", "kept");
   expect(running.logs()).not.toContain("the database is new");
