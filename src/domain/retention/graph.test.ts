@@ -7,7 +7,9 @@ import { digestOf, type Digest } from "../digest.ts";
 import { components } from "./components.ts";
 import { departures } from "./departures.ts";
 import type { ManifestFact, RepositoryFacts } from "./facts.ts";
-import { graphOf, reach } from "./graph.ts";
+import { graphOf, lastPull, reach } from "./graph.ts";
+import { inUseOf } from "./in-use.ts";
+import { compilePolicy } from "./policy.ts";
 import { createPlanner } from "./plan.ts";
 
 const now = Date.UTC(2026, 10, 21, 12);
@@ -113,4 +115,16 @@ test("more referrers of one subject than a call takes arguments", slowMachine, (
   const graph = graphOf(repository([manifest(name(0)), ...referrers]));
   const [departure] = departures(graph, new Set(graph.manifests.keys()), [{ untagged: name(0) }]);
   expect(departure?.manifests).toHaveLength(2 * many + 1);
+});
+
+test("more indexes around one child than a call takes arguments", slowMachine, () => {
+  const indexes = Array.from({ length: 2 * many }, (_, index) =>
+    manifest(name(index + 1), { children: [name(0)], pulledAt: longAgo + index }),
+  );
+  const graph = graphOf(repository([manifest(name(0)), ...indexes]));
+  expect(lastPull(graph, name(0))).toBe(longAgo + 2 * many - 1);
+  const cluster = { name: "prod", reportedAt: now, complete: true, images: new Map([[name(many), now]]) };
+  const policy = compilePolicy({ key: "d/p", spec: { ...keepNothing, inUse: {} } });
+  if (policy.broken !== undefined) throw new Error(`the policy is broken: ${policy.broken}`);
+  expect(inUseOf({ clusters: [cluster], now }).useOf(policy, graph, name(0))).toMatch(/^in use in cluster prod/);
 });

@@ -114,5 +114,5 @@ export function familyOf(graph: Graph, digest: Digest): readonly Digest[] {
 /** Last pull of the manifest, of an index around it or of a child; undefined: none was counted. */
 export function lastPull(graph: Graph, digest: Digest): number | undefined {
   const pulls = familyOf(graph, digest).flatMap((member) => graph.manifests.get(member)?.pulledAt ?? []);
-  return pulls.length === 0 ? undefined : Math.max(...pulls);
+  return pulls.length === 0 ? undefined : pulls.reduce((latest, pull) => Math.max(latest, pull));
 }

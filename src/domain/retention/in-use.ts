@@ -36,7 +36,7 @@ export function inUseOf(facts: { readonly clusters: readonly ClusterFacts[]; rea
       if (clusters.length === 0) return undefined;
       const family = familyOf(graph, digest);
       for (const { name, images } of clusters) {
-        const seen = Math.max(...family.map((member) => images.get(member) ?? -Infinity));
+        const seen = family.reduce((latest, member) => Math.max(latest, images.get(member) ?? -Infinity), -Infinity);
         if (seen > facts.now - keepFor) return `in use in cluster ${name}, last seen ${formatTime(seen)}`;
       }
       const reported = Math.min(...clusters.map(({ reportedAt }) => reportedAt ?? -Infinity));
