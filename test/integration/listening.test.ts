@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { request, type ClientRequest, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 
+import { hashSync } from "bcryptjs";
 import { Client } from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 
@@ -11,7 +12,7 @@ import { defaultSettings } from "../../src/config/settings.ts";
 import { digestOf, freshName, pushBlob, randomBlob } from "../conformance/content.ts";
 import { answerTo } from "../support/eventually.ts";
 import { send, sendRaw } from "../support/http.ts";
-import { startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 
 const imageIndex = "application/vnd.oci.image.index.v1+json";
 let registry: TestRegistry | undefined;
@@ -122,6 +123,46 @@ describe("slow clients", () => {
     await expect.poll(() => registry?.log.some(({ msg }) => msg === "A client took nothing any more"), { timeout: 10_000 }).toBe(true);
     socket.destroy();
   });
+});
+
+test("one user's manifests under way leave room for another's", async () => {
+  registry = await startTestRegistry();
+  const { url, secrets } = registry;
+  const user = (name: string) => ({ authorization: `Basic ${Buffer.from(`${name}:secret`).toString("base64")}` });
+  const hash = hashSync("secret", 4);
+  secrets.set("default", "wharfinger-users", { htpasswd: `slow:${hash}\nother:${hash}\n` });
+  const spec = {
+    subjects: [
+      { kind: "User", name: "slow" },
+      { kind: "User", name: "other" },
+    ],
+    actions: ["pull", "push"],
+  };
+  await publishFirst(url, [{ kind: "AccessPolicy", name: "team", spec: { ...spec, repositories: { include: ["team/**"] } } }]);
+  const manifest = JSON.stringify({ schemaVersion: 2, mediaType: imageIndex, manifests: [] });
+  const push = async (name: string) => {
+    const reply = await send(url, "PUT", "/v2/team/app/manifests/latest", {
+      headers: { "content-type": imageIndex, ...user(name) },
+      body: manifest,
+    });
+    return reply.status === 201 ? "pushed" : reply.json();
+  };
+  const { authorization } = user("slow");
+  const head = `PUT /v2/team/app/manifests/large HTTP/1.1\r\nhost: localhost\r\nauthorization: ${authorization}\r\ncontent-type: ${imageIndex}\r\n`;
+  const held = new Set<Socket>();
+  // One that meets the small push on its way may be the one that is refused: another takes its place.
+  const hold = async () => {
+    if (held.size === 4) return push("slow");
+    const socket = await raw(url, `${head}content-length: 4194304\r\n\r\n${" ".repeat(4194303)}`);
+    held.add(socket);
+    socket.once("data", () => held.delete(socket.destroy()));
+    return undefined;
+  };
+  const message = "You are sending too many manifests at once. Send this one again when others are done.";
+  await expect.poll(hold, { timeout: 20_000 }).toEqual({ errors: [{ code: "UNAVAILABLE", message }] });
+  expect(await push("other")).toBe("pushed");
+  for (const socket of held) socket.destroy();
+  await expect.poll(() => push("slow"), { timeout: 20_000 }).toBe("pushed");
 });
 
 describe("a refusal", () => {
