@@ -52,6 +52,8 @@ test("action: Plan, a stopped plan and versions are said", () => {
   const text = plain(renderPlan({ ...plan, action: "Plan", entries, blocked, notes: [], totals: { kept: 0, deleted: 1, bytes: 0 } }));
   expect(text).toContain("0 kept, 1 to delete (1 version to retire), 0 B come free. The policy has action: Plan, so nothing is deleted.");
   expect(text.split("\n").at(-1)).toBe("Stopped (LimitExceeded): it would delete 1 of 1 tags");
+  const deletes = plain(renderPlan({ ...plan, action: "Delete", entries, blocked, totals: { kept: 0, deleted: 1, bytes: 0 } }));
+  expect(deletes.split("\n").at(-1)).toContain(`npx wharfinger job prune --policy ${plan.policy} --approve ${plan.id}`);
 });
 
 test("a plan of nothing has no table", () => {

@@ -1,5 +1,6 @@
 // A retention plan for a person: keep or delete for every tag, by which rule and why, and what comes free. Pure text.
 
+import { howToApprove } from "../../api/approval.ts";
 import type { ApplyResult, Plan, PlanEntry } from "../../api/control.ts";
 import { bad, faint, good, table } from "../output.ts";
 import { formatBytes } from "./bytes.ts";
@@ -17,6 +18,7 @@ export function renderPlan(plan: Plan, { all = false }: { all?: boolean } = {}):
     `${summarize(plan)}${actionOf(plan)}`,
     `Plan ${plan.id} of ${plan.policy}, made ${plan.createdAt}.`,
     ...(plan.blocked === undefined ? [] : [bad(`Stopped (${plan.blocked.reason}): ${plan.blocked.message}`)]),
+    ...(plan.blocked?.reason === "LimitExceeded" && plan.action === "Delete" ? [`To approve it, ${howToApprove(plan)}.`] : []),
   ].join("\n");
 }
 

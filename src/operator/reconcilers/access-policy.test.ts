@@ -13,7 +13,10 @@ const key = { kind: "AccessPolicy", namespace: "team-a", name: "pushers" } as co
 const hash = `$2b$04$${"x".repeat(53)}`;
 
 function specOf(...names: string[]): AccessPolicySpec {
-  const subjects = [{ kind: "Anonymous" }, ...names.map((name) => ({ kind: "User", name }))];
+  return specFor([{ kind: "Anonymous" }, ...names.map((name) => ({ kind: "User", name }))]);
+}
+
+function specFor(subjects: readonly unknown[]): AccessPolicySpec {
   const judged = validateResource({ ...key, spec: { subjects, repositories: { include: ["**"] }, actions: ["pull"] } });
   if (judged.problems !== undefined) throw new Error(JSON.stringify(judged.problems));
   return judged.spec;
@@ -75,4 +78,13 @@ test("everybody is there", () => {
 test("a policy that names no user, and a control plane that may not look, have nothing to say of users", () => {
   expect(report(specOf(), undefined)).toEqual({ conditions: [], details: { subjects: "Anonymous" } });
   expect(knownUsers(undefined, { namespace: "default", name: "users" })).toBeUndefined();
+});
+
+test("its subjects in short", () => {
+  const subjects = [
+    { kind: "Group", issuer: "github", name: "ops" },
+    { kind: "ServiceAccount", namespace: "ci", name: "builder" },
+    { kind: "OIDC", issuer: "github", claims: [{ name: "repository", value: "a/b" }] },
+  ];
+  expect(report(specFor(subjects), undefined).details).toEqual({ subjects: "Group ops, ServiceAccount ci/builder, OIDC github" });
 });

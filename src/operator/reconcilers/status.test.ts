@@ -138,11 +138,11 @@ test("every field of the definitions' status is reported in some outcome", () =>
   }
 });
 
-describe("RetentionPolicy", () => {
+describe("what they say", () => {
   const conditions = (status: Record<string, unknown>) =>
     (status["conditions"] as { type: string; status: string; reason: string }[]).map(({ type, status, reason }) => [type, status, reason]);
 
-  test("stopped by a limit: what was planned and what was done stand apart, the plan waits, the reason is the limit", () => {
+  test("RetentionPolicy stopped by a limit: what was planned and what was done stand apart, the plan waits, the reason is the limit", () => {
     const status = statusOf("RetentionPolicy", stopped("LimitExceeded"));
     expect(status).toMatchObject({
       waitingPlan: "p1",
@@ -160,11 +160,22 @@ describe("RetentionPolicy", () => {
     expect(conditions(status)).toContainEqual(["Pruned", "False", "LimitExceeded"]);
   });
 
-  test("silent clusters are a condition of their own", () => {
+  test("RetentionPolicy: silent clusters are a condition of their own", () => {
     expect(conditions(statusOf("RetentionPolicy", stopped("WorkloadsUnknown")))).toContainEqual([
       "WorkloadsUnknown",
       "True",
       "WorkloadsUnknown",
     ]);
+  });
+
+  test("Upstream whose limit is used up says until when", () => {
+    expect(conditions(statusOf("Upstream", { upstream: view }))).toContainEqual(["RateLimited", "True", "LimitReached"]);
+    expect(JSON.stringify(statusOf("Upstream", { upstream: view }))).toContain(`until ${time}`);
+    const well = { ...view, rateLimit: { limit: 100, remaining: 1 } };
+    expect(conditions(statusOf("Upstream", { upstream: well })).map(([type]) => type)).not.toContain("RateLimited");
+  });
+
+  test("AccessPolicy names its subjects, as many as there is room for", () => {
+    expect(statusOf("AccessPolicy", {})["subjects"]).toMatch(/^Anonymous, User user-0, User user-1, .*…$/);
   });
 });

@@ -224,7 +224,9 @@ test("limits stop a plan; the approval is for exactly this plan, once", async ()
   expect(plan.blocked).toMatchObject({ reason: "LimitExceeded" });
   await expect(retention.apply("default/builds", { plan: plan.id }, "admin")).rejects.toMatchObject({
     code: "CONFLICT",
-    message: expect.stringContaining(`set the annotation wharfinger.dev/approve-plan: ${plan.id} on RetentionPolicy default/builds`),
+    message: expect.stringContaining(
+      `run \`npx wharfinger job prune --policy default/builds --approve ${plan.id}\`, or set the annotation wharfinger.dev/approve-plan: ${plan.id} on RetentionPolicy default/builds`,
+    ),
   });
   expect(await tagsOf()).toHaveLength(4);
   await pushImage(registry.push, repository, ["build-5"]);

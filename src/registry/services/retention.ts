@@ -2,6 +2,7 @@
 
 import { setImmediate } from "node:timers/promises";
 
+import { howToApprove } from "../../api/approval.ts";
 import type { ApplyRequest, ApplyResult, Plan, PlanEntry } from "../../api/control.ts";
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
 import { digestOf, hexOf } from "../../domain/digest.ts";
@@ -122,8 +123,7 @@ export class RetentionService {
     const { reason, message } = plan.blocked;
     if (reason !== "LimitExceeded") throw new ServiceError("CONFLICT", `Plan ${id} deletes nothing: ${message}`, { detail: plan.blocked });
     if (approve !== true) {
-      const how = `set the annotation wharfinger.dev/approve-plan: ${id} on RetentionPolicy ${policy}`;
-      throw new ServiceError("CONFLICT", `Plan ${id} was stopped: ${message}. To let exactly this plan run, ${how}.`, {
+      throw new ServiceError("CONFLICT", `Plan ${id} was stopped: ${message}. To approve it, ${howToApprove({ id, policy })}.`, {
         detail: plan.blocked,
       });
     }
