@@ -11,13 +11,16 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { AuditReport } from "../../src/api/control.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
+import { answerTo } from "../support/eventually.ts";
 import { pushImage } from "../support/images.ts";
 import { startStandalone, type Standalone } from "../support/standalone.ts";
 import { startThrottle, type Throttle } from "../support/throttle.ts";
 
 const rounds = 25;
-const pushers = 4;
-/** A fill of one of the upstream's layers takes longer than the longest round. */
+const pusherCount = 4;
+/** Milliseconds that a round goes on after there is something to lose, at most. */
+const longestRest = 800;
+/** A fill of one of the upstream's layers takes longer than that. */
 const layerBytes = 3_000_000;
 const fillBytesPerSecond = 2_500_000;
 
@@ -100,31 +103,86 @@ async function push(url: string, repository: string, tag: string): Promise<void>
   acknowledged.set(sha256(manifest), { repository, tag, blobs: blobs.map(({ digest }) => digest) });
 }
 
-/** Pushes until the server is gone. */
-async function pusher(url: string, number: number, round: number): Promise<void> {
-  for (let n = 0; ; n++) {
+/** The traffic of one round, from its first request to the kill. */
+class Round {
+  readonly #number: number;
+  readonly #url: string;
+  #killed = false;
+  #pushed = 0;
+  #filling = false;
+
+  constructor(number: number, url: string) {
+    this.#number = number;
+    this.#url = url;
+  }
+
+  /** Resolves when there is something to lose: a push was acknowledged, and a fill is under way. */
+  async begin(): Promise<{ readonly over: Promise<unknown> }> {
+    const { tag, digest } = await imageOf(this.#number);
+    upstreamImages.push({ tag, digest });
+    const pushers = Array.from({ length: pusherCount }, (_, number) => this.#push(number));
+    await this.#comes("a push is acknowledged", () => this.#pushed > 0);
+    // Not before: on a busy machine the fill would be over by then.
+    const puller = this.#pull(tag);
+    await this.#comes("a fill is under way", () => this.#filling);
+    return { over: Promise.all([...pushers, puller]) };
+  }
+
+  /** The server is about to be killed, or the round is given up: what fails from now on is not tried again. */
+  end(): void {
+    this.#killed = true;
+  }
+
+  async #comes(what: string, holds: () => boolean): Promise<void> {
+    const context = () => wharfinger.logs().slice(-4000);
     try {
-      await push(url, `team-${number}/app`, `r${round}-${n}`);
-    } catch {
-      return;
+      await answerTo(`round ${this.#number + 1}: ${what}`, () => (holds() ? true : undefined), { seconds: 120, context });
+    } catch (error) {
+      this.end();
+      throw error;
+    }
+  }
+
+  /** Pushes until the server is gone. */
+  async #push(number: number): Promise<void> {
+    for (let n = 0; !this.#killed; n++) {
+      try {
+        await push(this.#url, `team-${number}/app`, `r${this.#number}-${n}`);
+        this.#pushed++;
+      } catch {
+        await sleep(50);
+      }
+    }
+  }
+
+  /** Pulls through the proxy, each layer twice at the same time. */
+  async #pull(tag: string): Promise<void> {
+    const read = async ({ digest, size }: { digest: string; size: number }): Promise<void> => {
+      const reply = await fetch(`${this.#url}/v2/up/library/image/blobs/${digest}`);
+      if (!reply.ok || reply.body === null) throw new Error(`GET ${reply.status}`);
+      // The other layer is only some bytes, and here at once.
+      for await (const _ of reply.body) this.#filling ||= size > layerBytes / 2;
+    };
+    while (!this.#killed) {
+      try {
+        const manifest = (await (await fetch(`${this.#url}/v2/up/library/image/manifests/${tag}`)).json()) as {
+          layers: { digest: string; size: number }[];
+        };
+        await Promise.all([...manifest.layers, ...manifest.layers].map(read));
+        return;
+      } catch {
+        if (this.#killed) cutFills++;
+        else await sleep(50);
+      }
     }
   }
 }
 
-/** Pulls an image that upstream has got just now, twice at the same time, through the proxy. */
-async function puller(url: string, round: number): Promise<void> {
+/** An image that upstream has got just now. */
+async function imageOf(round: number): Promise<{ tag: string; digest: string }> {
   const tag = String(round);
-  upstreamImages.push({
-    tag,
-    digest: await pushImage({ reference: `${upstream.host}/library/image:${tag}`, content: `image ${tag}`, noise: layerBytes }),
-  });
-  try {
-    const manifest = (await (await fetch(`${url}/v2/up/library/image/manifests/${tag}`)).json()) as { layers: { digest: string }[] };
-    const read = async ({ digest }: { digest: string }) => (await fetch(`${url}/v2/up/library/image/blobs/${digest}`)).arrayBuffer();
-    await Promise.all([...manifest.layers, ...manifest.layers].map(read));
-  } catch {
-    cutFills++;
-  }
+  const reference = `${upstream.host}/library/image:${tag}`;
+  return { tag, digest: await pushImage({ reference, content: `image ${tag}`, noise: layerBytes }) };
 }
 
 async function body(path: string): Promise<Uint8Array> {
@@ -140,17 +198,17 @@ async function databaseProcess(): Promise<number> {
   return pid;
 }
 
-test(`${rounds} rounds of kill -9 during pushes and fills: nothing acknowledged is lost`, async () => {
+// A busy machine needs half a minute a round.
+test(`${rounds} rounds of kill -9 during pushes and fills: nothing acknowledged is lost`, { timeout: 1_800_000 }, async () => {
   for (let round = 0; round < rounds; round++) {
-    const traffic = [
-      ...Array.from({ length: pushers }, (_, number) => pusher(wharfinger.url, number, round)),
-      puller(wharfinger.url, round),
-    ];
-    await sleep(200 + Math.random() * 800);
+    const traffic = new Round(round, wharfinger.url);
+    const { over } = await traffic.begin();
+    await sleep(Math.random() * longestRest);
+    traffic.end();
     // Every third time the database goes the same way, at the same moment.
     if (round % 3 === 2) process.kill(await databaseProcess(), "SIGKILL");
     await wharfinger.kill9();
-    await Promise.all(traffic);
+    await over;
     process.stderr.write(`round ${round + 1}: ${acknowledged.size} pushes acknowledged, ${cutFills} fills cut\n`);
     wharfinger = await wharfinger.restart();
   }
