@@ -21,6 +21,7 @@ export function getCommand(): Command {
   return clientCommand("get", "show resources with their conditions")
     .argument("[kind]", `${kinds.join(", ")}, or ${Object.values(shortNames).join(", ")}`, parseKind)
     .argument("[name]", "namespace/name", parseResourceName)
+    .addHelpText("after", "\nFiles that were not taken over are told of on stderr, and in json and yaml as items of kind SourceProblem.")
     .action((kind: Kind | undefined, name: string | undefined, _options: unknown, command: Command) =>
       ask(command, async ({ control }, output) => {
         // No resource stands for them, so no condition tells of them.
