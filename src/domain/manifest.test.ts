@@ -162,6 +162,10 @@ describe("what is refused, and what it says", () => {
     expect(parse(index({ manifests: [descriptor("a"), descriptor("a")] })).kind).toBe("index");
   });
 
+  test("a byte order mark", () => {
+    expect(() => parseManifest(Buffer.from(`\uFEFF${JSON.stringify(image())}`), mediaTypes.ociManifest)).toThrow("not JSON");
+  });
+
   test("bytes that are not UTF-8", () => {
     expect(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]), mediaTypes.ociManifest)).toThrow("not UTF-8");
   });

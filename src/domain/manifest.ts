@@ -137,7 +137,8 @@ function parseDocument(bytes: Uint8Array): Json {
   }
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    // A byte order mark stays, and is refused below: many clients cannot read what begins with one.
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
     throw new ManifestError("The manifest is not UTF-8 text.", { cause });
   }
