@@ -1,16 +1,22 @@
+import { availableParallelism } from "node:os";
+
 import { defineConfig } from "vitest/config";
+
+/** Files wait more than they compute (for disks, clocks, other processes); more than four at once would need more connections to PostgreSQL. */
+const files = Math.min(4, Math.max(2, availableParallelism() - 1));
 
 export default defineConfig({
   test: {
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["src/**/*.test.ts", "test/*.test.ts"] },
+        test: { name: "unit", maxWorkers: files, include: ["src/**/*.test.ts", "test/*.test.ts"] },
       },
       {
         extends: true,
         test: {
           name: "integration",
+          maxWorkers: files,
           globalSetup: ["test/support/global-tools.ts"],
           include: ["test/{integration,conformance}/**/*.test.ts"],
           testTimeout: 60_000,
@@ -21,6 +27,9 @@ export default defineConfig({
         extends: true,
         test: {
           name: "e2e",
+          // Alone, one after the other: they kill and time whole process trees.
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
           globalSetup: ["test/support/global-tools.ts"],
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: 600_000,
