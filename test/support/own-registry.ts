@@ -18,6 +18,8 @@ import { OwnPull } from "../../src/registry/services/own-pull.ts";
 import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
 import type { Caller } from "../../src/registry/services/pull-service.ts";
 import { Push } from "../../src/registry/services/push.ts";
+import { StoredContent } from "../../src/registry/services/stored-content.ts";
+import { View } from "../../src/registry/services/view.ts";
 import { createDatabase } from "./postgres.ts";
 
 export const pusher: Caller = { identity: "user:ci", mayPush: true, revalidate: false };
@@ -33,6 +35,8 @@ export interface OwnRegistry {
   readonly url: string;
   readonly database: Database;
   readonly store: FolderBlobStore;
+  /** Where `store` keeps its bytes. */
+  readonly folder: string;
   readonly push: Push;
   readonly pull: OwnPull;
   readonly statistics: CollectedPullStatistics;
@@ -68,12 +72,13 @@ export async function openOwnRegistry(
   });
   const pushOptions = { database, store, expireAfter: hour, touchEvery: options.touchEvery, sessionLimits: options.sessionLimits };
   return {
+    folder,
     url: created.url,
     database,
     store,
     statistics,
     push: new Push(pushOptions),
-    pull: new OwnPull({ database, store, statistics }),
+    pull: new OwnPull({ database, store, content: new StoredContent({ database, view: new View({ database }) }), statistics }),
     statements: () => database.names.splice(0),
     collector: (times, onStepFailed) => new Collector({ database, store, times, logger: createLogger({ level: "silent" }), onStepFailed }),
     setTimes: (times) => writeGcTimes(database, times),

@@ -24,6 +24,9 @@ const int8 = 20;
 const numericTypes = new TypeOverrides();
 numericTypes.setTypeParser(int8, Number);
 
+/** Milliseconds after a COMMIT when every view that could miss it has run out (services/view.ts: 10, and some for the clock). */
+export const viewsRunOut = 15;
+
 /** deadlock_detected, serialization_failure: the whole transaction is tried again. */
 const retried = new Set(["40P01", "40001"]);
 const attempts = 3;
@@ -55,12 +58,18 @@ export class Database implements Queryable {
 
   /**
    * Runs `work` in one READ COMMITTED transaction; a deadlock runs it again from the start, so it must not touch anything but the database.
-   * `repeatable` reads one snapshot throughout (audit).
+   * `repeatable` reads one snapshot throughout (audit). `takesAway`: it deletes or moves what pulls remember, so it is over only when no process
+   * can still give it out (storage.md, "Reading").
    */
-  async transaction<T>(work: (transaction: Queryable) => Promise<T>, options: { repeatable?: boolean } = {}): Promise<T> {
+  async transaction<T>(
+    work: (transaction: Queryable) => Promise<T>,
+    options: { readonly repeatable?: boolean; readonly takesAway?: boolean } = {},
+  ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#once(work, options.repeatable === true ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN");
+        const result = await this.#once(work, options.repeatable === true ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN");
+        if (options.takesAway === true) await new Promise((resolve) => setTimeout(resolve, viewsRunOut));
+        return result;
       } catch (error) {
         if (attempt === attempts || !retried.has(codeOf(error) ?? "")) throw error;
       }

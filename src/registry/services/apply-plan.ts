@@ -41,7 +41,8 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
   const steps = departures(before.graph, before.condemned, stillPlanned(before, planned));
   let bytes = 0;
   for (const batch of inBatches(steps)) {
-    const taken = await context.database.transaction((transaction) => applyBatch(context, transaction, { repository, planned, batch }));
+    const apply = (transaction: Queryable) => applyBatch(context, transaction, { repository, planned, batch });
+    const taken = await context.database.transaction(apply, { takesAway: true });
     for (const key of taken.keys) planned.delete(key);
     bytes += taken.bytes;
   }

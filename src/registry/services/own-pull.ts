@@ -1,38 +1,36 @@
-// Pulling from the team's own repositories. Each pull asks the database; a view in memory (docs/design/storage.md, "Reading") is not built yet.
+// Pulling from the team's own repositories.
 
 import type { Digest } from "../../domain/digest.ts";
 import type { Reference } from "../../domain/reference.ts";
 import { BlobStoreError, type BlobReader, type BlobStore } from "../blobs/blob-store.ts";
 import { claimBlob, findBlob, type StoredBlob } from "../metadata/blobs.ts";
 import type { Queryable } from "../metadata/database.ts";
-import {
-  claimManifestByDigest,
-  claimManifestByTag,
-  findManifestByDigest,
-  findManifestByTag,
-  type StoredManifest,
-} from "../metadata/manifests.ts";
+import { claimManifestByDigest, claimManifestByTag, type StoredManifest } from "../metadata/manifests.ts";
 import { findRepository } from "../metadata/repositories.ts";
 import { listTags } from "../metadata/tags.ts";
 import { ServiceError } from "./errors.ts";
 import type { BlobAnswer, Caller, ManifestAnswer, PullService, ReferrerPage, TagPage } from "./pull-service.ts";
 import type { PullStatistics } from "./pull-statistics.ts";
+import type { StoredContent } from "./stored-content.ts";
 import { referrerPage, storedReferrers, type ReferrerSelection } from "./referrer-pages.ts";
 
 export interface OwnPullOptions {
   readonly database: Queryable;
   readonly store: BlobStore;
+  readonly content: StoredContent;
   readonly statistics: PullStatistics;
 }
 
 export class OwnPull implements PullService {
   readonly #database: Queryable;
   readonly #store: BlobStore;
+  readonly #content: StoredContent;
   readonly #statistics: PullStatistics;
 
   constructor(options: OwnPullOptions) {
     this.#database = options.database;
     this.#store = options.store;
+    this.#content = options.content;
     this.#statistics = options.statistics;
   }
 
@@ -48,7 +46,7 @@ export class OwnPull implements PullService {
 
   async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
     const claim = options.head && caller.mayPush;
-    const found = await (claim ? claimBlob : findBlob)(this.#database, repository, digest);
+    const found = await (claim ? claimBlob(this.#database, repository, digest) : this.#content.blob(repository, digest));
     if (found === undefined) throw await this.#unknown(repository, "BLOB_UNKNOWN", digest);
     return { digest, size: found.size, open: () => this.#open(repository, digest, found) };
   }
@@ -64,8 +62,9 @@ export class OwnPull implements PullService {
   }
 
   #findManifest(repository: string, reference: Reference, claim: boolean): Promise<StoredManifest | undefined> {
-    if ("tag" in reference) return (claim ? claimManifestByTag : findManifestByTag)(this.#database, repository, reference.tag);
-    return (claim ? claimManifestByDigest : findManifestByDigest)(this.#database, repository, reference.digest);
+    if (!claim) return this.#content.manifest(repository, reference);
+    if ("tag" in reference) return claimManifestByTag(this.#database, repository, reference.tag);
+    return claimManifestByDigest(this.#database, repository, reference.digest);
   }
 
   /** A key that is not found is looked up again once: the blob may have been collected and pushed again under another key. */

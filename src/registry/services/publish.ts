@@ -47,7 +47,7 @@ export class PublishService {
     checkLedgers(request.ledgers);
     const judged = judge(request.resources);
     try {
-      await this.#database.transaction((transaction) => store(transaction, request, judged));
+      await this.#database.transaction((transaction) => store(transaction, request, judged), { takesAway: true });
       await this.#configuration.reload();
     } catch (error) {
       // The answer to a COMMIT may be what got lost.

@@ -5,7 +5,7 @@ import { maxManifestBytes } from "../../domain/manifest.ts";
 import type { Reference } from "../../domain/reference.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { findNamingManifest, lockBlobLink, unlinkBlob } from "../metadata/blobs.ts";
-import type { Database } from "../metadata/database.ts";
+import type { Database, Queryable } from "../metadata/database.ts";
 import { takeTurnOnTags } from "../metadata/tags.ts";
 import { deleteManifests } from "./delete-manifests.ts";
 import { deleteTags } from "./delete-tags.ts";
@@ -31,6 +31,7 @@ export interface PushOptions {
   readonly sessionLimits?: { readonly perIdentity: number; readonly all: number };
 }
 
+const takingAway = { takesAway: true };
 /** Why something went, as the trash says it. */
 const byClient = "client";
 
@@ -89,11 +90,13 @@ export class Push implements PushService {
     const digest = digestOf(bytes, "digest" in reference ? algorithmOf(reference.digest) : "sha256");
     if ("digest" in reference && reference.digest !== digest) throw wrongDigest(reference.digest, digest);
     const tags = [...new Set("tag" in reference ? [reference.tag, ...options.tags] : options.tags)];
-    const manifest = await withReferences(this.#database, async (transaction) => {
+    const store = async (transaction: Queryable) => {
       const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
       const by = caller.identity;
       return storeManifest(transaction, { repositoryId, digest, mediaType, bytes, tags, by, held: true, isProtected });
-    });
+    };
+    // A tag may have pointed elsewhere.
+    const manifest = await withReferences(this.#database, store, { takesAway: tags.length > 0 });
     return { digest, subject: manifest.subject?.digest };
   }
 
@@ -107,8 +110,9 @@ export class Push implements PushService {
     const repositoryId = await this.#idOf(repository);
     if ("tag" in reference) return this.#deleteTag(repositoryId, reference.tag, why);
     const { digest } = reference;
-    const { deleted, kept } = await this.#database.transaction((transaction) =>
-      deleteManifests(transaction, { repositoryId, digests: [digest], onHeld: "Refuse", ...why }),
+    const { deleted, kept } = await this.#database.transaction(
+      (transaction) => deleteManifests(transaction, { repositoryId, digests: [digest], onHeld: "Refuse", ...why }),
+      takingAway,
     );
     const [holding] = kept;
     if (holding?.because === "Protected") throw new ServiceError("DENIED", `${digest} has ${holding.holder}: it cannot be deleted.`);
@@ -125,7 +129,7 @@ export class Push implements PushService {
       const manifest = await findNamingManifest(transaction, repositoryId, digest);
       if (manifest !== undefined) throw heldBy(digest, `the manifest ${manifest}`);
       await unlinkBlob(transaction, repositoryId, digest);
-    });
+    }, takingAway);
   }
 
   async #deleteTag(
@@ -136,7 +140,7 @@ export class Push implements PushService {
     const { kept, missing } = await this.#database.transaction(async (transaction) => {
       await takeTurnOnTags(transaction, repositoryId, [tag]);
       return deleteTags(transaction, { repositoryId, tags: [{ name: tag }], ...why });
-    });
+    }, takingAway);
     if (missing.length > 0) throw unknownManifest(tag);
     const [protecting] = kept;
     if (protecting !== undefined) throw protectedTag(tag, protecting.digest);

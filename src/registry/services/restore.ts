@@ -35,13 +35,17 @@ export async function restore(database: Database, request: RestoreRequest, ident
   const what = referenceOf(request);
   const found = await findOwnRepository(database, repository);
   if (found === undefined) throw notInTrash(request);
-  const result = await withReferences(database, async (transaction) => {
-    await ensureOwnRepository(transaction, repository);
-    const restoring = { transaction, repositoryId: found.id, repository, identity };
-    const root = "tag" in what ? await findTrashedTag(transaction, found.id, what.tag) : what.digest;
-    if (root === undefined) throw notInTrash(request);
-    return restoreImage(restoring, root, "tag" in what ? [what.tag] : undefined, request);
-  });
+  const result = await withReferences(
+    database,
+    async (transaction) => {
+      await ensureOwnRepository(transaction, repository);
+      const restoring = { transaction, repositoryId: found.id, repository, identity };
+      const root = "tag" in what ? await findTrashedTag(transaction, found.id, what.tag) : what.digest;
+      if (root === undefined) throw notInTrash(request);
+      return restoreImage(restoring, root, "tag" in what ? [what.tag] : undefined, request);
+    },
+    { takesAway: true },
+  );
   const detail = { restored: result.restored, gone: result.gone };
   await appendActivity(database, { identity, action: "restore", repository, reference: "tag" in what ? what.tag : what.digest, detail });
   return result;

@@ -65,10 +65,14 @@ export async function storeManifest(transaction: Queryable, options: ManifestToS
  * A transaction around `storeManifest`. What the plain SELECT saw can be collected before the foreign key is checked;
  * then everything is decided again, so that the answer names what is missing, or holds nothing where absence is allowed.
  */
-export async function withReferences<T>(database: Database, work: (transaction: Queryable) => Promise<T>): Promise<T> {
+export async function withReferences<T>(
+  database: Database,
+  work: (transaction: Queryable) => Promise<T>,
+  options: { readonly takesAway: boolean },
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await database.transaction(work);
+      return await database.transaction(work, options);
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
       if (attempt < attempts) continue;

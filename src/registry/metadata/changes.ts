@@ -1,0 +1,30 @@
+// What became visible since one last looked, in commit order or not (storage.md, "Reading"). Rows come from triggers; nobody can forget them.
+
+import { statement, type Queryable } from "./database.ts";
+
+export interface Changes {
+  /** Where the next question goes on: the snapshot of this answer. */
+  readonly snapshot: string;
+  /** Keys as the triggers write them: `tag:<repository>:<name>`, `manifest:<repository>:<digest>`, `blob:<repository>:<digest>`, `record`. */
+  readonly keys: readonly string[];
+  /** Another value: another server answers, or the same one after a restart. */
+  readonly server: string;
+}
+
+// A standby is behind by an unknown time: it does not know what was deleted.
+const since = statement(
+  "changes-since",
+  `SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()::text AS server, pg_is_in_recovery() AS standby,
+     ARRAY(
+       SELECT DISTINCT key FROM changes
+       WHERE xid >= pg_snapshot_xmax($1::pg_snapshot) OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
+     ) AS keys`,
+);
+
+/** `snapshot` null: the first question, which has no changes for an answer. Rejects when a standby answers. */
+export async function changesSince(database: Queryable, snapshot: string | null): Promise<Changes> {
+  const [row] = await database.query<Changes & { standby: boolean }>(since, [snapshot ?? "1:1:"]);
+  if (row === undefined || row.standby) throw new Error("the database is a standby; what it says may be old");
+  const { server, keys } = row;
+  return { snapshot: row.snapshot, server, keys: snapshot === null ? [] : keys };
+}

@@ -1,0 +1,226 @@
+import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Client } from "pg";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
+import { changesSince } from "../metadata/changes.ts";
+import { Database, statement, viewsRunOut, type Queryable } from "../metadata/database.ts";
+import { pruneChangesBefore, readXmin } from "../metadata/gc-prune.ts";
+import { migrate } from "../metadata/migrate.ts";
+import { View, ViewUnavailable } from "./view.ts";
+
+const read = statement("test-tag", "SELECT digest FROM tags WHERE repository = 1 AND name = $1");
+const key = "tag:1:latest";
+
+let database: TestDatabase;
+let pool: Database;
+let writer: Client;
+let questions: number;
+
+beforeEach(async () => {
+  database = await createDatabase();
+  pool = new Database({ url: database.url });
+  await migrate(pool);
+  writer = new Client({ connectionString: database.url });
+  await writer.connect();
+  await writer.query("INSERT INTO prefixes VALUES ('a', 'own')");
+  await writer.query("INSERT INTO repositories (name) VALUES ('a/b')");
+  for (const digest of ["one", "two"]) {
+    await writer.query("INSERT INTO manifests (repository, digest, media_type, bytes, keep_until) VALUES (1, $1, 'x', '', now())", [
+      digest,
+    ]);
+  }
+  await point("one");
+  questions = 0;
+});
+afterEach(async () => {
+  await writer.end();
+  await pool.close();
+  await database.drop();
+});
+
+const point = (digest: string, client = writer) =>
+  client.query(
+    "INSERT INTO tags (repository, name, digest) VALUES (1, 'latest', $1) ON CONFLICT (repository, name) DO UPDATE SET digest = excluded.digest",
+    [digest],
+  );
+
+/** Counts what is asked. */
+const counting: Queryable = {
+  query: (asked, values) => {
+    questions++;
+    return pool.query(asked, values);
+  },
+  execute: (asked, values) => pool.execute(asked, values),
+};
+
+const newView = () => new View({ database: counting });
+const load = async () => (await pool.query<{ digest: string }>(read, ["latest"]))[0];
+const pull = async (view: View) => (await view.get(key, load, () => 100))?.digest;
+
+/** Until the view has a first answer to go on from. */
+async function warm(view: View): Promise<void> {
+  for (let pulls = 0; pulls < 3; pulls++) {
+    await pull(view);
+    await sleep(5);
+  }
+}
+
+test("a thousand pulls at once ask a question or two, and none loads", async () => {
+  const view = newView();
+  await warm(view);
+  await sleep(20);
+  questions = 0;
+  let loads = 0;
+  const counted = () => {
+    loads++;
+    return load();
+  };
+  const answers = await Promise.all(Array.from({ length: 1000 }, () => view.get(key, counted, () => 100)));
+  expect(new Set(answers.map((answer) => answer?.digest))).toEqual(new Set(["one"]));
+  expect(loads).toBe(0);
+  expect(questions).toBeLessThanOrEqual(3);
+});
+
+test("a move that was acknowledged is seen by every view, whatever they were doing", async () => {
+  const views = [newView(), newView(), newView()];
+  for (const view of views) await warm(view);
+  const stopping = new AbortController();
+  const busy = views.map(async (view) => {
+    while (!stopping.signal.aborted) {
+      await pull(view);
+      await sleep(randomInt(4));
+    }
+  });
+  const wrong: string[] = [];
+  for (let move = 0; move < 150; move++) {
+    const digest = move % 2 === 0 ? "two" : "one";
+    await point(digest);
+    await sleep(viewsRunOut);
+    for (const seen of await Promise.all(views.map(pull))) if (seen !== digest) wrong.push(`${move}: ${seen}`);
+    await sleep(randomInt(12));
+  }
+  stopping.abort();
+  await Promise.all(busy);
+  expect(wrong).toEqual([]);
+});
+
+test("a tag that went is gone", async () => {
+  const view = newView();
+  await warm(view);
+  await writer.query("DELETE FROM tags");
+  await sleep(viewsRunOut);
+  expect(await pull(view)).toBeUndefined();
+});
+
+test("transactions that commit in another order than they began, and one that stays open for long", async () => {
+  const view = newView();
+  const others = [new Client({ connectionString: database.url }), new Client({ connectionString: database.url })] as const;
+  for (const other of others) await other.connect();
+  try {
+    const [slow, slower] = others;
+    await slower.query("BEGIN; INSERT INTO changes (key) VALUES ('tag:1:other')");
+    await slow.query("BEGIN");
+    await point("two", slow);
+    await warm(view);
+    await writer.query("INSERT INTO changes (key) VALUES ('tag:1:another')");
+    await sleep(viewsRunOut);
+    expect(await pull(view)).toBe("one");
+    await slow.query("COMMIT");
+    await sleep(viewsRunOut);
+    expect(await pull(view)).toBe("two");
+    await point("one");
+    await sleep(viewsRunOut);
+    expect(await pull(view)).toBe("one");
+    await slower.query("COMMIT");
+  } finally {
+    for (const other of others) await other.end();
+  }
+});
+
+test("what was read before a change and came after it is not remembered, and not given to who came later", async () => {
+  const view = newView();
+  await warm(view);
+  await view.get(
+    "tag:1:other",
+    async () => ({ digest: "x" }),
+    () => 1,
+  );
+  await point("two");
+  await sleep(viewsRunOut);
+  await pull(view);
+  await writer.query("DELETE FROM tags");
+  await sleep(viewsRunOut);
+  expect(await pull(view)).toBeUndefined();
+  // Read now, answered late.
+  await point("one");
+  let arrive: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (arrive = resolve));
+  const early = view.get(
+    key,
+    async () => {
+      const found = await load();
+      await held;
+      return found;
+    },
+    () => 100,
+  );
+  await sleep(20);
+  await point("two");
+  await sleep(viewsRunOut);
+  expect(await pull(view)).toBe("two");
+  arrive();
+  expect((await early)?.digest).toBe("one");
+  await sleep(viewsRunOut);
+  expect(await pull(view)).toBe("two");
+});
+
+test("without an answer nothing is given out but what is asked for by somebody to whom old is good enough", async () => {
+  let answers = true;
+  const view = new View({
+    database: { ...counting, query: (asked, values) => (answers ? pool.query(asked, values) : Promise.reject(new Error("down"))) },
+  });
+  await warm(view);
+  answers = false;
+  await sleep(20);
+  await expect(pull(view)).rejects.toBeInstanceOf(ViewUnavailable);
+  expect(view.recent(key, 60_000)).toEqual({ digest: "one" });
+  expect(view.recent(key, 1)).toBeUndefined();
+  answers = true;
+  expect(await pull(view)).toBe("one");
+});
+
+test("a server that is another one than before is trusted with nothing that was remembered", async () => {
+  let server = "before";
+  const view = new View({
+    database: {
+      ...counting,
+      query: async <Row>(asked: Parameters<Queryable["query"]>[0], values?: readonly unknown[]) =>
+        (await pool.query<Row & object>(asked, values)).map((row) => ({ ...row, server })),
+    },
+  });
+  await warm(view);
+  await writer.query("SET session_replication_role = replica");
+  await writer.query("UPDATE tags SET digest = 'two'");
+  await sleep(20);
+  expect(await pull(view)).toBe("one");
+  server = "after";
+  await sleep(20);
+  expect(await pull(view)).toBe("two");
+});
+
+test("changes are forgotten below a transaction that is long over, and none that somebody may still ask for", async () => {
+  const { snapshot } = await changesSince(pool, null);
+  await point("two");
+  expect((await changesSince(pool, snapshot)).keys).toEqual([key]);
+  const open = new Client({ connectionString: database.url });
+  await open.connect();
+  await open.query("BEGIN; INSERT INTO changes (key) VALUES ('tag:1:open')");
+  const xmin = await readXmin(pool);
+  await open.query("COMMIT");
+  await open.end();
+  expect(await pruneChangesBefore(pool, xmin)).toBeGreaterThan(0);
+  expect((await changesSince(pool, snapshot)).keys).toEqual(["tag:1:open"]);
+});
