@@ -14,6 +14,8 @@ const goTools = {
   crane: { module: "github.com/google/go-containerregistry/cmd/crane", version: "v0.22.1" },
   /** CNCF distribution: the upstream that tests proxy, and the peer we measure against. */
   registry: { module: "github.com/distribution/distribution/v3/cmd/registry", version: "v3.1.2" },
+  /** An S3 service over a folder. */
+  versitygw: { module: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" },
   cosign: { module: "github.com/sigstore/cosign/v3/cmd/cosign", version: "v3.1.3" },
 } as const;
 

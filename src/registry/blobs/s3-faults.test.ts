@@ -1,0 +1,156 @@
+// What a bucket's service and the network before it may do, against a real service behind a hop that does it.
+
+import { randomBytes } from "node:crypto";
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { startFaultyHop, type Fault, type FaultyHop } from "../../../test/support/faulty-hop.ts";
+import { startS3Service, type S3Service } from "../../../test/support/s3-service.ts";
+import { digestOf } from "../../domain/digest.ts";
+import { S3BlobStore } from "./s3-store.ts";
+
+const mebibyte = 1024 * 1024;
+const announce = async () => undefined;
+
+let service: S3Service;
+let hop: FaultyHop;
+let store: S3BlobStore;
+beforeAll(async () => {
+  service = await startS3Service();
+});
+afterAll(() => service.stop());
+beforeEach(async () => {
+  hop = await startFaultyHop(service.settings.endpoint ?? "");
+  store = await S3BlobStore.open({ ...service.settings, endpoint: hop.url });
+});
+afterEach(async () => {
+  await store.close();
+  await hop.stop();
+});
+
+const small = randomBytes(1000);
+const large = randomBytes(18 * mebibyte);
+
+async function put(bytes: Buffer): Promise<string> {
+  const writer = await store.create(announce);
+  try {
+    await writer.write([bytes]);
+    return await writer.commit(digestOf(bytes));
+  } finally {
+    await writer.close();
+  }
+}
+
+async function content(key: string): Promise<Buffer> {
+  const reader = await store.open(key);
+  const whole = Buffer.alloc(reader.size);
+  try {
+    for (let at = 0; at < whole.byteLength;) at += await reader.read(whole.subarray(at), at);
+    return whole;
+  } finally {
+    await reader.close();
+  }
+}
+
+const passing: readonly (readonly [string, Fault])[] = [
+  ["503", { answer: 503, body: "<Error><Code>SlowDown</Code></Error>" }],
+  ["500", { answer: 500, body: "<Error><Code>InternalError</Code></Error>" }],
+  ["a 502 in HTML", { answer: 502, body: "<html>bad gateway</html>" }],
+  ["a broken connection", "refused"],
+  ["a lost answer", "lost answer"],
+  ["a slow answer", { slow: 300 }],
+];
+
+describe.each(passing)("%s once, and then it works", (_, fault) => {
+  test("an object", async () => {
+    hop.fail(/^PUT /, fault);
+    expect((await content(await put(small))).equals(small)).toBe(true);
+    expect(hop.done).toHaveLength(1);
+  });
+
+  test("a part", async () => {
+    hop.fail(/^PUT .*partNumber=2/, fault);
+    expect((await content(await put(large))).equals(large)).toBe(true);
+    expect(hop.done).toHaveLength(1);
+  });
+
+  test("the begin of an upload", async () => {
+    hop.fail(/^POST .*uploads/, fault);
+    expect((await content(await put(large))).equals(large)).toBe(true);
+    expect(hop.done).toHaveLength(1);
+  });
+
+  test("the end of an upload", async () => {
+    hop.fail(/^POST .*uploadId=/, fault);
+    expect((await content(await put(large))).equals(large)).toBe(true);
+    expect(hop.done).toHaveLength(1);
+  });
+
+  test("a read, a deletion", async () => {
+    const key = await put(small);
+    hop.fail(/^GET /, fault);
+    expect((await content(key)).equals(small)).toBe(true);
+    hop.fail(/^POST .*delete/, fault);
+    expect(await store.delete([key])).toEqual(new Map([[key, undefined]]));
+    expect(hop.done).toHaveLength(2);
+  });
+});
+
+test("a read that breaks goes on from where it was, and never ends short", async () => {
+  const key = await put(large);
+  hop.fail(/^GET /, "cut answer", 3);
+  expect((await content(key)).equals(large)).toBe(true);
+  expect(hop.done).toHaveLength(3);
+  hop.fail(/^GET /, "cut answer");
+  hop.fail(/^GET /, "refused", 1000);
+  const outcome = await content(key).then(
+    () => "read",
+    (error: unknown) => error,
+  );
+  expect(outcome).toMatchObject({ code: "Unavailable" });
+});
+
+test("200 with an error in it does not complete an upload", async () => {
+  const body = "<?xml version='1.0'?><Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>";
+  hop.fail(/^POST .*uploadId=/, { answer: 200, body }, 1000);
+  await expect(put(large)).rejects.toMatchObject({ name: "BlobStoreError" });
+});
+
+test("a service that stays away is Unavailable, and no word of its own gets out", async () => {
+  hop.fail(/./, { answer: 503, body: "<Error><Code>SlowDown</Code><Message>secret</Message></Error>" }, 1000);
+  await expect(put(small)).rejects.toMatchObject({ code: "Unavailable", message: expect.not.stringContaining("secret") });
+  const [result] = (await store.delete(["00000000-0000-4000-8000-000000000000"])).values();
+  expect(result).toMatchObject({ code: "Unavailable" });
+});
+
+test("a bucket without space is NoSpace", async () => {
+  hop.fail(/^PUT /, { answer: 507, body: "<Error><Code>XMinioStorageFull</Code></Error>" }, 1000);
+  await expect(put(small)).rejects.toMatchObject({ code: "NoSpace" });
+});
+
+test("a key that the service does not delete is told apart from those it did", async () => {
+  const [kept, gone] = [await put(small), await put(small)];
+  const body = `<DeleteResult><Error><Key>blobs/${kept}</Key><Code>InternalError</Code></Error></DeleteResult>`;
+  hop.fail(/^POST .*delete/, { answer: 200, body });
+  const results = await store.delete([kept, gone]);
+  expect(results.get(kept)).toMatchObject({ code: "Failed" });
+  expect(results.get(gone)).toBeUndefined();
+});
+
+test("an upload that was completed with other bytes is not taken for ours", async () => {
+  const writer = await store.create(announce);
+  await writer.write([large]);
+  const suspended = await writer.suspend();
+  await writer.commit(digestOf(large));
+  const again = await store.resume(suspended, announce);
+  // A service may break the connection while the part is still on its way.
+  await expect(again.commit(digestOf("something else"))).rejects.toMatchObject({ code: expect.stringMatching(/^(NotFound|Unavailable)$/) });
+});
+
+test.each([
+  ["no bucket", { bucket: "nowhere" }, "NotFound"],
+  ["wrong credentials", { credentials: { accessKeyId: "wharfinger", secretAccessKey: "wrong" } }, "Failed"],
+  ["nobody there", { endpoint: "http://127.0.0.1:9" }, "Unavailable"],
+])("a start with %s is refused", async (_, wrong, code) => {
+  await expect(S3BlobStore.open({ ...service.settings, ...wrong })).rejects.toMatchObject({ name: "BlobStoreError", code });
+});

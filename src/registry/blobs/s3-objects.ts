@@ -1,0 +1,70 @@
+// The requests that a write makes.
+
+import type { S3 } from "./s3-client.ts";
+import { asking } from "./s3-errors.ts";
+import type { S3Part } from "./s3-state.ts";
+import { BlobStoreError } from "./blob-store.ts";
+
+export interface MultipartUpload {
+  readonly key: string;
+  readonly id: string;
+}
+
+export class S3Objects {
+  readonly #s3: S3;
+
+  constructor(s3: S3) {
+    this.#s3 = s3;
+  }
+
+  /** Bucket and name of `key`. */
+  at(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.#s3.bucket, Key: `${this.#s3.prefix}blobs/${key}` };
+  }
+
+  async put(key: string, bytes: Uint8Array): Promise<void> {
+    const { sdk, client } = this.#s3;
+    await asking(
+      "store an object",
+      client.send(new sdk.PutObjectCommand({ ...this.at(key), Body: bytes, ContentLength: bytes.byteLength })),
+    );
+  }
+
+  async beginUpload(key: string): Promise<string> {
+    const { sdk, client } = this.#s3;
+    const { UploadId } = await asking("begin an upload", client.send(new sdk.CreateMultipartUploadCommand(this.at(key))));
+    if (UploadId === undefined) throw new BlobStoreError("Failed", "The bucket's service began an upload without a name.");
+    return UploadId;
+  }
+
+  /** The etag of the part. */
+  async putPart(upload: MultipartUpload, number: number, bytes: Uint8Array): Promise<string> {
+    const { sdk, client } = this.#s3;
+    const part = { ...this.at(upload.key), UploadId: upload.id, PartNumber: number, Body: bytes, ContentLength: bytes.byteLength };
+    const { ETag } = await asking("store a part", client.send(new sdk.UploadPartCommand(part)));
+    if (ETag === undefined) throw new BlobStoreError("Failed", "The bucket's service stored a part without an etag.");
+    return ETag;
+  }
+
+  /** Bytes of another object (`end` exclusive) as a part. */
+  async copyPart(
+    upload: MultipartUpload,
+    number: number,
+    from: { readonly key: string; readonly start: number; readonly end: number },
+  ): Promise<string> {
+    const { sdk, client } = this.#s3;
+    const { Bucket, Key } = this.at(from.key);
+    const source = { CopySource: `${Bucket}/${Key}`, CopySourceRange: `bytes=${from.start}-${from.end - 1}` };
+    const request = new sdk.UploadPartCopyCommand({ ...this.at(upload.key), UploadId: upload.id, PartNumber: number, ...source });
+    const { CopyPartResult } = await asking("copy a part", client.send(request));
+    if (CopyPartResult?.ETag === undefined) throw new BlobStoreError("Failed", "The bucket's service copied a part without an etag.");
+    return CopyPartResult.ETag;
+  }
+
+  async completeUpload(upload: MultipartUpload, parts: readonly S3Part[]): Promise<void> {
+    const { sdk, client } = this.#s3;
+    const Parts = parts.map(({ etag }, index) => ({ ETag: etag, PartNumber: index + 1 }));
+    const request = { ...this.at(upload.key), UploadId: upload.id, MultipartUpload: { Parts } };
+    await asking("complete an upload", client.send(new sdk.CompleteMultipartUploadCommand(request)));
+  }
+}

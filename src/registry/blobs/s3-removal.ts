@@ -1,0 +1,72 @@
+// Deleting: a thousand keys a request, each with its own result; multipart uploads that were never completed are aborted.
+
+import type { MultipartUpload } from "@aws-sdk/client-s3";
+
+import type { S3 } from "./s3-client.ts";
+import { asking, s3Failure } from "./s3-errors.ts";
+import { BlobStoreError } from "./blob-store.ts";
+import type { S3Objects } from "./s3-objects.ts";
+
+const keysOfOneRequest = 1000;
+const abortsAtOnce = 16;
+
+export async function removeFromS3(s3: S3, objects: S3Objects, keys: readonly string[]): Promise<ReadonlyMap<string, Error | undefined>> {
+  const results = new Map<string, Error | undefined>();
+  for (let from = 0; from < keys.length; from += keysOfOneRequest) {
+    const some = keys.slice(from, from + keysOfOneRequest);
+    for (const [key, error] of await removeObjects(s3, objects, some)) results.set(key, error);
+  }
+  const waiting = keys.values();
+  const worker = async () => {
+    for (const key of waiting) results.set(key, results.get(key) ?? (await abortUploads(s3, objects, key)));
+  };
+  await Promise.all(Array.from({ length: abortsAtOnce }, worker));
+  return results;
+}
+
+async function removeObjects(s3: S3, objects: S3Objects, keys: readonly string[]): Promise<Map<string, Error | undefined>> {
+  const { sdk, client, bucket } = s3;
+  const names = new Map(keys.map((key) => [objects.at(key).Key, key]));
+  const Objects = [...names.keys()].map((Key) => ({ Key }));
+  const results = new Map<string, Error | undefined>(keys.map((key) => [key, undefined]));
+  try {
+    const { Errors = [] } = await client.send(new sdk.DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }));
+    for (const { Key = "", Code } of Errors) {
+      const key = names.get(Key);
+      if (key === undefined || Code === "NoSuchKey") continue;
+      results.set(key, new BlobStoreError("Failed", `The bucket's service did not delete an object (${Code ?? "no code"}).`));
+    }
+  } catch (error) {
+    const failure = s3Failure("delete objects", error);
+    for (const key of keys) results.set(key, failure);
+  }
+  return results;
+}
+
+/** Found by their key, so that no name of an upload has to be known. */
+async function abortUploads(s3: S3, objects: S3Objects, key: string): Promise<Error | undefined> {
+  const { sdk, client, bucket } = s3;
+  const { Key } = objects.at(key);
+  try {
+    for await (const uploads of listUploads(s3, Key)) {
+      for (const { UploadId } of uploads.filter((upload) => upload.Key === Key)) {
+        await client.send(new sdk.AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }));
+      }
+    }
+    return undefined;
+  } catch (error) {
+    const failure = s3Failure("abort an upload", error);
+    return failure.code === "NotFound" ? undefined : failure;
+  }
+}
+
+/** Uploads that were not completed, page by page, of keys that begin with `prefix`. */
+export async function* listUploads({ sdk, client, bucket }: S3, prefix: string): AsyncGenerator<readonly MultipartUpload[]> {
+  for (let after: { KeyMarker?: string; UploadIdMarker?: string } = {}; ;) {
+    const request = new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...after });
+    const page = await asking("list uploads", client.send(request));
+    yield page.Uploads ?? [];
+    if (page.IsTruncated !== true) return;
+    after = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
+  }
+}

@@ -1,0 +1,18 @@
+export interface S3Settings {
+  readonly bucket: string;
+  readonly region: string;
+  /** URL of the service; undefined: AWS. */
+  readonly endpoint?: string;
+  /** Keys of this installation begin with it: empty, or with a slash at its end. */
+  readonly prefix: string;
+  /** `https://host/bucket/key` instead of `https://bucket.host/key`. */
+  readonly forcePathStyle: boolean;
+  /** Undefined: found as the AWS SDK does (environment, web identity, instance). */
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
+  /** Connections at once. */
+  readonly connections: number;
+  /** Where fills are read from while they are on their way to the bucket. */
+  readonly spoolFolder: string;
+  /** Memory for parts that are on their way, bytes. */
+  readonly partMemory: number;
+}

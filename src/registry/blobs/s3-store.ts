@@ -1,0 +1,172 @@
+// Blobs in a bucket of AWS S3 or a service that speaks its protocol, for any number of processes (storage.md, "Uploads").
+// Relies on reading what was written and on multipart uploads, on nothing newer: no conditional writes, no listing in normal work.
+
+import { randomUUID } from "node:crypto";
+import type { Readable } from "node:stream";
+
+import { LRUCache } from "lru-cache";
+
+import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
+import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
+import { PartMemory } from "./part-memory.ts";
+import { connectS3, type S3 } from "./s3-client.ts";
+import { asking } from "./s3-errors.ts";
+import { S3Objects } from "./s3-objects.ts";
+import { S3Reader, type ObjectBody } from "./s3-reader.ts";
+import { listUploads, removeFromS3 } from "./s3-removal.ts";
+import type { S3Settings } from "./s3-settings.ts";
+import { formatState, parseState, type S3State } from "./s3-state.ts";
+import { S3Writer } from "./s3-writer.ts";
+import { spooled } from "./spool.ts";
+
+const keyPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** Bytes of one read when a write is read again. */
+const readBytes = 1024 * 1024;
+/** Tails of suspended uploads stay in memory for the empty PUT that docker sends next. */
+const tailMemory = { maxSize: 64 * 1024 * 1024, ttl: 60_000 };
+
+export class S3BlobStore implements BlobStore {
+  readonly #s3: S3;
+  readonly #objects: S3Objects;
+  readonly #memory: PartMemory;
+  readonly #spoolFolder: string;
+  readonly #tails = new LRUCache<string, Buffer>({ ...tailMemory, sizeCalculation: ({ byteLength }) => byteLength || 1 });
+
+  private constructor(s3: S3, settings: S3Settings) {
+    this.#s3 = s3;
+    this.#objects = new S3Objects(s3);
+    this.#memory = new PartMemory(settings.partMemory);
+    this.#spoolFolder = settings.spoolFolder;
+  }
+
+  /** Rejects with BlobStoreError when the bucket cannot be reached, is missing, or refuses the credentials. */
+  static async open(settings: S3Settings): Promise<S3BlobStore> {
+    const s3 = await connectS3(settings);
+    await asking("look at the bucket", s3.client.send(new s3.sdk.HeadBucketCommand({ Bucket: s3.bucket })));
+    return new S3BlobStore(s3, settings);
+  }
+
+  async create(announce: Announce, options: { readonly bytes?: number } = {}): Promise<BlobWriter> {
+    return this.#writer({ announce, ...options });
+  }
+
+  async createReadable(
+    announce: Announce,
+    options: { readonly bytes?: number } = {},
+  ): Promise<{ writer: BlobWriter; written: BlobReader }> {
+    return spooled(this.#writer({ announce, ...options }), this.#spoolFolder);
+  }
+
+  async resume(suspended: SuspendedAt, announce: Announce): Promise<BlobWriter> {
+    return this.#writer({ announce, from: parseState(suspended) });
+  }
+
+  /** Parts cannot be read before their upload is completed; it goes on as an object that a new upload begins with. */
+  async reread(suspended: SuspendedAt, announce: Announce): Promise<{ suspended: SuspendedAt; bytes: AsyncIterable<Uint8Array> }> {
+    const state = parseState(suspended);
+    if (state.upload === undefined) return { suspended, bytes: this.#bytesOf(state.tail?.key) };
+    const whole = await this.#writer({ announce, from: state }).gather();
+    return { suspended: { offset: state.offset, state: formatState(whole) }, bytes: this.#bytesOf(whole.tail?.key) };
+  }
+
+  async open(key: string): Promise<BlobReader> {
+    const get = (position: number, etag?: string) => this.#get(key, position, etag);
+    return new S3Reader(get, await get(0));
+  }
+
+  async delete(keys: readonly string[]): Promise<ReadonlyMap<string, Error | undefined>> {
+    const ours = keys.filter((key) => keyPattern.test(key));
+    const removed = await removeFromS3(this.#s3, this.#objects, ours);
+    return new Map(keys.map((key) => [key, keyPattern.test(key) ? removed.get(key) : notAKey()]));
+  }
+
+  async *list(): AsyncGenerator<{ key: string; size: number; modified: Date; finished: boolean }> {
+    const { sdk, client, bucket, prefix } = this.#s3;
+    const folder = `${prefix}blobs/`;
+    for await (const page of listUploads(this.#s3, folder)) {
+      for (const { Key = "", Initiated = new Date(0) } of page) {
+        const key = Key.slice(folder.length);
+        if (keyPattern.test(key)) yield { key, size: 0, modified: Initiated, finished: false };
+      }
+    }
+    for await (const page of sdk.paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: folder })) {
+      for (const { Key = "", Size = 0, LastModified = new Date(0) } of page.Contents ?? []) {
+        const key = Key.slice(folder.length);
+        if (keyPattern.test(key)) yield { key, size: Size, modified: LastModified, finished: true };
+      }
+    }
+  }
+
+  async freeBytes(): Promise<undefined> {
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#s3.client.destroy();
+  }
+
+  #writer(options: { announce: Announce; bytes?: number; from?: S3State }): S3Writer {
+    return new S3Writer({
+      ...options,
+      objects: this.#objects,
+      memory: this.#memory,
+      newKey: randomUUID,
+      readTail: (key) => this.#readTail(key),
+      holds: (key, digest) => this.#holds(key, digest),
+      keepTail: (key, bytes) => void this.#tails.set(key, Buffer.from(bytes)),
+    });
+  }
+
+  async #holds(key: string, digest: Digest): Promise<boolean> {
+    const hash = startDigest(algorithmOf(digest));
+    try {
+      for await (const piece of this.#bytesOf(key)) hash.update(piece);
+    } catch (error) {
+      if (error instanceof BlobStoreError && error.code === "NotFound") return false;
+      throw error;
+    }
+    return finishDigest(hash, algorithmOf(digest)) === digest;
+  }
+
+  async #readTail(key: string): Promise<Buffer> {
+    const known = this.#tails.get(key);
+    if (known !== undefined) return known;
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.#bytesOf(key)) pieces.push(piece);
+    return Buffer.concat(pieces);
+  }
+
+  async *#bytesOf(key: string | undefined): AsyncGenerator<Uint8Array> {
+    if (key === undefined) return;
+    const reader = await this.open(key);
+    try {
+      for (let position = 0; position < reader.size;) {
+        const piece = Buffer.allocUnsafe(Math.min(readBytes, reader.size - position));
+        const count = await reader.read(piece, position);
+        yield piece.subarray(0, count);
+        position += count;
+      }
+    } finally {
+      await reader.close();
+    }
+  }
+
+  async #get(key: string, position: number, etag?: string): Promise<ObjectBody> {
+    const { sdk, client } = this.#s3;
+    const range = position === 0 ? {} : { Range: `bytes=${position}-` };
+    const only = etag === undefined ? {} : { IfMatch: etag };
+    const request = new sdk.GetObjectCommand({ ...this.#objects.at(checked(key)), ...range, ...only });
+    const { Body, ContentLength = 0, ContentRange, ETag } = await asking("read an object", client.send(request));
+    const size = ContentRange === undefined ? ContentLength : Number(ContentRange.slice(ContentRange.lastIndexOf("/") + 1));
+    return { body: Body as Readable, size, etag: ETag };
+  }
+}
+
+function checked(key: string): string {
+  if (!keyPattern.test(key)) throw notAKey();
+  return key;
+}
+
+function notAKey(): BlobStoreError {
+  return new BlobStoreError("Failed", "A key of the bucket is a uuid.");
+}

@@ -1,0 +1,284 @@
+// One write to a bucket: what fits into less than a part is one PutObject; more is a multipart upload (storage.md, "Uploads").
+// A part is whole in memory before it is sent, so that it can be sent again. The next one fills while one or two are on their way.
+
+import type { Digest } from "../../domain/digest.ts";
+import { BlobStoreError, type Announce, type BlobWriter, type Suspended } from "./blob-store.ts";
+import type { PartBuffer, PartMemory } from "./part-memory.ts";
+import { copyRanges, partSize, smallestPart } from "./part-size.ts";
+import type { S3Objects } from "./s3-objects.ts";
+import { formatState, type S3Part, type S3State } from "./s3-state.ts";
+
+/** Parts on their way at once, besides the one that fills. */
+const sendingAtOnce = 3;
+
+export interface S3WriterOptions {
+  readonly objects: S3Objects;
+  readonly memory: PartMemory;
+  readonly announce: Announce;
+  readonly newKey: () => string;
+  /** Where a suspended write goes on. */
+  readonly from?: S3State;
+  /** Bytes that will come in this write, when known. */
+  readonly bytes?: number;
+  /** The bytes of a tail object. */
+  readonly readTail: (key: string) => Promise<Buffer>;
+  /** Reads an object to see whether it is there and hashes to `digest`. */
+  readonly holds: (key: string, digest: Digest) => Promise<boolean>;
+  /** A tail was made durable; whoever resumes here soon need not read it. */
+  readonly keepTail: (key: string, bytes: Uint8Array) => void;
+}
+
+export class S3Writer implements BlobWriter {
+  readonly #options: S3WriterOptions;
+  #offset: number;
+  #upload: { readonly key: string; readonly id: string } | undefined;
+  readonly #parts: (S3Part | undefined)[];
+  #inParts: number;
+  /** Durable bytes behind the parts, in an object of their own. */
+  #tail: { readonly key: string; readonly size: number } | undefined;
+  /** Bytes behind the parts in memory; with `#tail` undefined or taken over. */
+  #buffer: PartBuffer | undefined;
+  #filled = 0;
+  readonly #sending = new Set<Promise<void>>();
+  #failure: unknown;
+  #open = true;
+
+  constructor(options: S3WriterOptions) {
+    this.#options = options;
+    this.#upload = options.from?.upload;
+    this.#parts = [...(options.from?.parts ?? [])];
+    this.#inParts = this.#wholeParts().reduce((sum, { size }) => sum + size, 0);
+    this.#tail = options.from?.tail;
+    this.#offset = options.from?.offset ?? 0;
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  async write(chunks: readonly Uint8Array[]): Promise<void> {
+    this.#check();
+    for (const chunk of chunks) await this.#take(chunk);
+  }
+
+  async suspend(): Promise<Suspended> {
+    this.#check();
+    if (this.#filled >= smallestPart) await this.#send();
+    if (this.#filled > 0) await this.#putTail();
+    await this.#settle();
+    const state = this.#state();
+    const keys = [state.upload?.key, state.tail?.key].filter((key) => key !== undefined);
+    return { offset: this.#offset, state: formatState(state), keys };
+  }
+
+  async commit(digest: Digest): Promise<string> {
+    this.#check();
+    const upload = this.#upload;
+    const key = await (upload === undefined ? this.#putWhole() : this.#complete(upload, digest));
+    await this.close();
+    return key;
+  }
+
+  /** Everything so far in one object that can be read, from which a new upload can go on. */
+  async gather(): Promise<S3State> {
+    const { offset } = this;
+    if (this.#upload === undefined) return this.#state();
+    const { key } = this.#upload;
+    try {
+      await this.#completeAll(this.#upload);
+    } finally {
+      await this.close();
+    }
+    return { offset, parts: [], tail: { key, size: offset } };
+  }
+
+  async close(): Promise<void> {
+    this.#open = false;
+    await Promise.allSettled(this.#sending);
+    this.#buffer?.release();
+    this.#buffer = undefined;
+  }
+
+  async #take(chunk: Uint8Array): Promise<void> {
+    for (let rest = chunk; rest.byteLength > 0;) {
+      const { bytes } = await this.#room();
+      const count = Math.min(rest.byteLength, bytes.byteLength - this.#filled);
+      bytes.set(rest.subarray(0, count), this.#filled);
+      this.#filled += count;
+      this.#offset += count;
+      rest = rest.subarray(count);
+      if (this.#filled === partSize(this.#parts.length + 1)) await this.#send();
+      else if (this.#filled === bytes.byteLength) await this.#grow();
+    }
+  }
+
+  /** A buffer with at least one free byte, which begins with the tail that was suspended. */
+  async #room(): Promise<PartBuffer> {
+    if (this.#buffer !== undefined) return this.#buffer;
+    const tail = this.#tail;
+    this.#tail = undefined;
+    if (tail !== undefined && tail.size >= smallestPart) {
+      await this.#adopt(tail);
+      return this.#room();
+    }
+    this.#buffer = await this.#acquire(Math.max(this.#expected(), (tail?.size ?? 0) + 1));
+    if (tail === undefined) return this.#buffer;
+    this.#buffer.bytes.set(await this.#options.readTail(tail.key));
+    this.#filled = tail.size;
+    return this.#buffer;
+  }
+
+  /** What is large enough becomes parts without coming here. */
+  async #adopt({ key, size }: { readonly key: string; readonly size: number }): Promise<void> {
+    try {
+      this.#upload ??= await this.#begin();
+      for (const { start, end } of copyRanges(size)) {
+        const number = this.#parts.length + 1;
+        const etag = await this.#options.objects.copyPart(this.#upload, number, { key, start, end });
+        this.#parts.push({ etag, size: end - start });
+        this.#inParts += end - start;
+      }
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  /** Bytes of the next part as far as one knows. */
+  #expected(): number {
+    const part = partSize(this.#parts.length + 1);
+    const { bytes, from } = this.#options;
+    if (bytes === undefined) return part;
+    return Math.min(part, (from?.offset ?? 0) + bytes - this.#inParts);
+  }
+
+  /** While parts are on their way their memory comes back by itself; without any, waiting for others is safe. */
+  async #acquire(size: number): Promise<PartBuffer> {
+    const { memory } = this.#options;
+    const spare = memory.tryAcquire(size);
+    if (spare !== undefined) return spare;
+    await this.#settle();
+    return memory.acquire(size);
+  }
+
+  /** More came than was announced. */
+  async #grow(): Promise<void> {
+    const full = this.#buffer;
+    const filled = this.#filled;
+    if (full === undefined) return;
+    const copy = Buffer.from(full.bytes.subarray(0, filled));
+    full.release();
+    this.#buffer = undefined;
+    this.#buffer = await this.#acquire(partSize(this.#parts.length + 1));
+    this.#buffer.bytes.set(copy);
+  }
+
+  /** Sends what is in the buffer as the next part. Resolves when the next may be filled. */
+  async #send(): Promise<void> {
+    const buffer = this.#buffer;
+    if (buffer === undefined) return;
+    const bytes = buffer.bytes.subarray(0, this.#filled);
+    this.#buffer = undefined;
+    this.#filled = 0;
+    this.#inParts += bytes.byteLength;
+    const index = this.#parts.push(undefined) - 1;
+    const { objects } = this.#options;
+    try {
+      this.#upload ??= await this.#begin();
+    } catch (error) {
+      buffer.release();
+      throw this.#fail(error);
+    }
+    const sending = objects
+      .putPart(this.#upload, index + 1, bytes)
+      .then(
+        (etag) => void (this.#parts[index] = { etag, size: bytes.byteLength }),
+        (error: unknown) => void this.#fail(error),
+      )
+      .finally(() => {
+        buffer.release();
+        this.#sending.delete(sending);
+      });
+    this.#sending.add(sending);
+    if (this.#sending.size >= sendingAtOnce) await Promise.race(this.#sending);
+    this.#check();
+  }
+
+  async #begin(): Promise<{ key: string; id: string }> {
+    const key = this.#options.newKey();
+    await this.#options.announce(key);
+    return { key, id: await this.#options.objects.beginUpload(key) };
+  }
+
+  async #putTail(): Promise<void> {
+    const bytes = this.#buffer?.bytes.subarray(0, this.#filled) ?? Buffer.alloc(0);
+    const key = await this.#putObject(bytes);
+    this.#options.keepTail(key, bytes);
+    this.#tail = { key, size: bytes.byteLength };
+    this.#buffer?.release();
+    this.#buffer = undefined;
+    this.#filled = 0;
+  }
+
+  async #putObject(bytes: Uint8Array): Promise<string> {
+    const key = this.#options.newKey();
+    try {
+      await this.#options.announce(key);
+      await this.#options.objects.put(key, bytes);
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    return key;
+  }
+
+  /** Less than a part in all: a tail that nothing followed is the blob already. */
+  async #putWhole(): Promise<string> {
+    if (this.#tail !== undefined) return this.#tail.key;
+    return this.#putObject(this.#buffer?.bytes.subarray(0, this.#filled) ?? Buffer.alloc(0));
+  }
+
+  /**
+   * Also where the upload has been completed before: by this request, whose answer got lost, or by an earlier one, whose transaction failed. Not
+   * every completed upload will do: a writer that lost the session may have completed it with its own bytes.
+   */
+  async #complete(upload: { readonly key: string; readonly id: string }, digest: Digest): Promise<string> {
+    try {
+      await this.#completeAll(upload);
+    } catch (error) {
+      const inDoubt = error instanceof BlobStoreError && (error.code === "NotFound" || error.code === "Unavailable");
+      if (inDoubt && (await this.#options.holds(upload.key, digest))) return upload.key;
+      throw this.#fail(error);
+    }
+    return upload.key;
+  }
+
+  async #completeAll(upload: { readonly key: string; readonly id: string }): Promise<void> {
+    if (this.#tail !== undefined) await this.#room();
+    if (this.#filled > 0) await this.#send();
+    await this.#settle();
+    await this.#options.objects.completeUpload(upload, this.#wholeParts());
+  }
+
+  #state(): S3State {
+    const { offset } = this;
+    return { offset, parts: this.#wholeParts(), ...(this.#upload && { upload: this.#upload }), ...(this.#tail && { tail: this.#tail }) };
+  }
+
+  #wholeParts(): S3Part[] {
+    return this.#parts.filter((part) => part !== undefined);
+  }
+
+  async #settle(): Promise<void> {
+    await Promise.allSettled(this.#sending);
+    this.#check();
+  }
+
+  /** After a failure nothing is known about what the bucket has: every later call fails with the first error. */
+  #fail(error: unknown): unknown {
+    return (this.#failure ??= error);
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!this.#open) throw new BlobStoreError("Failed", "This upload is closed.");
+  }
+}

@@ -1,0 +1,80 @@
+// A hop before a real HTTP service that does to chosen requests what networks and services do. The Host header passes, so signatures hold.
+
+import { createServer, request as send, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+
+export type Fault =
+  /** An answer of the hop in the place of the service's. */
+  | { readonly answer: number; readonly body?: string }
+  /** The connection breaks before the service hears of it. */
+  | "refused"
+  /** The service does it, and nobody hears of it. */
+  | "lost answer"
+  /** The answer breaks in the middle of its body. */
+  | "cut answer"
+  /** Nothing comes for so many milliseconds. */
+  | { readonly slow: number };
+
+export interface FaultyHop {
+  readonly url: string;
+  /** Does it to the next `times` requests (once by default) that match, given as `METHOD /path?query`. */
+  fail(matching: RegExp, fault: Fault, times?: number): void;
+  /** How often a fault was done, and every request. */
+  readonly done: readonly string[];
+  readonly requests: readonly string[];
+  stop(): Promise<void>;
+}
+
+export async function startFaultyHop(target: string): Promise<FaultyHop> {
+  const { hostname, port } = new URL(target);
+  const waiting: { matching: RegExp; fault: Fault; left: number }[] = [];
+  const done: string[] = [];
+  const requests: string[] = [];
+
+  const faultOf = (line: string): Fault | undefined => {
+    const found = waiting.find(({ matching, left }) => left > 0 && matching.test(line));
+    if (found === undefined) return undefined;
+    found.left--;
+    done.push(line);
+    return found.fault;
+  };
+  const handle = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
+    const line = `${incoming.method ?? ""} ${incoming.url ?? ""}`;
+    requests.push(line);
+    const fault = faultOf(line);
+    if (fault === "refused") return void incoming.socket.destroy();
+    if (typeof fault === "object" && "answer" in fault) {
+      incoming.resume();
+      await text(incoming);
+      outgoing.writeHead(fault.answer, { "content-type": "application/xml" }).end(fault.body);
+      return;
+    }
+    if (typeof fault === "object") await new Promise((resolve) => setTimeout(resolve, fault.slow));
+    const { method, url, headers } = incoming;
+    const onward = send({ hostname, port, method, path: url, headers }, (answer) => {
+      if (fault === "lost answer") return void answer.resume().on("end", () => incoming.socket.destroy());
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      if (fault !== "cut answer") return void answer.pipe(outgoing);
+      answer.once("data", (piece: Buffer) => {
+        outgoing.write(piece.subarray(0, Math.ceil(piece.byteLength / 2)), () => incoming.socket.destroy());
+        answer.destroy();
+      });
+    });
+    onward.on("error", () => incoming.socket.destroy());
+    incoming.pipe(onward);
+  };
+  const server = createServer((incoming, outgoing) => void handle(incoming, outgoing));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    fail: (matching, fault, times = 1) => void waiting.push({ matching, fault, left: times }),
+    done,
+    requests,
+    stop: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}

@@ -1,0 +1,61 @@
+// A real S3 service with an empty bucket: versitygw over a folder.
+
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
+import { freePort } from "./distribution.ts";
+import { answerTo } from "./eventually.ts";
+import { tool } from "./tools.ts";
+
+export interface S3Service {
+  readonly settings: S3Settings;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+const credentials = { accessKeyId: "wharfinger", secretAccessKey: "wharfinger-tests" };
+const bucket = "registry";
+
+export async function startS3Service(): Promise<S3Service> {
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-s3-"));
+  for (const name of ["data", "meta", "spool"]) await mkdir(join(folder, name));
+  await mkdir(join(folder, "data", bucket));
+  const port = await freePort();
+  const program = await tool("versitygw");
+  // The metadata in files beside the data: not every file system of a test machine has extended attributes.
+  const options = ["--quiet", "--keep-alive", "--port", `127.0.0.1:${port}`, "--health", "/health"];
+  const child = spawn(program, [...options, "posix", "--sidecar", join(folder, "meta"), join(folder, "data")], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
+  });
+  let lastWords = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (lastWords = (lastWords + chunk).slice(-2000)));
+  const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
+  const endpoint = `http://127.0.0.1:${port}`;
+  const stop = async () => {
+    child.kill();
+    await ended;
+    await rm(folder, { recursive: true, force: true });
+  };
+  await answerTo("versitygw answers", async () => ((await fetch(`${endpoint}/health`)).ok ? true : undefined), {
+    context: () => lastWords,
+  }).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
+  const settings = {
+    bucket,
+    region: "us-east-1",
+    endpoint,
+    prefix: "",
+    forcePathStyle: true,
+    credentials,
+    connections: 256,
+    spoolFolder: join(folder, "spool"),
+    partMemory: 64 * 1024 * 1024,
+  };
+  return { settings, pid: child.pid ?? 0, stop };
+}
