@@ -4,7 +4,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 
 import { afterEach, describe, expect, test } from "vitest";
 
-import { BlobStoreError, type BlobReader, type BlobStore } from "./blob-store.ts";
+import { digestOf } from "../../domain/digest.ts";
+import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type SuspendedAt } from "./blob-store.ts";
 
 export interface BlobStoreUnderTest {
   readonly store: BlobStore;
@@ -25,13 +26,7 @@ export function blobStoreConformance(adapter: string, open: () => Promise<BlobSt
       for (const one of opened.splice(0)) await one.dispose();
     });
 
-    test("keys are new each time", async () => {
-      const store = await fresh();
-      const keys = Array.from({ length: 1_000 }, () => store.newKey());
-      expect(new Set(keys).size).toBe(1_000);
-    });
-
-    test.each([0, 1, 4_096, 3 * 1024 * 1024 + 7])("%d bytes come back as they were written", async (size) => {
+    test.each([0, 1, 4_096, 3 * mebibyte + 7, 21 * mebibyte + 5])("%d bytes come back as they were written", async (size) => {
       const store = await fresh();
       const bytes = randomBytes(size);
       const key = await put(store, bytes);
@@ -41,15 +36,53 @@ export function blobStoreConformance(adapter: string, open: () => Promise<BlobSt
       await reader.close();
     });
 
+    test.each([
+      ["too few", 10],
+      ["too many", 9 * mebibyte],
+    ])("the number of bytes that was promised is a hint: %s", async (_, promised) => {
+      const store = await fresh();
+      const bytes = randomBytes(8 * mebibyte + 1);
+      const writer = await store.create(announced().announce, { bytes: promised });
+      for (let from = 0; from < bytes.byteLength; from += 70_001) await writer.write([bytes.subarray(from, from + 70_001)]);
+      expect((await content(store, await writer.commit(digestOf(bytes)))).equals(bytes)).toBe(true);
+    });
+
     test("many small pieces in one write keep their order", async () => {
       const store = await fresh();
       const pieces = Array.from({ length: 2_500 }, (_, index) => Buffer.from(`${index};`));
       pieces.splice(100, 0, Buffer.alloc(0));
-      const writer = await store.create(store.newKey());
+      const writer = await store.create(announced().announce);
       await writer.write(pieces);
       expect(writer.offset).toBe(Buffer.concat(pieces).byteLength);
-      await writer.commit();
-      expect((await content(store, writer.key)).equals(Buffer.concat(pieces))).toBe(true);
+      expect((await content(store, await writer.commit(digestOf(Buffer.concat(pieces))))).equals(Buffer.concat(pieces))).toBe(true);
+    });
+
+    test("every key that may have bytes was announced before, and each only once", async () => {
+      const store = await fresh();
+      const { keys, announce } = announced();
+      const pieces = [3, 6 * mebibyte, 11 * mebibyte, 2].map((size) => randomBytes(size));
+      let suspended = await (await store.create(announce)).suspend();
+      for (const piece of pieces) {
+        const writer = await store.resume(suspended, announce);
+        await writer.write([piece]);
+        suspended = await writer.suspend();
+        await writer.close();
+      }
+      const key = await (await store.resume(suspended, announce)).commit(digestOf(Buffer.concat(pieces)));
+      expect(keys).toContain(key);
+      expect(new Set(keys).size).toBe(keys.length);
+      for (const { key: listed } of await all(store)) expect(keys).toContain(listed);
+    });
+
+    test("what an announcement rejects with ends the write, and leaves nothing", async () => {
+      const store = await fresh();
+      const gone = async () => {
+        const writer = await store.create(() => Promise.reject(new Error("given up")));
+        await writer.write([Buffer.from("x")]);
+        await writer.commit(digestOf("x"));
+      };
+      await expect(gone()).rejects.toThrow("given up");
+      expect(await all(store)).toEqual([]);
     });
 
     test("a reader starts anywhere and gives 0 at the end", async () => {
@@ -72,7 +105,7 @@ export function blobStoreConformance(adapter: string, open: () => Promise<BlobSt
       const parts = await Promise.all(
         Array.from({ length: 64 }, async (_, index) => {
           const buffer = Buffer.alloc(1024);
-          await reader.read(buffer, index * 1024);
+          for (let at = 0; at < 1024;) at += await reader.read(buffer.subarray(at), index * 1024 + at);
           return buffer;
         }),
       );
@@ -82,70 +115,137 @@ export function blobStoreConformance(adapter: string, open: () => Promise<BlobSt
 
     test("nothing is readable before commit", async () => {
       const store = await fresh();
-      const writer = await store.create(store.newKey());
-      await writer.write([Buffer.from("half")]);
-      await writer.flush();
-      await expect(store.open(writer.key)).rejects.toSatisfy(is("NotFound"));
-      await writer.commit();
-      expect((await content(store, writer.key)).toString()).toBe("half");
+      const { keys, announce } = announced();
+      const writer = await store.create(announce);
+      await writer.write([randomBytes(9 * mebibyte)]);
+      const [key = ""] = keys;
+      await expect(store.open(key)).rejects.toSatisfy(is("NotFound"));
+      await writer.close();
     });
 
-    test("an unfinished write goes on where it was, and what lies beyond is cut off", async () => {
+    test.each([
+      ["small", [4, 3]],
+      ["larger than a part", [9 * mebibyte, 3, 8 * mebibyte, 20 * mebibyte + 1]],
+      ["larger than a part, after a small begin", [3, 9 * mebibyte, 6 * mebibyte, 0, 1]],
+    ])("a suspended write goes on in pieces: %s", async (_, sizes) => {
       const store = await fresh();
-      const first = await store.create(store.newKey());
-      await first.write([Buffer.from("0123456789")]);
-      await first.flush();
+      const { announce } = announced();
+      const pieces = sizes.map((size) => randomBytes(size));
+      let suspended = await (await store.create(announce)).suspend();
+      for (const piece of pieces) {
+        const writer = await store.resume(suspended, announce);
+        expect(writer.offset).toBe(suspended.offset);
+        await writer.write([piece]);
+        suspended = await writer.suspend();
+        await writer.close();
+      }
+      const key = await (await store.resume(suspended, announce)).commit(digestOf(Buffer.concat(pieces)));
+      expect((await content(store, key)).equals(Buffer.concat(pieces))).toBe(true);
+    });
+
+    test("what was written after it was suspended is cut off", async () => {
+      const store = await fresh();
+      const { announce } = announced();
+      const first = await store.create(announce);
+      await first.write([Buffer.from("0123")]);
+      const suspended = await first.suspend();
+      await first.write([Buffer.from("456789")]);
+      await first.suspend();
       await first.close();
-      const second = await store.resume(first.key, 4);
+      const second = await store.resume(suspended, announce);
       expect(second.offset).toBe(4);
       await second.write([Buffer.from("abc")]);
-      await second.commit();
-      expect((await content(store, first.key)).toString()).toBe("0123abc");
+      expect((await content(store, await second.commit(digestOf("0123abc")))).toString()).toBe("0123abc");
     });
 
-    test("a commit whose transaction failed can be resumed and committed again", async () => {
+    test.each([4, 17 * mebibyte])("a commit whose transaction failed can be committed again: %d bytes", async (size) => {
       const store = await fresh();
-      const key = await put(store, Buffer.from("0123456789"));
-      const writer = await store.resume(key, 10);
-      await writer.write([Buffer.from("more")]);
-      await writer.commit();
-      expect((await content(store, key)).toString()).toBe("0123456789more");
-    });
-
-    test("what is not there cannot be resumed, read or opened", async () => {
-      const store = await fresh();
-      const writer = await store.create(store.newKey());
-      await writer.write([Buffer.from("four")]);
-      await writer.close();
-      await expect(store.resume(writer.key, 5)).rejects.toSatisfy(is("NotFound"));
-      await expect(store.resume(store.newKey(), 0)).rejects.toSatisfy(is("NotFound"));
-      await expect(store.open(store.newKey())).rejects.toSatisfy(is("NotFound"));
-      await expect(collect(store.readUnfinished(store.newKey(), 1))).rejects.toSatisfy(is("NotFound"));
-      await expect(collect(store.readUnfinished(writer.key, 5))).rejects.toSatisfy(is("NotFound"));
-    });
-
-    test("unfinished bytes are read again up to an end", async () => {
-      const store = await fresh();
-      const bytes = randomBytes(2 * 1024 * 1024 + 3);
-      const writer = await store.create(store.newKey());
+      const { announce } = announced();
+      const bytes = randomBytes(size);
+      const writer = await store.create(announce);
       await writer.write([bytes]);
-      await writer.flush();
+      const suspended = await writer.suspend();
+      await writer.commit(digestOf(bytes));
+      const key = await (await store.resume(suspended, announce)).commit(digestOf(bytes));
+      expect((await content(store, key)).equals(bytes)).toBe(true);
+    });
+
+    test("what is gone cannot be continued, read or opened", async () => {
+      const store = await fresh();
+      const { keys, announce } = announced();
+      const writer = await store.create(announce);
+      const bytes = randomBytes(9 * mebibyte);
+      await writer.write([bytes]);
+      const suspended = await writer.suspend();
       await writer.close();
-      expect((await collect(store.readUnfinished(writer.key, bytes.byteLength))).equals(bytes)).toBe(true);
-      expect((await collect(store.readUnfinished(writer.key, 5))).equals(bytes.subarray(0, 5))).toBe(true);
-      expect((await collect(store.readUnfinished(writer.key, 0))).byteLength).toBe(0);
+      await store.delete(keys);
+      const goOn = async () => {
+        const again = await store.resume(suspended, announce);
+        await again.commit(digestOf(bytes));
+      };
+      await expect(goOn()).rejects.toSatisfy(is("NotFound"));
+      await expect(reread(store, suspended, announce)).rejects.toSatisfy(is("NotFound"));
+      await expect(store.open(randomUUID())).rejects.toSatisfy(is("NotFound"));
+    });
+
+    test.each([[[]], [[4]], [[8 * mebibyte, 5]], [[3, 9 * mebibyte]]])(
+      "a write can be read again from its begin, and goes on: %j",
+      async (sizes) => {
+        const store = await fresh();
+        const { announce } = announced();
+        const bytes = sizes.map((size) => randomBytes(size));
+        const writer = await store.create(announce);
+        await writer.write(bytes);
+        const suspended = await writer.suspend();
+        await writer.close();
+        const again = await reread(store, suspended, announce);
+        expect(again.bytes.equals(Buffer.concat(bytes))).toBe(true);
+        const next = await store.resume(again.suspended, announce);
+        await next.write([Buffer.from("and on")]);
+        const whole = Buffer.concat([...bytes, Buffer.from("and on")]);
+        expect((await content(store, await next.commit(digestOf(whole)))).equals(whole)).toBe(true);
+      },
+    );
+
+    test("a write is read while it goes on, and after it was deleted", async () => {
+      const store = await fresh();
+      const { announce } = announced();
+      const bytes = randomBytes(10 * mebibyte);
+      const { writer, written } = await store.createReadable(announce);
+      const buffer = Buffer.alloc(1024);
+      expect(await written.read(buffer, 0)).toBe(0);
+      await writer.write([bytes.subarray(0, 9 * mebibyte)]);
+      expect(await written.read(buffer, 9 * mebibyte - 4)).toBe(4);
+      await writer.write([bytes.subarray(9 * mebibyte)]);
+      await store.delete([await writer.commit(digestOf(bytes))]);
+      const whole = Buffer.alloc(bytes.byteLength);
+      for (let at = 0; at < whole.byteLength;) at += await written.read(whole.subarray(at), at);
+      expect(whole.equals(bytes)).toBe(true);
+      await written.close();
     });
 
     test("delete takes finished, unfinished and absent keys, each with its result", async () => {
       const store = await fresh();
       const finished = await put(store, Buffer.from("a"));
-      const unfinished = await store.create(store.newKey());
-      await unfinished.write([Buffer.from("b")]);
+      const { keys, announce } = announced();
+      const unfinished = await store.create(announce);
+      await unfinished.write([randomBytes(9 * mebibyte)]);
+      const suspended = await unfinished.suspend();
       await unfinished.close();
-      const keys = [finished, unfinished.key, store.newKey()];
-      expect(await store.delete(keys)).toEqual(new Map(keys.map((key) => [key, undefined])));
+      const doomed = [finished, ...keys, randomUUID()];
+      expect(await store.delete(doomed)).toEqual(new Map(doomed.map((key) => [key, undefined])));
       await expect(store.open(finished)).rejects.toSatisfy(is("NotFound"));
-      await expect(store.resume(unfinished.key, 0)).rejects.toSatisfy(is("NotFound"));
+      await expect(reread(store, suspended, announce)).rejects.toSatisfy(is("NotFound"));
+      expect(await all(store)).toEqual([]);
+    });
+
+    test("more keys than one request takes", async () => {
+      const store = await fresh();
+      const keys = await Promise.all(Array.from({ length: 30 }, () => put(store, Buffer.from("x"))));
+      const absent = Array.from({ length: 1_500 }, () => randomUUID());
+      const results = await store.delete([...absent, ...keys]);
+      expect([...results.values()].filter((error) => error !== undefined)).toEqual([]);
+      expect(results.size).toBe(1_530);
       expect(await all(store)).toEqual([]);
     });
 
@@ -158,28 +258,72 @@ export function blobStoreConformance(adapter: string, open: () => Promise<BlobSt
       await reader.close();
     });
 
-    test("the list names everything, finished and not", async () => {
+    test("the list names what is finished, and what is not when it has bytes of its own", async () => {
       const store = await fresh();
       const finished = await put(store, Buffer.from("whole"));
-      const unfinished = await store.create(store.newKey());
-      await unfinished.write([Buffer.from("half")]);
-      await unfinished.flush();
+      const { keys, announce } = announced();
+      const unfinished = await store.create(announce);
+      await unfinished.write([randomBytes(9 * mebibyte)]);
+      await unfinished.suspend();
       await unfinished.close();
-      const listed = (await all(store)).map(({ key, size, finished }) => ({ key, size, finished }));
-      expect(listed.sort((a, b) => a.size - b.size)).toEqual([
-        { key: unfinished.key, size: 4, finished: false },
-        { key: finished, size: 5, finished: true },
-      ]);
+      const listed = await all(store);
+      expect(listed.find(({ key }) => key === finished)).toMatchObject({ size: 5, finished: true });
+      expect(listed.map(({ key }) => key).sort()).toEqual([finished, ...keys].sort());
+      expect(listed.every(({ modified }) => Math.abs(modified.getTime() - Date.now()) < 3_600_000)).toBe(true);
     });
 
     test("a key that is not one of its own is refused", async () => {
       const store = await fresh();
       for (const key of ["../../etc/passwd", "", "UPPER", `${randomUUID()}/x`]) {
-        await expect(store.create(key)).rejects.toSatisfy(is("Failed"));
         await expect(store.open(key)).rejects.toSatisfy(is("Failed"));
+        expect((await store.delete([key])).get(key)).toSatisfy(is("Failed"));
       }
     });
   });
+}
+
+/** What a store must do besides when several processes use it at once: a session may have two writers for a while. */
+export function sharedBlobStoreConformance(adapter: string, open: () => Promise<BlobStoreUnderTest>): void {
+  describe(`${adapter} is shared`, () => {
+    test("a writer that lost its upload cannot put its bytes in the place of another's", async () => {
+      const opened = await open();
+      const { store } = opened;
+      const { announce } = announced();
+      const begin = randomBytes(9 * mebibyte);
+      const first = await store.create(announce);
+      await first.write([begin]);
+      const suspended = await first.suspend();
+      await first.close();
+      const [theirs, ours] = [randomBytes(8 * mebibyte), randomBytes(8 * mebibyte)];
+      const lost = await store.resume(suspended, announce);
+      const next = await store.resume(suspended, announce);
+      await next.write([ours]);
+      const goOn = await next.suspend();
+      await next.close();
+      await lost.write([theirs]);
+      await lost.commit(digestOf(Buffer.concat([begin, theirs]))).catch(() => undefined);
+      await lost.close();
+      const whole = Buffer.concat([begin, ours]);
+      const outcome = await (await store.resume(goOn, announce)).commit(digestOf(whole)).then(
+        async (key) => ((await content(store, key)).equals(whole) ? "ours" : "theirs"),
+        (error: unknown) => (is("NotFound")(error) ? "gone" : error),
+      );
+      expect(["ours", "gone"]).toContain(outcome);
+      await opened.dispose();
+    });
+  });
+}
+
+const mebibyte = 1024 * 1024;
+
+function announced(): { keys: string[]; announce: (key: string) => Promise<void> } {
+  const keys: string[] = [];
+  return { keys, announce: async (key) => void keys.push(key) };
+}
+
+async function reread(store: BlobStore, from: SuspendedAt, announce: Announce): Promise<{ suspended: SuspendedAt; bytes: Buffer }> {
+  const { suspended, bytes } = await store.reread(from, announce);
+  return { suspended, bytes: await collect(bytes) };
 }
 
 function is(code: BlobStoreError["code"]): (error: unknown) => boolean {
@@ -187,10 +331,9 @@ function is(code: BlobStoreError["code"]): (error: unknown) => boolean {
 }
 
 async function put(store: BlobStore, bytes: Uint8Array): Promise<string> {
-  const writer = await store.create(store.newKey());
+  const writer = await store.create(announced().announce, { bytes: bytes.byteLength });
   if (bytes.byteLength > 0) await writer.write([bytes]);
-  await writer.commit();
-  return writer.key;
+  return writer.commit(digestOf(bytes));
 }
 
 async function content(store: BlobStore, key: string): Promise<Buffer> {

@@ -1,6 +1,8 @@
 // The port of the blob store. Bytes live under keys that are used once: written once, deleted once, never overwritten.
 // Every adapter passes the conformance suite beside this file.
 
+import type { Digest } from "../../domain/digest.ts";
+
 /** Random access to the bytes of one blob, also of one that is still growing (a fill): `read` waits until bytes are there. */
 export interface BlobReader {
   /** Total size in bytes. */
@@ -13,34 +15,62 @@ export interface BlobReader {
   close(): Promise<void>;
 }
 
-/** A write in progress under one key. Not visible to `open` before `commit`. */
+/**
+ * Called before the first byte goes to `key`, so that the database knows every key that may have bytes (storage.md, U1). What it rejects with
+ * ends the write.
+ */
+export type Announce = (key: string) => Promise<void>;
+
+/** What a store needs to go on with a write, in any process. */
+export interface Suspended {
+  /** Bytes that are durable. */
+  readonly offset: number;
+  /** Understood by the store alone. */
+  readonly state: string;
+  /** Those of the announced keys whose bytes it needs; the others are given up. */
+  readonly keys: readonly string[];
+}
+
+export type SuspendedAt = Pick<Suspended, "offset" | "state">;
+
+/** A write in progress. Not visible to `open` before `commit`. */
 export interface BlobWriter {
-  readonly key: string;
   /** Bytes taken so far. */
   readonly offset: number;
   /** Appends. Resolves when the bytes are handed to the store; the caller may reuse nothing of them before that. */
   write(chunks: readonly Uint8Array[]): Promise<void>;
-  /** Makes the bytes durable without making them visible, so that the session can be continued after a crash. */
-  flush(): Promise<void>;
-  /** Durable and visible under `key` (folder: fsync, rename, fsync of the folder). After it resolves, `open(key)` works. */
-  commit(): Promise<void>;
-  /** Lets go of handles; the bytes stay for `resume`. */
+  /** Makes the bytes durable without making them visible, and says how to go on. Announced keys that a later state no longer needs are given up. */
+  suspend(): Promise<Suspended>;
+  /**
+   * Durable and visible under the key it resolves with; other keys that were announced for this write are given up. `digest` is what the bytes
+   * hash to: a store that is in doubt about what it has reads them again. Rejects with `BlobStoreError` NotFound when they are gone.
+   */
+  commit(digest: Digest): Promise<string>;
+  /** Lets go of handles and memory. What was suspended stays for `resume`. */
   close(): Promise<void>;
 }
 
 export interface BlobStore {
-  /** A fresh key. */
-  newKey(): string;
-  create(key: string): Promise<BlobWriter>;
-  /** Continues an unfinished write at `offset` (bytes beyond it are cut off). Rejects with `BlobStoreError` NotFound when it is gone. */
-  resume(key: string, offset: number): Promise<BlobWriter>;
-  /** Reads unfinished bytes again, from 0 to `end`, for a hash that was lost with its process. */
-  readUnfinished(key: string, end: number): AsyncIterable<Uint8Array>;
+  /** `bytes`: how many will come, when that is known. */
+  create(announce: Announce, options?: { readonly bytes?: number }): Promise<BlobWriter>;
   /**
-   * The bytes that a write in progress has taken so far, for readers of a fill: `read` resolves with 0 behind them, `size` says nothing.
-   * Stays readable through commit and delete, until it is closed. Rejects with `BlobStoreError` NotFound when nobody writes under this key.
+   * A write whose bytes can be read while it goes on (a fill): `read` of `written` resolves with 0 behind them, `size` says nothing. They stay
+   * readable through commit and delete, until `written` is closed.
    */
-  openUnfinished(key: string): Promise<BlobReader>;
+  createReadable(
+    announce: Announce,
+    options?: { readonly bytes?: number },
+  ): Promise<{ readonly writer: BlobWriter; readonly written: BlobReader }>;
+  /** Goes on where a write was suspended; later bytes are cut off. Rejects with `BlobStoreError` NotFound when its bytes are gone. */
+  resume(suspended: SuspendedAt, announce: Announce): Promise<BlobWriter>;
+  /**
+   * The bytes of a suspended write from its begin, for a hash that was lost with its process. A store that cannot read them as they are gives
+   * them another shape first: `suspended` is how to go on then. Rejects with `BlobStoreError` NotFound when they are gone.
+   */
+  reread(
+    suspended: SuspendedAt,
+    announce: Announce,
+  ): Promise<{ readonly suspended: SuspendedAt; readonly bytes: AsyncIterable<Uint8Array> }>;
   /** Rejects with `BlobStoreError` NotFound when there is no such object. */
   open(key: string): Promise<BlobReader>;
   /** Deletes finished and unfinished bytes of these keys. A key that is not there counts as deleted. Per-key result. */
@@ -52,7 +82,8 @@ export interface BlobStore {
   close(): Promise<void>;
 }
 
-export type BlobStoreErrorCode = "NotFound" | "NoSpace" | "Locked" | "Failed";
+/** Unavailable: it may work a moment later, nothing is known about what was asked. */
+export type BlobStoreErrorCode = "NotFound" | "NoSpace" | "Locked" | "Unavailable" | "Failed";
 
 export class BlobStoreError extends Error {
   readonly code: BlobStoreErrorCode;

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readlinkSync } from "node:fs";
 import { mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
@@ -42,10 +43,12 @@ blobStoreConformance("FolderBlobStore", async () => {
   };
 });
 
+const announce = async () => undefined;
+
 test("blobs fan out by the first two digits of their key, and the folder is for its owner alone", async () => {
   const folder = await newFolder();
   const store = await openStore({ folder });
-  const writer = await store.create(store.newKey());
+  const writer = await store.create(announce);
   await writer.commit();
   expect(await readdir(join(folder, "objects"))).toEqual([writer.key.slice(0, 2)]);
   expect(await readdir(join(folder, "objects", writer.key.slice(0, 2)))).toEqual([writer.key]);
@@ -58,7 +61,7 @@ describe("failures", () => {
     const store = await openStore({
       sync: () => (broken ? Promise.reject(Object.assign(new Error("i/o error"), { code: "EIO" })) : Promise.resolve()),
     });
-    const writer = await store.create(store.newKey());
+    const writer = await store.create(announce);
     await writer.write([Buffer.from("x")]);
     await expect(writer.commit()).rejects.toMatchObject({ name: "BlobStoreError", code: "Failed" });
     broken = false;
@@ -70,10 +73,10 @@ describe("failures", () => {
   test("a full disk is NoSpace", async () => {
     const folder = await newFolder();
     const store = await openStore({ folder });
-    const key = store.newKey();
+    const key = randomUUID();
     // The device that is always full, where the upload's file would be.
     await symlink("/dev/full", join(folder, "uploading", key));
-    const writer = await store.resume(key, 0);
+    const writer = await store.resume({ offset: 0, state: key });
     await expect(writer.write([Buffer.from("x")])).rejects.toMatchObject({ code: "NoSpace" });
     await writer.close();
   });
@@ -81,15 +84,15 @@ describe("failures", () => {
   test("under the low-water mark writes are refused and reads go on", async () => {
     const folder = await newFolder();
     const roomy = await openStore({ folder, lowWaterBytes: 1 });
-    const writer = await roomy.create(roomy.newKey());
+    const writer = await roomy.create(announce);
     await writer.commit();
     await roomy.close();
     const full = await openStore({ folder, lowWaterBytes: Number.MAX_SAFE_INTEGER });
-    await expect(full.create(full.newKey())).rejects.toMatchObject({
+    await expect(full.create(announce)).rejects.toMatchObject({
       code: "NoSpace",
       message: expect.stringContaining("storage.lowWaterBytes"),
     });
-    await expect(full.resume(writer.key, 0)).rejects.toMatchObject({ code: "NoSpace" });
+    await expect(full.resume({ offset: 0, state: writer.key })).rejects.toMatchObject({ code: "NoSpace" });
     const reader = await full.open(writer.key);
     expect(reader.size).toBe(0);
     await reader.close();

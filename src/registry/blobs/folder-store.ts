@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 
-import { BlobStoreError, type BlobReader, type BlobStore, type BlobWriter } from "./blob-store.ts";
+import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { closeFile, codeOfFile, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
 import { claimFolder, type FolderClaim } from "./folder-claim.ts";
 import { FolderReader } from "./folder-reader.ts";
@@ -46,18 +46,27 @@ export class FolderBlobStore implements BlobStore {
     return new FolderBlobStore(options, claim);
   }
 
-  newKey(): string {
-    return randomUUID();
+  async create(announce: Announce): Promise<FolderWriter> {
+    await this.#refuseWhenLow();
+    const key = randomUUID();
+    await announce(key);
+    return this.#writer(key, await failing(`create ${key}`, openFile(this.#unfinished(key), "wx+")), 0);
   }
 
-  async create(key: string): Promise<BlobWriter> {
-    await this.#refuseWhenLow();
-    const path = this.#unfinished(key);
-    return this.#writer(key, await failing(`create ${key}`, openFile(path, "wx+")), 0);
+  async createReadable(announce: Announce): Promise<{ writer: BlobWriter; written: BlobReader }> {
+    const writer = await this.create(announce);
+    try {
+      const path = this.#unfinished(writer.key);
+      return { writer, written: new FolderReader(await failing(`open upload ${writer.key}`, openFile(path, "r")), 0) };
+    } catch (error) {
+      await writer.close();
+      throw error;
+    }
   }
 
-  async resume(key: string, offset: number): Promise<BlobWriter> {
+  async resume(suspended: SuspendedAt): Promise<BlobWriter> {
     await this.#refuseWhenLow();
+    const { offset, state: key } = suspended;
     const descriptor = await this.#openUnfinished(key);
     try {
       const size = await sizeOfFile(descriptor);
@@ -70,23 +79,8 @@ export class FolderBlobStore implements BlobStore {
     }
   }
 
-  async *readUnfinished(key: string, end: number): AsyncGenerator<Uint8Array> {
-    const descriptor = await this.#openUnfinished(key);
-    try {
-      for (let position = 0; position < end;) {
-        const buffer = Buffer.allocUnsafe(Math.min(readAgainBytes, end - position));
-        const count = await readFile(descriptor, buffer, position);
-        if (count === 0) throw new BlobStoreError("NotFound", `Only ${position} of ${end} bytes of the upload ${key} are still there.`);
-        yield buffer.subarray(0, count);
-        position += count;
-      }
-    } finally {
-      await closeFile(descriptor);
-    }
-  }
-
-  async openUnfinished(key: string): Promise<BlobReader> {
-    return new FolderReader(await failing(`open upload ${key}`, openFile(this.#unfinished(key), "r")), 0);
+  async reread(suspended: SuspendedAt): Promise<{ suspended: SuspendedAt; bytes: AsyncIterable<Uint8Array> }> {
+    return { suspended, bytes: this.#bytesOf(suspended) };
   }
 
   async open(key: string): Promise<BlobReader> {
@@ -142,7 +136,22 @@ export class FolderBlobStore implements BlobStore {
     }
   }
 
-  #writer(key: string, descriptor: number, offset: number): BlobWriter {
+  async *#bytesOf({ offset: end, state: key }: SuspendedAt): AsyncGenerator<Uint8Array> {
+    const descriptor = await this.#openUnfinished(key);
+    try {
+      for (let position = 0; position < end;) {
+        const buffer = Buffer.allocUnsafe(Math.min(readAgainBytes, end - position));
+        const count = await readFile(descriptor, buffer, position);
+        if (count === 0) throw new BlobStoreError("NotFound", `Only ${position} of ${end} bytes of the upload ${key} are still there.`);
+        yield buffer.subarray(0, count);
+        position += count;
+      }
+    } finally {
+      await closeFile(descriptor);
+    }
+  }
+
+  #writer(key: string, descriptor: number, offset: number): FolderWriter {
     return new FolderWriter({
       key,
       descriptor,

@@ -1,6 +1,6 @@
-import { BlobStoreError, type BlobWriter } from "./blob-store.ts";
+import { BlobStoreError, type BlobWriter, type Suspended } from "./blob-store.ts";
 import { closeFile, codeOfFile, writeFilePieces } from "./file.ts";
-import { gatherPieces } from "./gather.ts";
+import { behind, gatherPieces } from "./gather.ts";
 
 /** Free space is asked again after this many bytes. */
 const askAgainBytes = 64 * 1024 * 1024;
@@ -44,15 +44,16 @@ export class FolderWriter implements BlobWriter {
     for (let from = 0; from < chunks.length; from += gatherPieces) await this.#writeAll(chunks.slice(from, from + gatherPieces));
   }
 
-  async flush(): Promise<void> {
-    this.#check();
-    await this.#attempt(() => this.#options.sync(this.#options.descriptor));
+  async suspend(): Promise<Suspended> {
+    await this.#flush();
+    return { offset: this.#offset, state: this.key, keys: [this.key] };
   }
 
-  async commit(): Promise<void> {
-    await this.flush();
+  async commit(): Promise<string> {
+    await this.#flush();
     await this.close();
     await this.#attempt(() => this.#options.finish());
+    return this.key;
   }
 
   async close(): Promise<void> {
@@ -68,6 +69,11 @@ export class FolderWriter implements BlobWriter {
       this.#offset += count;
       rest = behind(rest, count);
     }
+  }
+
+  async #flush(): Promise<void> {
+    this.#check();
+    await this.#attempt(() => this.#options.sync(this.#options.descriptor));
   }
 
   #check(): void {
@@ -86,14 +92,4 @@ export class FolderWriter implements BlobWriter {
       throw this.#failure;
     }
   }
-}
-
-/** What is left of `pieces` after their first `count` bytes. */
-function behind(pieces: readonly Uint8Array[], count: number): readonly Uint8Array[] {
-  let skip = count;
-  for (const [index, piece] of pieces.entries()) {
-    if (skip < piece.byteLength) return [piece.subarray(skip), ...pieces.slice(index + 1)];
-    skip -= piece.byteLength;
-  }
-  return [];
 }

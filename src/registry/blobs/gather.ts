@@ -38,3 +38,13 @@ export function giveBack(pieces: readonly Uint8Array[]): void {
     if (buffer instanceof ArrayBuffer && byteLength > 0 && byteLength === buffer.byteLength) buffer.transfer(0);
   }
 }
+
+/** What is left of `pieces` after their first `count` bytes. */
+export function behind(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+  let skip = count;
+  for (const [index, piece] of pieces.entries()) {
+    if (skip < piece.byteLength) return [piece.subarray(skip), ...pieces.slice(index + 1)];
+    skip -= piece.byteLength;
+  }
+  return [];
+}

@@ -60,10 +60,10 @@ const expire = statement(
   `WITH expired AS (
      DELETE FROM uploads
      WHERE id IN (SELECT id FROM uploads WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-     RETURNING object_key
+     RETURNING id
    ), doomed AS (
      UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = now()
-     FROM expired WHERE key = expired.object_key AND state = 'uploading'
+     FROM expired WHERE session = expired.id AND state = 'uploading'
    )
    SELECT FROM expired`,
 );

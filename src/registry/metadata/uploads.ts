@@ -12,7 +12,8 @@ export interface Upload {
   readonly offset: number;
   /** Digest of the bytes up to `offset`, by `algorithm`. */
   readonly prefixDigest: Digest | null;
-  readonly objectKey: string | null;
+  /** How the store goes on with its bytes; null while none is durable. */
+  readonly suspended: string | null;
 }
 
 // Counted up to the limits and no further, each by an index. Starts at the same moment may exceed them by as many as there are connections.
@@ -33,55 +34,66 @@ const insert = statement(
 );
 const find = statement(
   "upload-find",
-  `SELECT id, repository, identity, writer, algorithm, "offset", prefix_digest AS "prefixDigest", object_key AS "objectKey"
+  `SELECT id, repository, identity, writer, algorithm, "offset", prefix_digest AS "prefixDigest", suspended
    FROM uploads
    WHERE id = $1 AND repository = $2 AND expires_at > now()`,
 );
 // The pause between two requests counts from the end of the one to the start of the other.
 const touched = `touched AS (
-     UPDATE objects SET touched_at = now() FROM session WHERE key = session.object_key AND state = 'uploading' RETURNING key
+     UPDATE objects SET touched_at = now() FROM session WHERE objects.session = session.id AND state = 'uploading' RETURNING key
    )`;
 const take = statement(
   "upload-take",
   `WITH session AS (
      UPDATE uploads SET writer = $2, expires_at = now() + make_interval(secs => $5)
      WHERE id = $1 AND "offset" = $3 AND writer IS NOT DISTINCT FROM $4
-     RETURNING object_key
+     RETURNING id
    ), ${touched}
    SELECT FROM session`,
 );
 const announce = statement(
   "upload-announce",
   `WITH mine AS (
-     UPDATE uploads SET object_key = $3 WHERE id = $1 AND writer = $2 RETURNING object_key
+     UPDATE uploads SET object_key = $3 WHERE id = $1 AND writer = $2 RETURNING id
    )
-   INSERT INTO objects (key, state) SELECT object_key, 'uploading' FROM mine`,
+   INSERT INTO objects (key, state, session) SELECT $3, 'uploading', id FROM mine`,
 );
 const advance = statement(
   "upload-advance",
   `WITH session AS (
      UPDATE uploads
-     SET "offset" = $3, prefix_digest = $4, expires_at = now() + make_interval(secs => $5)
+     SET "offset" = $3, prefix_digest = $4, suspended = $6, expires_at = now() + make_interval(secs => $5)
      WHERE id = $1 AND writer = $2
-     RETURNING object_key
-   ), ${touched}
+     RETURNING id
+   ), kept AS (
+     UPDATE objects SET
+       touched_at = now(),
+       state = CASE WHEN key = ANY ($7) THEN state ELSE 'doomed' END,
+       doomed_at = CASE WHEN key = ANY ($7) THEN doomed_at ELSE now() END,
+       sweep_after = CASE WHEN key = ANY ($7) THEN sweep_after ELSE now() END
+     FROM session WHERE objects.session = session.id AND objects.state = 'uploading'
+   )
    SELECT FROM session`,
 );
 const touch = statement(
   "upload-touch",
   `WITH session AS (
-     UPDATE uploads SET expires_at = now() + make_interval(secs => $4) WHERE id = $1 AND writer = $2 RETURNING object_key
+     UPDATE uploads SET expires_at = now() + make_interval(secs => $4) WHERE id = $1 AND writer = $2 RETURNING id
    ), ${touched}
-   SELECT FROM session WHERE $3::text IS NULL OR EXISTS (SELECT FROM touched WHERE key = $3)`,
+   SELECT FROM session WHERE NOT $3::boolean OR EXISTS (SELECT FROM touched)`,
 );
 const finish = statement("upload-finish", "DELETE FROM uploads WHERE id = $1 AND writer = $2");
+const leftovers = statement(
+  "upload-leftovers",
+  "UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = now() WHERE session = $1 AND state = 'uploading'",
+);
 const cancel = statement(
   "upload-cancel",
   `WITH gone AS (
-     DELETE FROM uploads WHERE id = $1 AND repository = $2 RETURNING object_key
+     DELETE FROM uploads WHERE id = $1 AND repository = $2 RETURNING id
    ), doomed AS (
      UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = now()
-     FROM gone WHERE key = gone.object_key AND state = 'uploading'
+     FROM gone WHERE session = gone.id AND state = 'uploading'
    )
    SELECT FROM gone`,
 );
@@ -126,28 +138,40 @@ export async function announceUpload(
   return (await database.execute(announce, [session.id, session.writer, session.key])) === 1;
 }
 
-/** What the request that `writer` names has added. False: it was taken over or ended. */
+/** How the store goes on with a session's bytes: what is durable, what it needs to know, and the objects that it needs. */
+export interface SuspendedBytes {
+  readonly offset: number;
+  readonly state: string;
+  readonly keys: readonly string[];
+}
+
+/** What the request that `writer` names has added; objects that it no longer needs are given up. False: it was taken over or ended. */
 export async function advanceUpload(
   database: Queryable,
   session: { readonly id: string; readonly writer: string },
-  progress: { readonly offset: number; readonly prefixDigest: Digest; readonly expireSeconds: number },
+  progress: { readonly suspended: SuspendedBytes; readonly prefixDigest: Digest; readonly expireSeconds: number },
 ): Promise<boolean> {
-  return (
-    (await database.execute(advance, [session.id, session.writer, progress.offset, progress.prefixDigest, progress.expireSeconds])) === 1
-  );
+  const { suspended, prefixDigest, expireSeconds } = progress;
+  const values = [session.id, session.writer, suspended.offset, prefixDigest, expireSeconds, suspended.state, suspended.keys];
+  return (await database.execute(advance, values)) === 1;
 }
 
-/** Says that somebody still writes; `key` once it is announced. False: it was taken over, ended or given up. */
+/** Says that somebody still writes; `announced`: there are bytes, or may be. False: it was taken over, ended or given up. */
 export async function touchUpload(
   database: Queryable,
-  session: { readonly id: string; readonly writer: string; readonly key: string | undefined; readonly expireSeconds: number },
+  session: { readonly id: string; readonly writer: string; readonly announced: boolean; readonly expireSeconds: number },
 ): Promise<boolean> {
-  return (await database.execute(touch, [session.id, session.writer, session.key ?? null, session.expireSeconds])) === 1;
+  return (await database.execute(touch, [session.id, session.writer, session.announced, session.expireSeconds])) === 1;
 }
 
 /** Ends a session as part of U2. False: it was taken over or ended. */
 export async function finishUpload(transaction: Queryable, id: string, writer: string): Promise<boolean> {
   return (await transaction.execute(finish, [id, writer])) === 1;
+}
+
+/** Gives up what a finished session had besides the bytes that became a blob, once these are live. */
+export async function abandonLeftovers(transaction: Queryable, id: string): Promise<void> {
+  await transaction.execute(leftovers, [id]);
 }
 
 /** Ends a session and gives its bytes up. False: there is none. */

@@ -4,11 +4,11 @@ import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { BlobStoreError, type BlobReader, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import { abandonObject, announceObject, touchObject } from "../metadata/objects.ts";
 import { commitFill, expectedBlobSize } from "../metadata/proxy-blobs.ts";
 import type { Priority } from "../upstream/budget.ts";
 import { UpstreamError } from "../upstream/errors.ts";
 import type { RemoteBody } from "../upstream/upstream-client.ts";
+import { AnnouncedObject } from "./announced-object.ts";
 import { Fill } from "./fill.ts";
 import { countReceived, type ProxyMetrics } from "./proxy-metrics.ts";
 import { failureOf } from "./upstream-failure.ts";
@@ -74,7 +74,7 @@ export class FillStart {
     first: RemoteBody,
     again: (from: number) => Promise<RemoteBody | undefined>,
   ): Promise<Fill> {
-    const { database, store, resumePause, touchEvery, maxBlobBytes: maxBytes } = this.#options;
+    const { database, resumePause, touchEvery, maxBlobBytes: maxBytes } = this.#options;
     const size = first.size ?? (await expectedBlobSize(database, place.name, digest));
     if (size !== undefined && size > maxBytes) {
       throw new UpstreamError(
@@ -82,9 +82,8 @@ export class FillStart {
         `blob ${digest} has ${size} bytes, and at most ${maxBytes} are copied (setting spool.maxBlobBytes)`,
       );
     }
-    const key = store.newKey();
-    await announceObject(database, key);
-    const { writer, written } = await this.#create(key);
+    const object = new AnnouncedObject(database);
+    const { writer, written } = await this.#create(object, size);
     return new Fill({
       digest,
       size,
@@ -93,9 +92,9 @@ export class FillStart {
       again,
       writer,
       written,
-      touch: () => this.#touch(key),
+      touch: () => this.#touch(object),
       touchEvery,
-      keep: (bytes) =>
+      keep: (key, bytes) =>
         commitFill(database, {
           key,
           digest,
@@ -104,7 +103,7 @@ export class FillStart {
           repositories: [...repositories].map(([name, upstream]) => ({ name, upstream })),
         }),
       toReaders: (error) => failureOf(error, `${place.name}@${digest}`),
-      abandon: (reason) => this.#abandon(place, digest, key, reason),
+      abandon: (reason) => this.#abandon(place, digest, object, reason),
       ...(resumePause === undefined ? {} : { resumePause }),
     });
   }
@@ -117,36 +116,32 @@ export class FillStart {
     return free !== undefined && free < lowWaterBytes;
   }
 
-  async #create(key: string): Promise<{ writer: BlobWriter; written: BlobReader }> {
-    const { database, store } = this.#options;
-    let writer: BlobWriter | undefined;
+  async #create(object: AnnouncedObject, size: number | undefined): Promise<{ writer: BlobWriter; written: BlobReader }> {
     try {
-      writer = await store.create(key);
-      return { writer, written: await store.openUnfinished(key) };
+      return await this.#options.store.createReadable(object.announce, size === undefined ? {} : { bytes: size });
     } catch (error) {
-      await writer?.close();
-      await abandonObject(database, key);
+      await object.abandon();
       throw error;
     }
   }
 
-  async #touch(key: string): Promise<boolean> {
+  async #touch(object: AnnouncedObject): Promise<boolean> {
     try {
-      return await touchObject(this.#options.database, key);
+      return await object.touch();
     } catch (error) {
-      this.#options.logger.warn({ key, reason: (error as Error).message }, "a running fetch could not be noted");
+      this.#options.logger.warn({ key: object.key, reason: (error as Error).message }, "a running fetch could not be noted");
       throw error;
     }
   }
 
-  async #abandon(place: Place, digest: Digest, key: string, reason: Error): Promise<void> {
-    const { database, logger } = this.#options;
+  async #abandon(place: Place, digest: Digest, object: AnnouncedObject, reason: Error): Promise<void> {
+    const { logger } = this.#options;
     logger.warn({ upstream: place.upstream.key, repository: place.name, digest, reason: reason.message }, "fetch of a blob failed");
     try {
-      await abandonObject(database, key);
+      await object.abandon();
     } catch (error) {
       // G3 takes it later.
-      logger.error({ key, reason: (error as Error).message }, "a failed fetch left an object behind");
+      logger.error({ key: object.key, reason: (error as Error).message }, "a failed fetch left an object behind");
     }
   }
 }

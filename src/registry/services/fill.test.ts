@@ -22,15 +22,15 @@ afterEach(async () => {
 });
 
 async function fillOf(bytes: Buffer, body: AsyncIterable<Uint8Array>, more: Partial<FillOptions> = {}): Promise<Fill> {
-  const key = store.newKey();
+  const { writer, written } = await store.createReadable(async () => undefined);
   return new Fill({
     digest: digestOf(bytes),
     size: bytes.byteLength,
     maxBytes: bytes.byteLength,
     first: { start: 0, size: bytes.byteLength, body, discard: () => undefined },
     again: () => Promise.resolve(undefined),
-    writer: await store.create(key),
-    written: await store.openUnfinished(key),
+    writer,
+    written,
     touch: () => Promise.resolve(true),
     keep: () => Promise.resolve(),
     toReaders: (error) => error,

@@ -21,8 +21,8 @@ export interface FillOptions extends FillTransferOptions {
   readonly touchEvery?: number;
   /** While nobody reads it ends when it comes more slowly. */
   readonly slowest?: Pace;
-  /** The writer has committed `size` bytes that hash to the digest. */
-  readonly keep: (size: number) => Promise<void>;
+  /** The writer has committed `size` bytes under `key`, which hash to the digest. */
+  readonly keep: (key: string, size: number) => Promise<void>;
   /** What readers are told when it fails. */
   readonly toReaders: (error: unknown) => unknown;
   /** It failed; nothing may stay. */
@@ -152,11 +152,10 @@ export class Fill {
 
   /** Readers have everything by now; what follows keeps it for the next ones. */
   async #finish(): Promise<void> {
-    const { writer, keep, abandon } = this.#options;
+    const { writer, digest, keep, abandon } = this.#options;
     try {
       const size = await this.verified;
-      await writer.commit();
-      await keep(size);
+      await keep(await writer.commit(digest), size);
     } catch (error) {
       await this.#writing?.catch(() => {});
       await writer.close().catch(() => {});

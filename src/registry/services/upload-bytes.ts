@@ -5,7 +5,7 @@ import type { Hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
-import { BlobStoreError, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
+import type { BlobStore, BlobWriter } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
 import { announceUpload, type Upload } from "../metadata/uploads.ts";
 import { givenUp } from "./commit-blob.ts";
@@ -20,8 +20,10 @@ export interface Writing {
   readonly upload: Upload;
   readonly writer: string;
   readonly interruption: Interruption;
-  /** Known once the first byte came, or when an earlier request had one. */
-  key: string | undefined;
+  /** How the store goes on; null while no byte is durable. */
+  suspended: string | null;
+  /** Keys were announced, by this request or an earlier one. */
+  announced: boolean;
 }
 
 interface Remembered {
@@ -40,22 +42,26 @@ export class UploadBytes {
     this.#store = options.store;
   }
 
-  receive(writing: Writing, body: Body, algorithm: DigestAlgorithm): Promise<Received> {
-    return receive({ body, interruption: writing.interruption, open: () => this.#open(writing, algorithm) });
+  /** `bytes`: how many the client announced. */
+  receive(writing: Writing, body: Body, algorithm: DigestAlgorithm, bytes: number | undefined): Promise<Received> {
+    return receive({ body, interruption: writing.interruption, open: () => this.#open(writing, algorithm, bytes) });
   }
 
-  /** The writer of a session that gets no more bytes. */
-  async writer(writing: Writing): Promise<BlobWriter> {
-    return writing.key === undefined ? this.#create(writing) : this.#resume(writing.key, writing.upload.offset);
+  /** The writer of a session; `bytes`: how many more come. */
+  async writer(writing: Writing, bytes?: number): Promise<BlobWriter> {
+    const { upload, suspended } = writing;
+    const announce = (key: string) => this.#announce(writing, key);
+    if (suspended === null) return this.#store.create(announce, bytes === undefined ? {} : { bytes });
+    return this.#store.resume({ offset: upload.offset, state: suspended }, announce);
   }
 
   /** Of everything so far; `destination`: what this request wrote. */
   async digest(writing: Writing, destination: Destination | undefined, algorithm: DigestAlgorithm): Promise<Digest> {
     if (destination !== undefined) return finishDigest(destination.hash, algorithm);
-    const { upload, key } = writing;
-    if (key === undefined) return digestOf("", algorithm);
+    const { upload, suspended } = writing;
+    if (suspended === null) return digestOf("", algorithm);
     if (upload.prefixDigest !== null && algorithmOf(upload.prefixDigest) === algorithm) return upload.prefixDigest;
-    return finishDigest(await this.#hashOfPrefix(upload, key, algorithm), algorithm);
+    return finishDigest(await this.#hashOfPrefix(writing, algorithm), algorithm);
   }
 
   /** For the next request on the session. */
@@ -67,36 +73,27 @@ export class UploadBytes {
     this.#hashes.delete(id);
   }
 
-  async #open(writing: Writing, algorithm: DigestAlgorithm): Promise<Destination> {
-    const { upload, key } = writing;
-    const hash = key === undefined ? startDigest(algorithm) : await this.#hashOfPrefix(upload, key, algorithm);
-    return { writer: await this.writer(writing), hash };
-  }
-
-  /** An announced key may have no bytes yet: the disk was full, or the process died in between. */
-  async #resume(key: string, offset: number): Promise<BlobWriter> {
-    try {
-      return await this.#store.resume(key, offset);
-    } catch (error) {
-      if (offset === 0 && error instanceof BlobStoreError && error.code === "NotFound") return this.#store.create(key);
-      throw error;
-    }
+  async #open(writing: Writing, algorithm: DigestAlgorithm, bytes: number | undefined): Promise<Destination> {
+    const hash = await this.#hashOfPrefix(writing, algorithm);
+    return { writer: await this.writer(writing, bytes), hash };
   }
 
   /** U1, at the first byte. */
-  async #create(writing: Writing): Promise<BlobWriter> {
-    const key = this.#store.newKey();
+  async #announce(writing: Writing, key: string): Promise<void> {
     if (!(await announceUpload(this.#database, { id: writing.upload.id, writer: writing.writer, key }))) throw givenUp();
-    writing.key = key;
-    return this.#store.create(key);
+    writing.announced = true;
   }
 
-  async #hashOfPrefix(upload: Upload, key: string, algorithm: DigestAlgorithm): Promise<Hash> {
+  async #hashOfPrefix(writing: Writing, algorithm: DigestAlgorithm): Promise<Hash> {
+    const { upload, suspended: state } = writing;
+    const { offset } = upload;
     const remembered = this.#hashes.get(upload.id);
-    if (remembered?.offset === upload.offset && remembered.algorithm === algorithm) return remembered.hash.copy();
+    if (remembered?.offset === offset && remembered.algorithm === algorithm) return remembered.hash.copy();
     const hash = startDigest(algorithm);
-    if (upload.offset === 0) return hash;
-    for await (const piece of this.#store.readUnfinished(key, upload.offset)) hash.update(piece);
+    if (state === null) return hash;
+    const { suspended, bytes } = await this.#store.reread({ offset, state }, (key) => this.#announce(writing, key));
+    for await (const piece of bytes) hash.update(piece);
+    writing.suspended = suspended.state;
     return hash;
   }
 }

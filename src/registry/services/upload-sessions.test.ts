@@ -34,14 +34,14 @@ describe("a session", () => {
     expect(await registry.push.append(repository, id, pusher, { body: bodyOf(...pieces) })).toEqual({ id, offset: bytes.byteLength });
     // Another process, which has no hash in memory: the digest of the prefix is in the row.
     const other = registry.anotherPush();
-    const reread = registry.store.readUnfinished.bind(registry.store);
-    registry.store.readUnfinished = () => {
+    const reread = registry.store.reread.bind(registry.store);
+    registry.store.reread = () => {
       throw new Error("the bytes were read again");
     };
     try {
       await other.complete(repository, id, pusher, { digest: digestOf(bytes), body: bodyOf() });
     } finally {
-      registry.store.readUnfinished = reread;
+      registry.store.reread = reread;
     }
     expect((await readBlob(registry.pull, repository, digestOf(bytes))).equals(bytes)).toBe(true);
     await expect(registry.push.uploadStatus(repository, id, pusher)).rejects.toMatchObject(gone);
@@ -95,10 +95,11 @@ describe("a session", () => {
     const { id } = await start();
     const create = registry.store.create.bind(registry.store);
     const known: unknown[] = [];
-    registry.store.create = async (key) => {
-      known.push(...(await registry.rows("SELECT state FROM objects WHERE key = $1", [key])));
-      return create(key);
-    };
+    registry.store.create = (announce) =>
+      create(async (key) => {
+        await announce(key);
+        known.push(...(await registry.rows("SELECT state FROM objects WHERE key = $1", [key])));
+      });
     try {
       await registry.push.append(repository, id, pusher, { body: bodyOf("x") });
     } finally {

@@ -11,6 +11,7 @@ import { claimBlob } from "../metadata/blobs.ts";
 import type { Database } from "../metadata/database.ts";
 import { findPrefix } from "../metadata/repositories.ts";
 import {
+  abandonLeftovers,
   advanceUpload,
   cancelUpload,
   findUpload,
@@ -103,7 +104,7 @@ export class UploadSessions {
   /** PATCH. What arrived before a body broke counts; a body that is shorter than announced does not. */
   async append(repository: string, id: string, caller: Caller, addition: Addition): Promise<UploadStatus> {
     return this.#alone(repository, id, caller, addition, async (writing) => {
-      const received = await this.#bytes.receive(writing, addition.body, writing.upload.algorithm);
+      const received = await this.#bytes.receive(writing, addition.body, writing.upload.algorithm, addition.length);
       const { destination, broken } = received;
       if (destination === undefined) {
         if (broken !== undefined) throw broken;
@@ -113,7 +114,6 @@ export class UploadSessions {
       try {
         if (broken !== undefined && writing.interruption.reason !== undefined) throw broken;
         if (broken === undefined) refuseLength(addition.length, received);
-        await destination.writer.flush();
         const offset = await this.#advance(writing, destination);
         if (broken !== undefined) throw broken;
         return { id, offset };
@@ -147,8 +147,9 @@ export class UploadSessions {
     const { upload } = writing;
     const { digest } = addition;
     const algorithm = algorithmOf(digest);
-    const received = await this.#bytes.receive(writing, addition.body, algorithm);
+    const received = await this.#bytes.receive(writing, addition.body, algorithm, addition.length);
     let writer = received.destination?.writer;
+    let key: string;
     try {
       if (received.broken !== undefined) throw received.broken;
       refuseLength(addition.length, received);
@@ -157,18 +158,19 @@ export class UploadSessions {
         await cancelUpload(this.#database, repository, upload.id);
         throw wrongDigest(digest, actual);
       }
-      writer ??= await this.#bytes.writer(writing);
-      await writer.commit();
+      writer ??= await this.#bytes.writer(writing, 0);
+      key = await writer.commit(digest);
     } catch (error) {
       throw storeFailure(error);
     } finally {
       await writer?.close();
     }
-    const { key, offset: size } = writer;
+    const { offset: size } = writer;
     await this.#database.transaction(async (transaction) => {
       if (!(await finishUpload(transaction, upload.id, writing.writer))) throw givenUp();
       const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
       await commitBlob(transaction, { repositoryId, key, digest, size });
+      await abandonLeftovers(transaction, upload.id);
     });
   }
 
@@ -182,7 +184,7 @@ export class UploadSessions {
       const writing = await this.#take(repository, id, caller, addition.start, interruption);
       const { writer } = writing;
       const touch = () =>
-        touchUpload(this.#database, { id, writer, key: writing.key, expireSeconds: this.#expiry(writing.key !== undefined) });
+        touchUpload(this.#database, { id, writer, announced: writing.announced, expireSeconds: this.#expiry(writing.announced) });
       const signs = heartbeat(touch, { every: this.#touchEvery, onGivenUp: (reason) => interruption.interrupt(reason) });
       try {
         return await work(writing);
@@ -198,7 +200,7 @@ export class UploadSessions {
       refuseUnfit(upload, caller, start);
       const writer = randomUUID();
       if (await takeUpload(this.#database, upload, writer, this.#expiry(upload.offset > 0))) {
-        return { upload, writer, interruption, key: upload.objectKey ?? undefined };
+        return { upload, writer, interruption, suspended: upload.suspended, announced: upload.suspended !== null };
       }
     }
     throw takenOver();
@@ -224,13 +226,13 @@ export class UploadSessions {
   async #advance(writing: Writing, destination: Destination): Promise<number> {
     const { id, algorithm } = writing.upload;
     const progress = {
-      offset: destination.writer.offset,
+      suspended: await destination.writer.suspend(),
       prefixDigest: finishDigest(destination.hash.copy(), algorithm),
       expireSeconds: this.#expireSeconds,
     };
     if (!(await advanceUpload(this.#database, { id, writer: writing.writer }, progress))) throw givenUp();
     this.#bytes.remember(writing, destination);
-    return progress.offset;
+    return progress.suspended.offset;
   }
 }
 

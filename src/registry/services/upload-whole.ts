@@ -3,8 +3,8 @@
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import { abandonObject, announceObject, touchObject } from "../metadata/objects.ts";
 import { findPrefix } from "../metadata/repositories.ts";
+import { AnnouncedObject } from "./announced-object.ts";
 import { commitBlob } from "./commit-blob.ts";
 import { ServiceError } from "./errors.ts";
 import { heartbeat, type Heartbeat } from "./heartbeat.ts";
@@ -23,19 +23,18 @@ export async function uploadWhole(
   if (taken !== undefined && taken.kind !== "own") throw belongsToUpstream(repository, taken);
   const { digest } = upload;
   const algorithm = algorithmOf(digest);
-  const key = store.newKey();
-  let announced = false;
+  const object = new AnnouncedObject(database);
   const interruption = new Interruption();
   let signs: Heartbeat | undefined;
   const open = async (): Promise<Destination> => {
-    await announceObject(database, key);
-    announced = true;
-    signs = heartbeat(() => touchObject(database, key), { every: touchEvery, onGivenUp: (reason) => interruption.interrupt(reason) });
-    return { writer: await store.create(key), hash: startDigest(algorithm) };
+    signs = heartbeat(() => object.touch(), { every: touchEvery, onGivenUp: (reason) => interruption.interrupt(reason) });
+    const writer = await store.create(object.announce, upload.length === undefined ? {} : { bytes: upload.length });
+    return { writer, hash: startDigest(algorithm) };
   };
   try {
     const { destination, bytes, broken } = await receive({ body: upload.body, open, interruption });
     let writer = destination?.writer;
+    let key: string;
     try {
       if (broken !== undefined) throw broken;
       if (upload.length !== undefined && upload.length !== bytes) {
@@ -47,7 +46,7 @@ export async function uploadWhole(
       const actual = destination === undefined ? digestOf("", algorithm) : finishDigest(destination.hash, algorithm);
       if (actual !== digest) throw wrongDigest(digest, actual);
       writer ??= (await open()).writer;
-      await writer.commit();
+      key = await writer.commit(digest);
     } finally {
       await writer?.close();
     }
@@ -56,7 +55,7 @@ export async function uploadWhole(
       await commitBlob(transaction, { repositoryId, key, digest, size: bytes });
     });
   } catch (error) {
-    if (announced) await abandonObject(database, key).catch(() => undefined);
+    await object.abandon().catch(() => undefined);
     throw storeFailure(error);
   } finally {
     signs?.stop();
