@@ -378,6 +378,15 @@ export const AuditLine = Type.Union([
 ]);
 export type AuditLine = Static<typeof AuditLine>;
 
+/** Why nothing is deleted in the store: metadata/gc-pauses.ts. */
+export const GcPauseReason = Type.Union([
+  Type.Literal("brake"),
+  Type.Literal("database-behind"),
+  Type.Literal("store-behind"),
+  Type.Literal("foreign-marker"),
+]);
+export type GcPauseReason = Static<typeof GcPauseReason>;
+
 export const GcStatus = Type.Object({
   queue: Type.Integer(),
   due: Type.Integer(),
@@ -387,6 +396,9 @@ export const GcStatus = Type.Object({
   doomed: Type.Integer(),
   doomedBytes: Type.Integer(),
   swept: Type.Integer(),
+  paused: Type.Array(Type.Object({ reason: GcPauseReason, since: time, detail: Type.String() }), {
+    description: "why nothing is deleted in the store at the moment; empty: it is",
+  }),
 });
 export type GcStatus = Static<typeof GcStatus>;
 

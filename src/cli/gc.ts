@@ -22,5 +22,6 @@ function render(status: GcStatus): string {
     `live       ${status.live}`,
     `doomed     ${status.doomed} (${formatBytes(status.doomedBytes)})`,
     `swept      ${status.swept}`,
+    ...status.paused.map(({ reason, since, detail }) => `paused     ${reason} since ${since}: ${detail}`),
   ].join("\n");
 }

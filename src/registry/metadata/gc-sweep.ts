@@ -6,12 +6,13 @@ const sweepBatch = 1_000;
 
 // A claimed key is claimed for ten minutes; if this process dies meanwhile another one deletes it again, which harms nobody.
 const claiming = "UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'";
+const unlessPaused = "NOT EXISTS (SELECT FROM gc_pauses)";
 const claimDoomed = statement(
   "gc-claim-doomed",
   `${claiming}
    WHERE key IN (
      SELECT key FROM objects, gc_settings g
-     WHERE state = 'doomed' AND sweep_after IS NULL AND doomed_at <= now() - g.doom_delay
+     WHERE state = 'doomed' AND sweep_after IS NULL AND doomed_at <= now() - g.doom_delay AND ${unlessPaused}
      ORDER BY doomed_at
      LIMIT $1
      FOR UPDATE OF objects SKIP LOCKED
@@ -23,7 +24,7 @@ const claimDue = statement(
   `${claiming}
    WHERE key IN (
      SELECT key FROM objects
-     WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL AND sweep_after <= now()
+     WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL AND sweep_after <= now() AND ${unlessPaused}
      ORDER BY sweep_after
      LIMIT $1
      FOR UPDATE SKIP LOCKED
@@ -68,7 +69,7 @@ const expire = statement(
    SELECT FROM expired`,
 );
 
-/** Keys that are due, `swept` from now on: committed before the store is asked to delete them. */
+/** Keys that are due, `swept` from now on: committed before the store is asked to delete them. None while there is a pause (gc-pauses.ts). */
 export async function claimDoomedObjects(database: Queryable): Promise<string[]> {
   const doomed = await database.query<{ key: string }>(claimDoomed, [sweepBatch]);
   const claimed = doomed.length > 0 ? doomed : await database.query<{ key: string }>(claimDue, [sweepBatch]);

@@ -21,6 +21,7 @@ import {
 } from "../../../test/support/own-registry.ts";
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
+import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import type { CollectorTimes } from "./collect.ts";
 
 let registry: OwnRegistry;
@@ -190,6 +191,23 @@ describe("sweeping", () => {
     await age("objects", "sweep_after", "5 minutes");
     expect(await collect(noTimes)).toMatchObject({ swept: 1, failed: 0 });
     expect([await count("objects"), await stored()]).toEqual([0, 0]);
+  });
+
+  test("while there is a pause nothing is deleted, doomed long ago or due; each reason ends by itself", async () => {
+    await registry.setTimes(noTimes);
+    for (let blob = 0; blob < 2; blob++) await pushBlob(registry.push, repository);
+    await pauseGc(registry.database, "brake", "too much");
+    expect(await pauseGc(registry.database, "database-behind", "too old")).toBe(true);
+    expect(await pauseGc(registry.database, "database-behind", "again")).toBe(false);
+    expect(await collect(noTimes)).toMatchObject({ blobs: 2, swept: 0 });
+    await registry.rows("UPDATE objects SET sweep_after = now() WHERE key = (SELECT max(key) FROM objects)");
+    await endGcPauses(registry.database, ["brake"]);
+    expect(await collect(noTimes)).toMatchObject({ swept: 0 });
+    expect((await registry.collector(noTimes).status()).paused).toEqual([
+      { reason: "database-behind", since: expect.stringMatching(/^\d{4}-\d\d-\d\dT/), detail: "too old" },
+    ]);
+    await endGcPauses(registry.database, ["brake", "database-behind"]);
+    expect(await collect(noTimes)).toMatchObject({ swept: 2 });
   });
 
   test("a process that died between claim and deletion: another one deletes", async () => {
@@ -386,5 +404,6 @@ test("status counts what waits", async () => {
     doomed: 1,
     doomedBytes: 99,
     swept: 0,
+    paused: [],
   });
 });

@@ -3,6 +3,7 @@
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
+import { readGcPauses, type GcPause } from "../metadata/gc-pauses.ts";
 import { pruneChangesBefore, pruneOldTrash, readGcNumbers, readXmin, type GcNumbers } from "../metadata/gc-prune.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
 import { writeGcTimes, type GcTimes } from "../metadata/gc-settings.ts";
@@ -83,8 +84,9 @@ export class Collector {
     return round;
   }
 
-  status(): Promise<GcNumbers> {
-    return readGcNumbers(this.#options.database);
+  async status(): Promise<GcNumbers & { paused: GcPause[] }> {
+    const { database } = this.#options;
+    return { ...(await readGcNumbers(database)), paused: await readGcPauses(database) };
   }
 
   /** Ends after the batch that is running. */
