@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 
 import { defineConfig } from "vitest/config";
 
@@ -6,6 +7,8 @@ import { defineConfig } from "vitest/config";
 const files = Math.min(4, Math.max(2, availableParallelism() - 1));
 
 export default defineConfig({
+  // Code that a test runs in its own process can be stopped at its failpoints; processes that it starts are as they are everywhere.
+  resolve: { alias: { "#failpoints": resolve(import.meta.dirname, "src/failpoints/armed.ts") } },
   test: {
     projects: [
       {

@@ -37,6 +37,7 @@ async function build() {
     mkdirSync(dirname(copy), { recursive: true });
     copyFileSync(file, copy);
   }
+  writeFileSync(join(partial, "package.json"), `${JSON.stringify({ type: "module", imports: builtImports() }, null, 2)}\n`);
   writeFileSync(join(partial, stamp), sources);
   const old = `${dist}.old`;
   rmSync(old, { recursive: true, force: true });
@@ -45,6 +46,12 @@ async function build() {
   rmSync(old, { recursive: true, force: true });
   say(`Built dist/ in ${((Date.now() - started) / 1000).toFixed(1)} s.`);
   return true;
+}
+
+/** `imports` of package.json lead into src/; what is built finds its own files by a package.json of its own. */
+export function builtImports() {
+  const { imports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  return JSON.parse(JSON.stringify(imports).replaceAll(/"\.\/src\/([^"]*)\.ts"/g, '"./$1.js"'));
 }
 
 function isBuilt() {
@@ -58,7 +65,7 @@ function isBuilt() {
 /** Contents, not times: a fresh checkout of the same commit builds nothing again. */
 function hashSources() {
   const hash = createHash("sha256");
-  const configuration = ["tsconfig.json", "tsconfig.build.json", "package-lock.json"].map((name) => join(root, name));
+  const configuration = ["tsconfig.json", "tsconfig.build.json", "package-lock.json", "package.json"].map((name) => join(root, name));
   for (const file of [...configuration, ...sourceFiles()])
     hash
       .update(`${relative(root, file)}\0`)

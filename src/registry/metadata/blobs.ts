@@ -1,5 +1,7 @@
 // Blobs, and the right to read one in a repository, which is also the lease that keeps it while a push is on its way (storage.md, U2, U3).
 
+import { failpoint } from "#failpoints";
+
 import type { Digest } from "../../domain/digest.ts";
 import { statement, type Queryable } from "./database.ts";
 
@@ -99,6 +101,7 @@ export async function findBlob(database: Queryable, repository: string, digest: 
 /** U3: the blob of an own repository, with a lease that has at least half of its time left. */
 export async function claimBlob(database: Queryable, repository: string, digest: Digest): Promise<StoredBlob | undefined> {
   const [row] = await database.query<StoredBlob>(claim, [repository, digest]);
+  await failpoint("U3.claimed");
   return row;
 }
 

@@ -1,5 +1,7 @@
 // G1 of storage.md: one batch of the queue. Every step is a statement of its own, because each must see what the step before waited for.
 
+import { failpoint } from "#failpoints";
+
 import { statement, type Database, type Queryable } from "./database.ts";
 
 const reviewBatch = 1_000;
@@ -82,16 +84,22 @@ export function reviewQueue(database: Pick<Database, "transaction">): Promise<Re
   return database.transaction(async (transaction) => {
     const batch = await transaction.query<Link & { id: number }>(take, [reviewBatch]);
     if (batch.length === 0) return { reviewed: 0, links: 0, blobs: 0 };
+    await failpoint("G1.taken");
     const due = distinct(batch);
     const digests = [...new Set(due.map(({ digest }) => digest))];
 
     const locked = await transaction.query<Link>(lockLinks, columns(due));
+    await failpoint("G1.linksLocked");
     const links = locked.length === 0 ? 0 : await transaction.execute(deleteLinks, columns(locked));
+    await failpoint("G1.linksGone");
     const loose = (await transaction.query<{ digest: string }>(lockBlobs, [digests])).map(({ digest }) => digest);
+    await failpoint("G1.blobsLocked");
     const blobs = await deleteLoose(transaction, loose);
 
     await transaction.execute(postpone, [...columns(due), ...columns(locked), loose]);
+    await failpoint("G1.postponed");
     await transaction.execute(forget, [batch.map(({ id }) => id)]);
+    await failpoint("G1.forgotten");
     return { reviewed: batch.length, links, blobs };
   });
 }
@@ -99,8 +107,10 @@ export function reviewQueue(database: Pick<Database, "transaction">): Promise<Re
 async function deleteLoose(transaction: Queryable, digests: readonly string[]): Promise<number> {
   if (digests.length === 0) return 0;
   const gone = await transaction.query<{ key: string; cached: boolean }>(deleteBlobs, [digests]);
+  await failpoint("G1.blobsGone");
   const keysOf = (blobs: typeof gone) => blobs.map(({ key }) => key);
   if (gone.length > 0) await transaction.execute(doom, [keysOf(gone), keysOf(gone.filter(({ cached }) => cached))]);
+  await failpoint("G1.doomed");
   return gone.length;
 }
 

@@ -1,5 +1,7 @@
 // G2 and G3 of storage.md: from `doomed` to gone. Nothing ever comes back from `doomed`.
 
+import { failpoint } from "#failpoints";
+
 import { statement, type Queryable } from "./database.ts";
 
 const sweepBatch = 1_000;
@@ -90,10 +92,14 @@ export async function retryObjects(database: Queryable, keys: readonly string[])
 
 /** G3: keys whose writer has not been heard for `milliseconds` are doomed, due at once. Returns how many, at most a batch. */
 export async function abandonSilentObjects(database: Queryable, milliseconds: number): Promise<number> {
-  return database.execute(abandon, [milliseconds / 1000, sweepBatch]);
+  const abandoned = await database.execute(abandon, [milliseconds / 1000, sweepBatch]);
+  await failpoint("G3.abandoned");
+  return abandoned;
 }
 
 /** Ends expired upload sessions and gives their bytes up. Returns how many, at most a batch. */
 export async function expireUploads(database: Queryable): Promise<number> {
-  return database.execute(expire, [sweepBatch]);
+  const expired = await database.execute(expire, [sweepBatch]);
+  await failpoint("G3.expired");
+  return expired;
 }

@@ -1,5 +1,7 @@
 // Manifests as rows: finding them for a pull, locking and storing them for a push (storage.md, M1, U3).
 
+import { failpoint } from "#failpoints";
+
 import type { Digest } from "../../domain/digest.ts";
 import type { Manifest } from "../../domain/manifest.ts";
 import { statement, type Queryable } from "./database.ts";
@@ -107,12 +109,14 @@ export async function findManifestByDigest(database: Queryable, repository: stri
 /** U3 for a manifest: found by tag, with a lease that has at least half of its time left. */
 export async function claimManifestByTag(database: Queryable, repository: string, tag: string): Promise<StoredManifest | undefined> {
   const [row] = await database.query<StoredManifest>(claimByTag, [repository, tag]);
+  await failpoint("U3.claimed");
   return row;
 }
 
 /** U3 for a manifest: found by digest. */
 export async function claimManifestByDigest(database: Queryable, repository: string, digest: Digest): Promise<StoredManifest | undefined> {
   const [row] = await database.query<StoredManifest>(claimByDigest, [repository, digest]);
+  await failpoint("U3.claimed");
   return row;
 }
 

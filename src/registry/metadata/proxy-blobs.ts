@@ -1,5 +1,7 @@
 // Blobs of proxied repositories: where bytes came from, and U2 of storage.md for a fill, which has no upload session.
 
+import { failpoint } from "#failpoints";
+
 import type { Digest } from "../../domain/digest.ts";
 import { insertBlob, insertBlobOrigin, linkBlob, type StoredBlob } from "./blobs.ts";
 import { statement, type Database, type Queryable } from "./database.ts";
@@ -51,15 +53,20 @@ export async function expectedBlobSize(database: Queryable, repository: string, 
 
 /** U2: the bytes under `key` are whole and durable. The repositories get the right to read them. Rejects when G3 took the object meanwhile. */
 export async function commitFill(database: Database, blob: FilledBlob): Promise<void> {
+  await failpoint("U2.stored");
   await database.transaction(async (transaction) => {
     const ids = await ensureAll(transaction, blob.repositories);
     if (!(await makeObjectLive(transaction, blob.key, blob.size)))
       throw new Error(`the bytes of ${blob.digest} were collected while they arrived`);
+    await failpoint("U2.live");
     const key = await insertBlob(transaction, { ...blob, cached: true });
     if (key !== blob.key) await doomSurplusObject(transaction, blob.key);
+    await failpoint("U2.blob");
     for (const id of ids) await linkBlob(transaction, id, blob.digest);
+    await failpoint("U2.linked");
     await insertBlobOrigin(transaction, blob.digest, blob.origin);
   });
+  await failpoint("U2.committed");
 }
 
 /** Gives repositories the right to a blob that is here already. Rejects with 23503 when it was collected meanwhile. */

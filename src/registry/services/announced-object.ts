@@ -1,5 +1,7 @@
 // The object of a write that has no session (one POST, a fill): announced before its first byte, touched while it is written (storage.md, U1).
 
+import { failpoint } from "#failpoints";
+
 import type { Database } from "../metadata/database.ts";
 import { abandonObject, announceObject, touchObject } from "../metadata/objects.ts";
 
@@ -19,6 +21,7 @@ export class AnnouncedObject {
   readonly announce = async (key: string): Promise<void> => {
     await announceObject(this.#database, key);
     this.#key = key;
+    await failpoint("U1.announced");
   };
 
   /** Says that somebody still writes. False: its bytes were given up. */

@@ -1,5 +1,7 @@
 // The collector: G1, G2, G3 and pruning, online, in every registry process, in proportion to what changed (storage.md).
 
+import { failpoint } from "#failpoints";
+
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
@@ -136,6 +138,7 @@ export class Collector {
     const total = { reviewed: 0, links: 0, blobs: 0 };
     for (; !this.#stopping;) {
       const batch = await reviewQueue(this.#options.database);
+      await failpoint("G1.committed");
       total.reviewed += batch.reviewed;
       total.links += batch.links;
       total.blobs += batch.blobs;
@@ -151,11 +154,15 @@ export class Collector {
     for (; !this.#stopping;) {
       const keys = await claimDoomedObjects(database);
       if (keys.length === 0) break;
+      await failpoint("G2.claimed");
       const results = await store.delete(keys);
+      await failpoint("G2.deleted");
       const failed = keys.filter((key) => !results.has(key) || results.get(key) !== undefined);
       const gone = keys.filter((key) => results.has(key) && results.get(key) === undefined);
       await forgetObjects(database, gone);
+      await failpoint("G2.gone");
       await retryObjects(database, failed);
+      await failpoint("G2.retried");
       if (failed.length > 0)
         logger.warn({ keys: failed.length, err: results.get(failed[0]!) }, "the blob store could not delete; it is tried again");
       total.swept += gone.length;

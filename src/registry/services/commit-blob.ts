@@ -1,5 +1,7 @@
 // U2 of storage.md: whole bytes become readable in one transaction. (A fill's U2 is metadata/proxy-blobs.ts.)
 
+import { failpoint } from "#failpoints";
+
 import type { Digest } from "../../domain/digest.ts";
 import { insertBlob, linkBlob } from "../metadata/blobs.ts";
 import type { Queryable } from "../metadata/database.ts";
@@ -21,9 +23,12 @@ export interface WholeBlob {
  */
 export async function commitBlob(transaction: Queryable, blob: WholeBlob): Promise<void> {
   if (!(await makeObjectLive(transaction, blob.key, blob.size))) throw givenUp();
+  await failpoint("U2.live");
   const key = await insertBlob(transaction, { ...blob, cached: false });
   if (key !== blob.key) await doomSurplusObject(transaction, blob.key);
+  await failpoint("U2.blob");
   await linkBlob(transaction, blob.repositoryId, blob.digest);
+  await failpoint("U2.linked");
 }
 
 export function givenUp(): ServiceError {

@@ -1,5 +1,7 @@
 // D1 of storage.md: tags and manifests go into the trash, in sets. Clients, plans and administrators all come through here.
 
+import { failpoint } from "#failpoints";
+
 import type { Digest } from "../../domain/digest.ts";
 import { digestOfReferrerTag } from "../../domain/reference.ts";
 import type { Queryable } from "../metadata/database.ts";
@@ -53,11 +55,14 @@ export interface DeletedManifests {
 export async function deleteManifests(transaction: Queryable, options: ManifestsToDelete): Promise<DeletedManifests> {
   const { repositoryId, by, reason } = options;
   const { here, followers } = await lockAll(transaction, repositoryId, options.digests);
+  await failpoint("D1.locked");
   const asked = new Set(options.digests.filter((digest) => here.has(digest)));
   const missing = [...new Set(options.digests)].filter((digest) => !here.has(digest));
   const candidates = new Set([...asked, ...followers.map(({ digest }) => digest).filter((digest) => here.has(digest))]);
   const tags = await lockTagsOf(transaction, repositoryId, [...candidates]);
+  await failpoint("D1.tagsLocked");
   const holders = await findHolders(transaction, repositoryId, [...candidates]);
+  await failpoint("D1.judged");
 
   const kept = new Map<Digest, KeptManifest>();
   const going = new Set(candidates);
@@ -80,9 +85,13 @@ export async function deleteManifests(transaction: Queryable, options: Manifests
   const digests = [...going].sort();
   const lost = tags.filter(({ digest }) => going.has(digest));
   if (options.trash !== false) await putIntoTrash(transaction, repositoryId, digests, { by, reason });
+  await failpoint("D1.trashed");
   await dropTags(transaction, repositoryId, lost, by);
+  await failpoint("D1.tagsGone");
   const loose = await removeManifests(transaction, repositoryId, digests);
+  await failpoint("D1.removed");
   await settleUntagged(transaction, repositoryId, loose);
+  await failpoint("D1.settled");
   const names = Map.groupBy(lost, ({ digest }) => digest);
   const deleted = digests.map((digest) => ({ digest, tags: (names.get(digest) ?? []).map(({ name }) => name) }));
   return { deleted, kept: keptOfAsked, missing };

@@ -1,5 +1,7 @@
 // D1 for tags: only the tag goes; the manifest stays, in the trash is a copy under which the tag can come back.
 
+import { failpoint } from "#failpoints";
+
 import type { Digest } from "../../domain/digest.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { putIntoTrash } from "../metadata/manifest-deletion.ts";
@@ -31,7 +33,9 @@ export async function deleteTags(transaction: Queryable, options: TagsToDelete):
   const expected = new Map(options.tags.map(({ name, digest }) => [name, digest]));
   const seen = [...new Set((await findTags(transaction, repositoryId, names)).map(({ digest }) => digest))];
   await lockManifests(transaction, repositoryId, seen);
+  await failpoint("D1.locked");
   const here = await lockTags(transaction, repositoryId, names);
+  await failpoint("D1.tagsLocked");
 
   const judged = here.map((tag) => {
     const moved = !seen.includes(tag.digest) || (expected.get(tag.name) ?? tag.digest) !== tag.digest;
@@ -44,7 +48,10 @@ export async function deleteTags(transaction: Queryable, options: TagsToDelete):
 
   const digests = [...new Set(going.map(({ digest }) => digest))];
   await putIntoTrash(transaction, repositoryId, digests, { by, reason, tags: going.map(({ name }) => name) });
+  await failpoint("D1.trashed");
   await dropTags(transaction, repositoryId, going, by);
+  await failpoint("D1.tagsGone");
   await settleUntagged(transaction, repositoryId, digests);
+  await failpoint("D1.settled");
   return { deleted: going, kept, missing };
 }

@@ -1,5 +1,7 @@
 // Mounting: the right to a blob that another repository has, without sending it again (distribution spec, "Mounting a blob"; storage.md, U3).
 
+import { failpoint } from "#failpoints";
+
 import type { Digest } from "../../domain/digest.ts";
 import { claimBlob, listBlobHolders, mountBlob } from "../metadata/blobs.ts";
 import { isForeignKeyViolation, type Database } from "../metadata/database.ts";
@@ -23,11 +25,14 @@ export async function mount(database: Database, repository: string, options: Mou
   const from = options.from === undefined ? await findHolder(database, options) : options.readable(options.from) ? options.from : undefined;
   if (from === undefined) return false;
   try {
-    return await database.transaction(async (transaction) => {
+    await database.transaction(async (transaction) => {
       const { id } = await ensureOwnRepository(transaction, repository);
-      if (await mountBlob(transaction, id, from, digest)) return true;
-      throw new NotThere();
+      await failpoint("U3.mounting");
+      if (!(await mountBlob(transaction, id, from, digest))) throw new NotThere();
+      await failpoint("U3.mounted");
     });
+    await failpoint("U3.mountCommitted");
+    return true;
   } catch (error) {
     // It was collected at this moment, or never there; the transaction is gone with the repository it may have made.
     if (error instanceof NotThere || isForeignKeyViolation(error)) return false;

@@ -1,5 +1,7 @@
 // Proposals: versions on their way into the record (design: tag-sync, points 7 and 8). Stored here, committed by the operator, settled by the publish.
 
+import { failpoint } from "#failpoints";
+
 import type { MintProposal, Proposal, ProposalRequest, RetireProposal } from "../../api/control.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { printable } from "../../domain/printable.ts";
@@ -88,8 +90,9 @@ export class Proposals {
     if (scope.policy.suspend) throw new ServiceError("CONFLICT", `TagPolicy ${run.policy} is suspended and mints nothing.`);
     const { name } = imageOfPolicy(scope, request.repository);
     checkAgainstPolicy(request, scope, this.#secrets);
-    return this.#database.transaction(async (transaction) => {
+    const stored = await this.#database.transaction(async (transaction) => {
       await lockProposals(transaction, name);
+      await failpoint("pin.turn");
       await this.#requireOwner(transaction, name, run.policy);
       const repository = await findRepository(transaction, name);
       if (repository === undefined) throw new ServiceError("DENIED", `Nothing of ${name} was ever pulled through this registry.`);
@@ -99,10 +102,15 @@ export class Proposals {
       const same = (await waitingProposalsOf(transaction, name, "mint")).find((other) => isSameMint(other.body, body));
       if (same !== undefined) return same;
       const held = scope.policy.spec.copy === "Image" ? await completeCopy(transaction, repository.id, copyOf(body)) : undefined;
+      await failpoint("pin.locked");
       const proposal = await insertProposal(transaction, { run: run.id, policy: run.policy, repository: name, body });
+      await failpoint("pin.inserted");
       if (held !== undefined) await holdClosure(transaction, { proposal: proposal.id, repository: repository.id, ...held });
+      await failpoint("pin.held");
       return proposal;
     });
+    await failpoint("pin.committed");
+    return stored;
   }
 
   async #retire(request: RetireProposal): Promise<StoredProposal> {

@@ -1,5 +1,7 @@
 // The version tags of a publish: bindings that came, moved and went, in the rows that pulls read.
 
+import { failpoint } from "#failpoints";
+
 import type { PublishRequest, RecordedResource } from "../../api/control.ts";
 import type { UpstreamSpec } from "../../api/kinds.ts";
 import type { Digest } from "../../domain/digest.ts";
@@ -71,6 +73,7 @@ interface LedgerToPublish {
 async function publishLedger(transaction: Queryable, { repository, name, ledger, revision, evidence }: LedgerToPublish): Promise<void> {
   const wanted = new Map(Object.entries(ledger?.tags ?? {}));
   const before = await lockVersions(transaction, repository, [...new Set(wanted.values())].sort());
+  await failpoint("publish.locked");
   const known = new Map(before.map(({ tag, digest }) => [tag, digest]));
   const gone = before.filter(({ tag }) => !wanted.has(tag));
   const moved = before.filter(({ tag, digest }) => wanted.has(tag) && wanted.get(tag) !== digest);
@@ -85,12 +88,15 @@ async function publishLedger(transaction: Queryable, { repository, name, ledger,
     repository,
     moved.map(({ tag }) => tag),
   );
+  await failpoint("publish.dropped");
   const bound = [...wanted].map(([tag, digest]) => ({ tag, digest, version: versionOf(ledger, tag, digest) }));
   await storeVersions(transaction, repository, bound);
   for (const { tags, digest, manifests } of evidence.filter((found) => found.repository === name)) {
     await holdEvidence(transaction, repository, { tags, digest, manifests });
   }
+  await failpoint("publish.stored");
   await releaseManifests(transaction, repository, [...new Set([...gone, ...moved].map(({ digest }) => digest).concat(cached))].sort());
+  await failpoint("publish.released");
   await noteTagEvents(
     transaction,
     repository,

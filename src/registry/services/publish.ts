@@ -1,5 +1,7 @@
 // PUT record: a revision of the record becomes what the registry serves, in one transaction (design: record, "Publishing").
 
+import { failpoint } from "#failpoints";
+
 import type { PublishRequest, RecordedResource, RecordState, RefusedResource } from "../../api/control.ts";
 import { reasons, recordApiVersion } from "../../api/conditions.ts";
 import type { UpstreamSpec } from "../../api/kinds.ts";
@@ -48,6 +50,7 @@ export class PublishService {
     const judged = judge(request.resources);
     try {
       await this.#database.transaction((transaction) => store(transaction, request, judged), { takesAway: true });
+      await failpoint("publish.committed");
       await this.#configuration.reload();
     } catch (error) {
       // The answer to a COMMIT may be what got lost.
@@ -60,11 +63,14 @@ export class PublishService {
 
 async function store(transaction: Queryable, request: PublishRequest, judged: ReturnType<typeof judge>): Promise<void> {
   await takeTurnToPublish(transaction);
+  await failpoint("publish.turn");
   const published = await publishedRecord(transaction);
   refuseOtherBase(request, published?.revision ?? null);
   const claimed = await claimPrefixes(transaction, judged.accepted);
+  await failpoint("publish.prefixes");
   await publishLedgers(transaction, request, claimed.accepted);
   await settleProposals(transaction, { settled: request.settled, revision: request.revision });
+  await failpoint("publish.settled");
   await writeRecord(transaction, request.revision, {
     resources: claimed.accepted,
     refused: [...judged.refused, ...claimed.refused],
@@ -73,6 +79,7 @@ async function store(transaction: Queryable, request: PublishRequest, judged: Re
       published?.document.everHadAccessPolicy === true ||
       claimed.accepted.some(({ kind }) => kind === "AccessPolicy"),
   });
+  await failpoint("publish.written");
 }
 
 function refuseOtherBase(request: PublishRequest, published: string | null): void {

@@ -1,5 +1,7 @@
 // Writing to the team's own repositories: every method is one sentence of storage.md's protocol.
 
+import { failpoint } from "#failpoints";
+
 import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { maxManifestBytes } from "../../domain/manifest.ts";
 import type { Reference } from "../../domain/reference.ts";
@@ -97,6 +99,7 @@ export class Push implements PushService {
     };
     // A tag may have pointed elsewhere.
     const manifest = await withReferences(this.#database, store, { takesAway: tags.length > 0 });
+    await failpoint("M1.committed");
     return { digest, subject: manifest.subject?.digest };
   }
 
@@ -114,6 +117,7 @@ export class Push implements PushService {
       (transaction) => deleteManifests(transaction, { repositoryId, digests: [digest], onHeld: "Refuse", ...why }),
       takingAway,
     );
+    await failpoint("D1.committed");
     const [holding] = kept;
     if (holding?.because === "Protected") throw new ServiceError("DENIED", `${digest} has ${holding.holder}: it cannot be deleted.`);
     if (holding !== undefined) throw heldBy(digest, holding.holder);
@@ -126,10 +130,14 @@ export class Push implements PushService {
       if (!(await lockBlobLink(transaction, repositoryId, digest))) {
         throw new ServiceError("BLOB_UNKNOWN", "This repository does not have the blob.", { detail: { digest } });
       }
+      await failpoint("D1.blobLocked");
       const manifest = await findNamingManifest(transaction, repositoryId, digest);
       if (manifest !== undefined) throw heldBy(digest, `the manifest ${manifest}`);
+      await failpoint("D1.blobLooked");
       await unlinkBlob(transaction, repositoryId, digest);
+      await failpoint("D1.blobGone");
     }, takingAway);
+    await failpoint("D1.committed");
   }
 
   async #deleteTag(
@@ -141,6 +149,7 @@ export class Push implements PushService {
       await takeTurnOnTags(transaction, repositoryId, [tag]);
       return deleteTags(transaction, { repositoryId, tags: [{ name: tag }], ...why });
     }, takingAway);
+    await failpoint("D1.committed");
     if (missing.length > 0) throw unknownManifest(tag);
     const [protecting] = kept;
     if (protecting !== undefined) throw protectedTag(tag, protecting.digest);

@@ -1,5 +1,7 @@
 // `wharfinger restore`: M1 with the bytes from the trash (storage.md, D1). Children first, then the image, then its referrers; whole or not at all.
 
+import { failpoint } from "#failpoints";
+
 import type { RestoreRequest, RestoreResult } from "../../api/control.ts";
 import { isDigest, type Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, parseManifest, type Manifest } from "../../domain/manifest.ts";
@@ -46,6 +48,7 @@ export async function restore(database: Database, request: RestoreRequest, ident
     },
     { takesAway: true },
   );
+  await failpoint("restore.committed");
   const detail = { restored: result.restored, gone: result.gone };
   await appendActivity(database, { identity, action: "restore", repository, reference: "tag" in what ? what.tag : what.digest, detail });
   return result;
@@ -62,11 +65,13 @@ async function restoreImage(
   if (image === undefined) throw notInTrash(request);
   const family = await familyOf(restoring, image);
   const referrers = await referrersOf(restoring, family);
+  await failpoint("restore.found");
   const pieces = [
     ...family.map((trashed) => piece(trashed, trashed.digest === root ? (asked ?? image.tags) : [])),
     ...referrers.map((trashed) => piece(trashed, trashed.tags.filter(isFollower))),
   ];
   await takeTurnOnTags(transaction, repositoryId, pieces.flatMap(({ tags }) => tags).sort());
+  await failpoint("restore.turn");
 
   const gone: string[] = [];
   const restored: { digest: Digest; tags: string[] }[] = [];
@@ -89,6 +94,7 @@ async function restoreImage(
       held: true,
     });
     restored.push({ digest, tags: free });
+    await failpoint("restore.stored");
   }
   return {
     repository: restoring.repository,

@@ -1,5 +1,7 @@
 // M1 of storage.md: a manifest with everything it names and its tags, in one transaction.
 
+import { failpoint } from "#failpoints";
+
 import type { Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, parseManifest, ManifestError, type Manifest } from "../../domain/manifest.ts";
 import { constraintOf, isForeignKeyViolation, type Database, type Queryable } from "../metadata/database.ts";
@@ -45,19 +47,28 @@ export async function storeManifest(transaction: Queryable, options: ManifestToS
   const subject = manifest.subject?.digest;
 
   await takeTurnOnTags(transaction, repositoryId, tags);
+  await failpoint("M1.turn");
   const missing = held ? await missingOf(transaction, repositoryId, { blobs: digests(blobs), manifests: digests(children) }) : undefined;
   refuseMissing(blobs.filter((blob) => blob.required && missing?.has(blob.digest) === true));
+  await failpoint("M1.looked");
   const holds = (named: Digest) => missing !== undefined && !missing.has(named);
 
   const left = (await findTags(transaction, repositoryId, tags)).map((tag) => tag.digest);
   const near = [...new Set([digest, ...left, ...digests(children), ...(subject === undefined ? [] : [subject])])];
   await lockManifests(transaction, repositoryId, near);
+  await failpoint("M1.locked");
   await upsertManifest(transaction, { repositoryId, digest, bytes, manifest }, { tagged: tags.length > 0, pushed: held });
+  await failpoint("M1.upserted");
   await insertChildReferences(transaction, options, children, holds);
+  await failpoint("M1.children");
   await pointTagsAt(transaction, { ...options, seen: left });
+  await failpoint("M1.tags");
   await insertBlobReferences(transaction, options, blobs, holds);
+  await failpoint("M1.blobs");
   if (held) await holdWaitingChildren(transaction, repositoryId, digest);
+  await failpoint("M1.held");
   await settleUntagged(transaction, repositoryId, near);
+  await failpoint("M1.settled");
   return manifest;
 }
 

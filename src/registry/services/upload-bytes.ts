@@ -1,5 +1,7 @@
 // The bytes of a session and their running hash. The process that wrote last keeps the hash, so that nobody reads bytes twice.
 
+import { failpoint } from "#failpoints";
+
 import type { Hash } from "node:crypto";
 
 import { LRUCache } from "lru-cache";
@@ -52,7 +54,9 @@ export class UploadBytes {
     const { upload, suspended } = writing;
     const announce = (key: string) => this.#announce(writing, key);
     if (suspended === null) return this.#store.create(announce, bytes === undefined ? {} : { bytes });
-    return this.#store.resume({ offset: upload.offset, state: suspended }, announce);
+    const writer = await this.#store.resume({ offset: upload.offset, state: suspended }, announce);
+    await failpoint("session.resumed");
+    return writer;
   }
 
   /** Of everything so far; `destination`: what this request wrote. */
@@ -82,6 +86,7 @@ export class UploadBytes {
   async #announce(writing: Writing, key: string): Promise<void> {
     if (!(await announceUpload(this.#database, { id: writing.upload.id, writer: writing.writer, key }))) throw givenUp();
     writing.announced = true;
+    await failpoint("U1.announced");
   }
 
   async #hashOfPrefix(writing: Writing, algorithm: DigestAlgorithm): Promise<Hash> {

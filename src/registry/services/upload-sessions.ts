@@ -1,6 +1,8 @@
 // Upload sessions: POST, PATCH, PUT, GET, DELETE of the distribution spec, "Pushing blobs" (storage.md, "Uploads").
 // The row says how far a session is and who writes to it.
 
+import { failpoint } from "#failpoints";
+
 import { randomUUID } from "node:crypto";
 
 import { admin, describeIdentity } from "../../domain/access.ts";
@@ -166,12 +168,15 @@ export class UploadSessions {
       await writer?.close();
     }
     const { offset: size } = writer;
+    await failpoint("U2.stored");
     await this.#database.transaction(async (transaction) => {
       if (!(await finishUpload(transaction, upload.id, writing.writer))) throw givenUp();
+      await failpoint("U2.sessionEnded");
       const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
       await commitBlob(transaction, { repositoryId, key, digest, size });
       await abandonLeftovers(transaction, upload.id);
     });
+    await failpoint("U2.committed");
   }
 
   /**
@@ -198,8 +203,10 @@ export class UploadSessions {
     for (let attempt = 1; attempt <= takeoverAttempts; attempt++) {
       const upload = await this.#find(repository, id);
       refuseUnfit(upload, caller, start);
+      await failpoint("session.found");
       const writer = randomUUID();
       if (await takeUpload(this.#database, upload, writer, this.#expiry(upload.offset > 0))) {
+        await failpoint("session.taken");
         return { upload, writer, interruption, suspended: upload.suspended, announced: upload.suspended !== null };
       }
     }
@@ -230,7 +237,9 @@ export class UploadSessions {
       prefixDigest: finishDigest(destination.hash.copy(), algorithm),
       expireSeconds: this.#expireSeconds,
     };
+    await failpoint("session.suspended");
     if (!(await advanceUpload(this.#database, { id, writer: writing.writer }, progress))) throw givenUp();
+    await failpoint("session.advanced");
     this.#bytes.remember(writing, destination);
     return progress.suspended.offset;
   }

@@ -1,5 +1,7 @@
 // One request at a time writes to a session: a newer one ends the older one first. (One in another process loses the row instead.)
 
+import { failpoint } from "#failpoints";
+
 import { Interruption } from "./receive.ts";
 
 interface Turn {
@@ -28,6 +30,7 @@ export class UploadTurns {
   /** Resolves when nobody writes to the session any more. */
   async interrupt(id: string, reason: Error): Promise<void> {
     const running = this.#running.get(id);
+    if (running !== undefined) await failpoint("session.interrupting");
     running?.interruption.interrupt(reason);
     await running?.ended;
   }

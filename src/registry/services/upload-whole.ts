@@ -1,5 +1,7 @@
 // POST ?digest= with the whole blob: U1 and U2 without a session (distribution spec, "Single POST").
 
+import { failpoint } from "#failpoints";
+
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
@@ -50,10 +52,12 @@ export async function uploadWhole(
     } finally {
       await writer?.close();
     }
+    await failpoint("U2.stored");
     await database.transaction(async (transaction) => {
       const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
       await commitBlob(transaction, { repositoryId, key, digest, size: bytes });
     });
+    await failpoint("U2.committed");
   } catch (error) {
     await object.abandon().catch(() => undefined);
     throw storeFailure(error);
