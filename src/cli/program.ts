@@ -12,6 +12,7 @@ import { jobCommand } from "./job.ts";
 import { note } from "./output.ts";
 import { planCommand } from "./plan.ts";
 import { recordCommand } from "./record.ts";
+import { registryCommand } from "./registry.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { validateCommand } from "./validate.ts";
@@ -37,6 +38,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .addHelpText("after", examples);
   for (const make of [
     serveCommand,
+    registryCommand,
     getCommand,
     explainCommand,
     planCommand,

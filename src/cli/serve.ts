@@ -30,7 +30,17 @@ export function serveCommand(): Command {
   ])
     command.addOption(option(definition));
   return command.action(async (values: ServeValues) => {
-    const { serve } = await import("../standalone/serve.ts");
-    process.exitCode = await serve({ ...values, allowAnonymous: values.allowAnonymous === true });
+    const { serveUntilToldToEnd } = await import("./process.ts");
+    process.exitCode = await serveUntilToldToEnd({
+      logLevel: values.logLevel,
+      start: async ({ logger, signal }) => {
+        const { loadSettings } = await import("../config/load-settings.ts");
+        const settings = await loadSettings(values.settings);
+        const { startStandalone } = await import("../standalone/standalone.ts");
+        const { programVersion } = await import("../config/version.ts");
+        const allowAnonymous = values.allowAnonymous === true;
+        return startStandalone({ ...values, settings, allowAnonymous, logger, signal, version: programVersion() });
+      },
+    });
   });
 }

@@ -88,8 +88,16 @@ const validate = new Ajv({
     [formats.quantity]: (text: string) => parseQuantity(text) !== undefined,
     [formats.cidr]: (text: string) => ipaddr.isValidCIDR(text),
     [formats.host]: (text: string) => /^[^\s/@]{1,253}$/.test(text),
+    [formats.url]: (text: string) => isUrl(text, ["http:", "https:"]),
+    [formats.postgres]: (text: string) => isUrl(text, ["postgres:", "postgresql:"]),
   },
 }).compile(settingsSchema);
+
+/** Secrets come from files: settings are printed. */
+function isUrl(text: string, protocols: readonly string[]): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url !== undefined && protocols.includes(url.protocol) && url.hostname !== "" && url.password === "";
+}
 
 const examples: Record<string, string> = {
   [formats.duration]: 'not a duration; write for example "24h", "90s" or "200ms"',
@@ -97,6 +105,8 @@ const examples: Record<string, string> = {
   [formats.quantity]: 'not a number of bytes; write for example "512Mi" or 1000000',
   [formats.cidr]: 'not a network; write for example "10.20.0.0/16"',
   [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
+  [formats.url]: 'not a URL without a password; write for example "https://s3.example.com"',
+  [formats.postgres]: 'not a URL without a password; write for example "postgres://wharfinger@db.example.com:5432/wharfinger"',
 };
 
 function explain({ instancePath, keyword, params, message, parentSchema }: ErrorObject): { path: string[]; message: string } {
@@ -112,6 +122,8 @@ function explain({ instancePath, keyword, params, message, parentSchema }: Error
   if (keyword === least || keyword === most) {
     return { path, message: `must be at ${keyword === least ? "least" : "most"} ${writtenLimit(node, node[keyword] ?? 0)}` };
   }
+  if (keyword === "dependencies")
+    return { path, message: `${String(param["missingProperty"])} is missing; ${String(param["property"])} needs it` };
   if (keyword === "required") return { path, message: `${String(param["missingProperty"])} is missing` };
   if (keyword === "enum") return { path, message: `must be one of ${(param["allowedValues"] as unknown[]).join(", ")}` };
   return { path, message: message ?? "is not valid" };
@@ -154,7 +166,8 @@ function overlay(schema: SchemaNode, base: unknown, given: unknown): unknown {
   if (given === undefined) return base ?? schema.default;
   if (schema.properties !== undefined) {
     const [left, right] = [base, given] as Record<string, unknown>[];
-    return Object.fromEntries(Object.entries(schema.properties).map(([key, child]) => [key, overlay(child, left?.[key], right?.[key])]));
+    const merged = Object.entries(schema.properties).map(([key, child]) => [key, overlay(child, left?.[key], right?.[key])] as const);
+    return Object.fromEntries(merged.filter(([, value]) => value !== undefined));
   }
   if (schema.items !== undefined) return (given as unknown[]).map((item) => overlay(schema.items ?? {}, undefined, item));
   return isDuration(schema) || schema.format === formats.quantity ? parsed(schema, given) : given;
@@ -172,9 +185,11 @@ export function writtenLimit(schema: { readonly format?: string }, limit: number
 }
 
 function describe(schema: SchemaNode, value: unknown): unknown {
+  if (value === undefined) return undefined;
   if (schema.properties !== undefined) {
     const group = value as Record<string, unknown>;
-    return Object.fromEntries(Object.entries(schema.properties).map(([key, child]) => [key, describe(child, group[key])]));
+    const described = Object.entries(schema.properties).map(([key, child]) => [key, describe(child, group[key])] as const);
+    return Object.fromEntries(described.filter(([, part]) => part !== undefined));
   }
   return isDuration(schema) ? formatDuration(value as number) : value;
 }

@@ -57,6 +57,28 @@ export const serveOptions = {
   },
 } as const satisfies Record<string, OptionDefinition>;
 
+export const registryOptions = {
+  listen: { ...serveOptions.listen, fallback: "0.0.0.0:5000" },
+  settings: {
+    flags: "--settings <file>",
+    variable: "WHARFINGER_SETTINGS",
+    description: "settings of the installation (YAML, docs/reference/settings.md); `database.url` and a place for the bytes are needed",
+  },
+  adminTokenFile: {
+    flags: "--admin-token-file <file>",
+    variable: "WHARFINGER_ADMIN_TOKEN_FILE",
+    description: "file with the token that may use the whole control API, at least 32 characters; the same in every process",
+  },
+  secrets: {
+    flags: "--secrets <dir>",
+    variable: "WHARFINGER_SECRETS",
+    description: "folder with the Secrets that resources name, a file a key: `<namespace>_<name>_<key>`; changes take effect while it runs",
+    fallbackDescription: "there are none",
+  },
+  logLevel: serveOptions.logLevel,
+  allowAnonymous: serveOptions.allowAnonymous,
+} as const satisfies Record<string, OptionDefinition>;
+
 export const clientOptions = {
   registry: {
     flags: "--registry <url>",

@@ -3,11 +3,12 @@
 import { stringify } from "yaml";
 
 import { describeSettings, writtenLimit } from "./load-settings.ts";
-import { clientOptions, serveOptions, tokenVariable, type OptionDefinition } from "./options.ts";
+import { clientOptions, registryOptions, serveOptions, tokenVariable, type OptionDefinition } from "./options.ts";
 import { formats, least, most, settingsSchema } from "./settings-schema.ts";
 import { defaultSettings } from "./settings.ts";
 
 interface SchemaNode {
+  readonly default?: unknown;
   readonly type?: string | readonly string[];
   readonly format?: string;
   readonly [least]?: number;
@@ -45,6 +46,10 @@ Each has a twin in the environment; a flag counts more. Secrets are never given 
 
 ${optionTable(Object.values(serveOptions))}
 
+## Options of \`npx wharfinger registry\`
+
+${optionTable(Object.values(registryOptions))}
+
 ## Options of the other subcommands
 
 ${optionTable(Object.values(clientOptions))}
@@ -59,7 +64,8 @@ function rows(schema: SchemaNode, value: unknown, path: string): string[] {
       rows(child, (value as Record<string, unknown> | undefined)?.[key], path === "" ? key : `${path}.${key}`),
     );
   }
-  const fallback = value === undefined ? "" : `\`${JSON.stringify(value).replaceAll('"', "")}\``;
+  const standard = value ?? schema.default;
+  const fallback = standard === undefined || standard === "" ? "" : `\`${JSON.stringify(standard).replaceAll('"', "")}\``;
   const row = `| \`${path}\` | ${formOf(schema)} | ${fallback} | ${schema.description ?? ""} |`;
   return schema.items?.properties === undefined ? [row] : [row, ...rows(schema.items, undefined, `${path}[]`)];
 }
@@ -73,6 +79,7 @@ function formOf(node: SchemaNode): string {
   if (format === formats.positiveDuration) return "duration, above zero";
   if (format === formats.quantity) return `bytes${range}`;
   if (format === formats.cidr) return "network";
+  if (format === formats.url || format === formats.postgres) return "URL";
   if (format !== undefined) return format;
   if (items !== undefined) return items.properties === undefined ? `list of ${formOf(items)}` : "list";
   return type === "string" ? "text" : String(type);

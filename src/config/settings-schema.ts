@@ -11,6 +11,8 @@ export const formats = {
   quantity: "quantity",
   cidr: "cidr",
   host: "host",
+  url: "http-url",
+  postgres: "postgres-url",
 } as const;
 
 /** Keywords of our own, in milliseconds or bytes: JSON Schema's are about the text. */
@@ -39,7 +41,52 @@ const tenant = Type.Object(
   { additionalProperties: false, required: ["namespace"] },
 );
 
+const file = (description: string) => Type.String({ minLength: 1, description });
+const positiveCount = (fallback: number, description: string) =>
+  Type.Integer({ minimum: 1, maximum: 10_000, default: fallback, description });
+
+const bucket = Type.Object(
+  {
+    bucket: Type.String({
+      pattern: "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+      description: "Name of the bucket. It must exist, and belong to this installation alone or under `prefix`.",
+    }),
+    region: Type.String({ minLength: 1, default: "us-east-1", description: "Region of the bucket; services of your own mostly take any." }),
+    endpoint: Type.String({ format: formats.url, description: "URL of the service; without it AWS." }),
+    prefix: Type.String({
+      pattern: "^(?:[A-Za-z0-9._-]+/)*$",
+      default: "",
+      description: "What all keys begin with, for example `registry/`.",
+    }),
+    forcePathStyle: Type.Boolean({
+      default: false,
+      description: "`https://host/bucket/key` instead of `https://bucket.host/key`: most services of your own want it.",
+    }),
+    accessKeyIdFile: file(
+      "File with the access key id, read again every few minutes. Without it credentials are found as the AWS SDK does: environment, web identity, instance.",
+    ),
+    secretAccessKeyFile: file("File with the secret access key."),
+    connections: positiveCount(256, "Connections of one process to the service at once."),
+  },
+  {
+    additionalProperties: false,
+    required: ["bucket"],
+    dependencies: { accessKeyIdFile: ["secretAccessKeyFile"], secretAccessKeyFile: ["accessKeyIdFile"] },
+  },
+);
+
 export const settingsSchema = group({
+  database: group(
+    {
+      url: Type.String({
+        format: formats.postgres,
+        description: "`wharfinger registry`: the PostgreSQL database, `postgres://user@host:5432/name`, without the password.",
+      }),
+      passwordFile: file("File with the password, read again at each new connection."),
+      connections: positiveCount(16, "Connections of one process."),
+    },
+    "The database. `wharfinger serve` brings its own.",
+  ),
   gc: group(
     {
       lease: positive(
@@ -99,10 +146,20 @@ export const settingsSchema = group({
   ),
   spool: group(
     {
+      folder: file(
+        "Where fetches lie while they are on their way to the bucket; local and fast. Without it a folder of the system's place for temporary files.",
+      ),
       lowWaterBytes: bytes("Free bytes below which blobs fetched from upstreams are passed through and not kept."),
       maxBlobBytes: bytes("The largest blob that is fetched from an upstream; larger ones are refused.", { [least]: 1024 * 1024 }),
     },
     "Fetches from upstreams.",
   ),
-  storage: group({ lowWaterBytes: bytes("Free bytes below which pushes are refused (507).") }, "The blob store."),
+  storage: group(
+    {
+      lowWaterBytes: bytes("Free bytes below which pushes are refused (507)."),
+      folder: file("`wharfinger registry`: a folder for the bytes instead of a bucket. One process has it; a second one is refused."),
+      s3: bucket,
+    },
+    "The blob store.",
+  ),
 });

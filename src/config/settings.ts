@@ -8,8 +8,33 @@ export interface Tenant {
   readonly prefixes: readonly string[];
 }
 
+/** A bucket of AWS S3 or of a service that speaks its protocol. */
+export interface BucketSettings {
+  readonly bucket: string;
+  readonly region: string;
+  /** URL of the service; undefined: AWS. */
+  readonly endpoint?: string;
+  /** What keys of this installation begin with: empty, or with a slash at its end. */
+  readonly prefix: string;
+  /** `https://host/bucket/key` instead of `https://bucket.host/key`. */
+  readonly forcePathStyle: boolean;
+  /** Both or neither: without them credentials are found as the AWS SDK does. */
+  readonly accessKeyIdFile?: string;
+  readonly secretAccessKeyFile?: string;
+  /** Connections at once. */
+  readonly connections: number;
+}
+
 /** All durations are milliseconds. */
 export interface Settings {
+  /** `wharfinger registry` only; standalone brings its own. */
+  readonly database: {
+    /** postgres://user@host:5432/name, without the password. */
+    readonly url?: string;
+    readonly passwordFile?: string;
+    /** Connections of one process. */
+    readonly connections: number;
+  };
   readonly gc: {
     /** How long a pushed blob or manifest stays without being referenced (storage.md, U2 and U3). */
     readonly lease: number;
@@ -40,17 +65,25 @@ export interface Settings {
   readonly tenants: readonly Tenant[];
   readonly record: { readonly author: { readonly name: string; readonly email: string } };
   readonly spool: {
+    /** Where fetches lie while they are on their way to the bucket; undefined: in the system's folder for temporary files. */
+    readonly folder?: string;
     readonly lowWaterBytes: number;
     /** Larger blobs of upstreams are refused. */
     readonly maxBlobBytes: number;
   };
-  readonly storage: { readonly lowWaterBytes: number };
+  readonly storage: {
+    readonly lowWaterBytes: number;
+    /** `wharfinger registry` only, instead of a bucket: one process, one folder. */
+    readonly folder?: string;
+    readonly s3?: BucketSettings;
+  };
 }
 
 const minute = 60_000;
 const hour = 60 * minute;
 
 export const defaultSettings: Settings = {
+  database: { connections: 16 },
   gc: { lease: 24 * hour, trashFor: 24 * hour, doomDelay: 48 * hour, interval: minute, uploadAbandonedAfter: 24 * hour },
   uploads: { expireAfter: 24 * hour, stallTimeout: minute },
   egress: { allowedCIDRs: [] },

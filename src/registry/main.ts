@@ -1,7 +1,9 @@
 // The registry process: database, blob store, services and HTTP, wired by hand.
 
 import { createMetrics } from "../observability/metrics.ts";
+import type { BlobStore } from "./blobs/blob-store.ts";
 import { FolderBlobStore } from "./blobs/folder-store.ts";
+import { S3BlobStore } from "./blobs/s3-store.ts";
 import { Authenticator } from "./http/authentication.ts";
 import { drain, listen } from "./http/listening.ts";
 import { PublishedAccess } from "./http/published-access.ts";
@@ -30,6 +32,11 @@ export function startRegistry(options: RegistryOptions): Promise<RunningRegistry
   return openWhole((closing) => start(options, closing));
 }
 
+async function openBlobStore({ blobs, settings }: RegistryOptions): Promise<BlobStore> {
+  if ("folder" in blobs) return FolderBlobStore.open({ folder: blobs.folder, lowWaterBytes: settings.storage.lowWaterBytes });
+  return S3BlobStore.open(blobs.s3);
+}
+
 async function start(options: RegistryOptions, closing: Closing): Promise<RunningRegistry> {
   const { settings, secrets, logger } = options;
   const database = new Database({
@@ -42,7 +49,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   closing.add(() => database.close());
   const migrated = await migrate(database);
   if (migrated.length > 0) logger.info({ migrations: migrated }, "the database schema is up to date");
-  const store = await FolderBlobStore.open({ folder: options.blobFolder, lowWaterBytes: settings.storage.lowWaterBytes });
+  const store = await openBlobStore(options);
   closing.add(() => store.close());
 
   let revision = (): string | null => null;

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Settings } from "../config/settings.ts";
 import { compileGlobs, type NameTest } from "../domain/glob.ts";
-import { FolderBlobStore } from "./blobs/folder-store.ts";
+import type { BlobStore } from "./blobs/blob-store.ts";
 import type { ControlServices } from "./http/control-ports.ts";
 import { Database } from "./metadata/database.ts";
 import { failUnfinishedRuns } from "./metadata/runs.ts";
@@ -50,7 +50,7 @@ export interface Services {
 export async function startServices(
   options: RegistryOptions,
   database: Database,
-  store: FolderBlobStore,
+  store: BlobStore,
   closing: Closing,
   metrics: ProxyMetrics & { collectingFailed(step: string): void },
 ): Promise<Services> {

@@ -83,7 +83,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   let plane: ControlPlane | undefined; // started last: it is a client of the registry
   const registry = await startRegistry({
     databaseUrl: postgres.url,
-    blobFolder: folder.blobs,
+    blobs: { folder: folder.blobs },
     listen,
     settings,
     secrets: source,

@@ -76,7 +76,7 @@ export async function startTestRegistry(part: Partial<RegistryOptions> & { setti
   const secrets = new TestSecrets();
   const running = await startRegistry({
     databaseUrl: database.url,
-    blobFolder: join(folder, "blobs"),
+    blobs: { folder: join(folder, "blobs") },
     listen: { host: "127.0.0.1", port: 0 },
     settings: defaultSettings,
     secrets,

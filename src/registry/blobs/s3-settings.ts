@@ -1,3 +1,9 @@
+interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
 export interface S3Settings {
   readonly bucket: string;
   readonly region: string;
@@ -8,7 +14,7 @@ export interface S3Settings {
   /** `https://host/bucket/key` instead of `https://bucket.host/key`. */
   readonly forcePathStyle: boolean;
   /** Undefined: found as the AWS SDK does (environment, web identity, instance). */
-  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
+  readonly credentials?: Credentials | (() => Promise<Credentials & { readonly expiration: Date }>);
   /** Connections at once. */
   readonly connections: number;
   /** Where fills are read from while they are on their way to the bucket. */

@@ -10,7 +10,7 @@ import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domai
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { PartMemory } from "./part-memory.ts";
 import { connectS3, type S3 } from "./s3-client.ts";
-import { asking } from "./s3-errors.ts";
+import { asking, cannotStart } from "./s3-errors.ts";
 import { S3Objects } from "./s3-objects.ts";
 import { S3Reader, type ObjectBody } from "./s3-reader.ts";
 import { listUploads, removeFromS3 } from "./s3-removal.ts";
@@ -42,7 +42,12 @@ export class S3BlobStore implements BlobStore {
   /** Rejects with BlobStoreError when the bucket cannot be reached, is missing, or refuses the credentials. */
   static async open(settings: S3Settings): Promise<S3BlobStore> {
     const s3 = await connectS3(settings);
-    await asking("look at the bucket", s3.client.send(new s3.sdk.HeadBucketCommand({ Bucket: s3.bucket })));
+    try {
+      await s3.client.send(new s3.sdk.HeadBucketCommand({ Bucket: s3.bucket }));
+    } catch (error) {
+      s3.client.destroy();
+      throw cannotStart(settings, error);
+    }
     return new S3BlobStore(s3, settings);
   }
 

@@ -1,5 +1,6 @@
 // The one table from error code to status and to the code that clients know (distribution spec, "Error Codes").
 
+import { BlobStoreError } from "../blobs/blob-store.ts";
 import { ServiceError, type ServiceErrorCode } from "../services/errors.ts";
 
 /** What only HTTP can get wrong. */
@@ -92,7 +93,7 @@ export function describeFailure(error: unknown): Failure {
     const { status, code } = table[error.code];
     return { status, headers: error.headers, body: errorBody(code, error.message), unexpected: false };
   }
-  if (isLostDependency(error)) {
+  if (isLostDependency(error) || (error instanceof BlobStoreError && error.code === "Unavailable")) {
     const message = "The registry cannot reach its own database or storage at the moment. Try again shortly.";
     return { status: 503, headers: { "retry-after": "1" }, body: errorBody("UNAVAILABLE", message), unexpected: true };
   }

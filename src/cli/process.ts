@@ -1,19 +1,21 @@
-// `wharfinger serve` as a process: starts, says that it is ready, and ends in order whatever ends it.
+// A subcommand that serves until it is told to end: starts, says that it is ready, and ends in order whatever ends it.
 
-import { loadSettings } from "../config/load-settings.ts";
-import type { ListenAddress } from "../config/listen.ts";
-import { programVersion } from "../config/version.ts";
 import { createLogger, type Logger, type LogLevel } from "../observability/logger.ts";
-import { startStandalone, type Standalone } from "./standalone.ts";
 
-export interface ServeOptions {
-  readonly listen: ListenAddress;
-  readonly data: string;
-  readonly config?: string;
-  readonly settings?: string;
-  readonly logLevel: LogLevel;
-  readonly allowAnonymous: boolean;
+/** What was started. */
+export interface Served {
+  /** One line on stdout: it is ready, and where. */
+  readonly summary: string;
+  /** Resolves when a part has ended by itself; the rest still runs. */
+  readonly failed?: Promise<Error>;
+  /** Nothing new, running transfers to their end or the grace period, then everything closed. */
+  stop(): Promise<void>;
+  /** Ends what would outlive the process. For a process that is about to die. */
+  readonly abandon?: () => void;
 }
+
+/** `signal` is aborted when the process is told to end while it still starts. */
+export type Start = (part: { readonly logger: Logger; readonly signal: AbortSignal }) => Promise<Served>;
 
 /** npm, a shell and a terminal may each deliver the same Ctrl-C: only a later one means "now". Milliseconds. */
 const samePress = 1000;
@@ -23,7 +25,7 @@ const stopWithin = 30_000;
 const lingerFor = 2000;
 
 /** Resolves with the exit code when the process may end. Rejects when it cannot start. */
-export async function serve(options: ServeOptions): Promise<number> {
+export async function serveUntilToldToEnd(options: { readonly logLevel: LogLevel; readonly start: Start }): Promise<number> {
   try {
     return await runToTheEnd(options);
   } finally {
@@ -32,24 +34,22 @@ export async function serve(options: ServeOptions): Promise<number> {
   }
 }
 
-async function runToTheEnd(options: ServeOptions): Promise<number> {
-  const logger = createLogger({ level: options.logLevel });
+async function runToTheEnd({ logLevel, start }: { readonly logLevel: LogLevel; readonly start: Start }): Promise<number> {
+  const logger = createLogger({ level: logLevel });
   const ending = endings(logger);
-  const settings = await loadSettings(options.settings);
-  const starting = startStandalone({ ...options, settings, logger, version: programVersion(), signal: ending.signal });
-  let standalone: Standalone;
+  let served: Served;
   try {
-    standalone = await starting;
+    served = await start({ logger, signal: ending.signal });
   } catch (error) {
     if (ending.signal.aborted) return ending.code();
     throw error;
   }
-  ending.alsoWhen(standalone.failed);
-  ending.beforeForcedExit(standalone.abandon);
-  process.stdout.write(`${standalone.summary}\n`);
+  if (served.failed !== undefined) ending.alsoWhen(served.failed);
+  if (served.abandon !== undefined) ending.beforeForcedExit(served.abandon);
+  process.stdout.write(`${served.summary}\n`);
   await ending.asked;
   const late = setTimeout(() => ending.force(`not everything stopped within ${stopWithin / 1000} s`), stopWithin);
-  await standalone.stop().then(
+  await served.stop().then(
     () => logger.info("stopped"),
     (error: unknown) => ending.fail(error, "the process did not stop in order; what was under way is mended at the next start"),
   );

@@ -1,0 +1,50 @@
+// wharfinger registry: one registry process of an installation, on a database and a bucket.
+
+import { Command } from "commander";
+
+import { parseListen, type ListenAddress } from "../config/listen.ts";
+import { registryOptions } from "../config/options.ts";
+import type { LogLevel } from "../observability/logger.ts";
+import { option } from "./command-line.ts";
+
+interface RegistryValues {
+  readonly listen: ListenAddress;
+  readonly settings: string;
+  readonly adminTokenFile: string;
+  readonly secrets?: string;
+  readonly logLevel: LogLevel;
+  readonly allowAnonymous?: boolean;
+}
+
+export function registryCommand(): Command {
+  const { listen, settings, adminTokenFile, secrets, logLevel, allowAnonymous } = registryOptions;
+  return new Command("registry")
+    .description("serve as one of any number of equal registry processes, on a PostgreSQL database and a bucket")
+    .addOption(option(listen, parseListen))
+    .addOption(option(settings).makeOptionMandatory())
+    .addOption(option(adminTokenFile).makeOptionMandatory())
+    .addOption(option(secrets))
+    .addOption(option(logLevel))
+    .addOption(option(allowAnonymous))
+    .action(async (values: RegistryValues) => {
+      const { serveUntilToldToEnd } = await import("./process.ts");
+      process.exitCode = await serveUntilToldToEnd({
+        logLevel: values.logLevel,
+        start: async ({ logger }) => {
+          const { loadSettings } = await import("../config/load-settings.ts");
+          const settings = await loadSettings(values.settings);
+          const { startRegistryProcess } = await import("../registry/process.ts");
+          const { programVersion } = await import("../config/version.ts");
+          const version = programVersion();
+          const registry = await startRegistryProcess({
+            ...values,
+            settings,
+            allowAnonymous: values.allowAnonymous === true,
+            version,
+            logger,
+          });
+          return { summary: `Serving on ${registry.url}.`, stop: () => registry.stop() };
+        },
+      });
+    });
+}

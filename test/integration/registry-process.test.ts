@@ -1,0 +1,137 @@
+// `wharfinger registry`: equal processes on one PostgreSQL and one bucket, and what refuses to start.
+
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { digestOf } from "../../src/domain/digest.ts";
+import { mediaTypes } from "../../src/domain/media-types.ts";
+import { eventually } from "../support/eventually.ts";
+import { send } from "../support/http.ts";
+import { imageOf, describe as described } from "../support/own-registry.ts";
+import { createDatabase, type TestDatabase } from "../support/postgres.ts";
+import { bucketOf, credentialsOf, processToken, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { startS3Service, type S3Service } from "../support/s3-service.ts";
+
+let database: TestDatabase;
+let s3: S3Service;
+let folder: string;
+const pods: RegistryProcess[] = [];
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "wharfinger-process-"));
+  [database, s3] = await Promise.all([createDatabase(), startS3Service()]);
+});
+afterAll(async () => {
+  await Promise.all(pods.map((pod) => pod.stop()));
+  await s3.stop();
+  await database.drop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const settings = () => ({ database: { url: database.url }, storage: { s3: bucketOf(s3.settings) }, spool: { folder } });
+async function pod(): Promise<RegistryProcess> {
+  const started = await startRegistryProcess({ settings: settings(), env: credentialsOf(s3.settings) });
+  pods.push(started);
+  return started;
+}
+
+test("what one pod took, the other gives at once, and what one deleted the other does not have", async () => {
+  const [first, second] = await Promise.all([pod(), pod()]);
+  const layer = randomBytes(6 * 1024 * 1024); // more than one part of a multipart upload
+  const config = Buffer.from("{}");
+  for (const bytes of [layer, config]) {
+    const digest = digestOf(bytes);
+    expect((await send(first.url, "POST", `/v2/team/app/blobs/uploads/?digest=${digest}`, { body: bytes })).status).toBe(201);
+  }
+  const manifest = imageOf(described("application/vnd.oci.image.config.v1+json", config), [
+    described("application/vnd.oci.image.layer.v1.tar", layer),
+  ]);
+  const path = "/v2/team/app/manifests/1.0";
+  const put = await send(second.url, "PUT", path, { body: manifest, headers: { "content-type": mediaTypes.ociManifest } });
+  expect(put.status).toBe(201);
+  expect((await send(first.url, "GET", path)).body).toEqual(manifest);
+  expect((await send(second.url, "GET", `/v2/team/app/blobs/${digestOf(layer)}`)).body).toEqual(layer);
+  expect((await send(first.url, "DELETE", path)).status).toBe(202);
+  expect((await send(second.url, "GET", path)).status).toBe(404);
+});
+
+test("the control API takes the configured token, and the summary is the only line on stdout", async () => {
+  const one = await pod();
+  const record = await send(one.url, "GET", "/api/v1/record", { headers: { authorization: `Bearer ${processToken}` } });
+  expect(record.status).toBe(200);
+  expect((await send(one.url, "GET", "/api/v1/record")).status).toBe(401);
+  expect(await one.stop()).toBe(0);
+});
+
+test("one folder is one process's", async () => {
+  const own = await createDatabase();
+  const both = { settings: { database: { url: own.url }, storage: { folder: join(folder, "blobs") } } };
+  await mkdir(join(folder, "blobs"));
+  const one = await startRegistryProcess(both);
+  await expect(startRegistryProcess(both)).rejects.toThrow(/in use by|process \d+/i);
+  await one.stop();
+  await own.drop();
+});
+
+test("users come from the folder of secrets, and a swapped mount takes effect", async () => {
+  const mount = join(folder, "secrets");
+  await mkdir(join(mount, "..1"), { recursive: true });
+  const file = "default_wharfinger-users_htpasswd";
+  // The password of ci is "one".
+  await writeFile(join(mount, "..1", file), "ci:$2b$10$XKBO0fXGe.RYdJZhWsGJJ.HF2Cv27q4yKSlAnrMSyIwehISB4N51O\n");
+  await symlink("..1", join(mount, "..data"));
+  await symlink(join("..data", file), join(mount, file));
+  const one = await startRegistryProcess({
+    settings: { ...settings(), access: { admins: ["ci"] } },
+    env: credentialsOf(s3.settings),
+    args: ["--secrets", mount],
+  });
+  pods.push(one);
+  const asks = async (password: string) => {
+    const authorization = `Basic ${Buffer.from(`ci:${password}`).toString("base64")}`;
+    return (await send(one.url, "GET", "/api/v1/record", { headers: { authorization } })).status;
+  };
+  expect(await asks("one")).toBe(200);
+  await mkdir(join(mount, "..2"));
+  await writeFile(join(mount, "..2", file), "nobody:x\n");
+  await symlink("..2", join(mount, "..next"));
+  await rename(join(mount, "..next"), join(mount, "..data"));
+  await eventually(async () => expect(await asks("one")).toBe(401));
+});
+
+test.each<[string, () => Record<string, unknown>, RegExp]>([
+  ["no database", () => ({ storage: { folder } }), /no database\.url/],
+  ["no place for the bytes", () => ({ database: { url: database.url } }), /storage\.s3 .* or storage\.folder/],
+  ["two places", () => ({ ...settings(), storage: { folder, s3: bucketOf(s3.settings) } }), /one place for the bytes/],
+  [
+    "a bucket that is not there",
+    () => ({ ...settings(), storage: { s3: { ...bucketOf(s3.settings), bucket: "another" } } }),
+    /The bucket another does not exist at http:.*storage\.s3\.bucket/,
+  ],
+  [
+    "a service that is not there",
+    () => ({ ...settings(), storage: { s3: { ...bucketOf(s3.settings), endpoint: "http://127.0.0.1:1" } } }),
+    /cannot be reached at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)/,
+  ],
+  [
+    "a password in the settings",
+    () => ({ ...settings(), database: { url: "postgres://a:b@c/d" } }),
+    /database\.url: not a URL without a password/,
+  ],
+  ["a bucket without a name", () => ({ ...settings(), storage: { s3: {} } }), /storage\.s3: bucket is missing/],
+  [
+    "half of the credentials",
+    () => ({ ...settings(), storage: { s3: { ...bucketOf(s3.settings), accessKeyIdFile: "/nowhere" } } }),
+    /secretAccessKeyFile is missing; accessKeyIdFile needs it/,
+  ],
+])("refuses to start with %s", async (_, wrong, says) => {
+  await expect(startRegistryProcess({ settings: wrong(), env: credentialsOf(s3.settings) })).rejects.toThrow(says);
+});
+
+test("refuses to start with credentials that the service does not know", async () => {
+  const env = { ...credentialsOf(s3.settings), AWS_SECRET_ACCESS_KEY: "another" };
+  await expect(startRegistryProcess({ settings: settings(), env })).rejects.toThrow(/refuses these credentials .*403/);
+});
