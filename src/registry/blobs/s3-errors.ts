@@ -43,9 +43,8 @@ export function cannotStart({ bucket, endpoint, region }: S3Settings, error: unk
     status === undefined
       ? `cannot be reached at ${where} (${typeof systemCode === "string" ? systemCode : name}): check storage.s3.endpoint and the credentials`
       : (reasons[status] ?? `cannot be used: ${where} answers ${status}`);
-  return new BlobStoreError(status === undefined || status >= 500 ? "Unavailable" : "Failed", `The bucket ${bucket} ${reason}.`, {
-    cause: error,
-  });
+  const code = status === undefined || status >= 500 ? "Unavailable" : status === 404 ? "NotFound" : "Failed";
+  return new BlobStoreError(code, `The bucket ${bucket} ${reason}.`, { cause: error });
 }
 
 function describe(error: unknown): { name: string; status: number | undefined } {
