@@ -6,6 +6,10 @@ import { defineConfig } from "vitest/config";
 /** Files wait more than they compute (for disks, clocks, other processes); more than four at once would need more connections to PostgreSQL. */
 const files = Math.min(4, Math.max(2, availableParallelism() - 1));
 
+/** What needs an S3 service, and what must hold on a bucket as it does on a folder: these run once more there. */
+const ofBuckets = ["src/registry/blobs/s3-*.test.ts"];
+const onBothStores = ["upload-sessions", "push", "collect"].map((name) => `src/registry/services/${name}.test.ts`);
+
 export default defineConfig({
   // Code that a test runs in its own process can be stopped at its failpoints; processes that it starts are as they are everywhere.
   resolve: { alias: { "#failpoints": resolve(import.meta.dirname, "src/failpoints/armed.ts") } },
@@ -13,7 +17,17 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", maxWorkers: files, include: ["src/**/*.test.ts", "test/*.test.ts"] },
+        test: { name: "unit", maxWorkers: files, include: ["src/**/*.test.ts", "test/*.test.ts"], exclude: ofBuckets },
+      },
+      {
+        extends: true,
+        test: {
+          name: "s3",
+          maxWorkers: files,
+          globalSetup: ["test/support/global-s3.ts"],
+          provide: { blobStore: "s3" },
+          include: [...ofBuckets, ...onBothStores],
+        },
       },
       {
         extends: true,

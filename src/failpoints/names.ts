@@ -77,10 +77,12 @@ export const failpoints = [
   // G3.
   "G3.expired",
   "G3.abandoned",
-  // A request on an upload session. `suspended`: what the store has is durable, and the row does not say so.
+  // A request on an upload session. `reshaped`: its bytes are about to be read again, in the shape that the row names. `suspended`: what the
+  // store has is durable, and the row does not say so.
   "session.found",
   "session.interrupting",
   "session.taken",
+  "session.reshaped",
   "session.resumed",
   "session.suspended",
   "session.advanced",

@@ -1,15 +1,20 @@
-// The services of the team's own repositories on a real database and a real folder, without HTTP.
+// The services of the team's own repositories on a real database and a real folder or bucket, without HTTP.
 
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { inject } from "vitest";
 
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
 import { mediaTypes } from "../../src/domain/media-types.ts";
 import type { Reference } from "../../src/domain/reference.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import type { BlobStore } from "../../src/registry/blobs/blob-store.ts";
 import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
+import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
+import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
 import { Database, type Queryable, type Statement } from "../../src/registry/metadata/database.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
 import { migrate } from "../../src/registry/metadata/migrate.ts";
@@ -20,7 +25,16 @@ import type { Caller } from "../../src/registry/services/pull-service.ts";
 import { Push } from "../../src/registry/services/push.ts";
 import { StoredContent } from "../../src/registry/services/stored-content.ts";
 import { View } from "../../src/registry/services/view.ts";
+import { startFaultyHop, type FaultyHop } from "./faulty-hop.ts";
 import { createDatabase } from "./postgres.ts";
+import { startS3Service } from "./s3-service.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** What `openOwnRegistry` stores blobs in unless it is told; the project "s3" runs the tests that matter once more. */
+    blobStore?: "folder" | "s3";
+  }
+}
 
 export const pusher: Caller = { identity: "user:ci", mayPush: true, revalidate: false };
 export const reader: Caller = { identity: "anonymous", mayPush: false, revalidate: false };
@@ -34,9 +48,11 @@ export const noTimes: CollectorTimes = { lease: 0, trashFor: 0, doomDelay: 0, in
 export interface OwnRegistry {
   readonly url: string;
   readonly database: Database;
-  readonly store: FolderBlobStore;
-  /** Where `store` keeps its bytes. */
+  readonly store: BlobStore;
+  /** Where a folder store keeps its bytes. */
   readonly folder: string;
+  /** What is between an S3 store and its service: it counts, and breaks what it is told to. */
+  readonly hop: FaultyHop | undefined;
   readonly push: Push;
   readonly pull: OwnPull;
   readonly statistics: CollectedPullStatistics;
@@ -46,13 +62,15 @@ export interface OwnRegistry {
   setTimes(times: CollectorTimes): Promise<void>;
   /** Rows of an ad hoc query. */
   rows<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;
-  /** Another process on the same database and (as a folder has one) the same store object: nothing in memory is shared. */
-  anotherPush(): Push;
+  /** Another pod: on the same database and bucket, with nothing in memory. (A folder has one process, so there it is the same store object.) */
+  anotherPush(): Promise<Push>;
   close(): Promise<void>;
 }
 
 export async function openOwnRegistry(
   options: {
+    /** By default what the project of the test says, else a folder. */
+    blobStore?: "folder" | "s3";
     connections?: number;
     touchEvery?: number;
     lowWaterBytes?: number;
@@ -63,7 +81,9 @@ export async function openOwnRegistry(
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-own-"));
   const database = new CountingDatabase({ url: created.url, connections: options.connections ?? 8 });
   await migrate(database);
-  const store = await FolderBlobStore.open({ folder, lowWaterBytes: options.lowWaterBytes });
+  const blobs =
+    (options.blobStore ?? inject("blobStore") ?? "folder") === "s3" ? await openBucket() : await openFolder(folder, options.lowWaterBytes);
+  const { store, hop } = blobs;
   const statistics = new CollectedPullStatistics({
     database,
     onError: (error) => {
@@ -73,6 +93,7 @@ export async function openOwnRegistry(
   const pushOptions = { database, store, expireAfter: hour, touchEvery: options.touchEvery, sessionLimits: options.sessionLimits };
   return {
     folder,
+    hop,
     url: created.url,
     database,
     store,
@@ -83,14 +104,50 @@ export async function openOwnRegistry(
     collector: (times, onStepFailed) => new Collector({ database, store, times, logger: createLogger({ level: "silent" }), onStepFailed }),
     setTimes: (times) => writeGcTimes(database, times),
     rows: (text, values) => database.query({ name: "", text }, values),
-    anotherPush: () => new Push(pushOptions),
+    anotherPush: async () => new Push({ ...pushOptions, store: await blobs.another() }),
     close: async () => {
       await database.close();
-      await store.close();
+      await blobs.close();
       await created.drop();
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+interface OpenedBlobs {
+  readonly store: BlobStore;
+  readonly hop: FaultyHop | undefined;
+  another(): Promise<BlobStore>;
+  close(): Promise<void>;
+}
+
+async function openFolder(folder: string, lowWaterBytes: number | undefined): Promise<OpenedBlobs> {
+  const store = await FolderBlobStore.open({ folder, lowWaterBytes });
+  return { store, hop: undefined, another: async () => store, close: () => store.close() };
+}
+
+async function openBucket(): Promise<OpenedBlobs> {
+  const { settings, stop } = await bucket();
+  const hop = await startFaultyHop(settings.endpoint ?? "");
+  const opened: BlobStore[] = [];
+  const another = async () => {
+    const store = await S3BlobStore.open({ ...settings, endpoint: hop.url });
+    opened.push(store);
+    return store;
+  };
+  const close = async () => {
+    for (const store of opened) await store.close();
+    await hop.stop();
+    await stop();
+  };
+  return { store: await another(), hop, another, close };
+}
+
+/** A place in the run's bucket, or a service of its own. */
+async function bucket(): Promise<{ settings: S3Settings; stop: () => Promise<void> }> {
+  const shared = inject("s3Settings");
+  if (shared === undefined) return startS3Service();
+  return { settings: { ...shared, prefix: `${randomUUID()}/` }, stop: async () => undefined };
 }
 
 class CountingDatabase extends Database {

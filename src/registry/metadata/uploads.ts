@@ -14,6 +14,8 @@ export interface Upload {
   readonly prefixDigest: Digest | null;
   /** How the store goes on with its bytes; null while none is durable. */
   readonly suspended: string | null;
+  /** From which another process goes on hashing, if it is of the bytes up to `offset`: to be checked against `prefixDigest`. */
+  readonly hashState: Uint8Array | null;
 }
 
 // Counted up to the limits and no further, each by an index. Starts at the same moment may exceed them by as many as there are connections.
@@ -34,7 +36,7 @@ const insert = statement(
 );
 const find = statement(
   "upload-find",
-  `SELECT id, repository, identity, writer, algorithm, "offset", prefix_digest AS "prefixDigest", suspended
+  `SELECT id, repository, identity, writer, algorithm, "offset", prefix_digest AS "prefixDigest", suspended, hash_state AS "hashState"
    FROM uploads
    WHERE id = $1 AND repository = $2 AND expires_at > now()`,
 );
@@ -49,7 +51,7 @@ const take = statement(
      WHERE id = $1 AND "offset" = $3 AND writer IS NOT DISTINCT FROM $4
      RETURNING id
    ), ${touched}
-   SELECT FROM session`,
+   SELECT EXISTS (SELECT FROM touched) AS "hasObjects" FROM session`,
 );
 const announce = statement(
   "upload-announce",
@@ -62,7 +64,7 @@ const advance = statement(
   "upload-advance",
   `WITH session AS (
      UPDATE uploads
-     SET "offset" = $3, prefix_digest = $4, suspended = $6, expires_at = now() + make_interval(secs => $5)
+     SET "offset" = $3, prefix_digest = $4, suspended = $6, hash_state = $8, expires_at = now() + make_interval(secs => $5)
      WHERE id = $1 AND writer = $2
      RETURNING id
    ), kept AS (
@@ -75,6 +77,8 @@ const advance = statement(
    )
    SELECT FROM session`,
 );
+const reshape = statement("upload-reshape", "UPDATE uploads SET suspended = $3 WHERE id = $1 AND writer = $2");
+const keepState = statement("upload-keep-hash-state", "UPDATE uploads SET hash_state = $3 WHERE id = $1 AND prefix_digest = $2");
 const touch = statement(
   "upload-touch",
   `WITH session AS (
@@ -90,7 +94,7 @@ const leftovers = statement(
 const cancel = statement(
   "upload-cancel",
   `WITH gone AS (
-     DELETE FROM uploads WHERE id = $1 AND repository = $2 RETURNING id
+     DELETE FROM uploads WHERE id = $1 AND repository = $2 AND ($3::uuid IS NULL OR writer = $3) RETURNING id
    ), doomed AS (
      UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = now()
      FROM gone WHERE session = gone.id AND state = 'uploading'
@@ -125,9 +129,16 @@ export async function findUpload(database: Queryable, repository: string, id: st
   return row;
 }
 
-/** Makes `writer` the owner of a session that was seen as `seen`. False: somebody else was faster. */
-export async function takeUpload(database: Queryable, seen: Upload, writer: string, expireSeconds: number): Promise<boolean> {
-  return (await database.execute(take, [seen.id, writer, seen.offset, seen.writer, expireSeconds])) === 1;
+/** Makes `writer` the owner of a session that was seen as `seen`. TooLate: somebody else was faster. GivenUp: its bytes were. */
+export async function takeUpload(
+  database: Queryable,
+  seen: Upload,
+  writer: string,
+  expireSeconds: number,
+): Promise<"Taken" | "TooLate" | "GivenUp"> {
+  const [taken] = await database.query<{ hasObjects: boolean }>(take, [seen.id, writer, seen.offset, seen.writer, expireSeconds]);
+  if (taken === undefined) return "TooLate";
+  return taken.hasObjects || seen.suspended === null ? "Taken" : "GivenUp";
 }
 
 /** U1 of a session. False: it was taken over or ended. */
@@ -149,11 +160,35 @@ export interface SuspendedBytes {
 export async function advanceUpload(
   database: Queryable,
   session: { readonly id: string; readonly writer: string },
-  progress: { readonly suspended: SuspendedBytes; readonly prefixDigest: Digest; readonly expireSeconds: number },
+  progress: {
+    readonly suspended: SuspendedBytes;
+    readonly prefixDigest: Digest;
+    readonly hashState: Uint8Array | null;
+    readonly expireSeconds: number;
+  },
 ): Promise<boolean> {
-  const { suspended, prefixDigest, expireSeconds } = progress;
-  const values = [session.id, session.writer, suspended.offset, prefixDigest, expireSeconds, suspended.state, suspended.keys];
+  const { suspended, prefixDigest, hashState, expireSeconds } = progress;
+  const { offset, state, keys } = suspended;
+  const values = [session.id, session.writer, offset, prefixDigest, expireSeconds, state, keys, hashState];
   return (await database.execute(advance, values)) === 1;
+}
+
+/** The store has the same bytes in another shape. False: it was taken over or ended. */
+export async function reshapeUpload(
+  database: Queryable,
+  session: { readonly id: string; readonly writer: string },
+  state: string,
+): Promise<boolean> {
+  return (await database.execute(reshape, [session.id, session.writer, state])) === 1;
+}
+
+/** For whoever goes on, as long as the session is where it was: reading it again may have taken longer than a client waits. */
+export async function keepHashState(
+  database: Queryable,
+  session: { readonly id: string; readonly prefixDigest: Digest },
+  state: Uint8Array,
+): Promise<void> {
+  await database.execute(keepState, [session.id, session.prefixDigest, state]);
 }
 
 /** Says that somebody still writes; `announced`: there are bytes, or may be. False: it was taken over, ended or given up. */
@@ -174,7 +209,7 @@ export async function abandonLeftovers(transaction: Queryable, id: string): Prom
   await transaction.execute(leftovers, [id]);
 }
 
-/** Ends a session and gives its bytes up. False: there is none. */
-export async function cancelUpload(database: Queryable, repository: string, id: string): Promise<boolean> {
-  return (await database.execute(cancel, [id, repository])) === 1;
+/** Ends a session and gives its bytes up; `writer`: only while that request has it. False: there is none. */
+export async function cancelUpload(database: Queryable, repository: string, id: string, writer?: string): Promise<boolean> {
+  return (await database.execute(cancel, [id, repository, writer ?? null])) === 1;
 }

@@ -153,7 +153,7 @@ describe("bytes behind a key that is not found", () => {
     await registry.store.delete([old!.key]);
     const writer = await registry.store.create(async () => undefined);
     await writer.write([bytes]);
-    const key = await writer.commit();
+    const key = await writer.commit(digest);
     await registry.rows("INSERT INTO objects (key, state) VALUES ($1, 'live')", [key]);
     await registry.rows("UPDATE blobs SET object_key = $2 WHERE digest = $1", [digest, key]);
     const opened = await answer.open();

@@ -1,27 +1,29 @@
 // Bytes of a body on their way into the store: hashed as they come, written in gathered pieces while the next ones arrive.
 
-import type { Hash } from "node:crypto";
-
 import { BlobStoreError, type BlobWriter } from "../blobs/blob-store.ts";
 import { Gathered, giveBack } from "../blobs/gather.ts";
 import { ServiceError } from "./errors.ts";
 import type { Body } from "./push-service.ts";
 
 /** Where the bytes go; opened when the first one is here, so that a probe without a body costs nothing. */
-export interface Destination {
+export interface Destination<RunningHash extends Hashing> {
   readonly writer: BlobWriter;
-  readonly hash: Hash;
+  readonly hash: RunningHash;
 }
 
-export interface Reception {
+interface Hashing {
+  update(bytes: Uint8Array): unknown;
+}
+
+export interface Reception<RunningHash extends Hashing> {
   readonly body: Body;
-  readonly open: () => Promise<Destination>;
+  readonly open: () => Promise<Destination<RunningHash>>;
   readonly interruption?: Interruption;
 }
 
-export interface Received {
+export interface Received<RunningHash extends Hashing> {
   /** Undefined when not one byte came. */
-  readonly destination: Destination | undefined;
+  readonly destination: Destination<RunningHash> | undefined;
   /** Bytes written and hashed. */
   readonly bytes: number;
   /** Why the body ended early; everything before is written. */
@@ -60,10 +62,14 @@ export class Interruption {
  * Resolves when everything that arrived is written, also when the body broke. Rejects when the store or the database failed; the writer is
  * closed then. The body is never ended from here: what is left of it belongs to whoever answers the request.
  */
-export async function receive({ body, open, interruption = new Interruption() }: Reception): Promise<Received> {
+export async function receive<RunningHash extends Hashing>({
+  body,
+  open,
+  interruption = new Interruption(),
+}: Reception<RunningHash>): Promise<Received<RunningHash>> {
   const pieces = body[Symbol.asyncIterator]();
   const gathered = new Gathered();
-  let destination: Destination | undefined;
+  let destination: Destination<RunningHash> | undefined;
   let bytes = 0;
   let writing: Promise<void> = Promise.resolve();
   let broken: Error | undefined;

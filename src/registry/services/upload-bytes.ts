@@ -1,18 +1,18 @@
-// The bytes of a session and their running hash. The process that wrote last keeps the hash, so that nobody reads bytes twice.
+// The bytes of a session and their running hash. The process that wrote last keeps the hash, so that nobody reads bytes twice; a session that
+// moves to another process is read again once, and from then on its hash moves with it.
 
 import { failpoint } from "#failpoints";
 
-import type { Hash } from "node:crypto";
-
 import { LRUCache } from "lru-cache";
 
-import { algorithmOf, digestOf, finishDigest, startDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
-import type { BlobStore, BlobWriter } from "../blobs/blob-store.ts";
+import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
+import { BlobStoreError, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import { announceUpload, type Upload } from "../metadata/uploads.ts";
+import { announceUpload, keepHashState, reshapeUpload, type Upload } from "../metadata/uploads.ts";
 import { givenUp } from "./commit-blob.ts";
 import type { Body } from "./push-service.ts";
 import { receive, type Destination, type Interruption, type Received } from "./receive.ts";
+import { ExportableHash, ProcessHash, type UploadHash } from "./upload-hash.ts";
 
 /** Hashes of sessions between two requests; one that fell out is made again by reading the bytes once. */
 const rememberedHashes = 10_000;
@@ -29,9 +29,18 @@ export interface Writing {
 }
 
 interface Remembered {
-  readonly algorithm: DigestAlgorithm;
   readonly offset: number;
-  readonly hash: Hash;
+  readonly hash: ProcessHash;
+}
+
+/** What one request adds. */
+export interface AddedBytes {
+  readonly body: Body;
+  readonly algorithm: DigestAlgorithm;
+  /** Bytes that the client announced. */
+  readonly length: number | undefined;
+  /** More will follow in other requests. */
+  readonly goesOn: boolean;
 }
 
 export class UploadBytes {
@@ -44,9 +53,8 @@ export class UploadBytes {
     this.#store = options.store;
   }
 
-  /** `bytes`: how many the client announced. */
-  receive(writing: Writing, body: Body, algorithm: DigestAlgorithm, bytes: number | undefined): Promise<Received> {
-    return receive({ body, interruption: writing.interruption, open: () => this.#open(writing, algorithm, bytes) });
+  receive(writing: Writing, added: AddedBytes): Promise<Received<UploadHash>> {
+    return receive({ body: added.body, interruption: writing.interruption, open: () => this.#open(writing, added) });
   }
 
   /** The writer of a session; `bytes`: how many more come. */
@@ -60,45 +68,69 @@ export class UploadBytes {
   }
 
   /** Of everything so far; `destination`: what this request wrote. */
-  async digest(writing: Writing, destination: Destination | undefined, algorithm: DigestAlgorithm): Promise<Digest> {
-    if (destination !== undefined) return finishDigest(destination.hash, algorithm);
+  async digest(writing: Writing, destination: Destination<UploadHash> | undefined, algorithm: DigestAlgorithm): Promise<Digest> {
+    if (destination !== undefined) return destination.hash.digest();
     const { upload, suspended } = writing;
     if (suspended === null) return digestOf("", algorithm);
     if (upload.prefixDigest !== null && algorithmOf(upload.prefixDigest) === algorithm) return upload.prefixDigest;
-    return finishDigest(await this.#hashOfPrefix(writing, algorithm), algorithm);
+    return (await this.#hashOfPrefix(writing, { algorithm, goesOn: false })).digest();
   }
 
   /** For the next request on the session. */
-  remember({ upload }: Writing, { writer, hash }: Destination): void {
-    this.#hashes.set(upload.id, { algorithm: upload.algorithm, offset: writer.offset, hash });
+  remember({ upload }: Writing, { writer, hash }: Destination<UploadHash>): void {
+    if (hash instanceof ProcessHash) this.#hashes.set(upload.id, { offset: writer.offset, hash });
+    else this.#hashes.delete(upload.id);
   }
 
   forget(id: string): void {
     this.#hashes.delete(id);
   }
 
-  async #open(writing: Writing, algorithm: DigestAlgorithm, bytes: number | undefined): Promise<Destination> {
-    const hash = await this.#hashOfPrefix(writing, algorithm);
-    return { writer: await this.writer(writing, bytes), hash };
+  async #open(writing: Writing, added: AddedBytes): Promise<Destination<UploadHash>> {
+    const hash = await this.#hashOfPrefix(writing, added);
+    return { writer: await this.writer(writing, added.length), hash };
   }
 
-  /** U1, at the first byte. */
   async #announce(writing: Writing, key: string): Promise<void> {
-    if (!(await announceUpload(this.#database, { id: writing.upload.id, writer: writing.writer, key }))) throw givenUp();
+    const { upload, writer } = writing;
+    if (!(await announceUpload(this.#database, { id: upload.id, writer, key }))) throw givenUp();
     writing.announced = true;
     await failpoint("U1.announced");
   }
 
-  async #hashOfPrefix(writing: Writing, algorithm: DigestAlgorithm): Promise<Hash> {
-    const { upload, suspended: state } = writing;
-    const { offset } = upload;
-    const remembered = this.#hashes.get(upload.id);
-    if (remembered?.offset === offset && remembered.algorithm === algorithm) return remembered.hash.copy();
-    const hash = startDigest(algorithm);
-    if (state === null) return hash;
-    const { suspended, bytes } = await this.#store.reread({ offset, state }, (key) => this.#announce(writing, key));
-    for await (const piece of bytes) hash.update(piece);
-    writing.suspended = suspended.state;
+  async #hashOfPrefix(
+    writing: Writing,
+    { algorithm, goesOn }: { readonly algorithm: DigestAlgorithm; readonly goesOn: boolean },
+  ): Promise<UploadHash> {
+    const { id, offset, prefixDigest, hashState } = writing.upload;
+    if (writing.suspended === null) return new ProcessHash(algorithm);
+    const remembered = this.#hashes.get(id);
+    if (remembered?.offset === offset && remembered.hash.algorithm === algorithm) return remembered.hash.copy();
+    if (hashState !== null && prefixDigest !== null && algorithmOf(prefixDigest) === algorithm) {
+      const restored = await ExportableHash.restore(algorithm, hashState, prefixDigest);
+      if (restored !== undefined) return restored;
+    }
+    // Who ends the session now leaves nothing to go on with: the faster hash reads it.
+    const hash = goesOn ? await ExportableHash.start(algorithm) : new ProcessHash(algorithm);
+    await this.#reread(writing, hash);
     return hash;
+  }
+
+  async #reread(writing: Writing, hash: UploadHash): Promise<void> {
+    const { upload, writer, suspended: state } = writing;
+    if (state === null) return;
+    const { id, offset, prefixDigest } = upload;
+    const { suspended, bytes } = await this.#store.reread({ offset, state }, (key) => this.#announce(writing, key));
+    // Before the bytes are read, which may take long: the shape that the row tells of is gone.
+    if (suspended.state !== state && !(await reshapeUpload(this.#database, { id, writer }, suspended.state))) throw givenUp();
+    writing.suspended = suspended.state;
+    await failpoint("session.reshaped");
+    for await (const piece of bytes) hash.update(piece);
+    const digest = hash.digest();
+    if (prefixDigest === null || algorithmOf(prefixDigest) !== algorithmOf(digest)) return;
+    // A writer that had lost the session may have completed an upload of the store with bytes of its own.
+    if (prefixDigest !== digest) throw new BlobStoreError("NotFound", "The bytes of this upload are not those that were taken.");
+    const saved = hash.save();
+    if (saved !== null) await keepHashState(this.#database, { id, prefixDigest }, saved);
   }
 }

@@ -33,7 +33,7 @@ describe("a session", () => {
     const pieces = Array.from({ length: 48 }, (_, index) => bytes.subarray(index * 65_536, (index + 1) * 65_536));
     expect(await registry.push.append(repository, id, pusher, { body: bodyOf(...pieces) })).toEqual({ id, offset: bytes.byteLength });
     // Another process, which has no hash in memory: the digest of the prefix is in the row.
-    const other = registry.anotherPush();
+    const other = await registry.anotherPush();
     const reread = registry.store.reread.bind(registry.store);
     registry.store.reread = () => {
       throw new Error("the bytes were read again");
@@ -75,9 +75,9 @@ describe("a session", () => {
   test("chunks over several processes read the prefix once and go on", async () => {
     const { id } = await start();
     await registry.push.append(repository, id, pusher, { body: bodyOf("one ") });
-    await registry.anotherPush().append(repository, id, pusher, { body: bodyOf("two ") });
+    await (await registry.anotherPush()).append(repository, id, pusher, { body: bodyOf("two ") });
     const digest = digestOf("one two three");
-    await registry.anotherPush().complete(repository, id, pusher, { digest, body: bodyOf("three") });
+    await (await registry.anotherPush()).complete(repository, id, pusher, { digest, body: bodyOf("three") });
     expect((await readBlob(registry.pull, repository, digest)).toString()).toBe("one two three");
   });
 
@@ -304,7 +304,7 @@ describe("two requests on one session", () => {
 
   test("a request whose session another process took can change nothing any more", async () => {
     const { id } = await start();
-    const other = registry.anotherPush();
+    const other = await registry.anotherPush();
     const first = registry.push.append(repository, id, pusher, {
       body: (async function* () {
         yield Buffer.from("mine");

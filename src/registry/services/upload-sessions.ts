@@ -6,7 +6,7 @@ import { failpoint } from "#failpoints";
 import { randomUUID } from "node:crypto";
 
 import { admin, describeIdentity } from "../../domain/access.ts";
-import { algorithmOf, finishDigest, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
+import { algorithmOf, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { prefixOf } from "../../domain/reference.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { claimBlob } from "../metadata/blobs.ts";
@@ -31,6 +31,7 @@ import type { Caller } from "./pull-service.ts";
 import type { Body, UploadStatus } from "./push-service.ts";
 import { storeFailure, type Destination, type Interruption, type Received } from "./receive.ts";
 import { UploadBytes, type Writing } from "./upload-bytes.ts";
+import type { UploadHash } from "./upload-hash.ts";
 import { cancelled, outOfOrder, takenOver, tooMany, wrongDigest } from "./upload-failures.ts";
 import { UploadTurns } from "./upload-turns.ts";
 
@@ -106,7 +107,8 @@ export class UploadSessions {
   /** PATCH. What arrived before a body broke counts; a body that is shorter than announced does not. */
   async append(repository: string, id: string, caller: Caller, addition: Addition): Promise<UploadStatus> {
     return this.#alone(repository, id, caller, addition, async (writing) => {
-      const received = await this.#bytes.receive(writing, addition.body, writing.upload.algorithm, addition.length);
+      const { body, length } = addition;
+      const received = await this.#bytes.receive(writing, { body, length, algorithm: writing.upload.algorithm, goesOn: true });
       const { destination, broken } = received;
       if (destination === undefined) {
         if (broken !== undefined) throw broken;
@@ -149,7 +151,8 @@ export class UploadSessions {
     const { upload } = writing;
     const { digest } = addition;
     const algorithm = algorithmOf(digest);
-    const received = await this.#bytes.receive(writing, addition.body, algorithm, addition.length);
+    const { body, length } = addition;
+    const received = await this.#bytes.receive(writing, { body, length, algorithm, goesOn: false });
     let writer = received.destination?.writer;
     let key: string;
     try {
@@ -157,7 +160,7 @@ export class UploadSessions {
       refuseLength(addition.length, received);
       const actual = await this.#bytes.digest(writing, received.destination, algorithm);
       if (actual !== digest) {
-        await cancelUpload(this.#database, repository, upload.id);
+        await cancelUpload(this.#database, repository, upload.id, writing.writer);
         throw wrongDigest(digest, actual);
       }
       writer ??= await this.#bytes.writer(writing, 0);
@@ -205,9 +208,13 @@ export class UploadSessions {
       refuseUnfit(upload, caller, start);
       await failpoint("session.found");
       const writer = randomUUID();
-      if (await takeUpload(this.#database, upload, writer, this.#expiry(upload.offset > 0))) {
-        await failpoint("session.taken");
-        return { upload, writer, interruption, suspended: upload.suspended, announced: upload.suspended !== null };
+      switch (await takeUpload(this.#database, upload, writer, this.#expiry(upload.offset > 0))) {
+        case "Taken":
+          await failpoint("session.taken");
+          return { upload, writer, interruption, suspended: upload.suspended, announced: upload.suspended !== null };
+        case "GivenUp":
+          throw givenUp();
+        case "TooLate":
       }
     }
     throw takenOver();
@@ -230,11 +237,13 @@ export class UploadSessions {
     return hasBytes ? this.#expireSeconds : this.#expireEmptySeconds;
   }
 
-  async #advance(writing: Writing, destination: Destination): Promise<number> {
-    const { id, algorithm } = writing.upload;
+  async #advance(writing: Writing, destination: Destination<UploadHash>): Promise<number> {
+    const { id } = writing.upload;
+    const { hash } = destination;
     const progress = {
       suspended: await destination.writer.suspend(),
-      prefixDigest: finishDigest(destination.hash.copy(), algorithm),
+      prefixDigest: hash.digest(),
+      hashState: hash.save(),
       expireSeconds: this.#expireSeconds,
     };
     await failpoint("session.suspended");
@@ -251,7 +260,7 @@ function refuseUnfit({ identity, offset }: Upload, caller: Caller, start: number
   if (start !== undefined && start !== offset) throw outOfOrder(offset, start);
 }
 
-function refuseLength(announced: number | undefined, { bytes }: Received): void {
+function refuseLength(announced: number | undefined, { bytes }: Received<UploadHash>): void {
   if (announced === undefined || announced === bytes) return;
   throw new ServiceError("SIZE_INVALID", `${announced} bytes were announced and ${bytes} came; none were taken. Send them again.`, {
     detail: { announced, received: bytes },

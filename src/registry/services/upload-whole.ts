@@ -2,6 +2,8 @@
 
 import { failpoint } from "#failpoints";
 
+import type { Hash } from "node:crypto";
+
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
@@ -28,7 +30,7 @@ export async function uploadWhole(
   const object = new AnnouncedObject(database);
   const interruption = new Interruption();
   let signs: Heartbeat | undefined;
-  const open = async (): Promise<Destination> => {
+  const open = async (): Promise<Destination<Hash>> => {
     signs = heartbeat(() => object.touch(), { every: touchEvery, onGivenUp: (reason) => interruption.interrupt(reason) });
     const writer = await store.create(object.announce, upload.length === undefined ? {} : { bytes: upload.length });
     return { writer, hash: startDigest(algorithm) };
