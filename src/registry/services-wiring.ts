@@ -28,6 +28,7 @@ import { RetentionService } from "./services/retention.ts";
 import { restore } from "./services/restore.ts";
 import { Runs } from "./services/runs.ts";
 import { StoredContent } from "./services/stored-content.ts";
+import { alwaysMine, SharedTurn, type SharedTurnOptions, type Turn } from "./services/turn.ts";
 import { Upstreams } from "./services/upstreams.ts";
 import { listRepositories, storageUsage } from "./services/usage.ts";
 import { VersionCopies } from "./services/version-copies.ts";
@@ -99,13 +100,14 @@ export async function startServices(
   });
   closing.add(() => proxyPull.close());
   const prefetch = new Prefetch({ source: proxyPull, logger });
-  const copies = new VersionCopies({ database, configuration, source: proxyPull, prefetch, logger });
+  const turn = housekeepingTurn({ database, pod, logger, alone }, closing);
+  const copies = new VersionCopies({ database, configuration, source: proxyPull, prefetch, logger, turn });
   copies.start();
   closing.add(async () => {
     // What is being fetched ends with its connections, also where upstream has not answered yet.
     await Promise.all([copies.stop(), proxyPull.close(), upstreams.close()]);
   });
-  const eviction = new Eviction({ database, configuration, logger });
+  const eviction = new Eviction({ database, configuration, logger, turn });
   eviction.start();
   closing.add(() => eviction.stop());
 
@@ -148,6 +150,14 @@ export async function startServices(
     activity: () => listActivity(database),
   };
   return { configuration, ownPull, proxyPull, push, control, history };
+}
+
+function housekeepingTurn(options: Omit<SharedTurnOptions, "name"> & { readonly alone: boolean }, closing: Closing): Turn {
+  if (options.alone) return alwaysMine;
+  const turn = new SharedTurn({ ...options, name: "housekeeping" });
+  turn.start();
+  closing.add(() => turn.stop());
+  return turn;
 }
 
 /** What a namespace's policies may select: everything where the settings grant nothing special (the operator judged whether it counts). */

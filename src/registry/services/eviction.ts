@@ -20,6 +20,7 @@ import {
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { deleteManifests } from "./delete-manifests.ts";
 import { planEviction, type CachedManifest } from "./eviction-plan.ts";
+import type { Turn } from "./turn.ts";
 
 /** Milliseconds until the first round: after a start there is more urgent work, and one that never lives for an hour still evicts. */
 const firstAfter = 60_000;
@@ -35,6 +36,8 @@ export interface EvictionOptions {
   readonly logger: Logger;
   /** Milliseconds; a minute, then an hour after each round by default. */
   readonly times?: { readonly firstAfter: number; readonly pause: number };
+  /** Where there are several processes, one evicts. */
+  readonly turn?: Turn;
 }
 
 export class Eviction {
@@ -76,7 +79,7 @@ export class Eviction {
   }
 
   async #evictAll(): Promise<number> {
-    if (this.#stopping) return 0;
+    if (this.#stopping || this.#options.turn?.mine() === false) return 0;
     const countedFor = await pullsCountedFor(this.#options.database);
     let count = 0;
     for (const upstream of this.#options.configuration.current().upstreams) {

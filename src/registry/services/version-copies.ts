@@ -10,6 +10,7 @@ import type { ConfigurationSource } from "./configuration.ts";
 import { copyVersion, type CopyVersionOptions } from "./copy-version.ts";
 import { ServiceError } from "./errors.ts";
 import { policiesOf } from "./policy-scope.ts";
+import type { Turn } from "./turn.ts";
 
 /**
  * Upstreams that are copied from at once, one version of each; its blobs come four at a time, at the lowest priority of the rate budget.
@@ -33,6 +34,8 @@ export interface VersionCopiesOptions extends CopyVersionOptions {
   readonly configuration: ConfigurationSource;
   readonly logger: Logger;
   readonly pauses?: CopyPauses;
+  /** Where there are several processes, one copies. */
+  readonly turn?: Turn;
 }
 
 export interface FailedCopy {
@@ -70,7 +73,9 @@ export class VersionCopies {
 
   start(): void {
     // A publish is what brings versions.
-    this.#unsubscribe = this.#options.configuration.onChange(() => this.#wake());
+    const { configuration, turn } = this.#options;
+    const subscriptions = [configuration.onChange(() => this.#wake()), turn?.onTaken(() => this.#wake())];
+    this.#unsubscribe = () => subscriptions.forEach((end) => end?.());
     this.#wake();
   }
 
@@ -112,6 +117,7 @@ export class VersionCopies {
   }
 
   async #round(): Promise<void> {
+    if (this.#options.turn?.mine() === false) return;
     const found = Map.groupBy(await uncopiedVersions(this.#options.database), ({ repository }) => repository);
     const waiting = [...found].flatMap(([repository, versions]) => (this.#wants(repository) ? versions : []));
     const keys = new Set(waiting.map(keyOf));
