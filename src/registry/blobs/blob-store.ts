@@ -2,6 +2,7 @@
 // Every adapter passes the conformance suite beside this file.
 
 import type { Digest } from "../../domain/digest.ts";
+import type { NamedObjects } from "./named-objects.ts";
 
 /** Random access to the bytes of one blob, also of one that is still growing (a fill): `read` waits until bytes are there. */
 export interface BlobReader {
@@ -51,6 +52,8 @@ export interface BlobWriter {
 }
 
 export interface BlobStore {
+  /** Objects with names of their own, beside the blobs. */
+  readonly named: NamedObjects;
   /** `bytes`: how many will come, when that is known. */
   create(announce: Announce, options?: { readonly bytes?: number }): Promise<BlobWriter>;
   /**

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 
 import { blobStoreConformance } from "./blob-store.conformance.ts";
+import { namedObjectsConformance } from "./named-objects.conformance.ts";
 import { FolderBlobStore, type FolderBlobStoreOptions } from "./folder-store.ts";
 
 const folders: string[] = [];
@@ -31,7 +32,7 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
 });
 
-blobStoreConformance("FolderBlobStore", async () => {
+const openFresh = async () => {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-blobs-"));
   const store = await FolderBlobStore.open({ folder });
   return {
@@ -41,7 +42,9 @@ blobStoreConformance("FolderBlobStore", async () => {
       await rm(folder, { recursive: true, force: true });
     },
   };
-});
+};
+blobStoreConformance("FolderBlobStore", openFresh);
+namedObjectsConformance("FolderBlobStore", openFresh);
 
 const announce = async () => undefined;
 
@@ -115,7 +118,15 @@ describe("one process a folder", () => {
     const folder = await newFolder();
     await (await openStore({ folder })).close();
     await (await openStore({ folder })).close();
-    expect((await readdir(folder)).sort()).toEqual(["objects", "uploading"]);
+    expect((await readdir(folder)).sort()).toEqual(["objects", "uploading", "writing"]);
+  });
+
+  test("what a process did not end writing is gone when the next one opens the folder", async () => {
+    const folder = await newFolder();
+    await (await openStore({ folder })).close();
+    await writeFile(join(folder, "writing", "half"), "x");
+    await openStore({ folder });
+    expect(await readdir(join(folder, "writing"))).toEqual([]);
   });
 
   test("what a killed process left is taken over, what a living one has is not", async () => {

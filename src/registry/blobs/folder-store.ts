@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { closeFile, codeOfFile, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
 import { claimFolder, type FolderClaim } from "./folder-claim.ts";
+import { FolderNamedObjects } from "./folder-named.ts";
 import { FolderReader } from "./folder-reader.ts";
 import { FolderWriter } from "./folder-writer.ts";
 
@@ -24,6 +25,7 @@ export interface FolderBlobStoreOptions {
 }
 
 export class FolderBlobStore implements BlobStore {
+  readonly named: FolderNamedObjects;
   readonly #folder: string;
   readonly #lowWaterBytes: number;
   readonly #sync: (descriptor: number) => Promise<void>;
@@ -36,12 +38,15 @@ export class FolderBlobStore implements BlobStore {
     this.#lowWaterBytes = options.lowWaterBytes ?? 0;
     this.#sync = options.sync ?? syncFile;
     this.#claim = claim;
+    const { folder } = options;
+    this.named = new FolderNamedObjects({ folder, sync: this.#sync, refuseWhenLow: () => this.#refuseWhenLow() });
   }
 
   /** Opens the folder, making it where needed. Rejects with BlobStoreError Locked while another process has it. Never scans. */
   static async open(options: FolderBlobStoreOptions): Promise<FolderBlobStore> {
     for (const part of ["objects", "uploading"]) await mkdir(join(options.folder, part), { recursive: true, mode: 0o700 });
     const claim = await claimFolder(options.folder);
+    await FolderNamedObjects.prepare(options.folder);
     await syncFolder(options.folder);
     return new FolderBlobStore(options, claim);
   }

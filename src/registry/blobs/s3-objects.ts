@@ -1,7 +1,10 @@
-// The requests that a write makes.
+// The requests about one object.
+
+import type { Readable } from "node:stream";
 
 import type { S3 } from "./s3-client.ts";
 import { asking } from "./s3-errors.ts";
+import type { ObjectBody } from "./s3-reader.ts";
 import type { S3Part } from "./s3-state.ts";
 import { BlobStoreError } from "./blob-store.ts";
 
@@ -12,14 +15,17 @@ export interface MultipartUpload {
 
 export class S3Objects {
   readonly #s3: S3;
+  readonly #folder: string;
 
-  constructor(s3: S3) {
+  /** `folder`: where its keys are, below the prefix of the installation. */
+  constructor(s3: S3, folder: "blobs/" | "") {
     this.#s3 = s3;
+    this.#folder = folder;
   }
 
   /** Bucket and name of `key`. */
   at(key: string): { Bucket: string; Key: string } {
-    return { Bucket: this.#s3.bucket, Key: `${this.#s3.prefix}blobs/${key}` };
+    return { Bucket: this.#s3.bucket, Key: `${this.#s3.prefix}${this.#folder}${key}` };
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
@@ -66,5 +72,16 @@ export class S3Objects {
     const Parts = parts.map(({ etag }, index) => ({ ETag: etag, PartNumber: index + 1 }));
     const request = { ...this.at(upload.key), UploadId: upload.id, MultipartUpload: { Parts } };
     await asking("complete an upload", client.send(new sdk.CompleteMultipartUploadCommand(request)));
+  }
+
+  /** The bytes from `position` on. `etag`: of the object as it was opened. */
+  async get(key: string, position: number, etag?: string): Promise<ObjectBody> {
+    const { sdk, client } = this.#s3;
+    const range = position === 0 ? {} : { Range: `bytes=${position}-` };
+    const only = etag === undefined ? {} : { IfMatch: etag };
+    const request = new sdk.GetObjectCommand({ ...this.at(key), ...range, ...only });
+    const { Body, ContentLength = 0, ContentRange, ETag } = await asking("read an object", client.send(request));
+    const size = ContentRange === undefined ? ContentLength : Number(ContentRange.slice(ContentRange.lastIndexOf("/") + 1));
+    return { body: Body as Readable, size, etag: ETag };
   }
 }

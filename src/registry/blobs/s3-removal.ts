@@ -43,8 +43,8 @@ async function removeObjects(s3: S3, objects: S3Objects, keys: readonly string[]
   return results;
 }
 
-/** Found by their key, so that no name of an upload has to be known. */
-async function abortUploads(s3: S3, objects: S3Objects, key: string): Promise<Error | undefined> {
+/** Uploads of the key, found by it, so that no name of an upload has to be known. Resolves with what failed. */
+export async function abortUploads(s3: S3, objects: S3Objects, key: string): Promise<Error | undefined> {
   const { sdk, client, bucket } = s3;
   const { Key } = objects.at(key);
   try {

@@ -1,7 +1,11 @@
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { startS3Service, type S3Service } from "../../../test/support/s3-service.ts";
 import { blobStoreConformance, sharedBlobStoreConformance } from "./blob-store.conformance.ts";
+import { namedObjectsConformance } from "./named-objects.conformance.ts";
+import type { NamedObject } from "./named-objects.ts";
+import { connectS3 } from "./s3-client.ts";
+import { S3Objects } from "./s3-objects.ts";
 import { S3BlobStore } from "./s3-store.ts";
 
 let service: S3Service;
@@ -18,3 +22,21 @@ const open = async () => {
 
 blobStoreConformance("S3BlobStore", open);
 sharedBlobStoreConformance("S3BlobStore", open);
+namedObjectsConformance("S3BlobStore", open);
+
+test("a named object that a process began and never ended is listed as such, and can be taken away", async () => {
+  const settings = { ...service.settings, prefix: `installation-${installations++}/` };
+  const store = await S3BlobStore.open(settings);
+  const s3 = await connectS3(settings);
+  await new S3Objects(s3, "").beginUpload("backup/half");
+  const listed = async () => {
+    const found: NamedObject[] = [];
+    for await (const object of store.named.list("backup/")) found.push(object);
+    return found;
+  };
+  expect(await listed()).toMatchObject([{ name: "backup/half", size: 0, finished: false }]);
+  await store.named.delete(["backup/half"]);
+  expect(await listed()).toEqual([]);
+  s3.client.destroy();
+  await store.close();
+});

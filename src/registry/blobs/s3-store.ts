@@ -2,7 +2,6 @@
 // Relies on reading what was written and on multipart uploads, on nothing newer: no conditional writes, no listing in normal work.
 
 import { randomUUID } from "node:crypto";
-import type { Readable } from "node:stream";
 
 import { LRUCache } from "lru-cache";
 
@@ -10,9 +9,10 @@ import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domai
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { PartMemory } from "./part-memory.ts";
 import { connectS3, type S3 } from "./s3-client.ts";
-import { asking, cannotStart } from "./s3-errors.ts";
+import { cannotStart } from "./s3-errors.ts";
+import { S3NamedObjects } from "./s3-named.ts";
 import { S3Objects } from "./s3-objects.ts";
-import { S3Reader, type ObjectBody } from "./s3-reader.ts";
+import { S3Reader } from "./s3-reader.ts";
 import { listUploads, removeFromS3 } from "./s3-removal.ts";
 import type { S3Settings } from "./s3-settings.ts";
 import { formatState, parseState, type S3State } from "./s3-state.ts";
@@ -26,6 +26,7 @@ const readBytes = 1024 * 1024;
 const tailMemory = { maxSize: 64 * 1024 * 1024, ttl: 60_000 };
 
 export class S3BlobStore implements BlobStore {
+  readonly named: S3NamedObjects;
   readonly #s3: S3;
   readonly #objects: S3Objects;
   readonly #memory: PartMemory;
@@ -34,7 +35,8 @@ export class S3BlobStore implements BlobStore {
 
   private constructor(s3: S3, settings: S3Settings) {
     this.#s3 = s3;
-    this.#objects = new S3Objects(s3);
+    this.#objects = new S3Objects(s3, "blobs/");
+    this.named = new S3NamedObjects(s3);
     this.#memory = new PartMemory(settings.partMemory);
     this.#spoolFolder = settings.spoolFolder;
   }
@@ -75,7 +77,7 @@ export class S3BlobStore implements BlobStore {
   }
 
   async open(key: string): Promise<BlobReader> {
-    const get = (position: number, etag?: string) => this.#get(key, position, etag);
+    const get = (position: number, etag?: string) => this.#objects.get(checked(key), position, etag);
     return new S3Reader(get, await get(0));
   }
 
@@ -154,16 +156,6 @@ export class S3BlobStore implements BlobStore {
     } finally {
       await reader.close();
     }
-  }
-
-  async #get(key: string, position: number, etag?: string): Promise<ObjectBody> {
-    const { sdk, client } = this.#s3;
-    const range = position === 0 ? {} : { Range: `bytes=${position}-` };
-    const only = etag === undefined ? {} : { IfMatch: etag };
-    const request = new sdk.GetObjectCommand({ ...this.#objects.at(checked(key)), ...range, ...only });
-    const { Body, ContentLength = 0, ContentRange, ETag } = await asking("read an object", client.send(request));
-    const size = ContentRange === undefined ? ContentLength : Number(ContentRange.slice(ContentRange.lastIndexOf("/") + 1));
-    return { body: Body as Readable, size, etag: ETag };
   }
 }
 
