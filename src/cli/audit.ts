@@ -7,7 +7,7 @@ import { ask, clientCommand } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult, progressLine } from "./output.ts";
 import { renderAudit } from "./render/audit.ts";
-import { formatBytes } from "./render/bytes.ts";
+import { formatBytes } from "../domain/bytes.ts";
 
 export function auditCommand(): Command {
   return clientCommand("audit", "check that what is stored is whole (exit code 1 when it is not)")

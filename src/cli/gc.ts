@@ -5,7 +5,7 @@ import { Command } from "commander";
 import type { GcStatus } from "../api/control.ts";
 import { ask, clientCommand } from "./command-line.ts";
 import { printResult } from "./output.ts";
-import { formatBytes } from "./render/bytes.ts";
+import { formatBytes } from "../domain/bytes.ts";
 
 export function gcCommand(): Command {
   const status = clientCommand("status", "show what the collector has before it").action((_options: unknown, command: Command) =>

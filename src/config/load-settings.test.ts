@@ -63,6 +63,27 @@ test.each([
     "egress:\n  allowedCIDRs:\n    - 10.0.0.0/8\n    - banana\n",
     ['s.yaml:4: egress.allowedCIDRs[1]: not a network; write for example "10.20.0.0/16"'],
   ],
+  [
+    "limits: {repositoryBytes: plenty}\n",
+    ['s.yaml:1: limits.repositoryBytes: not a number of bytes; write for example "512Mi" or 1000000'],
+  ],
+  ["limits: {uploads: 0}\n", ["s.yaml:1: limits.uploads: must be >= 1"]],
+  ["limits: {uploadsPerIdentity: many}\n", ["s.yaml:1: limits.uploadsPerIdentity: must be integer"]],
+  [
+    "limits:\n  overrides:\n    - repositories: [team-a/**]\n    - {repositories: [], repositoryBytes: 1Gi}\n    - {repositories: [Team], repositoryBytes: -1}\n",
+    [
+      "s.yaml:3: limits.overrides[0]: repositoryBytes is missing",
+      "s.yaml:4: limits.overrides[1].repositories: must NOT have fewer than 1 items",
+      's.yaml:5: limits.overrides[2].repositories[0]: not a glob of repositories; write for example "team-a/**" (lower case, * within a segment, ** for any number of them)',
+      "s.yaml:5: limits.overrides[2].repositoryBytes: must be >= 0",
+    ],
+  ],
+  [
+    "allowMissingBlobs: [a//b]\n",
+    [
+      's.yaml:1: allowMissingBlobs[0]: not a glob of repositories; write for example "team-a/**" (lower case, * within a segment, ** for any number of them)',
+    ],
+  ],
   ["access: {anonymousPull: Some}\n", ["s.yaml:1: access.anonymousPull: must be one of None, PublicUpstreams, All"]],
   [
     "tenants:\n- kinds: [Foo]\n",

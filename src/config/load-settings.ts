@@ -7,6 +7,7 @@ import ipaddr from "ipaddr.js";
 import { isMap, isScalar, LineCounter, parseDocument, type Document } from "yaml";
 
 import { formatDuration, parseDuration } from "../domain/duration.ts";
+import { isGlob } from "../domain/glob.ts";
 import { parseQuantity } from "../domain/quantity.ts";
 import { formats, least, most, settingsSchema } from "./settings-schema.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
@@ -87,6 +88,7 @@ const validate = new Ajv({
     [formats.positiveDuration]: (text: string) => (parseDuration(text) ?? 0) > 0,
     [formats.quantity]: (text: string) => parseQuantity(text) !== undefined,
     [formats.cidr]: (text: string) => ipaddr.isValidCIDR(text),
+    [formats.glob]: isGlob,
     [formats.host]: (text: string) => /^[^\s/@]{1,253}$/.test(text),
     [formats.url]: (text: string) => isUrl(text, ["http:", "https:"]),
     [formats.postgres]: (text: string) => isUrl(text, ["postgres:", "postgresql:"]),
@@ -104,6 +106,7 @@ const examples: Record<string, string> = {
   [formats.positiveDuration]: 'not a duration above zero; write for example "24h", "90s" or "200ms"',
   [formats.quantity]: 'not a number of bytes; write for example "512Mi" or 1000000',
   [formats.cidr]: 'not a network; write for example "10.20.0.0/16"',
+  [formats.glob]: 'not a glob of repositories; write for example "team-a/**" (lower case, * within a segment, ** for any number of them)',
   [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
   [formats.url]: 'not a URL without a password; write for example "https://s3.example.com"',
   [formats.postgres]: 'not a URL without a password; write for example "postgres://wharfinger@db.example.com:5432/wharfinger"',

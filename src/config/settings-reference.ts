@@ -10,6 +10,7 @@ import { defaultSettings } from "./settings.ts";
 interface SchemaNode {
   readonly default?: unknown;
   readonly type?: string | readonly string[];
+  readonly minimum?: number;
   readonly format?: string;
   readonly [least]?: number;
   readonly [most]?: number;
@@ -81,6 +82,7 @@ function formOf(node: SchemaNode): string {
   if (format === formats.cidr) return "network";
   if (format === formats.url || format === formats.postgres) return "URL";
   if (format !== undefined) return format;
+  if (type === "integer") return `whole number, at least ${node.minimum ?? 0}`;
   if (items !== undefined) return items.properties === undefined ? `list of ${formOf(items)}` : "list";
   return type === "string" ? "text" : String(type);
 }

@@ -13,6 +13,7 @@ export const formats = {
   host: "host",
   url: "http-url",
   postgres: "postgres-url",
+  glob: "glob",
 } as const;
 
 /** Keywords of our own, in milliseconds or bytes: JSON Schema's are about the text. */
@@ -29,6 +30,7 @@ const duration = (description: string, range: Range = {}) => Type.String({ forma
 const positive = (description: string) => Type.String({ format: formats.positiveDuration, description });
 const bytes = (description: string, range: Range = {}) =>
   Type.Unsafe({ type: ["string", "integer"], format: formats.quantity, minimum: 0, description, ...range });
+const globs = (description: string, least = 0) => Type.Array(Type.String({ format: formats.glob }), { minItems: least, description });
 const name = (description: string) => Type.String({ minLength: 1, maxLength: 253, description });
 
 const tenant = Type.Object(
@@ -42,6 +44,7 @@ const tenant = Type.Object(
 );
 
 const file = (description: string) => Type.String({ minLength: 1, description });
+const atLeastOne = (description: string) => Type.Integer({ minimum: 1, description });
 const positiveCount = (fallback: number, description: string) =>
   Type.Integer({ minimum: 1, maximum: 10_000, default: fallback, description });
 
@@ -73,6 +76,14 @@ const bucket = Type.Object(
     required: ["bucket"],
     dependencies: { accessKeyIdFile: ["secretAccessKeyFile"], secretAccessKeyFile: ["accessKeyIdFile"] },
   },
+);
+
+const override = Type.Object(
+  {
+    repositories: globs("Globs of the repositories.", 1),
+    repositoryBytes: bytes("What each of them may have. 0: no limit."),
+  },
+  { additionalProperties: false, required: ["repositories", "repositoryBytes"] },
 );
 
 export const settingsSchema = group({
@@ -161,5 +172,21 @@ export const settingsSchema = group({
       s3: bucket,
     },
     "The blob store.",
+  ),
+  limits: group(
+    {
+      repositoryBytes: bytes(
+        "What a repository of your own may have: its blobs, each once, and its manifests. What would make it larger is refused (403). 0: no limit.",
+      ),
+      overrides: Type.Array(override, { description: "Repositories with another limit; the first entry that names one counts." }),
+      uploadsPerIdentity: atLeastOne(
+        "Upload sessions that one identity may have open at once; all without a login are one identity (429 beyond it).",
+      ),
+      uploads: atLeastOne("Upload sessions that all together may have open at once (429 beyond it)."),
+    },
+    "How much one repository or one identity may take.",
+  ),
+  allowMissingBlobs: globs(
+    "Repositories whose manifests may name layers and configs that are not here (sparse images); what arrives later is held from then on.",
   ),
 });

@@ -25,6 +25,16 @@ export interface BucketSettings {
   readonly connections: number;
 }
 
+/** Bytes of a repository; 0: as many as there is space for. */
+export interface Limits {
+  readonly repositoryBytes: number;
+  /** The first one that names a repository counts for it. */
+  readonly overrides: readonly { readonly repositories: readonly string[]; readonly repositoryBytes: number }[];
+  /** Upload sessions open at once. */
+  readonly uploadsPerIdentity: number;
+  readonly uploads: number;
+}
+
 /** All durations are milliseconds. */
 export interface Settings {
   /** `wharfinger registry` only; standalone brings its own. */
@@ -77,6 +87,9 @@ export interface Settings {
     readonly folder?: string;
     readonly s3?: BucketSettings;
   };
+  readonly limits: Limits;
+  /** Globs of repositories whose manifests may name layers and configs that are not here. */
+  readonly allowMissingBlobs: readonly string[];
 }
 
 const minute = 60_000;
@@ -98,4 +111,6 @@ export const defaultSettings: Settings = {
   // Several times the largest layers that are in use: models and toolchains of some GiB.
   spool: { lowWaterBytes: 512 * 1024 * 1024, maxBlobBytes: 16 * 1024 ** 3 },
   storage: { lowWaterBytes: 512 * 1024 * 1024 },
+  limits: { repositoryBytes: 0, overrides: [], uploadsPerIdentity: 1_000, uploads: 10_000 },
+  allowMissingBlobs: [],
 };

@@ -24,6 +24,7 @@ import { ProxyPull } from "./services/proxy-pull.ts";
 import { PublishService } from "./services/publish.ts";
 import { CollectedPullStatistics } from "./services/pull-statistics.ts";
 import { Push } from "./services/push.ts";
+import type { BytesAllowed } from "./services/repository-limits.ts";
 import { RetentionService } from "./services/retention.ts";
 import { restore } from "./services/restore.ts";
 import { Runs } from "./services/runs.ts";
@@ -73,7 +74,16 @@ export async function startServices(
   const ownPull = new OwnPull({ database, store, content, statistics });
   const { expireAfter } = settings.uploads;
   const { uploadAbandonedAfter } = settings.gc;
-  const push = new Push({ database, store, expireAfter, touchEvery: signOfLifeEvery(uploadAbandonedAfter, expireAfter) });
+  const mayMissBlobs = compileGlobs(settings.allowMissingBlobs);
+  const push = new Push({
+    database,
+    store,
+    expireAfter,
+    touchEvery: signOfLifeEvery(uploadAbandonedAfter, expireAfter),
+    sessionLimits: { perIdentity: settings.limits.uploadsPerIdentity, all: settings.limits.uploads },
+    bytesAllowed: bytesAllowedBy(settings.limits),
+    mayMissBlobs,
+  });
 
   const egress = new EgressPolicy({ allowedCIDRs: settings.egress.allowedCIDRs, trustOwnHosts: options.trustUpstreamHosts ?? false });
   const upstreams = new Upstreams({
@@ -140,11 +150,11 @@ export async function startServices(
     proposals,
     retention,
     prefetch: (request) => prefetch.prefetch(request),
-    restore: (request, identity) => restore(database, request, identity),
+    restore: (request, identity) => restore(database, request, identity, mayMissBlobs),
     gc: () => collector.status(),
     upstreams: async () => upstreams.views(),
     versions: (repository) => versionsOf({ database, configuration, copies }, repository),
-    audit: (request, signal) => audit({ database, store, signal }, request),
+    audit: (request, signal) => audit({ database, store, signal, mayMissBlobs }, request),
     repositories: (mayPull) => listRepositories(database, mayPull),
     usage: () => storageUsage(database),
     activity: () => listActivity(database),
@@ -167,4 +177,12 @@ function grantsOf(tenants: Settings["tenants"]): (namespace: string, repository:
     granted.set(namespace, compileGlobs(grants.flatMap(({ repositories }) => repositories)));
   }
   return (namespace, repository) => granted.get(namespace)?.(repository) ?? true;
+}
+
+function bytesAllowedBy({ repositoryBytes, overrides }: Settings["limits"]): BytesAllowed {
+  const rules = [
+    ...overrides.map((override) => ({ names: compileGlobs(override.repositories), bytes: override.repositoryBytes })),
+    { names: () => true, bytes: repositoryBytes },
+  ];
+  return (repository) => rules.find(({ names }) => names(repository))?.bytes || undefined;
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { inject } from "vitest";
 
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
+import type { NameTest } from "../../src/domain/glob.ts";
 import { mediaTypes } from "../../src/domain/media-types.ts";
 import type { Reference } from "../../src/domain/reference.ts";
 import { createLogger } from "../../src/observability/logger.ts";
@@ -22,6 +23,7 @@ import { Collector, type CollectorStep, type CollectorTimes } from "../../src/re
 import { OwnPull } from "../../src/registry/services/own-pull.ts";
 import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
 import type { Caller } from "../../src/registry/services/pull-service.ts";
+import type { BytesAllowed } from "../../src/registry/services/repository-limits.ts";
 import { Push } from "../../src/registry/services/push.ts";
 import { StoredContent } from "../../src/registry/services/stored-content.ts";
 import { View } from "../../src/registry/services/view.ts";
@@ -75,6 +77,8 @@ export async function openOwnRegistry(
     touchEvery?: number;
     lowWaterBytes?: number;
     sessionLimits?: { perIdentity: number; all: number };
+    bytesAllowed?: BytesAllowed;
+    mayMissBlobs?: NameTest;
   } = {},
 ): Promise<OwnRegistry> {
   const created = await createDatabase();
@@ -90,7 +94,8 @@ export async function openOwnRegistry(
       throw error;
     },
   });
-  const pushOptions = { database, store, expireAfter: hour, touchEvery: options.touchEvery, sessionLimits: options.sessionLimits };
+  const { touchEvery, sessionLimits, bytesAllowed, mayMissBlobs } = options;
+  const pushOptions = { database, store, expireAfter: hour, touchEvery, sessionLimits, bytesAllowed, mayMissBlobs };
   return {
     folder,
     hop,

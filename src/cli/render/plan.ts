@@ -3,7 +3,7 @@
 import { howToApprove } from "../../api/approval.ts";
 import type { ApplyResult, Plan, PlanEntry } from "../../api/control.ts";
 import { bad, faint, good, table } from "../output.ts";
-import { formatBytes } from "./bytes.ts";
+import { formatBytes } from "../../domain/bytes.ts";
 
 /** `all`: also the untagged manifests that only follow what they belong to. */
 export function renderPlan(plan: Plan, { all = false }: { all?: boolean } = {}): string {

@@ -39,6 +39,8 @@ export interface AuditedManifest {
   readonly artifactType: string | null;
   readonly blobs: readonly Digest[];
   readonly heldBlobs: readonly Digest[];
+  /** Those that the repository has. */
+  readonly linkedBlobs: readonly Digest[];
   readonly children: readonly Digest[];
 }
 
@@ -70,6 +72,11 @@ const manifestColumns = `m.repository AS "repositoryId", r.name AS repository, r
      m.bytes, m.subject, m.artifact_type AS "artifactType",
      ARRAY(SELECT digest FROM manifest_blobs n WHERE n.repository = m.repository AND n.manifest = m.digest ORDER BY digest) AS blobs,
      ARRAY(SELECT held FROM manifest_blobs n WHERE n.repository = m.repository AND n.manifest = m.digest AND held IS NOT NULL ORDER BY held) AS "heldBlobs",
+     ARRAY(
+       SELECT n.digest FROM manifest_blobs n JOIN repository_blobs l ON l.repository = n.repository AND l.digest = n.digest
+       WHERE n.repository = m.repository AND n.manifest = m.digest
+       ORDER BY n.digest
+     ) AS "linkedBlobs",
      ARRAY(SELECT child FROM manifest_children c WHERE c.repository = m.repository AND c.manifest = m.digest ORDER BY child) AS children
    FROM manifests m JOIN repositories r ON r.id = m.repository`;
 const manifests = statement(

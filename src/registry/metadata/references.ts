@@ -28,6 +28,8 @@ const turn = statement(
   `SELECT CASE WHEN $2 THEN pg_advisory_xact_lock(key) ELSE pg_advisory_xact_lock_shared(key) END
    FROM hashtextextended('children of ' || $1::bigint, 0) AS key`,
 );
+// As of the children: the blob that is on its way is linked under a shared lock, by a trigger (0010-repository-usage.sql).
+const turnOnBlobs = statement("reference-turn-blobs", "SELECT pg_advisory_xact_lock(hashtextextended('blobs of ' || $1::bigint, 0))");
 const insertChildren = statement(
   "reference-insert-children",
   `INSERT INTO manifest_children (repository, manifest, child, platform, held)
@@ -71,6 +73,11 @@ export async function findMissing(
  */
 export async function takeTurnOnChildren(transaction: Queryable, repositoryId: number, absent: boolean): Promise<void> {
   await transaction.query(turn, [repositoryId, absent]);
+}
+
+/** Before any row is locked: who stores a manifest whose blobs are absent waits for all that are linking blobs in this repository, and they wait for it. */
+export async function takeTurnOnBlobs(transaction: Queryable, repositoryId: number): Promise<void> {
+  await transaction.query(turnOnBlobs, [repositoryId]);
 }
 
 /** What an index names; `holds` says for which a foreign key is set. */

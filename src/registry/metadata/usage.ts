@@ -9,7 +9,7 @@ export interface RepositoryUsage {
   /** Version tags of a proxied repository count with what is cached. */
   readonly tags: number;
   readonly manifests: number;
-  /** Of the blobs that the repository has, each once; shared with other repositories or not. */
+  /** Of the blobs that the repository has, each once, shared with other repositories or not, and of its manifests: what its limit is about. */
   readonly bytes: number;
 }
 
@@ -20,7 +20,7 @@ const repositories = statement(
        + (SELECT count(*) FROM ledger l
           WHERE l.repository = r.id AND NOT EXISTS (SELECT FROM tags t WHERE t.repository = r.id AND t.name = l.tag)) AS tags,
      (SELECT count(*) FROM manifests m WHERE m.repository = r.id) AS manifests,
-     (SELECT coalesce(sum(b.size), 0)::bigint FROM repository_blobs l JOIN blobs b ON b.digest = l.digest WHERE l.repository = r.id) AS bytes
+     (SELECT coalesce(sum(u.bytes), 0)::bigint FROM repository_usage u WHERE u.repository = r.id) AS bytes
    FROM repositories r
    WHERE r.name > $1
    ORDER BY r.name
@@ -37,6 +37,27 @@ const storage = statement(
         WHERE l.digest = b.digest)) AS unreferenced,
      (SELECT coalesce(sum(size), 0)::bigint FROM objects WHERE state = 'doomed') AS doomed`,
 );
+
+const turn = statement("usage-turn", "SELECT pg_advisory_xact_lock(hashtextextended('usage of ' || $1::bigint, 0))");
+// A few rows, however much the repository has (0010-repository-usage.sql).
+const ofRepository = statement(
+  "usage-of-repository",
+  `SELECT coalesce(sum(bytes), 0)::bigint AS used,
+     coalesce(sum(bytes) FILTER (WHERE xid = pg_current_xact_id_if_assigned()), 0)::bigint AS grown
+   FROM repository_usage
+   WHERE repository = $1`,
+);
+
+/** Until the end of the transaction nobody else decides whether there is room in this repository. Nothing else is locked after it. */
+export async function takeTurnOnUsage(transaction: Queryable, repositoryId: number): Promise<void> {
+  await transaction.query(turn, [repositoryId]);
+}
+
+/** Bytes, and those of them that this transaction brought. */
+export async function readUsage(database: Queryable, repositoryId: number): Promise<{ readonly used: number; readonly grown: number }> {
+  const [row] = await database.query<{ used: number; grown: number }>(ofRepository, [repositoryId]);
+  return row!;
+}
 
 /** Bytewise sorted; `after` is exclusive. */
 export async function listRepositoryUsage(

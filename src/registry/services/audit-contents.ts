@@ -2,6 +2,7 @@
 
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, ManifestError, parseManifest, type Manifest } from "../../domain/manifest.ts";
+import type { NameTest } from "../../domain/glob.ts";
 import { BlobStoreError, type BlobReader } from "../blobs/blob-store.ts";
 import {
   findBlobRow,
@@ -19,7 +20,7 @@ const manifestsAtOnce = 32;
 const blobsAtOnce = 200;
 const bufferSize = 1024 * 1024;
 
-export async function* auditManifests({ database }: AuditContext): AsyncGenerator<AuditStep> {
+export async function* auditManifests({ database, mayMissBlobs = () => false }: AuditContext): AsyncGenerator<AuditStep> {
   const { manifests: total } = await readAuditCounts(database);
   let done = 0;
   for (let after = { repositoryId: 0, digest: "" }; ;) {
@@ -27,9 +28,9 @@ export async function* auditManifests({ database }: AuditContext): AsyncGenerato
     const last = page.at(-1);
     if (last === undefined) break;
     for (const manifest of page) {
-      if (judgeManifest(manifest).length === 0) continue;
+      if (judgeManifest(manifest, mayMissBlobs).length === 0) continue;
       const again = await findManifestToAudit(database, manifest.repositoryId, manifest.digest);
-      for (const finding of again === undefined ? [] : judgeManifest(again)) yield { finding };
+      for (const finding of again === undefined ? [] : judgeManifest(again, mayMissBlobs)) yield { finding };
     }
     done += page.length;
     after = last;
@@ -38,7 +39,7 @@ export async function* auditManifests({ database }: AuditContext): AsyncGenerato
   yield { checked: { manifests: done } };
 }
 
-function judgeManifest(row: AuditedManifest): readonly AuditFinding[] {
+function judgeManifest(row: AuditedManifest, mayMissBlobs: NameTest): readonly AuditFinding[] {
   const finding = (invariant: number, message: string): AuditFinding => ({
     invariant,
     subject: `${row.repository}@${row.digest}`,
@@ -51,7 +52,9 @@ function judgeManifest(row: AuditedManifest): readonly AuditFinding[] {
   const blobs = blobsOf(manifest);
   const children = childrenOf(manifest).map(({ digest }) => digest);
   const held = new Set(row.heldBlobs);
-  const unheld = row.own ? blobs.filter(({ digest, required }) => required && !held.has(digest)) : [];
+  const linked = new Set(row.linkedBlobs);
+  const mayMiss = mayMissBlobs(row.repository);
+  const unheld = row.own ? blobs.filter(({ digest, required }) => required && !held.has(digest) && (!mayMiss || linked.has(digest))) : [];
   const subject = manifest.subject?.digest ?? null;
   return [
     ...compare(

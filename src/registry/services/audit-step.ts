@@ -1,6 +1,7 @@
 // What the parts of an audit are given, and what they say.
 
 import type { AuditReport } from "../../api/control.ts";
+import type { NameTest } from "../../domain/glob.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
 
@@ -12,6 +13,8 @@ export interface AuditContext {
   readonly database: Database;
   /** Nothing is written. */
   readonly store: AuditedStore;
+  /** Repositories whose manifests may name blobs that are not here; none by default. */
+  readonly mayMissBlobs?: NameTest;
   readonly signal: AbortSignal;
 }
 

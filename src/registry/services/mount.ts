@@ -6,6 +6,7 @@ import type { Digest } from "../../domain/digest.ts";
 import { claimBlob, listBlobHolders, mountBlob } from "../metadata/blobs.ts";
 import { isForeignKeyViolation, type Database } from "../metadata/database.ts";
 import { ensureOwnRepository } from "./own-repository.ts";
+import { refuseGrowth, unlimited, type BytesAllowed } from "./repository-limits.ts";
 
 const page = 100;
 /** Holders looked through for one that the caller may read, when the client names none. */
@@ -18,8 +19,12 @@ export interface MountOptions {
   readonly readable: (repository: string) => boolean;
 }
 
-/** True when `repository` may read the blob now; false: upload it. */
-export async function mount(database: Database, repository: string, options: MountOptions): Promise<boolean> {
+/** True when `repository` may read the blob now; false: upload it. Throws DENIED when it has no room. */
+export async function mount(
+  { database, bytesAllowed = unlimited }: { readonly database: Database; readonly bytesAllowed?: BytesAllowed },
+  repository: string,
+  options: MountOptions,
+): Promise<boolean> {
   const { digest } = options;
   if ((await claimBlob(database, repository, digest)) !== undefined) return true;
   const from = options.from === undefined ? await findHolder(database, options) : options.readable(options.from) ? options.from : undefined;
@@ -30,6 +35,7 @@ export async function mount(database: Database, repository: string, options: Mou
       await failpoint("U3.mounting");
       if (!(await mountBlob(transaction, id, from, digest))) throw new NotThere();
       await failpoint("U3.mounted");
+      await refuseGrowth(transaction, bytesAllowed, { id, name: repository });
     });
     await failpoint("U3.mountCommitted");
     return true;

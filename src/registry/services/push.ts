@@ -4,6 +4,7 @@ import { failpoint } from "#failpoints";
 
 import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { maxManifestBytes } from "../../domain/manifest.ts";
+import type { NameTest } from "../../domain/glob.ts";
 import type { Reference } from "../../domain/reference.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { findNamingManifest, lockBlobLink, unlinkBlob } from "../metadata/blobs.ts";
@@ -17,6 +18,7 @@ import { ensureOwnRepository, findOwnRepository } from "./own-repository.ts";
 import { protectedTag } from "./point-tags.ts";
 import type { Caller } from "./pull-service.ts";
 import type { Body, PushService, UploadStatus } from "./push-service.ts";
+import { refuseGrowth, unlimited, type BytesAllowed } from "./repository-limits.ts";
 import { storeManifest, withReferences } from "./store-manifest.ts";
 import { wrongDigest } from "./upload-failures.ts";
 import { UploadSessions, type Addition } from "./upload-sessions.ts";
@@ -31,6 +33,10 @@ export interface PushOptions {
   readonly touchEvery?: number;
   /** Upload sessions that may be open at once. */
   readonly sessionLimits?: { readonly perIdentity: number; readonly all: number };
+  /** Bytes that a repository may have; as many as there is space for by default. */
+  readonly bytesAllowed?: BytesAllowed;
+  /** Repositories whose manifests may name layers that are not here (setting `allowMissingBlobs`); none by default. */
+  readonly mayMissBlobs?: NameTest;
 }
 
 const takingAway = { takesAway: true };
@@ -53,7 +59,7 @@ export class Push implements PushService {
   }
 
   async mount(repository: string, _caller: Caller, options: MountOptions): Promise<Digest | undefined> {
-    return (await mount(this.#database, repository, options)) ? options.digest : undefined;
+    return (await mount(this.#options, repository, options)) ? options.digest : undefined;
   }
 
   uploadStatus(repository: string, id: string, caller: Caller): Promise<UploadStatus> {
@@ -92,10 +98,15 @@ export class Push implements PushService {
     const digest = digestOf(bytes, "digest" in reference ? algorithmOf(reference.digest) : "sha256");
     if ("digest" in reference && reference.digest !== digest) throw wrongDigest(reference.digest, digest);
     const tags = [...new Set("tag" in reference ? [reference.tag, ...options.tags] : options.tags)];
+    const { bytesAllowed = unlimited, mayMissBlobs } = this.#options;
+    const mayMiss = mayMissBlobs?.(repository) === true;
     const store = async (transaction: Queryable) => {
       const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
       const by = caller.identity;
-      return storeManifest(transaction, { repositoryId, digest, mediaType, bytes, tags, by, held: true, isProtected });
+      const pushed = { repositoryId, digest, mediaType, bytes, tags, by, held: true, mayMissBlobs: mayMiss, isProtected };
+      const stored = await storeManifest(transaction, pushed);
+      await refuseGrowth(transaction, bytesAllowed, { id: repositoryId, name: repository });
+      return stored;
     };
     // A tag may have pointed elsewhere.
     const manifest = await withReferences(this.#database, store, { takesAway: tags.length > 0 });

@@ -5,6 +5,7 @@ import { failpoint } from "#failpoints";
 import type { RestoreRequest, RestoreResult } from "../../api/control.ts";
 import { isDigest, type Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, parseManifest, type Manifest } from "../../domain/manifest.ts";
+import type { NameTest } from "../../domain/glob.ts";
 import { digestOfReferrerTag, isTag } from "../../domain/reference.ts";
 import { appendActivity } from "../metadata/activity.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
@@ -20,6 +21,8 @@ interface Restoring {
   readonly repositoryId: number;
   readonly repository: string;
   readonly identity: string;
+  /** Its manifests may name blobs that are not here. */
+  readonly mayMissBlobs: boolean;
 }
 
 interface Piece {
@@ -32,7 +35,12 @@ interface Piece {
  * Restores `<repository>:<tag>` or `<repository>@<digest>`. `gone` names what could not come back beside it: tags that point elsewhere now,
  * referrers whose bytes are collected. ServiceError NOT_FOUND when it is not in the trash, CONFLICT when its own bytes are gone (nothing is changed).
  */
-export async function restore(database: Database, request: RestoreRequest, identity: string): Promise<RestoreResult> {
+export async function restore(
+  database: Database,
+  request: RestoreRequest,
+  identity: string,
+  mayMissBlobs: NameTest = () => false,
+): Promise<RestoreResult> {
   const { repository } = request;
   const what = referenceOf(request);
   const found = await findOwnRepository(database, repository);
@@ -41,7 +49,7 @@ export async function restore(database: Database, request: RestoreRequest, ident
     database,
     async (transaction) => {
       await ensureOwnRepository(transaction, repository);
-      const restoring = { transaction, repositoryId: found.id, repository, identity };
+      const restoring = { transaction, repositoryId: found.id, repository, identity, mayMissBlobs: mayMissBlobs(repository) };
       const root = "tag" in what ? await findTrashedTag(transaction, found.id, what.tag) : what.digest;
       if (root === undefined) throw notInTrash(request);
       return restoreImage(restoring, root, "tag" in what ? [what.tag] : undefined, request);
@@ -92,6 +100,7 @@ async function restoreImage(
       tags: free,
       by: restoring.identity,
       held: true,
+      mayMissBlobs: restoring.mayMissBlobs,
     });
     restored.push({ digest, tags: free });
     await failpoint("restore.stored");
@@ -159,7 +168,8 @@ function piece(trashed: TrashedManifest, tags: readonly string[]): Piece {
   return { trashed, tags, manifest: parseManifest(trashed.bytes, trashed.mediaType) };
 }
 
-async function missingBlobs({ transaction, repositoryId }: Restoring, manifest: Manifest): Promise<readonly Digest[]> {
+async function missingBlobs({ transaction, repositoryId, mayMissBlobs }: Restoring, manifest: Manifest): Promise<readonly Digest[]> {
+  if (mayMissBlobs) return [];
   const blobs = blobsOf(manifest)
     .filter(({ required }) => required)
     .map(({ digest }) => digest);

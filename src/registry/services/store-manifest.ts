@@ -12,6 +12,7 @@ import {
   insertBlobReferences,
   insertChildReferences,
   referenceConstraints,
+  takeTurnOnBlobs,
   takeTurnOnChildren,
 } from "../metadata/references.ts";
 import { findTags, takeTurnOnTags } from "../metadata/tags.ts";
@@ -29,6 +30,8 @@ export interface ManifestToStore {
   readonly by: string;
   /** True for the team's own: what it names must be here and is held. False for cached content: nothing is held until it is pinned. */
   readonly held: boolean;
+  /** Layers and configs need not be here (setting `allowMissingBlobs`); they are held when they arrive. */
+  readonly mayMissBlobs?: boolean;
   /** Tags that must not be moved once they exist; decided inside the transaction. */
   readonly isProtected?: (tag: string) => boolean;
 }
@@ -49,7 +52,7 @@ export async function storeManifest(transaction: Queryable, options: ManifestToS
   await takeTurnOnTags(transaction, repositoryId, tags);
   await failpoint("M1.turn");
   const missing = held ? await missingOf(transaction, repositoryId, { blobs: digests(blobs), manifests: digests(children) }) : undefined;
-  refuseMissing(blobs.filter((blob) => blob.required && missing?.has(blob.digest) === true));
+  if (options.mayMissBlobs !== true) refuseMissing(blobs.filter((blob) => blob.required && missing?.has(blob.digest) === true));
   await failpoint("M1.looked");
   const holds = (named: Digest) => missing !== undefined && !missing.has(named);
 
@@ -92,7 +95,7 @@ export async function withReferences<T>(
   }
 }
 
-/** What is not here, such that whatever comes later holds itself for those that wait for it (`holdWaitingChildren`). */
+/** What is not here, such that whatever comes later holds itself for those that wait for it (`holdWaitingChildren`, the trigger of new links). */
 async function missingOf(
   transaction: Queryable,
   repositoryId: number,
@@ -100,8 +103,10 @@ async function missingOf(
 ): Promise<ReadonlySet<Digest>> {
   const missing = await findMissing(transaction, repositoryId, named);
   const absent = named.manifests.some((digest) => missing.has(digest));
+  const withoutBlobs = named.blobs.some((digest) => missing.has(digest));
   await takeTurnOnChildren(transaction, repositoryId, absent);
-  return absent ? findMissing(transaction, repositoryId, named) : missing;
+  if (withoutBlobs) await takeTurnOnBlobs(transaction, repositoryId);
+  return absent || withoutBlobs ? findMissing(transaction, repositoryId, named) : missing;
 }
 
 function readManifest(bytes: Uint8Array, mediaType: string | undefined): Manifest {

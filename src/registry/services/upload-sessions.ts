@@ -29,6 +29,7 @@ import { heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Caller } from "./pull-service.ts";
 import type { Body, UploadStatus } from "./push-service.ts";
+import { refuseGrowth, refuseWhenFull, unlimited, type BytesAllowed } from "./repository-limits.ts";
 import { storeFailure, type Destination, type Interruption, type Received } from "./receive.ts";
 import { UploadBytes, type Writing } from "./upload-bytes.ts";
 import type { UploadHash } from "./upload-hash.ts";
@@ -50,6 +51,7 @@ export interface UploadSessionsOptions {
   /** Milliseconds between two signs of life of a request that writes. */
   readonly touchEvery?: number;
   readonly sessionLimits?: typeof sessionLimits;
+  readonly bytesAllowed?: BytesAllowed;
 }
 
 export interface Addition {
@@ -66,6 +68,7 @@ export class UploadSessions {
   readonly #expireEmptySeconds: number;
   readonly #touchEvery: number | undefined;
   readonly #limits: typeof sessionLimits;
+  readonly #bytesAllowed: BytesAllowed;
   readonly #bytes: UploadBytes;
   readonly #turns = new UploadTurns();
 
@@ -76,10 +79,12 @@ export class UploadSessions {
     this.#expireEmptySeconds = Math.min(expireEmptySeconds, this.#expireSeconds);
     this.#touchEvery = options.touchEvery;
     this.#limits = options.sessionLimits ?? sessionLimits;
+    this.#bytesAllowed = options.bytesAllowed ?? unlimited;
   }
 
-  /** Rejects with UNSUPPORTED, or TOOMANYREQUESTS when too many sessions are open. */
+  /** Rejects with UNSUPPORTED, TOOMANYREQUESTS when too many sessions are open, or DENIED when the repository is full. */
   async start(repository: string, caller: Caller, algorithm: DigestAlgorithm): Promise<UploadStatus> {
+    await refuseWhenFull(this.#database, this.#bytesAllowed, repository, { bytes: 1 });
     const id = randomUUID();
     const prefix = prefixOf(repository);
     const limits = this.#limits;
@@ -178,6 +183,7 @@ export class UploadSessions {
       const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
       await commitBlob(transaction, { repositoryId, key, digest, size });
       await abandonLeftovers(transaction, upload.id);
+      await refuseGrowth(transaction, this.#bytesAllowed, { id: repositoryId, name: repository });
     });
     await failpoint("U2.committed");
   }
@@ -186,10 +192,21 @@ export class UploadSessions {
    * Runs `work` as the one writer of the session: an older request in this process is ended first, one elsewhere loses the row. What the
    * session would refuse anyway ends nobody: the row is where an older request began, so who continues there is its own second attempt.
    */
-  async #alone<T>(repository: string, id: string, caller: Caller, addition: Addition, work: (writing: Writing) => Promise<T>): Promise<T> {
+  async #alone<T>(
+    repository: string,
+    id: string,
+    caller: Caller,
+    addition: Addition & { readonly digest?: Digest },
+    work: (writing: Writing) => Promise<T>,
+  ): Promise<T> {
     refuseUnfit(await this.#find(repository, id), caller, addition.start);
     return this.#turns.alone(id, takenOver, async (interruption) => {
       const writing = await this.#take(repository, id, caller, addition.start, interruption);
+      const { length = 0, digest } = addition;
+      if (length > 0) {
+        const bytes = writing.upload.offset + length;
+        await refuseWhenFull(this.#database, this.#bytesAllowed, repository, digest === undefined ? { bytes } : { bytes, digest });
+      }
       const { writer } = writing;
       const touch = () =>
         touchUpload(this.#database, { id, writer, announced: writing.announced, expireSeconds: this.#expiry(writing.announced) });

@@ -14,18 +14,27 @@ import { ServiceError } from "./errors.ts";
 import { heartbeat, type Heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Body } from "./push-service.ts";
+import { refuseGrowth, refuseWhenFull, unlimited, type BytesAllowed } from "./repository-limits.ts";
 import { Interruption, receive, storeFailure, type Destination } from "./receive.ts";
 import { wrongDigest } from "./upload-failures.ts";
 
-/** Throws DIGEST_INVALID, SIZE_INVALID, INSUFFICIENT_STORAGE, UNSUPPORTED; nothing is readable then. */
+export interface UploadWholeOptions {
+  readonly database: Database;
+  readonly store: BlobStore;
+  readonly touchEvery?: number;
+  readonly bytesAllowed?: BytesAllowed;
+}
+
+/** Throws DIGEST_INVALID, SIZE_INVALID, INSUFFICIENT_STORAGE, UNSUPPORTED, DENIED when there is no room in the repository; nothing is readable then. */
 export async function uploadWhole(
-  { database, store, touchEvery }: { readonly database: Database; readonly store: BlobStore; readonly touchEvery?: number },
+  { database, store, touchEvery, bytesAllowed = unlimited }: UploadWholeOptions,
   repository: string,
   upload: { readonly digest: Digest; readonly length?: number; readonly body: Body },
 ): Promise<void> {
   const taken = await findPrefix(database, repository);
   if (taken !== undefined && taken.kind !== "own") throw belongsToUpstream(repository, taken);
-  const { digest } = upload;
+  const { digest, length = 1 } = upload;
+  await refuseWhenFull(database, bytesAllowed, repository, { bytes: length, digest });
   const algorithm = algorithmOf(digest);
   const object = new AnnouncedObject(database);
   const interruption = new Interruption();
@@ -58,6 +67,7 @@ export async function uploadWhole(
     await database.transaction(async (transaction) => {
       const { id: repositoryId } = await ensureOwnRepository(transaction, repository);
       await commitBlob(transaction, { repositoryId, key, digest, size: bytes });
+      await refuseGrowth(transaction, bytesAllowed, { id: repositoryId, name: repository });
     });
     await failpoint("U2.committed");
   } catch (error) {

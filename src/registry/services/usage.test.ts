@@ -37,8 +37,8 @@ test("repositories with their tags, manifests and bytes; what may not be pulled 
   const own = { kind: "own", manifests: 1 };
   expect(await listRepositories(database, () => true)).toEqual([
     { name: "cgr/nginx", kind: "proxied", tags: 1, manifests: 0, bytes: 0 },
-    { name: "team-a/app", ...own, tags: 2, bytes: 160 },
-    { name: "team-b/app", ...own, tags: 1, bytes: 1160 },
+    { name: "team-a/app", ...own, tags: 2, bytes: 160 + image.size },
+    { name: "team-b/app", ...own, tags: 1, bytes: 1160 + image.size },
   ]);
   expect((await listRepositories(database, (name) => name.startsWith("team-b/"))).map(({ name }) => name)).toEqual(["team-b/app"]);
   // Shared blobs are stored once, and a blob that no manifest names yet is nobody's.
