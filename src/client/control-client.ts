@@ -7,6 +7,7 @@ import type {
   AuditLine,
   AuditRequest,
   FinishedRun,
+  GcResumed,
   GcStatus,
   Plan,
   PrefetchRequest,
@@ -126,6 +127,11 @@ export class ControlClient {
 
   gc(): Promise<GcStatus> {
     return this.#get("gc");
+  }
+
+  /** Releases the brake of the collector. */
+  resumeGc(): Promise<GcResumed> {
+    return this.#call("POST", "gc/resume", {});
   }
 
   repositories(): Promise<RepositoryView[]> {

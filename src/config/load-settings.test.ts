@@ -44,7 +44,10 @@ test("everything written out is read back as it was", () => {
 });
 
 test.each([
-  ["gc:\n  leese: 2s\n", ["s.yaml:2: gc.leese: unknown key; known here: lease, trashFor, doomDelay, interval, uploadAbandonedAfter"]],
+  [
+    "gc:\n  leese: 2s\n",
+    ["s.yaml:2: gc.leese: unknown key; known here: lease, trashFor, doomDelay, interval, uploadAbandonedAfter, brake"],
+  ],
   ["gc: {lease: 5}\n", ['s.yaml:1: gc.lease: not a duration above zero; write for example "24h", "90s" or "200ms"']],
   ["gc:\n  lease: 0s\n", ['s.yaml:2: gc.lease: not a duration above zero; write for example "24h", "90s" or "200ms"']],
   ["gc: {trashFor: soon}\n", ['s.yaml:1: gc.trashFor: not a duration; write for example "24h", "90s" or "200ms"']],

@@ -107,6 +107,17 @@ export const settingsSchema = group({
       doomDelay: duration("How long bytes stay after the last reference to them went."),
       interval: positive("Pause of the collector when nothing is due."),
       uploadAbandonedAfter: duration("An upload whose writer was not heard for this long is given up.", uploadTime),
+      brake: group(
+        {
+          percent: Type.Integer({
+            minimum: 0,
+            maximum: 100,
+            description: "Of all stored bytes. 100: nothing ever pauses.",
+          }),
+          bytes: bytes("Less than this always goes."),
+        },
+        "Deleting for good pauses on every process when more than both would go within an hour, until `wharfinger gc resume`.",
+      ),
     },
     "Garbage collection.",
   ),

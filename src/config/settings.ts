@@ -56,6 +56,8 @@ export interface Settings {
     readonly interval: number;
     /** An upload whose writer has not been heard for this long is given up. */
     readonly uploadAbandonedAfter: number;
+    /** Sweeping pauses when more than both would go within an hour. */
+    readonly brake: { readonly percent: number; readonly bytes: number };
   };
   readonly uploads: {
     /** A session nobody writes to expires after this. */
@@ -97,7 +99,14 @@ const hour = 60 * minute;
 
 export const defaultSettings: Settings = {
   database: { connections: 16 },
-  gc: { lease: 24 * hour, trashFor: 24 * hour, doomDelay: 48 * hour, interval: minute, uploadAbandonedAfter: 24 * hour },
+  gc: {
+    lease: 24 * hour,
+    trashFor: 24 * hour,
+    doomDelay: 48 * hour,
+    interval: minute,
+    uploadAbandonedAfter: 24 * hour,
+    brake: { percent: 30, bytes: 10 * 1024 ** 3 },
+  },
   uploads: { expireAfter: 24 * hour, stallTimeout: minute },
   egress: { allowedCIDRs: [] },
   access: {

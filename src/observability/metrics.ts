@@ -2,6 +2,8 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
+import { collectorMetrics, type CollectorMetrics } from "./collector-metrics.ts";
+
 export interface HttpAnswer {
   readonly handler: string;
   readonly method: string;
@@ -11,7 +13,7 @@ export interface HttpAnswer {
 
 export type ProxiedKind = "blob" | "manifest";
 
-export interface RegistryMetrics {
+export interface RegistryMetrics extends CollectorMetrics {
   readonly registry: Registry;
   answered(answer: HttpAnswer): void;
   /** A pull through an Upstream (`namespace/name`): `hit` when nothing had to be fetched. */
@@ -19,8 +21,6 @@ export interface RegistryMetrics {
   /** Bytes fetched from upstream, and bytes sent on to clients. */
   pulledBytes(upstream: string, kind: ProxiedKind, bytes: number): void;
   pushedBytes(upstream: string, kind: ProxiedKind, bytes: number): void;
-  /** A step of the collector failed; `step` is one of a few names. */
-  collectingFailed(step: string): void;
 }
 
 const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
@@ -57,12 +57,6 @@ export function createMetrics(options: { version: string; revision: () => string
       }),
   );
   const [proxyRequests, proxyHits, proxyMisses, proxyPulled, proxyPushed] = proxied;
-  const collectorFailures = new Counter({
-    name: "wharfinger_gc_failed_steps_total",
-    help: "Steps of the collector that failed and are tried again",
-    labelNames: ["step"],
-    registers,
-  });
   const build = new Gauge({
     name: "wharfinger_build_info",
     help: "1, labelled with the version and the published revision",
@@ -77,6 +71,7 @@ export function createMetrics(options: { version: string; revision: () => string
 
   return {
     registry,
+    ...collectorMetrics(registry),
     answered({ handler, method, status, seconds: taken }) {
       const known = methods.has(method) ? method : "other";
       requests.inc({ handler, method: known, code: String(status) });
@@ -87,7 +82,6 @@ export function createMetrics(options: { version: string; revision: () => string
       (result === "hit" ? proxyHits : proxyMisses)?.inc({ upstream, type });
     },
     pulledBytes: (upstream, type, bytes) => proxyPulled?.inc({ upstream, type }, bytes),
-    collectingFailed: (step) => collectorFailures.inc({ step }),
     pushedBytes: (upstream, type, bytes) => proxyPushed?.inc({ upstream, type }, bytes),
   };
 }

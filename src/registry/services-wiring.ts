@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Settings } from "../config/settings.ts";
+import type { CollectorMetrics } from "../observability/collector-metrics.ts";
 import { compileGlobs, type NameTest } from "../domain/glob.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import type { ControlServices } from "./http/control-ports.ts";
@@ -54,7 +55,7 @@ export async function startServices(
   database: Database,
   store: BlobStore,
   closing: Closing,
-  metrics: ProxyMetrics & { collectingFailed(step: string): void },
+  metrics: ProxyMetrics & CollectorMetrics,
 ): Promise<Services> {
   const { settings, secrets, logger, alone = false } = options;
   const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
@@ -121,7 +122,16 @@ export async function startServices(
   eviction.start();
   closing.add(() => eviction.stop());
 
-  const collector = new Collector({ database, store, times: settings.gc, logger, onStepFailed: (step) => metrics.collectingFailed(step) });
+  const collector = new Collector({
+    database,
+    store,
+    times: settings.gc,
+    brake: settings.gc.brake,
+    logger,
+    onStepFailed: (step) => metrics.collectingFailed(step),
+    onSwept: (swept) => metrics.swept(swept),
+    onMeasured: (backlog) => metrics.backlog(backlog),
+  });
   await collector.start();
   closing.add(() => collector.stop());
 
@@ -151,7 +161,14 @@ export async function startServices(
     retention,
     prefetch: (request) => prefetch.prefetch(request),
     restore: (request, identity) => restore(database, request, identity, mayMissBlobs),
-    gc: () => collector.status(),
+    gc: {
+      status: () => collector.status(),
+      resume: async (identity) => {
+        const resumed = await collector.resume();
+        if (resumed) history.note({ identity, action: "gc-resume" });
+        return { resumed, ...(await collector.status()) };
+      },
+    },
     upstreams: async () => upstreams.views(),
     versions: (repository) => versionsOf({ database, configuration, copies }, repository),
     audit: (request, signal) => audit({ database, store, signal, mayMissBlobs }, request),

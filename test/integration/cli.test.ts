@@ -196,6 +196,9 @@ test("audit and gc", async () => {
   const gc = await json<GcStatus>("gc", "status");
   expect(gc.live).toBeGreaterThan(0);
   expect((await cli("gc", "status")).stdout).toMatch(/^queue +\d+ \(\d+ due/);
+  const resumed = await cli("gc", "resume");
+  expect([resumed.code, resumed.stderr]).toEqual([0, "The brake does not hold: nothing was changed.\n"]);
+  expect(resumed.stdout).toMatch(/^queue/);
 });
 
 test("record: what is published, and a person's decisions", async () => {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 
 import { inject } from "vitest";
 
+import { defaultSettings } from "../../src/config/settings.ts";
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
 import type { NameTest } from "../../src/domain/glob.ts";
 import { mediaTypes } from "../../src/domain/media-types.ts";
@@ -19,7 +20,7 @@ import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
 import { Database, type Queryable, type Statement } from "../../src/registry/metadata/database.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
 import { migrate } from "../../src/registry/metadata/migrate.ts";
-import { Collector, type CollectorStep, type CollectorTimes } from "../../src/registry/services/collect.ts";
+import { Collector, type CollectorOptions, type CollectorStep, type CollectorTimes } from "../../src/registry/services/collect.ts";
 import { OwnPull } from "../../src/registry/services/own-pull.ts";
 import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
 import type { Caller } from "../../src/registry/services/pull-service.ts";
@@ -60,7 +61,7 @@ export interface OwnRegistry {
   readonly statistics: CollectedPullStatistics;
   /** Names of the statements since the last call, transactions' own ones aside. */
   statements(): string[];
-  collector(times: CollectorTimes, onStepFailed?: (step: CollectorStep) => void): Collector;
+  collector(times: CollectorTimes, onStepFailed?: (step: CollectorStep) => void, more?: Partial<CollectorOptions>): Collector;
   setTimes(times: CollectorTimes): Promise<void>;
   /** Rows of an ad hoc query. */
   rows<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;
@@ -106,7 +107,16 @@ export async function openOwnRegistry(
     push: new Push(pushOptions),
     pull: new OwnPull({ database, store, content: new StoredContent({ database, view: new View({ database }) }), statistics }),
     statements: () => database.names.splice(0),
-    collector: (times, onStepFailed) => new Collector({ database, store, times, logger: createLogger({ level: "silent" }), onStepFailed }),
+    collector: (times, onStepFailed, more) =>
+      new Collector({
+        database,
+        store,
+        times,
+        brake: defaultSettings.gc.brake,
+        logger: createLogger({ level: "silent" }),
+        onStepFailed,
+        ...more,
+      }),
     setTimes: (times) => writeGcTimes(database, times),
     rows: (text, values) => database.query({ name: "", text }, values),
     anotherPush: async () => new Push({ ...pushOptions, store: await blobs.another() }),

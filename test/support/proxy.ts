@@ -184,6 +184,7 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
       database,
       store,
       times: { lease: 3_600_000, trashFor: 3_600_000, doomDelay: 0, interval: 3_600_000, uploadAbandonedAfter: 3_600_000 },
+      brake: defaultSettings.gc.brake,
       logger,
     }),
     prefetch: new Prefetch({ source: pull, logger }),

@@ -243,7 +243,8 @@ export function blobStoreConformance(adapter: string, open: () => Promise<BlobSt
       const store = await fresh();
       const keys = await Promise.all(Array.from({ length: 30 }, () => put(store, Buffer.from("x"))));
       const absent = Array.from({ length: 1_500 }, () => randomUUID());
-      const results = await store.delete([...absent, ...keys]);
+      // Small ones: for the others a bucket is asked once a key.
+      const results = await store.delete([...absent, ...keys], new Map(absent.map((key) => [key, 1])));
       expect([...results.values()].filter((error) => error !== undefined)).toEqual([]);
       expect(results.size).toBe(1_530);
       expect(await all(store)).toEqual([]);

@@ -76,8 +76,11 @@ export interface BlobStore {
   ): Promise<{ readonly suspended: SuspendedAt; readonly bytes: AsyncIterable<Uint8Array> }>;
   /** Rejects with `BlobStoreError` NotFound when there is no such object. */
   open(key: string): Promise<BlobReader>;
-  /** Deletes finished and unfinished bytes of these keys. A key that is not there counts as deleted. Per-key result. */
-  delete(keys: readonly string[]): Promise<ReadonlyMap<string, Error | undefined>>;
+  /**
+   * Deletes finished and unfinished bytes of these keys. A key that is not there counts as deleted. Per-key result. `sizes`: bytes of those that
+   * became whole, where known: a store that writes small ones at once looks for no unfinished write of them.
+   */
+  delete(keys: readonly string[], sizes?: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, Error | undefined>>;
   /** Every object in the store, for the audit only. Finished and unfinished ones. */
   list(): AsyncIterable<{ readonly key: string; readonly size: number; readonly modified: Date; readonly finished: boolean }>;
   /** Bytes still free, undefined when the store has no such limit. */

@@ -137,6 +137,57 @@ test("a key that the service does not delete is told apart from those it did", a
   expect(results.get(gone)).toBeUndefined();
 });
 
+describe("an unfinished upload of a key", () => {
+  const begun = async () => {
+    const keys: string[] = [];
+    const writer = await store.create(async (key) => void keys.push(key));
+    await writer.write([large]);
+    await writer.suspend();
+    await writer.close();
+    return keys;
+  };
+  const listed = async () => {
+    const found: string[] = [];
+    for await (const { key } of store.list()) found.push(key);
+    return found;
+  };
+
+  test("is aborted until none is left, before the object is deleted", async () => {
+    const keys = await begun();
+    // The service says yes, and a part that was on its way keeps the upload.
+    hop.fail(/^DELETE .*uploadId=/, { answer: 204 }, 2);
+    expect(await store.delete(keys)).toEqual(new Map(keys.map((key) => [key, undefined])));
+    expect(hop.done).toHaveLength(2);
+    expect(await listed()).not.toContain(keys[0]);
+    const asked = hop.requests.filter((line) => /^DELETE|[?&]delete/.test(line));
+    expect(asked.map((line) => line.split(" ")[0])).toEqual(["DELETE", "DELETE", "DELETE", "POST"]);
+  });
+
+  test("that cannot be aborted is this key's result alone", async () => {
+    const keys = await begun();
+    const whole = await put(small);
+    hop.fail(/^DELETE .*uploadId=/, { answer: 204 }, 1000);
+    const results = await store.delete([...keys, whole]);
+    expect(results.get(keys[0]!)).toMatchObject({ code: "Failed", message: expect.stringContaining("unfinished upload") });
+    expect(results.get(whole)).toBeUndefined();
+    await expect(store.open(whole)).rejects.toMatchObject({ code: "NotFound" });
+  });
+
+  test("is looked for where there may be one: not where the object was known to be small", async () => {
+    const [one, other] = [await put(small), await put(large)];
+    const before = hop.requests.length;
+    await store.delete(
+      [one, other],
+      new Map([
+        [one, small.byteLength],
+        [other, large.byteLength],
+      ]),
+    );
+    const lists = hop.requests.slice(before).filter((line) => /^GET .*[?&]uploads/.test(line));
+    expect(lists).toEqual([expect.stringContaining(other)]);
+  });
+});
+
 test("an upload that was completed with other bytes is not taken for ours", async () => {
   const writer = await store.create(announce);
   await writer.write([large]);

@@ -81,9 +81,9 @@ export class S3BlobStore implements BlobStore {
     return new S3Reader(get, await get(0));
   }
 
-  async delete(keys: readonly string[]): Promise<ReadonlyMap<string, Error | undefined>> {
+  async delete(keys: readonly string[], sizes?: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, Error | undefined>> {
     const ours = keys.filter((key) => keyPattern.test(key));
-    const removed = await removeFromS3(this.#s3, this.#objects, ours);
+    const removed = await removeFromS3(this.#s3, this.#objects, ours, sizes);
     return new Map(keys.map((key) => [key, keyPattern.test(key) ? removed.get(key) : notAKey()]));
   }
 

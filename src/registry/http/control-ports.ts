@@ -7,6 +7,7 @@ import type {
   AuditLine,
   AuditRequest,
   FinishedRun,
+  GcResumed,
   GcStatus,
   Plan,
   PrefetchRequest,
@@ -58,6 +59,12 @@ export interface RetentionPort {
   apply(policy: string, request: ApplyRequest, identity: string): Promise<ApplyResult>;
 }
 
+export interface GcPort {
+  status(): Promise<GcStatus>;
+  /** Releases the brake. */
+  resume(identity: string): Promise<GcResumed>;
+}
+
 export interface ControlServices {
   readonly record: RecordPort;
   readonly resources: () => readonly ResourceView[];
@@ -69,7 +76,7 @@ export interface ControlServices {
   readonly prefetch: (request: PrefetchRequest) => Promise<PrefetchResult>;
   readonly restore: (request: RestoreRequest, identity: string) => Promise<RestoreResult>;
   readonly audit: (request: AuditRequest, signal: AbortSignal) => AsyncIterable<AuditLine>;
-  readonly gc: () => Promise<GcStatus>;
+  readonly gc: GcPort;
   readonly repositories: (mayPull: (repository: string) => boolean) => Promise<readonly RepositoryView[]>;
   readonly usage: () => Promise<StorageUsage>;
   readonly upstreams: () => Promise<readonly UpstreamView[]>;

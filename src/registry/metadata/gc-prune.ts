@@ -1,4 +1,4 @@
-// Append-only tables that may forget, and the numbers people ask for.
+// Append-only tables that may forget.
 
 import { statement, type Queryable } from "./database.ts";
 
@@ -8,7 +8,8 @@ const historyBatch = 1_000;
 const xmin = statement("gc-xmin", "SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin");
 const pruneChanges = statement(
   "gc-prune-changes",
-  `DELETE FROM changes WHERE ctid = ANY(ARRAY(SELECT ctid FROM changes WHERE xid < $1::text::xid8 LIMIT ${batch}))`,
+  `DELETE FROM changes
+   WHERE ctid = ANY(ARRAY(SELECT ctid FROM changes WHERE xid < $1::text::xid8 LIMIT ${batch} FOR UPDATE SKIP LOCKED))`,
 );
 const pruneTrash = statement(
   "gc-prune-trash",
@@ -39,32 +40,6 @@ const forgetTagEvents = statement(
    )
    SELECT (SELECT count(*) FROM forgotten) AS forgotten, at::text, id FROM old ORDER BY at DESC, id DESC LIMIT 1`,
 );
-const status = statement(
-  "gc-status",
-  `SELECT
-     (SELECT count(*) FROM gc_queue) AS queue,
-     (SELECT count(*) FROM gc_queue WHERE review_after <= now()) AS due,
-     (SELECT extract(epoch FROM now() - min(review_after))::float8 FROM gc_queue WHERE review_after <= now()) AS "oldestDueSeconds",
-     count(*) FILTER (WHERE state = 'uploading') AS uploading,
-     count(*) FILTER (WHERE state = 'live') AS live,
-     count(*) FILTER (WHERE state = 'doomed') AS doomed,
-     coalesce(sum(size) FILTER (WHERE state = 'doomed'), 0)::bigint AS "doomedBytes",
-     count(*) FILTER (WHERE state = 'swept') AS swept
-   FROM objects`,
-);
-
-export interface GcNumbers {
-  readonly queue: number;
-  readonly due: number;
-  readonly oldestDueSeconds: number | null;
-  readonly uploading: number;
-  readonly live: number;
-  readonly doomed: number;
-  /** Bytes. */
-  readonly doomedBytes: number;
-  readonly swept: number;
-}
-
 /** The oldest transaction that may still be running, as xid8 in decimal. */
 export async function readXmin(database: Queryable): Promise<string> {
   const [row] = await database.query<{ xmin: string }>(xmin);
@@ -96,9 +71,4 @@ export async function forgetOldTagEvents(
 ): Promise<{ readonly forgotten: number; readonly last: HistoryPlace } | undefined> {
   const [row] = await database.query<HistoryPlace & { forgotten: number }>(forgetTagEvents, [after.at, after.id]);
   return row === undefined ? undefined : { forgotten: row.forgotten, last: { at: row.at, id: row.id } };
-}
-
-export async function readGcNumbers(database: Queryable): Promise<GcNumbers> {
-  const [row] = await database.query<GcNumbers>(status);
-  return row!;
 }

@@ -2,36 +2,35 @@
 
 import { failpoint } from "#failpoints";
 
-import { statement, type Queryable } from "./database.ts";
+import { statement, type Database, type Queryable } from "./database.ts";
+import { noteSweep } from "./gc-brake.ts";
 
 const sweepBatch = 1_000;
 
 // A claimed key is claimed for ten minutes; if this process dies meanwhile another one deletes it again, which harms nobody.
-const claiming = "UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'";
+const claiming = (due: string) => `WITH due AS (
+     ${due}
+   )
+   UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'
+   FROM due, gc_settings g
+   WHERE objects.key = due.key
+   RETURNING objects.key, size, due.state = 'doomed' AS first, doomed_at <= g.approved_until AS approved`;
 const unlessPaused = "NOT EXISTS (SELECT FROM gc_pauses)";
 const claimDoomed = statement(
   "gc-claim-doomed",
-  `${claiming}
-   WHERE key IN (
-     SELECT key FROM objects, gc_settings g
+  claiming(`SELECT key, state FROM objects, gc_settings g
      WHERE state = 'doomed' AND sweep_after IS NULL AND doomed_at <= now() - g.doom_delay AND ${unlessPaused}
      ORDER BY doomed_at
      LIMIT $1
-     FOR UPDATE OF objects SKIP LOCKED
-   )
-   RETURNING key`,
+     FOR UPDATE OF objects SKIP LOCKED`),
 );
 const claimDue = statement(
   "gc-claim-due",
-  `${claiming}
-   WHERE key IN (
-     SELECT key FROM objects
+  claiming(`SELECT key, state FROM objects
      WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL AND sweep_after <= now() AND ${unlessPaused}
      ORDER BY sweep_after
      LIMIT $1
-     FOR UPDATE SKIP LOCKED
-   )
-   RETURNING key`,
+     FOR UPDATE SKIP LOCKED`),
 );
 // A key that was never live may still have a paused writer: it is deleted once more after a week, then forgotten.
 const forget = statement(
@@ -71,11 +70,58 @@ const expire = statement(
    SELECT FROM expired`,
 );
 
-/** Keys that are due, `swept` from now on: committed before the store is asked to delete them. None while there is a pause (gc-pauses.ts). */
-export async function claimDoomedObjects(database: Queryable): Promise<string[]> {
-  const doomed = await database.query<{ key: string }>(claimDoomed, [sweepBatch]);
-  const claimed = doomed.length > 0 ? doomed : await database.query<{ key: string }>(claimDue, [sweepBatch]);
-  return claimed.map(({ key }) => key);
+export interface ClaimedObject {
+  readonly key: string;
+  /** Bytes, when it ever was whole. */
+  readonly size: number | null;
+}
+
+interface ClaimedRow extends ClaimedObject {
+  /** It was not claimed before. */
+  readonly first: boolean;
+  readonly approved: boolean;
+}
+
+export interface Claimed {
+  readonly objects: readonly ClaimedObject[];
+  /** Of those that were not claimed before. */
+  readonly bytes: number;
+}
+
+class OverAllowance extends Error {}
+
+/**
+ * Keys that are due, `swept` from now on: committed before the store is asked to delete them. None while there is a pause
+ * (gc-pauses.ts).
+ * Undefined, and nothing is claimed, when more than `allowance` bytes would have been swept within the hour.
+ */
+export async function claimDoomedObjects(database: Pick<Database, "transaction">, allowance: number): Promise<Claimed | undefined> {
+  try {
+    return await database.transaction((transaction) => claim(transaction, allowance));
+  } catch (error) {
+    if (error instanceof OverAllowance) return undefined;
+    throw error;
+  }
+}
+
+async function claim(transaction: Queryable, allowance: number): Promise<Claimed> {
+  const doomed = await transaction.query<ClaimedRow>(claimDoomed, [sweepBatch]);
+  const claimed = doomed.length > 0 ? doomed : await transaction.query<ClaimedRow>(claimDue, [sweepBatch]);
+  const fresh = claimed.filter(({ first }) => first);
+  const bytes = sizeOf(fresh);
+  if (fresh.length > 0) {
+    const swept = await noteSweep(transaction, {
+      objects: fresh.length,
+      bytes,
+      approvedBytes: sizeOf(fresh.filter(({ approved }) => approved)),
+    });
+    if (swept > allowance) throw new OverAllowance();
+  }
+  return { objects: claimed, bytes };
+}
+
+function sizeOf(objects: readonly ClaimedObject[]): number {
+  return objects.reduce((sum, { size }) => sum + (size ?? 0), 0);
 }
 
 /** The store confirmed that these are gone. */

@@ -21,8 +21,9 @@ import {
 } from "../../../test/support/own-registry.ts";
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
+import type { GcBacklog } from "../metadata/gc-numbers.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
-import type { CollectorTimes } from "./collect.ts";
+import type { CollectorOptions, CollectorTimes } from "./collect.ts";
 
 let registry: OwnRegistry;
 beforeEach(async () => {
@@ -389,6 +390,127 @@ test("several collectors at once do everything once", async () => {
   expect([await count("objects"), await stored()]).toEqual([0, 0]);
 });
 
+test("what another collector has in its hands is left to it, and nobody waits", async () => {
+  await registry.setTimes(noTimes);
+  for (let blob = 0; blob < 3; blob++) await pushBlob(registry.push, repository);
+  const [held] = await registry.rows<{ digest: string }>("SELECT digest FROM gc_queue ORDER BY digest LIMIT 1");
+  await registry.rows("INSERT INTO objects (key, state, ever_live, size) SELECT gen_random_uuid()::text, 'swept', true, 1");
+  await registry.rows("UPDATE objects SET sweep_after = now() WHERE state = 'swept'");
+  await registry.database.transaction(async (other) => {
+    await other.query({ name: "", text: "SELECT FROM gc_queue WHERE digest = $1 FOR UPDATE" }, [held!.digest]);
+    await other.query({ name: "", text: "SELECT FROM objects WHERE state = 'swept' FOR UPDATE" });
+    await other.query({ name: "", text: "SELECT FROM trash FOR UPDATE" });
+    await other.query({ name: "", text: "SELECT FROM changes FOR UPDATE" });
+    // It would end by the time limit of the test if it waited for the transaction around it.
+    expect(await collect(noTimes)).toMatchObject({ reviewed: expect.any(Number), links: 2, blobs: 2, swept: 2, failedSteps: 0 });
+  });
+  expect(await collect(noTimes)).toMatchObject({ links: 1, blobs: 1, swept: 2 });
+  expect(await count("objects")).toBe(0);
+});
+
+describe("the brake", () => {
+  const brake = { percent: 30, bytes: 150 };
+  /** Blobs of 100 bytes: as many kept as deleted. */
+  async function deleteSome(deleted: number, kept: number): Promise<void> {
+    await registry.setTimes(noTimes);
+    const bytes = () => randomBytes(100);
+    const layers = Array.from({ length: kept }, bytes);
+    for (const layer of layers) await pushBlob(registry.push, repository, layer);
+    if (kept > 0)
+      await pushManifest(
+        registry.push,
+        repository,
+        imageOf(
+          described("c/c", layers[0]!),
+          layers.map((layer) => described("l/l", layer)),
+        ),
+      );
+    for (let blob = 0; blob < deleted; blob++) await pushBlob(registry.push, repository, bytes());
+  }
+  const braked = (more: Partial<CollectorOptions> = {}) => registry.collector(noTimes, undefined, { brake, ...more });
+
+  test.each([
+    ["few bytes", 1, 0, 1],
+    ["a small part of all", 2, 6, 2],
+    ["a large part of all", 4, 6, 0],
+    ["everything", 4, 0, 0],
+  ])("%s: %d of 100 bytes go, %d stay", async (_, deleted, kept, swept) => {
+    await deleteSome(deleted, kept);
+    expect(await braked().runOnce()).toMatchObject({ blobs: deleted, swept, failed: 0, failedSteps: 0 });
+    expect(await stored()).toBe(kept + deleted - swept);
+  });
+
+  test("holds on every process, says why, and lets go what a person saw", async () => {
+    await deleteSome(4, 6);
+    const measured: GcBacklog[] = [];
+    const [one, other] = [braked(), braked({ onMeasured: (backlog) => measured.push(backlog) })];
+    await one.runOnce();
+    expect(await other.runOnce()).toMatchObject({ swept: 0 });
+    expect(measured).toMatchObject([{ doomed: 4, doomedBytes: 400, paused: true }]);
+    expect((await other.status()).paused).toEqual([
+      { reason: "brake", detail: expect.stringMatching(/^400 B of 1000 B would .*30 %, 150 B.*gc resume$/), since: expect.any(String) },
+    ]);
+    // Everything else goes on.
+    const gone = await pushImage(registry.push, repository);
+    await deleteManifest(gone.digest);
+    expect(await other.runOnce()).toMatchObject({ blobs: 2, swept: 0, prunedTrash: 1 });
+
+    expect(await other.resume()).toBe(true);
+    expect(await other.resume()).toBe(false);
+    expect(await one.runOnce()).toMatchObject({ swept: 6 });
+    expect((await one.status()).paused).toEqual([]);
+    expect(await one.status()).toMatchObject({ doomed: 0, sweptLately: 6, sweptLatelyBytes: 560 });
+    // What was doomed since has nobody's word.
+    await deleteSome(4, 0);
+    expect(await one.runOnce()).toMatchObject({ blobs: 4, swept: 0 });
+    expect((await one.status()).paused).toHaveLength(1);
+  });
+
+  test("counts what went within the hour, and what will be due within it", async () => {
+    await deleteSome(1, 2);
+    expect(await braked().runOnce()).toMatchObject({ swept: 1 });
+    await deleteSome(1, 0);
+    // Together 200 of 400 bytes.
+    expect(await braked().runOnce()).toMatchObject({ swept: 0 });
+    expect((await braked().status()).paused).toHaveLength(1);
+    await registry.rows("DELETE FROM gc_pauses");
+    await age("gc_sweeps", "at", "61 minutes");
+    expect(await braked().runOnce()).toMatchObject({ swept: 1 });
+
+    await age("gc_sweeps", "at", "61 minutes");
+    await deleteSome(2, 0);
+    const later = { ...noTimes, doomDelay: 30 * 60_000 };
+    await registry.setTimes(later);
+    const delayed = registry.collector(later, undefined, { brake });
+    expect(await delayed.runOnce()).toMatchObject({ blobs: 2, swept: 0 });
+    expect((await delayed.status()).paused).toHaveLength(1);
+  });
+
+  test("is looked at again in the middle of a round: what becomes due meanwhile is nobody's allowance", async () => {
+    await deleteSome(1, 2);
+    const remove = registry.store.delete.bind(registry.store);
+    let batches = 0;
+    registry.store.delete = async (keys) => {
+      if (batches++ === 0)
+        await registry.rows(
+          "INSERT INTO objects (key, state, ever_live, size, doomed_at, sweep_after) VALUES (gen_random_uuid()::text, 'doomed', true, 900, now(), now())",
+        );
+      return remove(keys);
+    };
+    expect(await braked().runOnce()).toMatchObject({ swept: 1 });
+    expect((await braked().status()).paused).toHaveLength(1);
+    expect(await registry.rows("SELECT size FROM objects WHERE state = 'doomed'")).toEqual([{ size: 900 }]);
+  });
+
+  test("two processes over their allowance at the same time pause once", async () => {
+    await deleteSome(4, 6);
+    const swept = await Promise.all(Array.from({ length: 4 }, () => braked().runOnce()));
+    expect(swept.map((round) => round.swept)).toEqual([0, 0, 0, 0]);
+    expect(await count("gc_pauses")).toBe(1);
+    expect(await count("gc_sweeps")).toBe(0);
+  });
+});
+
 test("status counts what waits", async () => {
   const times = { ...noTimes, doomDelay: longTimes.doomDelay };
   await registry.setTimes(times);
@@ -403,7 +525,10 @@ test("status counts what waits", async () => {
     live: 2,
     doomed: 1,
     doomedBytes: 99,
+    oldestDoomedSeconds: expect.any(Number),
     swept: 0,
+    sweptLately: 0,
+    sweptLatelyBytes: 0,
     paused: [],
   });
 });

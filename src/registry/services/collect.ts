@@ -2,15 +2,19 @@
 
 import { failpoint } from "#failpoints";
 
+import type { GcStatus } from "../../api/control.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import { readGcPauses, type GcPause } from "../metadata/gc-pauses.ts";
-import { pruneChangesBefore, pruneOldTrash, readGcNumbers, readXmin, type GcNumbers } from "../metadata/gc-prune.ts";
+import { pruneSweeps, releaseBrake, type Brake } from "../metadata/gc-brake.ts";
+import { readBacklog, readGcNumbers, type GcBacklog } from "../metadata/gc-numbers.ts";
+import { readGcPauses } from "../metadata/gc-pauses.ts";
+import { pruneChangesBefore, pruneOldTrash, readXmin } from "../metadata/gc-prune.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
 import { writeGcTimes, type GcTimes } from "../metadata/gc-settings.ts";
-import { abandonSilentObjects, claimDoomedObjects, expireUploads, forgetObjects, retryObjects } from "../metadata/gc-sweep.ts";
+import { abandonSilentObjects, expireUploads } from "../metadata/gc-sweep.ts";
 import { forgetting, forgettingSteps, type ForgettingStep } from "./forgetting.ts";
+import { Sweeper, type Swept } from "./sweep.ts";
 
 /** All in milliseconds. */
 export interface CollectorTimes extends GcTimes {
@@ -24,15 +28,19 @@ export interface CollectorOptions {
   readonly database: Database;
   readonly store: BlobStore;
   readonly times: CollectorTimes;
+  readonly brake: Brake;
   readonly logger: Logger;
   /** Counts steps that failed, by name. */
   readonly onStepFailed?: (step: CollectorStep) => void;
+  readonly onSwept?: (swept: { readonly objects: number; readonly bytes: number }) => void;
+  /** What waits at the end of a round. */
+  readonly onMeasured?: (backlog: GcBacklog) => void;
 }
 
-export type CollectorStep = "uploads" | "silent" | "review" | "sweep" | "trash" | "changes" | ForgettingStep;
+export type CollectorStep = "uploads" | "silent" | "review" | "sweep" | "trash" | "changes" | "sweeps" | "measure" | ForgettingStep;
 
 /** What one round did. */
-export interface Collected {
+export interface Collected extends Swept {
   /** Upload sessions ended because nobody wrote to them. */
   readonly expiredUploads: number;
   /** Keys whose writer was silent. */
@@ -43,10 +51,6 @@ export interface Collected {
   readonly links: number;
   /** Blobs whose bytes are doomed now. */
   readonly blobs: number;
-  /** Keys that the store deleted. */
-  readonly swept: number;
-  /** Keys that the store could not delete; they are tried again. */
-  readonly failed: number;
   readonly prunedTrash: number;
   readonly prunedChanges: number;
   /** Rows that nobody asks about any more (forgetting.ts). */
@@ -62,6 +66,7 @@ const forgetEvery = 24 * 3_600_000;
 
 export class Collector {
   readonly #options: CollectorOptions;
+  readonly #sweeper: Sweeper;
   /** When which transaction was the oldest running one, oldest first. */
   #horizons: { readonly xmin: string; readonly readAt: number }[] = [];
   readonly #forgotAt = new Map<ForgettingStep, number>();
@@ -71,6 +76,7 @@ export class Collector {
 
   constructor(options: CollectorOptions) {
     this.#options = options;
+    this.#sweeper = new Sweeper(options);
   }
 
   /** Writes the times to the database and starts the rounds. */
@@ -86,9 +92,14 @@ export class Collector {
     return round;
   }
 
-  async status(): Promise<GcNumbers & { paused: GcPause[] }> {
+  async status(): Promise<GcStatus> {
     const { database } = this.#options;
     return { ...(await readGcNumbers(database)), paused: await readGcPauses(database) };
+  }
+
+  /** Releases the brake on every process; what is doomed by now may go. False: it did not hold. */
+  resume(): Promise<boolean> {
+    return releaseBrake(this.#options.database);
   }
 
   /** Ends after the batch that is running. */
@@ -125,11 +136,13 @@ export class Collector {
     const expiredUploads = await step("uploads", 0, () => this.#batches(() => expireUploads(database)));
     const abandoned = await step("silent", 0, () => this.#batches(() => abandonSilentObjects(database, times.uploadAbandonedAfter)));
     const { reviewed, links, blobs } = await step("review", { reviewed: 0, links: 0, blobs: 0 }, () => this.#review());
-    const { swept, failed } = await step("sweep", { swept: 0, failed: 0 }, () => this.#sweep());
+    const { swept, failed } = await step("sweep", { swept: 0, failed: 0 }, () => this.#sweeper.run(() => this.#stopping));
     const prunedTrash = await step("trash", 0, () => this.#batches(() => pruneOldTrash(database)));
     const prunedChanges = await step("changes", 0, () => this.#pruneChanges());
+    await step("sweeps", 0, () => pruneSweeps(database));
     let forgotten = 0;
     for (const name of forgettingSteps) forgotten += await step(name, 0, () => this.#forget(name));
+    await step("measure", undefined, async () => this.#options.onMeasured?.(await readBacklog(database)));
     return { expiredUploads, abandoned, reviewed, links, blobs, swept, failed, prunedTrash, prunedChanges, forgotten, failedSteps };
   }
 
@@ -143,30 +156,6 @@ export class Collector {
       total.links += batch.links;
       total.blobs += batch.blobs;
       if (batch.reviewed === 0) break;
-    }
-    return total;
-  }
-
-  /** G2. The claim is committed before the store hears of it; every key is judged by its own result. */
-  async #sweep(): Promise<{ swept: number; failed: number }> {
-    const { database, store, logger } = this.#options;
-    const total = { swept: 0, failed: 0 };
-    for (; !this.#stopping;) {
-      const keys = await claimDoomedObjects(database);
-      if (keys.length === 0) break;
-      await failpoint("G2.claimed");
-      const results = await store.delete(keys);
-      await failpoint("G2.deleted");
-      const failed = keys.filter((key) => !results.has(key) || results.get(key) !== undefined);
-      const gone = keys.filter((key) => results.has(key) && results.get(key) === undefined);
-      await forgetObjects(database, gone);
-      await failpoint("G2.gone");
-      await retryObjects(database, failed);
-      await failpoint("G2.retried");
-      if (failed.length > 0)
-        logger.warn({ keys: failed.length, err: results.get(failed[0]!) }, "the blob store could not delete; it is tried again");
-      total.swept += gone.length;
-      total.failed += failed.length;
     }
     return total;
   }
