@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 import { afterEach, describe, expect, test } from "vitest";
 
-import { blobStoreConformance } from "./blob-store.conformance.ts";
+import { blobStoreConformance, takeoverConformance } from "./blob-store.conformance.ts";
 import { namedObjectsConformance } from "./named-objects.conformance.ts";
 import { FolderBlobStore, type FolderBlobStoreOptions } from "./folder-store.ts";
 
@@ -37,6 +37,7 @@ const openFresh = async () => {
   const store = await FolderBlobStore.open({ folder });
   return {
     store,
+    another: async () => store,
     dispose: async () => {
       await store.close();
       await rm(folder, { recursive: true, force: true });
@@ -44,6 +45,7 @@ const openFresh = async () => {
   };
 };
 blobStoreConformance("FolderBlobStore", openFresh);
+takeoverConformance("FolderBlobStore", openFresh);
 namedObjectsConformance("FolderBlobStore", openFresh);
 
 const announce = async () => undefined;

@@ -31,6 +31,8 @@ export class FolderBlobStore implements BlobStore {
   readonly #sync: (descriptor: number) => Promise<void>;
   readonly #claim: FolderClaim;
   /** Fan-out folders that are known to be there, durably. */
+  /** Who writes to a key now. The folder is one process's, so nobody else can. */
+  readonly #writers = new Map<string, FolderWriter>();
   readonly #made = new Map<string, Promise<void>>();
 
   private constructor(options: FolderBlobStoreOptions, claim: FolderClaim) {
@@ -72,6 +74,7 @@ export class FolderBlobStore implements BlobStore {
   async resume(suspended: SuspendedAt): Promise<BlobWriter> {
     await this.#refuseWhenLow();
     const { offset, state: key } = suspended;
+    await this.#writers.get(key)?.fence();
     const descriptor = await this.#openUnfinished(key);
     try {
       const size = await sizeOfFile(descriptor);
@@ -157,14 +160,19 @@ export class FolderBlobStore implements BlobStore {
   }
 
   #writer(key: string, descriptor: number, offset: number): FolderWriter {
-    return new FolderWriter({
+    const writer = new FolderWriter({
       key,
       descriptor,
       offset,
       sync: this.#sync,
       refuseWhenLow: () => this.#refuseWhenLow(),
       finish: () => this.#finish(key),
+      onClose: () => {
+        if (this.#writers.get(key) === writer) this.#writers.delete(key);
+      },
     });
+    this.#writers.set(key, writer);
+    return writer;
   }
 
   async #finish(key: string): Promise<void> {

@@ -13,6 +13,7 @@ export interface FolderWriterOptions {
   refuseWhenLow(): Promise<void>;
   /** Gives the durable file its final name, durably. */
   finish(): Promise<void>;
+  onClose(): void;
 }
 
 export class FolderWriter implements BlobWriter {
@@ -23,6 +24,7 @@ export class FolderWriter implements BlobWriter {
   #open = true;
   /** After a failed write or fsync nothing is known about the file: every later call fails with the same error. */
   #failure: BlobStoreError | undefined;
+  #working: Promise<unknown> = Promise.resolve();
 
   constructor(options: FolderWriterOptions) {
     this.key = options.key;
@@ -51,14 +53,21 @@ export class FolderWriter implements BlobWriter {
 
   async commit(): Promise<string> {
     await this.#flush();
-    await this.close();
     await this.#attempt(() => this.#options.finish());
+    await this.close();
     return this.key;
+  }
+
+  /** Somebody else goes on with the file: nothing is written any more once this resolves, however late the owner of this writer wakes up. */
+  async fence(): Promise<void> {
+    this.#failure ??= new BlobStoreError("NotFound", `Another writer goes on with the upload ${this.key}.`);
+    await this.#working;
   }
 
   async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
+    this.#options.onClose();
     await closeFile(this.#options.descriptor);
   }
 
@@ -82,8 +91,11 @@ export class FolderWriter implements BlobWriter {
   }
 
   async #attempt<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const working = work();
+    this.#working = working.catch(() => undefined);
     try {
-      return await work();
+      return await working;
     } catch (error) {
       const full = ["ENOSPC", "EDQUOT"].includes(codeOfFile(error) ?? "");
       this.#failure = full

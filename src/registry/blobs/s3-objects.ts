@@ -36,6 +36,17 @@ export class S3Objects {
     );
   }
 
+  /** Bytes; undefined when there is no such object. */
+  async sizeOf(key: string): Promise<number | undefined> {
+    const { sdk, client } = this.#s3;
+    try {
+      return (await asking("look at an object", client.send(new sdk.HeadObjectCommand(this.at(key))))).ContentLength;
+    } catch (error) {
+      if (error instanceof BlobStoreError && error.code === "NotFound") return undefined;
+      throw error;
+    }
+  }
+
   async beginUpload(key: string): Promise<string> {
     const { sdk, client } = this.#s3;
     const { UploadId } = await asking("begin an upload", client.send(new sdk.CreateMultipartUploadCommand(this.at(key))));
@@ -52,15 +63,17 @@ export class S3Objects {
     return ETag;
   }
 
-  /** Bytes of another object (`end` exclusive) as a part. */
+  /** Bytes of another object of `size` bytes (`end` exclusive) as a part. Rejects with Failed where the service copies none. */
   async copyPart(
     upload: MultipartUpload,
     number: number,
-    from: { readonly key: string; readonly start: number; readonly end: number },
+    from: { readonly key: string; readonly size: number; readonly start: number; readonly end: number },
   ): Promise<string> {
     const { sdk, client } = this.#s3;
     const { Bucket, Key } = this.at(from.key);
-    const source = { CopySource: `${Bucket}/${Key}`, CopySourceRange: `bytes=${from.start}-${from.end - 1}` };
+    // Of small objects AWS copies no range.
+    const range = from.end - from.start === from.size ? {} : { CopySourceRange: `bytes=${from.start}-${from.end - 1}` };
+    const source = { CopySource: `${Bucket}/${Key}`, ...range };
     const request = new sdk.UploadPartCopyCommand({ ...this.at(upload.key), UploadId: upload.id, PartNumber: number, ...source });
     const { CopyPartResult } = await asking("copy a part", client.send(request));
     if (CopyPartResult?.ETag === undefined) throw new BlobStoreError("Failed", "The bucket's service copied a part without an etag.");

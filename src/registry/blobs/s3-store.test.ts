@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { startS3Service, type S3Service } from "../../../test/support/s3-service.ts";
-import { blobStoreConformance, sharedBlobStoreConformance } from "./blob-store.conformance.ts";
+import { blobStoreConformance, takeoverConformance } from "./blob-store.conformance.ts";
 import { namedObjectsConformance } from "./named-objects.conformance.ts";
 import type { NamedObject } from "./named-objects.ts";
 import { connectS3 } from "./s3-client.ts";
@@ -16,12 +16,18 @@ beforeAll(async () => {
 afterAll(() => service.stop());
 
 const open = async () => {
-  const store = await S3BlobStore.open({ ...service.settings, prefix: `installation-${installations++}/` });
-  return { store, dispose: () => store.close() };
+  const settings = { ...service.settings, prefix: `installation-${installations++}/` };
+  const opened = [await S3BlobStore.open(settings)];
+  const another = async () => {
+    const store = await S3BlobStore.open(settings);
+    opened.push(store);
+    return store;
+  };
+  return { store: opened[0]!, another, dispose: async () => void (await Promise.all(opened.map((store) => store.close()))) };
 };
 
 blobStoreConformance("S3BlobStore", open);
-sharedBlobStoreConformance("S3BlobStore", open);
+takeoverConformance("S3BlobStore", open);
 namedObjectsConformance("S3BlobStore", open);
 
 test("a named object that a process began and never ended is listed as such, and can be taken away", async () => {

@@ -8,6 +8,7 @@ import { LRUCache } from "lru-cache";
 import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { PartMemory } from "./part-memory.ts";
+import { smallestPart } from "./part-size.ts";
 import { connectS3, type S3 } from "./s3-client.ts";
 import { cannotStart } from "./s3-errors.ts";
 import { S3NamedObjects } from "./s3-named.ts";
@@ -71,7 +72,7 @@ export class S3BlobStore implements BlobStore {
   /** Parts cannot be read before their upload is completed; it goes on as an object that a new upload begins with. */
   async reread(suspended: SuspendedAt, announce: Announce): Promise<{ suspended: SuspendedAt; bytes: AsyncIterable<Uint8Array> }> {
     const state = parseState(suspended);
-    if (state.upload === undefined) return { suspended, bytes: this.#bytesOf(state.tail?.key) };
+    if (state.upload === undefined) return { suspended, bytes: this.#bytesOfTail(state.tail) };
     const whole = await this.#writer({ announce, from: state }).gather();
     return { suspended: { offset: state.offset, state: formatState(whole) }, bytes: this.#bytesOf(whole.tail?.key) };
   }
@@ -118,7 +119,8 @@ export class S3BlobStore implements BlobStore {
       objects: this.#objects,
       memory: this.#memory,
       newKey: randomUUID,
-      readTail: (key) => this.#readTail(key),
+      read: (key) => this.#bytesOf(key),
+      isKnown: (key) => this.#tails.has(key),
       holds: (key, digest) => this.#holds(key, digest),
       keepTail: (key, bytes) => void this.#tails.set(key, Buffer.from(bytes)),
     });
@@ -135,16 +137,20 @@ export class S3BlobStore implements BlobStore {
     return finishDigest(hash, algorithmOf(digest)) === digest;
   }
 
-  async #readTail(key: string): Promise<Buffer> {
-    const known = this.#tails.get(key);
-    if (known !== undefined) return known;
+  /** Kept when it is small: whoever reads a write again goes on with it. */
+  async *#bytesOfTail(tail: S3State["tail"]): AsyncGenerator<Uint8Array> {
+    if (tail === undefined || tail.size >= smallestPart) return yield* this.#bytesOf(tail?.key);
     const pieces: Uint8Array[] = [];
-    for await (const piece of this.#bytesOf(key)) pieces.push(piece);
-    return Buffer.concat(pieces);
+    for await (const piece of this.#bytesOf(tail.key)) pieces.push(piece);
+    const whole = Buffer.concat(pieces);
+    this.#tails.set(tail.key, whole);
+    yield whole;
   }
 
   async *#bytesOf(key: string | undefined): AsyncGenerator<Uint8Array> {
     if (key === undefined) return;
+    const known = this.#tails.get(key);
+    if (known !== undefined) return yield known;
     const reader = await this.open(key);
     try {
       for (let position = 0; position < reader.size;) {

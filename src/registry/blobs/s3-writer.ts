@@ -20,8 +20,10 @@ export interface S3WriterOptions {
   readonly from?: S3State;
   /** Bytes that will come in this write, when known. */
   readonly bytes?: number;
-  /** The bytes of a tail object. */
-  readonly readTail: (key: string) => Promise<Buffer>;
+  /** The bytes of an object. */
+  readonly read: (key: string) => AsyncIterable<Uint8Array>;
+  /** They are in memory. */
+  readonly isKnown: (key: string) => boolean;
   /** Reads an object to see whether it is there and hashes to `digest`. */
   readonly holds: (key: string, digest: Digest) => Promise<boolean>;
   /** A tail was made durable; whoever resumes here soon need not read it. */
@@ -79,13 +81,18 @@ export class S3Writer implements BlobWriter {
     return key;
   }
 
-  /** Everything so far in one object that can be read, from which a new upload can go on. */
+  /**
+   * Everything so far in one object that can be read, from which a new upload can go on. Also where an earlier request did that and nobody heard
+   * of it. Whoever reads the object sees whether its bytes are those of the session.
+   */
   async gather(): Promise<S3State> {
     const { offset } = this;
     if (this.#upload === undefined) return this.#state();
     const { key } = this.#upload;
     try {
       await this.#completeAll(this.#upload);
+    } catch (error) {
+      if (!mayBeComplete(error) || (await this.#options.objects.sizeOf(key)) !== offset) throw error;
     } finally {
       await this.close();
     }
@@ -108,36 +115,47 @@ export class S3Writer implements BlobWriter {
       this.#offset += count;
       rest = rest.subarray(count);
       if (this.#filled === partSize(this.#parts.length + 1)) await this.#send();
-      else if (this.#filled === bytes.byteLength) await this.#grow();
     }
   }
 
-  /** A buffer with at least one free byte, which begins with the tail that was suspended. */
+  /** A buffer with at least one free byte, behind the tail that was suspended. */
   async #room(): Promise<PartBuffer> {
-    if (this.#buffer !== undefined) return this.#buffer;
+    if (this.#tail !== undefined) await this.#goOnFromTail({ more: true });
+    if (this.#buffer === undefined) return (this.#buffer = await this.#acquire(Math.max(1, this.#expected())));
+    return this.#filled < this.#buffer.bytes.byteLength ? this.#buffer : this.#grow(this.#buffer);
+  }
+
+  /** `more`: bytes follow, so that what is too small to be a part must be in memory with them. */
+  async #goOnFromTail({ more }: { readonly more: boolean }): Promise<void> {
     const tail = this.#tail;
     this.#tail = undefined;
-    if (tail !== undefined && tail.size >= smallestPart) {
-      await this.#adopt(tail);
-      return this.#room();
-    }
-    this.#buffer = await this.#acquire(Math.max(this.#expected(), (tail?.size ?? 0) + 1));
-    if (tail === undefined) return this.#buffer;
-    this.#buffer.bytes.set(await this.#options.readTail(tail.key));
-    this.#filled = tail.size;
-    return this.#buffer;
+    if (tail === undefined) return;
+    const isPart = tail.size >= smallestPart || !more;
+    if (!isPart || this.#options.isKnown(tail.key) || !(await this.#copy(tail))) await this.#takeAgain(tail);
   }
 
-  /** What is large enough becomes parts without coming here. */
-  async #adopt({ key, size }: { readonly key: string; readonly size: number }): Promise<void> {
+  /** False where the service copies no parts (some do not). */
+  async #copy({ key, size }: { readonly key: string; readonly size: number }): Promise<boolean> {
     try {
       this.#upload ??= await this.#begin();
       for (const { start, end } of copyRanges(size)) {
         const number = this.#parts.length + 1;
-        const etag = await this.#options.objects.copyPart(this.#upload, number, { key, start, end });
+        const etag = await this.#options.objects.copyPart(this.#upload, number, { key, size, start, end });
         this.#parts.push({ etag, size: end - start });
         this.#inParts += end - start;
       }
+      return true;
+    } catch (error) {
+      const isRefused = error instanceof BlobStoreError && error.code === "Failed";
+      if (isRefused && this.#parts.length === (this.#options.from?.parts.length ?? 0)) return false;
+      throw this.#fail(error);
+    }
+  }
+
+  async #takeAgain({ key, size }: { readonly key: string; readonly size: number }): Promise<void> {
+    this.#offset -= size;
+    try {
+      for await (const piece of this.#options.read(key)) await this.#take(piece);
     } catch (error) {
       throw this.#fail(error);
     }
@@ -161,15 +179,13 @@ export class S3Writer implements BlobWriter {
   }
 
   /** More came than was announced. */
-  async #grow(): Promise<void> {
-    const full = this.#buffer;
-    const filled = this.#filled;
-    if (full === undefined) return;
-    const copy = Buffer.from(full.bytes.subarray(0, filled));
+  async #grow(full: PartBuffer): Promise<PartBuffer> {
+    const copy = Buffer.from(full.bytes.subarray(0, this.#filled));
     full.release();
     this.#buffer = undefined;
     this.#buffer = await this.#acquire(partSize(this.#parts.length + 1));
     this.#buffer.bytes.set(copy);
+    return this.#buffer;
   }
 
   /** Sends what is in the buffer as the next part. Resolves when the next may be filled. */
@@ -244,15 +260,14 @@ export class S3Writer implements BlobWriter {
     try {
       await this.#completeAll(upload);
     } catch (error) {
-      const inDoubt = error instanceof BlobStoreError && (error.code === "NotFound" || error.code === "Unavailable");
-      if (inDoubt && (await this.#options.holds(upload.key, digest))) return upload.key;
+      if (mayBeComplete(error) && (await this.#options.holds(upload.key, digest))) return upload.key;
       throw this.#fail(error);
     }
     return upload.key;
   }
 
   async #completeAll(upload: { readonly key: string; readonly id: string }): Promise<void> {
-    if (this.#tail !== undefined) await this.#room();
+    await this.#goOnFromTail({ more: false });
     if (this.#filled > 0) await this.#send();
     await this.#settle();
     await this.#options.objects.completeUpload(upload, this.#wholeParts());
@@ -281,4 +296,9 @@ export class S3Writer implements BlobWriter {
     if (this.#failure !== undefined) throw this.#failure;
     if (!this.#open) throw new BlobStoreError("Failed", "This upload is closed.");
   }
+}
+
+/** The service does not know the upload (any more), or nobody knows what it did. */
+function mayBeComplete(error: unknown): boolean {
+  return error instanceof BlobStoreError && (error.code === "NotFound" || error.code === "Unavailable");
 }
