@@ -30,6 +30,8 @@ interface Row {
 
 const blobBytes = 256 * 1024 * 1024;
 const rounds = 3;
+/** `npm run bench -- manifests`, or `-- blobs`: those alone. */
+const only = process.argv[2]?.replace(/s$/, "");
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
 /** The same bytes for every server. */
@@ -107,7 +109,7 @@ async function main(): Promise<void> {
     const workloads = [
       ...pulls.map((pull) => ({ name: pull.name, run: (server: Server) => measure(server, pull) })),
       { name: "blob push 256 MiB, whole", run: measurePush },
-    ];
+    ].filter(({ name }) => only === undefined || name.startsWith(only));
     const rows: Row[] = [];
     for (const workload of workloads) {
       const samples = new Map<string, Omit<Row, "workload">[]>();
