@@ -89,6 +89,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       },
       authenticator,
       access,
+      confirm: (evenOld) => configuration.confirm(evenOld),
       stallTimeout: settings.uploads.stallTimeout,
       logger,
       onChange: (change) => services.history.note(change),

@@ -60,7 +60,11 @@ export async function startServices(
   const { settings, secrets, logger, alone = false } = options;
   const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
   if (alone) await failUnfinishedRuns(database);
-  const configuration = new ConfigurationStore({ database, pod, logger, alone });
+  // A question about changes never waits behind other statements.
+  const questions = database.dedicated();
+  closing.add(() => questions.close());
+  const view = new View({ database: questions });
+  const configuration = new ConfigurationStore({ database, view, pod, logger, alone });
   await configuration.start();
   closing.add(() => configuration.stop());
 
@@ -70,7 +74,6 @@ export async function startServices(
   });
   statistics.start();
   closing.add(() => statistics.stop());
-  const view = new View({ database });
   const content = new StoredContent({ database, view });
   const ownPull = new OwnPull({ database, store, content, statistics });
   const { expireAfter } = settings.uploads;
@@ -100,6 +103,7 @@ export async function startServices(
   closing.add(() => upstreams.close());
   const proxyPull = new ProxyPull({
     database,
+    content,
     store,
     upstreams,
     statistics,

@@ -1,9 +1,11 @@
 // Tags of an Upstream over time: trusted for a while, asked once, served as they were when upstream fails.
 
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { digestOf, hexOf, type Digest } from "../../src/domain/digest.ts";
 import { mediaTypes } from "../../src/domain/media-types.ts";
+import { dropVersions, storeVersions } from "../../src/registry/metadata/versions.ts";
+import { forgetConfirmations } from "../../src/registry/metadata/proxy-repositories.ts";
 import { pullBlob, someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
@@ -436,12 +438,84 @@ test("a confirmation changes nothing for those who remember the tag, and no row 
     ).length;
   const before = await repository();
   expect(await told()).toBe(1);
+  // That it is older than they knew is told.
   await age("10 minutes");
+  expect(await told()).toBe(2);
   expect((await pull("latest")).digest).toBe(first.manifest);
-  expect(await told()).toBe(1);
+  expect(await told()).toBe(2);
   const second = upstream.addImage("team/app", "latest", Buffer.from("second"));
   await age("10 minutes");
   expect((await pull("latest")).digest).toBe(second.manifest);
-  expect(await told()).toBe(2);
+  expect(await told()).toBe(4);
   expect(await repository()).toEqual(before);
+});
+
+describe("a warm pull", () => {
+  const pullAll = async (tags: readonly string[]) => {
+    for (const tag of tags) {
+      const { digest } = await pull(tag);
+      await proxy.pull.manifest(`${prefix}/team/app`, { digest }, someone, { head: false });
+    }
+  };
+
+  test("touches memory only: by tag, by version, by digest, and its blobs", async () => {
+    const layer = Buffer.from("layer");
+    const { manifest } = upstream.addImage("team/app", "latest", layer);
+    await pull("latest");
+    await proxy.rows(
+      "INSERT INTO ledger (repository, tag, digest, version) SELECT id, '1.0', $1, '1.0' FROM repositories WHERE name = $2",
+      [manifest, `${prefix}/team/app`],
+    );
+    const blob = digestOf(layer);
+    const pullBlobs = async () => {
+      for (const head of [true, false]) await proxy.pull.blob(`${prefix}/team/app`, blob, someone, { head });
+    };
+    await pullAll(["latest", "1.0"]);
+    await proxy.pull.prefetchBlob(`${prefix}/team/app`, blob, "pull");
+    await pullBlobs();
+    proxy.statements();
+    for (let round = 0; round < 3; round++) {
+      await pullAll(["latest", "1.0"]);
+      await pullBlobs();
+    }
+    expect(await pullBlob(proxy.pull, `${prefix}/team/app`, blob)).toEqual(layer);
+    expect(proxy.statements()).toEqual([]);
+  });
+
+  test("of a tag that is to be confirmed asks the database what others confirmed, and the next ones nothing", async () => {
+    upstream.addImage("team/app", "latest", Buffer.from("layer"));
+    await pull("latest");
+    await age("10 minutes");
+    await pullAll(["latest"]);
+    await pullAll(["latest"]);
+    proxy.statements();
+    await pullAll(["latest"]);
+    expect(proxy.statements()).toEqual([]);
+  });
+
+  test("a version that the ledger moves or drops is the new one at once", async () => {
+    const [one, two] = ["one", "two"].map((layer) => upstream.addImage("team/app", layer, Buffer.from(layer)).manifest) as [Digest, Digest];
+    await pullAll(["one", "two"]);
+    const [row] = await proxy.rows<{ id: number }>("SELECT id FROM repositories WHERE name = $1", [`${prefix}/team/app`]);
+    const bind = (digest: Digest) =>
+      proxy.database.transaction((transaction) => storeVersions(transaction, row!.id, [{ tag: "1.0", digest, version: "1.0" }]), {
+        takesAway: true,
+      });
+    for (const digest of [one, two, two, one]) {
+      await bind(digest);
+      expect((await pull("1.0")).digest).toBe(digest);
+    }
+    await proxy.database.transaction((transaction) => dropVersions(transaction, row!.id, ["1.0"]), { takesAway: true });
+    await expect(pull("1.0")).rejects.toMatchObject({ code: "MANIFEST_UNKNOWN" });
+  });
+
+  test("what counts as confirmed no longer is asked for again", async () => {
+    upstream.addImage("team/app", "latest", Buffer.from("layer"));
+    await pull("latest");
+    await pull("latest");
+    const asked = upstream.asked("/manifests/latest").length;
+    await forgetConfirmations(proxy.database, `default/${prefix}`);
+    await pull("latest");
+    expect(upstream.asked("/manifests/latest").length).toBe(asked + 1);
+  });
 });

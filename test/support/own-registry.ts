@@ -17,7 +17,7 @@ import type { BlobStore } from "../../src/registry/blobs/blob-store.ts";
 import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
 import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
 import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
-import { Database, type Queryable, type Statement } from "../../src/registry/metadata/database.ts";
+import type { Database } from "../../src/registry/metadata/database.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
 import { migrate } from "../../src/registry/metadata/migrate.ts";
 import { Collector, type CollectorOptions, type CollectorStep, type CollectorTimes } from "../../src/registry/services/collect.ts";
@@ -28,6 +28,7 @@ import type { BytesAllowed } from "../../src/registry/services/repository-limits
 import { Push } from "../../src/registry/services/push.ts";
 import { StoredContent } from "../../src/registry/services/stored-content.ts";
 import { View } from "../../src/registry/services/view.ts";
+import { CountingDatabase } from "./counting-database.ts";
 import { startFaultyHop, type FaultyHop } from "./faulty-hop.ts";
 import { createDatabase } from "./postgres.ts";
 import { startS3Service } from "./s3-service.ts";
@@ -89,6 +90,8 @@ export async function openOwnRegistry(
   const blobs =
     (options.blobStore ?? inject("blobStore") ?? "folder") === "s3" ? await openBucket() : await openFolder(folder, options.lowWaterBytes);
   const { store, hop } = blobs;
+  const questions = database.dedicated();
+  const content = new StoredContent({ database, view: new View({ database: questions }) });
   const statistics = new CollectedPullStatistics({
     database,
     onError: (error) => {
@@ -105,8 +108,8 @@ export async function openOwnRegistry(
     store,
     statistics,
     push: new Push(pushOptions),
-    pull: new OwnPull({ database, store, content: new StoredContent({ database, view: new View({ database }) }), statistics }),
-    statements: () => database.names.splice(0),
+    pull: new OwnPull({ database, store, content, statistics }),
+    statements: () => database.statements(),
     collector: (times, onStepFailed, more) =>
       new Collector({
         database,
@@ -118,9 +121,10 @@ export async function openOwnRegistry(
         ...more,
       }),
     setTimes: (times) => writeGcTimes(database, times),
-    rows: (text, values) => database.query({ name: "", text }, values),
+    rows: (text, values) => database.rows(text, values),
     anotherPush: async () => new Push({ ...pushOptions, store: await blobs.another() }),
     close: async () => {
+      await questions.close();
       await database.close();
       await blobs.close();
       await created.drop();
@@ -163,37 +167,6 @@ async function bucket(): Promise<{ settings: S3Settings; stop: () => Promise<voi
   const shared = inject("s3Settings");
   if (shared === undefined) return startS3Service();
   return { settings: { ...shared, prefix: `${randomUUID()}/` }, stop: async () => undefined };
-}
-
-class CountingDatabase extends Database {
-  readonly names: string[] = [];
-
-  override query<Row>(asked: Statement, values?: readonly unknown[]): Promise<Row[]> {
-    this.names.push(asked.name);
-    return super.query<Row>(asked, values);
-  }
-
-  override execute(asked: Statement, values?: readonly unknown[]): Promise<number> {
-    this.names.push(asked.name);
-    return super.execute(asked, values);
-  }
-
-  override transaction<T>(work: (transaction: Queryable) => Promise<T>, options?: { repeatable?: boolean }): Promise<T> {
-    return super.transaction(
-      (inner) =>
-        work({
-          query: (asked, values) => {
-            this.names.push(asked.name);
-            return inner.query(asked, values);
-          },
-          execute: (asked, values) => {
-            this.names.push(asked.name);
-            return inner.execute(asked, values);
-          },
-        }),
-      options,
-    );
-  }
 }
 
 /** A body in pieces: copies, because who receives a body may take its memory. */

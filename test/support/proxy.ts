@@ -14,7 +14,7 @@ import { canonicalHost } from "../../src/domain/upstream-names.ts";
 import { createMetrics, type RegistryMetrics } from "../../src/observability/metrics.ts";
 import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
 import type { BlobReader } from "../../src/registry/blobs/blob-store.ts";
-import { Database, statement } from "../../src/registry/metadata/database.ts";
+import type { Database } from "../../src/registry/metadata/database.ts";
 import { migrate } from "../../src/registry/metadata/migrate.ts";
 import type { Configuration, ConfigurationSource, Published } from "../../src/registry/services/configuration.ts";
 import { Collector } from "../../src/registry/services/collect.ts";
@@ -23,9 +23,12 @@ import { Prefetch } from "../../src/registry/services/prefetch.ts";
 import { ProxyPull } from "../../src/registry/services/proxy-pull.ts";
 import type { Caller } from "../../src/registry/services/pull-service.ts";
 import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
+import { StoredContent } from "../../src/registry/services/stored-content.ts";
 import { Upstreams } from "../../src/registry/services/upstreams.ts";
+import { View } from "../../src/registry/services/view.ts";
 import { forgetConfirmations } from "../../src/registry/metadata/proxy-repositories.ts";
 import { EgressPolicy } from "../../src/registry/upstream/egress.ts";
+import { CountingDatabase } from "./counting-database.ts";
 import { createDatabase } from "./postgres.ts";
 import { TestSecrets } from "./registry.ts";
 
@@ -118,6 +121,8 @@ export interface TestProxy {
   readonly collector: Collector;
   /** Every line that was logged, at every level. */
   readonly log: string[];
+  /** Names of the statements since the last call; questions about changes go another way. */
+  statements(): string[];
   /** Rows of any statement, for looking behind the services. */
   rows<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
   stop(): Promise<void>;
@@ -136,7 +141,7 @@ export interface TestProxyOptions {
 
 export async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
   const testDatabase = await createDatabase();
-  const database = new Database({ url: testDatabase.url });
+  const database = new CountingDatabase({ url: testDatabase.url });
   await migrate(database);
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-proxy-"));
   const store = await FolderBlobStore.open({ folder, lowWaterBytes: options.lowWaterBytes ?? 0 });
@@ -157,9 +162,12 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
   });
   const statistics = new CollectedPullStatistics({ database, onError: (error) => log.push(String(error)) });
   const metrics = createMetrics({ version: "test", revision: () => null });
+  const questions = database.dedicated();
+  const content = new StoredContent({ database, view: new View({ database: questions }) });
   const pull = new ProxyPull({
     metrics,
     database,
+    content,
     store,
     upstreams,
     statistics,
@@ -170,7 +178,6 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     maxBlobBytes: options.maxBlobBytes ?? defaultSettings.spool.maxBlobBytes,
     maxFills: options.maxFills,
   });
-  let statements = 0;
   return {
     configuration,
     metrics,
@@ -189,10 +196,12 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
     }),
     prefetch: new Prefetch({ source: pull, logger }),
     log,
-    rows: (text, values) => database.query(statement(`test-${++statements}`, text), values),
+    statements: () => database.statements(),
+    rows: (text, values) => database.rows(text, values),
     async stop() {
       await pull.close();
       await upstreams.close();
+      await questions.close();
       await database.close();
       await store.close();
       await testDatabase.drop();

@@ -27,6 +27,8 @@ export interface V2Options {
   readonly catalog: RepositoryNames;
   readonly authenticator: Authenticator;
   readonly access: () => Access;
+  /** Resolves when `repositories` and `access` are what a request must see that comes now. `evenOld`: rather than that it fails. */
+  readonly confirm: (options: { readonly evenOld: boolean }) => Promise<void>;
   /** Milliseconds without a byte after which a body, in either direction, is given up. */
   readonly stallTimeout: number;
   readonly logger: Logger;
@@ -114,6 +116,7 @@ export class V2 {
     if (!methods[path.kind].includes(method)) {
       throw new HttpError("METHOD_NOT_ALLOWED", `${method} is not possible here.`, { allow: methods[path.kind].join(", ") });
     }
+    if (path.kind !== "base") await this.#options.confirm({ evenOld: isByDigest(path, method) });
     const namespace = query.get("ns") ?? undefined;
     const repository = "name" in path ? this.#find(path.name, namespace) : undefined;
     const { authorization } = request.headers;
@@ -265,6 +268,12 @@ function refuseEncoding(request: IncomingMessage): void {
   const encoding = request.headers["content-encoding"];
   if (encoding === undefined || encoding === "" || encoding.toLowerCase() === "identity") return;
   throw new HttpError("CONTENT_ENCODING", "Bodies are taken as they are: send this one without Content-Encoding.");
+}
+
+/** What is read by its digest is what it was, or was deleted: served from memory for a moment when the database is silent. */
+function isByDigest(path: V2Path, method: string): boolean {
+  if (method !== "GET" && method !== "HEAD") return false;
+  return path.kind === "blob" || (path.kind === "manifest" && "digest" in path.reference);
 }
 
 function actionOf(kind: RepositoryPath["kind"], method: string): Action {

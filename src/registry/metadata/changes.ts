@@ -5,11 +5,20 @@ import { statement, type Queryable } from "./database.ts";
 export interface Changes {
   /** Where the next question goes on: the snapshot of this answer. */
   readonly snapshot: string;
-  /** Keys as the triggers write them: `tag:<repository>:<name>`, `manifest:<repository>:<digest>`, `blob:<repository>:<digest>`, `record`. */
+  /**
+   * Keys as the triggers write them: `tag:<repository>:<name>` (a tag or a published version), `manifest:<repository>:<digest>`,
+   * `blob:<repository>:<digest>`, `record`.
+   */
   readonly keys: readonly string[];
-  /** Another value: another server answers, or the same one after a restart. */
+  /**
+   * Another value: another server answers, or the same one after a restart. A standby is refused, and becomes a primary once in the life of its
+   * server, so that this says which timeline it is as well.
+   */
   readonly server: string;
 }
+
+/** Milliseconds after which another connection is tried: the server may be gone without a word. */
+const answersWithin = 2_000;
 
 // A standby is behind by an unknown time: it does not know what was deleted.
 const since = statement(
@@ -19,6 +28,7 @@ const since = statement(
        SELECT DISTINCT key FROM changes
        WHERE xid >= pg_snapshot_xmax($1::pg_snapshot) OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
      ) AS keys`,
+  { within: answersWithin },
 );
 
 /** `snapshot` null: the first question, which has no changes for an answer. Rejects when a standby answers. */

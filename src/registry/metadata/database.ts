@@ -1,16 +1,18 @@
 // The pool, named statements and whole-transaction retries. All SQL of the registry lives in this room, in sets, one statement a name.
 
-import { Pool, TypeOverrides, type PoolClient } from "pg";
+import { Pool, TypeOverrides, type PoolClient, type QueryResult } from "pg";
 
 /** One statement with the name under which Postgres keeps it prepared. The name is unique in the registry. */
 export interface Statement {
   readonly name: string;
   readonly text: string;
+  /** Milliseconds after which it is given up, and its connection with it: for questions that somebody waits for. */
+  readonly within?: number;
 }
 
 /** Declares a statement. `text` uses $1, $2 …; sets travel as arrays (`unnest`, `= ANY`). */
-export function statement(name: string, text: string): Statement {
-  return { name, text };
+export function statement(name: string, text: string, options: { readonly within?: number } = {}): Statement {
+  return { name, text, ...options };
 }
 
 export interface Queryable {
@@ -31,10 +33,34 @@ export const viewsRunOut = 15;
 const retried = new Set(["40P01", "40001"]);
 const attempts = 3;
 
-export class Database implements Queryable {
-  readonly #pool: Pool;
+export interface DatabaseOptions {
+  readonly url: string;
+  /** At most this many at once; 16 by default. */
+  readonly connections?: number;
+  /** False for a pooler that gives each transaction another session: nothing is kept in one. True by default. */
+  readonly preparedStatements?: boolean;
+  /** An idle connection broke; it is replaced. */
+  readonly onError?: (error: Error) => void;
+}
 
-  constructor(options: { url: string; connections?: number; onError?: (error: Error) => void }) {
+export interface TransactionOptions<T> {
+  /** One snapshot throughout, and nothing is written (audit). */
+  readonly repeatable?: boolean;
+  /**
+   * It deletes or moves what pulls remember (or its result says that it did), so it is over only when no process can still give it out
+   * (storage.md, "Reading").
+   */
+  readonly takesAway?: boolean | ((result: T) => boolean);
+}
+
+export class Database implements Queryable {
+  readonly #options: DatabaseOptions;
+  readonly #pool: Pool;
+  readonly #prepares: boolean;
+
+  constructor(options: DatabaseOptions) {
+    this.#options = options;
+    this.#prepares = options.preparedStatements ?? true;
     this.#pool = new Pool({
       connectionString: options.url,
       max: options.connections ?? 16,
@@ -46,29 +72,27 @@ export class Database implements Queryable {
     this.#pool.on("error", (error) => options.onError?.(error));
   }
 
+  /** Another way in, with one connection: for statements that must not wait behind others. To be closed on its own. */
+  dedicated(): Database {
+    return new Database({ ...this.#options, connections: 1 });
+  }
+
   async query<Row = Record<string, unknown>>(statement: Statement, values: readonly unknown[] = []): Promise<Row[]> {
-    const result = await this.#pool.query({ name: statement.name, text: statement.text, values: [...values] });
-    return result.rows as Row[];
+    return (await this.#send(this.#pool, statement, values)).rows as Row[];
   }
 
   async execute(statement: Statement, values: readonly unknown[] = []): Promise<number> {
-    const result = await this.#pool.query({ name: statement.name, text: statement.text, values: [...values] });
-    return result.rowCount ?? 0;
+    return (await this.#send(this.#pool, statement, values)).rowCount ?? 0;
   }
 
-  /**
-   * Runs `work` in one READ COMMITTED transaction; a deadlock runs it again from the start, so it must not touch anything but the database.
-   * `repeatable` reads one snapshot throughout (audit). `takesAway`: it deletes or moves what pulls remember, so it is over only when no process
-   * can still give it out (storage.md, "Reading").
-   */
-  async transaction<T>(
-    work: (transaction: Queryable) => Promise<T>,
-    options: { readonly repeatable?: boolean; readonly takesAway?: boolean } = {},
-  ): Promise<T> {
+  /** Runs `work` in one READ COMMITTED transaction; a deadlock runs it again from the start, so it must not touch anything but the database. */
+  async transaction<T>(work: (transaction: Queryable) => Promise<T>, options: TransactionOptions<T> = {}): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         const result = await this.#once(work, options.repeatable === true ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN");
-        if (options.takesAway === true) await new Promise((resolve) => setTimeout(resolve, viewsRunOut));
+        const { takesAway = false } = options;
+        if (typeof takesAway === "boolean" ? takesAway : takesAway(result))
+          await new Promise((resolve) => setTimeout(resolve, viewsRunOut));
         return result;
       } catch (error) {
         if (attempt === attempts || !retried.has(codeOf(error) ?? "")) throw error;
@@ -85,7 +109,7 @@ export class Database implements Queryable {
     let broken: Error | undefined;
     try {
       await client.query(begin);
-      const result = await work(on(client));
+      const result = await work(this.#on(client));
       await client.query("COMMIT");
       return result;
     } catch (error) {
@@ -95,15 +119,19 @@ export class Database implements Queryable {
       client.release(broken);
     }
   }
-}
 
-function on(client: PoolClient): Queryable {
-  const send = (statement: Statement, values: readonly unknown[] = []) =>
-    client.query({ name: statement.name, text: statement.text, values: [...values] });
-  return {
-    query: async <Row>(statement: Statement, values?: readonly unknown[]) => (await send(statement, values)).rows as Row[],
-    execute: async (statement, values) => (await send(statement, values)).rowCount ?? 0,
-  };
+  #on(client: PoolClient): Queryable {
+    return {
+      query: async <Row>(statement: Statement, values?: readonly unknown[]) => (await this.#send(client, statement, values)).rows as Row[],
+      execute: async (statement, values) => (await this.#send(client, statement, values)).rowCount ?? 0,
+    };
+  }
+
+  /** Without a name Postgres parses and plans it each time, and keeps nothing. */
+  #send(to: Pool | PoolClient, { name, text, within }: Statement, values: readonly unknown[] = []): Promise<QueryResult> {
+    const query = { ...(this.#prepares ? { name } : {}), text, values: [...values], query_timeout: within };
+    return to.query(query);
+  }
 }
 
 /** SQLSTATE of an error from Postgres, undefined for others. */

@@ -26,7 +26,7 @@ export async function storeProxiedManifest(
   options: { readonly tag?: string; readonly by: string },
 ): Promise<number> {
   const { digest, bytes, manifest } = fetched;
-  return database.transaction(async (transaction) => {
+  const store = async (transaction: Queryable) => {
     const repositoryId = await ensureProxiedRepository(transaction, repository.name, repository.upstream);
     await lockMove(transaction, repositoryId, options.tag, digest);
     // It never counts as untagged: cached content goes by eviction alone.
@@ -38,9 +38,10 @@ export async function storeProxiedManifest(
       nothingHeld,
     );
     await insertBlobReferences(transaction, { repositoryId, digest }, blobsOf(manifest), nothingHeld);
-    if (options.tag !== undefined) await moveProxiedTag(transaction, repositoryId, options.tag, digest, options.by);
-    return repositoryId;
-  });
+    const { tag, by } = options;
+    return { repositoryId, moved: tag !== undefined && (await moveProxiedTag(transaction, repositoryId, tag, digest, by)) };
+  };
+  return (await database.transaction(store, { takesAway: ({ moved }) => moved })).repositoryId;
 }
 
 /** Upstream says that the tag points at a manifest that is here already. False: it is not here any longer. */
@@ -51,12 +52,12 @@ export async function pointProxiedTag(
   digest: Digest,
   options: { readonly by: string },
 ): Promise<boolean> {
-  return database.transaction(async (transaction) => {
+  const point = async (transaction: Queryable) => {
     const repositoryId = await ensureProxiedRepository(transaction, repository.name, repository.upstream);
-    if (!(await lockMove(transaction, repositoryId, tag, digest)).includes(digest)) return false;
-    await moveProxiedTag(transaction, repositoryId, tag, digest, options.by);
-    return true;
-  });
+    if (!(await lockMove(transaction, repositoryId, tag, digest)).includes(digest)) return { here: false, moved: false };
+    return { here: true, moved: await moveProxiedTag(transaction, repositoryId, tag, digest, options.by) };
+  };
+  return (await database.transaction(point, { takesAway: ({ moved }) => moved })).here;
 }
 
 /** The manifests that the tag leaves and reaches, locked as every move of a tag does it. Returns those that are here. */

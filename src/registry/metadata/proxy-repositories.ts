@@ -1,6 +1,6 @@
 // Rows of repositories that belong to an Upstream. They appear with the first thing that upstream really had.
 
-import { statement, type Queryable } from "./database.ts";
+import { statement, type Database, type Queryable } from "./database.ts";
 
 const find = statement("proxy-repository-find", "SELECT id FROM repositories WHERE name = $1 AND upstream = $2");
 const ensure = statement(
@@ -25,6 +25,11 @@ export async function ensureProxiedRepository(database: Queryable, name: string,
 }
 
 /** The Upstream leads elsewhere now: nothing that was confirmed before counts as fresh. */
-export function forgetConfirmations(database: Queryable, upstream: string): Promise<number> {
-  return database.execute(makeTagsStale, [upstream]);
+export async function forgetConfirmations(database: Database, upstream: string): Promise<void> {
+  await database.transaction((transaction) => makeConfirmationsStale(transaction, upstream), { takesAway: true });
+}
+
+/** The same in a transaction that takes away. */
+export async function makeConfirmationsStale(transaction: Queryable, upstream: string): Promise<void> {
+  await transaction.execute(makeTagsStale, [upstream]);
 }

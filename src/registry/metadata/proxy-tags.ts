@@ -1,7 +1,7 @@
 // Tags of proxied repositories: what upstream last said, when, and what the ledger says instead.
 
 import type { Digest } from "../../domain/digest.ts";
-import { statement, type Queryable } from "./database.ts";
+import { statement, type Database, type Queryable } from "./database.ts";
 import { noteTagEvents } from "./tags.ts";
 
 export interface ProxiedTag {
@@ -60,16 +60,17 @@ export async function confirmProxiedTag(database: Queryable, repository: string,
   return (await database.execute(confirm, [repository, tag, digest])) > 0;
 }
 
-/** Points the tag at a manifest that is stored, and writes history when it moved. Run it in a transaction. */
-export async function moveProxiedTag(database: Queryable, repository: number, tag: string, digest: Digest, by: string): Promise<void> {
+/** Points the tag at a manifest that is stored, and writes history when it moved. Run it in a transaction. True: it pointed elsewhere. */
+export async function moveProxiedTag(database: Queryable, repository: number, tag: string, digest: Digest, by: string): Promise<boolean> {
   const [before] = await database.query<{ digest: Digest }>(lock, [repository, tag]);
   await database.execute(move, [repository, tag, digest]);
   if (before?.digest !== digest) await noteTagEvents(database, repository, [{ name: tag, digest, previous: before?.digest ?? null }], by);
+  return before !== undefined && before.digest !== digest;
 }
 
 /** Upstream has the tag no longer. What it pointed at stays readable by digest. */
-export async function dropProxiedTag(database: Queryable, repository: string, tag: string, by: string): Promise<void> {
-  await database.execute(drop, [repository, tag, by]);
+export async function dropProxiedTag(database: Database, repository: string, tag: string, by: string): Promise<void> {
+  await database.transaction((transaction) => transaction.execute(drop, [repository, tag, by]), { takesAway: true });
 }
 
 export async function listProxiedTags(database: Queryable, repository: string): Promise<string[]> {

@@ -7,6 +7,7 @@ import type { Logger } from "../../observability/logger.ts";
 import type { Database } from "../metadata/database.ts";
 import { forgetPod, notePod, publishedRecord, publishedVersion, type RecordDocument } from "../metadata/record.ts";
 import type { Configuration, ConfigurationSource, Published } from "./configuration.ts";
+import type { View } from "./view.ts";
 
 export interface ConfigurationStoreOptions {
   readonly database: Database;
@@ -17,7 +18,12 @@ export interface ConfigurationStoreOptions {
   readonly interval?: number;
   /** No other process publishes: without a doubt, the database is asked only as often as this process says that it lives. */
   readonly alone?: boolean;
+  /** What tells of publishes before a request is judged; without it they are noticed at the next look. */
+  readonly view?: View;
 }
+
+/** As the triggers name it (metadata/changes.ts). */
+const changeKey = "record";
 
 /** Milliseconds between two rows that say this process lives. */
 const heartbeat = 15_000;
@@ -29,11 +35,15 @@ export class ConfigurationStore implements ConfigurationSource {
   /** When the revision in memory was published: the same revision may be published again with other content. */
   #publishedAt = 0;
   #saidAt = 0;
+  /** Readings so far, and the newest that was taken over: one that began earlier must not undo it. */
+  #readings = 0;
+  #takenOver = 0;
   #doubts = 0;
   /** How many of the doubts the database has answered. */
   #settled = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
+  #saying: Promise<void> = Promise.resolve();
 
   constructor(options: ConfigurationStoreOptions) {
     this.#options = options;
@@ -61,21 +71,28 @@ export class ConfigurationStore implements ConfigurationSource {
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#looking;
+    await Promise.all([this.#looking, this.#saying]);
     await forgetPod(this.#options.database, this.#options.pod).catch(() => undefined);
+  }
+
+  /**
+   * Resolves when `current()` is what a request must see that comes now: a right or an Upstream that was taken away is gone in every process from
+   * the moment its publish was acknowledged (storage.md, "Reading"). `evenOld`: as it was a moment ago is good enough while the database is
+   * silent. Rejects with ViewUnavailable.
+   */
+  async confirm(options: { readonly evenOld: boolean }): Promise<void> {
+    const { view } = this.#options;
+    if (view === undefined) return;
+    const load = async () => {
+      if (await this.#read()) this.#saySoon();
+      return this.#current;
+    };
+    await (options.evenOld ? view.getEvenOld(changeKey, load, () => 1) : view.get(changeKey, load, () => 1));
   }
 
   /** Takes over what is published, at once. */
   async reload(): Promise<void> {
-    const doubts = this.#doubts;
-    const published = await publishedRecord(this.#options.database);
-    const publishedAt = published?.publishedAt.getTime() ?? 0;
-    if (publishedAt !== this.#publishedAt || (published?.revision ?? null) !== this.#current.revision) {
-      this.#publishedAt = publishedAt;
-      this.#current = configurationOf(published?.revision ?? null, published?.document);
-      for (const listener of this.#listeners) listener();
-    }
-    this.#settled = Math.max(this.#settled, doubts);
+    await this.#read();
     await this.#say();
   }
 
@@ -93,6 +110,30 @@ export class ConfigurationStore implements ConfigurationSource {
     if (!same) return this.reload();
     this.#settled = Math.max(this.#settled, doubts);
     if (silent) await this.#say();
+  }
+
+  /** True: something else is published than was known. */
+  async #read(): Promise<boolean> {
+    const doubts = this.#doubts;
+    const reading = ++this.#readings;
+    const published = await publishedRecord(this.#options.database);
+    this.#settled = Math.max(this.#settled, doubts);
+    if (reading < this.#takenOver) return false;
+    this.#takenOver = reading;
+    const publishedAt = published?.publishedAt.getTime() ?? 0;
+    if (publishedAt === this.#publishedAt && (published?.revision ?? null) === this.#current.revision) return false;
+    this.#publishedAt = publishedAt;
+    this.#current = configurationOf(published?.revision ?? null, published?.document);
+    for (const listener of this.#listeners) listener();
+    return true;
+  }
+
+  /** Who publishes waits to hear it; who pulls does not. */
+  #saySoon(): void {
+    const { logger } = this.#options;
+    this.#saying = this.#say().catch((error: unknown) =>
+      logger.warn({ error: String(error) }, "the published revision could not be noted"),
+    );
   }
 
   async #say(): Promise<void> {

@@ -3,7 +3,7 @@
 import type { Digest } from "../../domain/digest.ts";
 import type { Reference } from "../../domain/reference.ts";
 import { BlobStoreError, type BlobReader, type BlobStore } from "../blobs/blob-store.ts";
-import { claimBlob, findBlob, type StoredBlob } from "../metadata/blobs.ts";
+import { claimBlob, type StoredBlob } from "../metadata/blobs.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { claimManifestByDigest, claimManifestByTag, type StoredManifest } from "../metadata/manifests.ts";
 import { findRepository } from "../metadata/repositories.ts";
@@ -73,7 +73,7 @@ export class OwnPull implements PullService {
       return await this.#store.open(found.key);
     } catch (error) {
       if (!(error instanceof BlobStoreError) || error.code !== "NotFound") throw error;
-      const again = await findBlob(this.#database, repository, digest);
+      const again = await this.#content.blobAgain(repository, digest);
       if (again === undefined) throw await this.#unknown(repository, "BLOB_UNKNOWN", digest);
       if (again.key === found.key) throw error;
       return this.#store.open(again.key);

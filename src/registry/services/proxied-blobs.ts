@@ -16,10 +16,12 @@ import { Fills } from "./fills.ts";
 import { PassThrough } from "./pass-through.ts";
 import type { BlobAnswer } from "./pull-service.ts";
 import { SingleFlight } from "./single-flight.ts";
+import type { StoredContent } from "./stored-content.ts";
 import { failureOf, withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
 
 export interface ProxiedBlobsOptions extends FillStartOptions {
+  readonly content: StoredContent;
   /** Blobs that are fetched from one Upstream at once; the others wait. */
   readonly maxFills?: number;
 }
@@ -48,8 +50,8 @@ export class ProxiedBlobs {
   /** Rejects with ServiceError. A cold `head` costs one HEAD upstream. `gone`: nobody waits for the answer any more. */
   async blob(place: Place, digest: Digest, options: { head: boolean; priority: Priority; gone?: AbortSignal }): Promise<ProxiedBlob> {
     const { head, priority, gone } = options;
-    const stored = await findBlob(this.#options.database, place.name, digest);
-    if (stored !== undefined) return this.#fromStore(place, digest, stored);
+    const stored = await this.#options.content.blob(place.name, digest);
+    if (stored !== undefined) return this.#fromStore(place, digest, stored, priority);
     const subject = subjectOf(place, digest);
     if (this.#fills.joined(place, digest)) return withFailure(subject, this.#get(place, digest, priority, gone));
     if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
@@ -81,7 +83,7 @@ export class ProxiedBlobs {
     const acquired = await this.#acquire(place, digest, priority);
     if (acquired === "missing") throw unknown(place, digest, "and upstream does not have it");
     if (acquired === "noSpace") return this.#passThrough(place, digest, priority);
-    if ("stored" in acquired) return this.#fromStore(place, digest, acquired.stored);
+    if ("stored" in acquired) return this.#fromStore(place, digest, acquired.stored, priority);
     const { fill } = acquired;
     return {
       digest,
@@ -137,16 +139,17 @@ export class ProxiedBlobs {
     return { stored: before };
   }
 
-  #fromStore(place: Place, digest: Digest, stored: StoredBlob): ProxiedBlob {
-    const { store, database } = this.#options;
+  #fromStore(place: Place, digest: Digest, stored: StoredBlob, priority: Priority): ProxiedBlob {
+    const { store, content } = this.#options;
     const open = async () => {
       try {
         return await store.open(stored.key);
       } catch (error) {
         if (!(error instanceof BlobStoreError) || error.code !== "NotFound") throw error;
-        // The key may have been replaced since it was looked up.
-        const again = await findBlob(database, place.name, digest);
-        if (again === undefined || again.key === stored.key) throw error;
+        // It may have been collected since it was looked up, and fetched again under another key.
+        const again = await content.blobAgain(place.name, digest);
+        if (again === undefined) return (await this.blob(place, digest, { head: false, priority })).open();
+        if (again.key === stored.key) throw error;
         return store.open(again.key);
       }
     };

@@ -7,9 +7,8 @@ import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { digestOfReferrerTag, type Reference } from "../../domain/reference.ts";
 import type { Database } from "../metadata/database.ts";
-import { findManifestByDigest } from "../metadata/manifests.ts";
 import { pointProxiedTag, storeProxiedManifest } from "../metadata/proxy-manifests.ts";
-import { confirmProxiedTag, dropProxiedTag, findProxiedTag, type ProxiedTag } from "../metadata/proxy-tags.ts";
+import { confirmProxiedTag, dropProxiedTag, type ProxiedTag } from "../metadata/proxy-tags.ts";
 import type { Priority } from "../upstream/budget.ts";
 import { UpstreamError } from "../upstream/errors.ts";
 import type { RemoteManifest } from "../upstream/upstream-client.ts";
@@ -18,6 +17,7 @@ import type { ManifestAnswer } from "./pull-service.ts";
 import type { ProxyMetrics } from "./proxy-metrics.ts";
 import { readRemoteManifest } from "./remote-manifest.ts";
 import { SingleFlight } from "./single-flight.ts";
+import type { StoredContent } from "./stored-content.ts";
 import { failureOf, withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
 
@@ -46,6 +46,7 @@ export interface ManifestRequest {
 
 export class ProxiedManifests {
   readonly #database: Database;
+  readonly #content: StoredContent;
   readonly #logger: Logger;
   readonly #metrics: ProxyMetrics | undefined;
   readonly #fetching = new SingleFlight<ProxiedManifest | undefined>();
@@ -54,8 +55,9 @@ export class ProxiedManifests {
   /** By origin: when the last question failed, if it did. */
   readonly #failedAt = new Map<string, number>();
 
-  constructor(options: { database: Database; logger: Logger; metrics?: ProxyMetrics }) {
+  constructor(options: { database: Database; content: StoredContent; logger: Logger; metrics?: ProxyMetrics }) {
     this.#database = options.database;
+    this.#content = options.content;
     this.#logger = options.logger;
     this.#metrics = options.metrics;
   }
@@ -66,7 +68,7 @@ export class ProxiedManifests {
   }
 
   async #byDigest(place: Place, digest: Digest, request: ManifestRequest): Promise<ProxiedManifest> {
-    const stored = await findManifestByDigest(this.#database, place.name, digest);
+    const stored = await this.#content.manifest(place.name, { digest });
     if (stored !== undefined) return stored;
     if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
     const fetched = await withFailure(`${place.name}@${digest}`, this.#download(place, digest, request));
@@ -75,10 +77,10 @@ export class ProxiedManifests {
   }
 
   async #byTag(place: Place, tag: string, request: ManifestRequest): Promise<ProxiedManifest> {
-    const known = await findProxiedTag(this.#database, place.name, tag);
+    const { offline, cache } = place.upstream;
+    const known = await this.#content.upstreamTag(place.name, tag, offline ? Infinity : cache.tagTTL);
     // The ledger wins over upstream's tag of the same name, and over its absence.
     if (known.version !== null) return this.#byDigest(place, known.version, request);
-    const { offline, cache } = place.upstream;
     if (!cache.keeps && !offline) return this.#through(place, tag, request);
     const cached = known.digest === null ? undefined : known.digest;
     if (cached !== undefined && (offline || (!request.revalidate && known.age !== null && known.age < cache.tagTTL))) {
@@ -151,11 +153,13 @@ export class ProxiedManifests {
     if (found === undefined) return undefined;
     if (found.digest === undefined) return this.#download(place, tag, request);
     if (found.digest === cached && (await confirmProxiedTag(this.#database, place.name, tag, cached))) {
-      const stored = await findManifestByDigest(this.#database, place.name, cached);
+      await this.#content.dropTag(place.name, tag);
+      const stored = await this.#content.manifest(place.name, { digest: cached });
       if (stored !== undefined) return stored;
     }
     if (await pointProxiedTag(this.#database, repositoryOf(place), tag, found.digest, { by })) {
-      return findManifestByDigest(this.#database, place.name, found.digest);
+      await this.#content.dropTag(place.name, tag);
+      return this.#content.manifest(place.name, { digest: found.digest });
     }
     const remote = await client.getManifest(place.repository, found.digest, request.priority);
     // It moved on between the two questions.
@@ -187,6 +191,7 @@ export class ProxiedManifests {
       { digest, bytes, manifest },
       { by, ...(tag === undefined ? {} : { tag }) },
     );
+    if (tag !== undefined) await this.#content.dropTag(place.name, tag);
     return { ...answer, repositoryId };
   }
 
@@ -198,8 +203,9 @@ export class ProxiedManifests {
   /** Upstream said 404. Evidence of a digest is answered from the copy: publishers clean up what belongs to versions that are still in use. */
   async #withdraw(place: Place, tag: string, { digest }: ProxiedTag): Promise<ProxiedManifest | undefined> {
     if (digest === null) return undefined;
-    if (digestOfReferrerTag(tag) !== undefined) return findManifestByDigest(this.#database, place.name, digest);
+    if (digestOfReferrerTag(tag) !== undefined) return this.#content.manifest(place.name, { digest });
     await dropProxiedTag(this.#database, place.name, tag, by);
+    await this.#content.dropTag(place.name, tag);
     return undefined;
   }
 

@@ -13,11 +13,13 @@ import { countSent, type ProxyMetrics } from "./proxy-metrics.ts";
 import type { BlobAnswer, Caller, ManifestAnswer, PullService, ReferrerPage, TagPage } from "./pull-service.ts";
 import type { PullStatistics } from "./pull-statistics.ts";
 import type { ReferrerSelection } from "./referrer-pages.ts";
+import type { StoredContent } from "./stored-content.ts";
 import { egressRefusal } from "./upstream-failure.ts";
 import type { Place, Upstreams } from "./upstreams.ts";
 
 export interface ProxyPullOptions {
   readonly database: Database;
+  readonly content: StoredContent;
   readonly store: BlobStore;
   readonly upstreams: Upstreams;
   /** What people pull is counted; what jobs and prefetch read is not, or everything they watch would look used for ever. */

@@ -10,8 +10,10 @@ import { findConflicts, type JudgedResource } from "../../validation/conflicts.t
 import { validateResource } from "../../validation/validate-resource.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
 import { settleProposals } from "../metadata/proposals.ts";
+import { makeConfirmationsStale } from "../metadata/proxy-repositories.ts";
 import { livePods, publishedRecord, takeTurnToPublish, writeRecord } from "../metadata/record.ts";
 import { claimPrefix, retirePrefixes } from "../metadata/upstream-prefixes.ts";
+import { targetUrl } from "../upstream/target.ts";
 import type { ConfigurationStore } from "./configuration-store.ts";
 import { ServiceError } from "./errors.ts";
 import { checkLedgers, publishLedgers } from "./publish-ledgers.ts";
@@ -69,6 +71,7 @@ async function store(transaction: Queryable, request: PublishRequest, judged: Re
   const claimed = await claimPrefixes(transaction, judged.accepted);
   await failpoint("publish.prefixes");
   await publishLedgers(transaction, request, claimed.accepted);
+  for (const key of movedUpstreams(published?.document.resources ?? [], claimed.accepted)) await makeConfirmationsStale(transaction, key);
   await settleProposals(transaction, { settled: request.settled, revision: request.revision });
   await failpoint("publish.settled");
   await writeRecord(transaction, request.revision, {
@@ -130,6 +133,18 @@ async function claimPrefixes(
   const losers = new Set(refused.map((resource) => `${resource.namespace}/${resource.name}`));
   const accepted = resources.filter((resource) => resource.kind !== "Upstream" || !losers.has(`${resource.namespace}/${resource.name}`));
   return { accepted, refused };
+}
+
+/** `namespace/name` of Upstreams that lead elsewhere than before: nothing that was confirmed at the old address counts any longer. */
+function movedUpstreams(before: readonly RecordedResource[], after: readonly RecordedResource[]): string[] {
+  const addresses = (resources: readonly RecordedResource[]) =>
+    new Map(
+      resources
+        .filter(({ kind }) => kind === "Upstream")
+        .map(({ namespace, name, spec }) => [`${namespace}/${name}`, targetUrl((spec as UpstreamSpec).url).origin]),
+    );
+  const known = addresses(before);
+  return [...addresses(after)].filter(([key, address]) => known.has(key) && known.get(key) !== address).map(([key]) => key);
 }
 
 function prefixInUse(prefix: string, holders: readonly string[]): string {

@@ -1,85 +1,145 @@
-// Manifests and blobs of stored repositories as pulls ask for them: from memory while the view holds (storage.md, "Reading").
-
-import { LRUCache } from "lru-cache";
+// Tags, manifests and blobs as pulls ask for them: from memory while the view holds (storage.md, "Reading").
 
 import type { Digest } from "../../domain/digest.ts";
 import type { Reference } from "../../domain/reference.ts";
 import { findBlob, type StoredBlob } from "../metadata/blobs.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { findManifestByDigest, findManifestByTag, type StoredManifest } from "../metadata/manifests.ts";
+import { findProxiedTag, type ProxiedTag } from "../metadata/proxy-tags.ts";
 import { findRepository } from "../metadata/repositories.ts";
-import { ServiceError } from "./errors.ts";
-import { ViewUnavailable, type View } from "./view.ts";
+import { elapsedSince, momentNow, type Moment, type View } from "./view.ts";
 
-/** Numbers of repositories by name; they never change and are never given to another name. */
-const rememberedNames = 100_000;
-/** Milliseconds: content that was confirmed this recently is served by digest while the database is silent. */
-const servedWithoutDatabase = 60_000;
-const blobCost = 200;
-const manifestCost = 300;
+/** Milliseconds between two looks at a tag that other processes may have confirmed meanwhile. */
+const lookAgainAfter = 1_000;
+/** Bytes that a remembered value costs beside those of a manifest. */
+const cost = 300;
+
+interface OwnTag {
+  readonly of: "own";
+  readonly manifest: StoredManifest;
+}
+
+interface UpstreamTag {
+  readonly of: "upstream";
+  readonly tag: ProxiedTag;
+  readonly readAt: Moment;
+}
+
+/** What is remembered under the key of a tag. An empty repository of the team's own may become an Upstream's: the two are told apart. */
+type RememberedTag = OwnTag | UpstreamTag;
 
 export class StoredContent {
   readonly #database: Queryable;
   readonly #view: View;
-  readonly #ids = new LRUCache<string, number>({ max: rememberedNames });
 
   constructor(options: { readonly database: Queryable; readonly view: View }) {
     this.#database = options.database;
     this.#view = options.view;
   }
 
+  /** By tag for an own repository, by digest for any. */
   async manifest(repository: string, reference: Reference): Promise<StoredManifest | undefined> {
-    const id = await this.#idOf(repository);
-    if (id === undefined) return undefined;
-    if ("digest" in reference) {
-      const { digest } = reference;
-      return this.#evenSilent(`manifest:${id}:${digest}`, () => findManifestByDigest(this.#database, repository, digest), costOf);
-    }
-    const { tag } = reference;
-    return this.#told(this.#view.get(`tag:${id}:${tag}`, () => findManifestByTag(this.#database, repository, tag), costOf));
-  }
-
-  async blob(repository: string, digest: Digest): Promise<StoredBlob | undefined> {
-    const id = await this.#idOf(repository);
-    if (id === undefined) return undefined;
-    return this.#evenSilent(
-      `blob:${id}:${digest}`,
-      () => findBlob(this.#database, repository, digest),
-      () => blobCost,
+    if ("tag" in reference) return (await this.#ownTag(repository, reference.tag))?.manifest;
+    const { digest } = reference;
+    return this.#find(repository, manifestKey(digest), (key) =>
+      this.#view.getEvenOld(key, () => findManifestByDigest(this.#database, repository, digest), costOfManifest),
     );
   }
 
+  blob(repository: string, digest: Digest): Promise<StoredBlob | undefined> {
+    return this.#find(repository, blobKey(digest), (key) =>
+      this.#view.getEvenOld(
+        key,
+        () => findBlob(this.#database, repository, digest),
+        () => cost,
+      ),
+    );
+  }
+
+  /** The blob as the database has it now, for who found nothing under its remembered key. Undefined: the right to it is gone. */
+  async blobAgain(repository: string, digest: Digest): Promise<StoredBlob | undefined> {
+    await this.#drop(repository, blobKey(digest));
+    return findBlob(this.#database, repository, digest);
+  }
+
+  /**
+   * A tag of an Upstream's repository: what the ledger says, what upstream said last, and how long ago. What is older than `freshFor`
+   * milliseconds another process may have confirmed since: the database is asked again, now and then.
+   */
+  async upstreamTag(repository: string, tag: string, freshFor: number): Promise<ProxiedTag> {
+    const found = await this.#find(repository, tagKey(tag), async (key) => {
+      const known = await this.#upstreamTag(key, repository, tag);
+      if (known === undefined || known.tag.version !== null || ageOf(known) < freshFor) return known;
+      if (elapsedSince(known.readAt) < lookAgainAfter) return known;
+      this.#view.drop(key);
+      return this.#upstreamTag(key, repository, tag);
+    });
+    if (found === undefined) return { version: null, digest: null, age: null };
+    return found.tag.age === null ? found.tag : { ...found.tag, age: ageOf(found) };
+  }
+
+  /** This process has just confirmed, moved or dropped the tag. */
+  dropTag(repository: string, tag: string): Promise<void> {
+    return this.#drop(repository, tagKey(tag));
+  }
+
+  #ownTag(repository: string, tag: string): Promise<OwnTag | undefined> {
+    const load = async (): Promise<OwnTag | undefined> => {
+      const manifest = await findManifestByTag(this.#database, repository, tag);
+      return manifest && { of: "own", manifest };
+    };
+    return this.#find(repository, tagKey(tag), (key) => this.#tag(key, "own", load));
+  }
+
+  #upstreamTag(key: string, repository: string, tag: string): Promise<UpstreamTag | undefined> {
+    return this.#tag(key, "upstream", async (): Promise<UpstreamTag | undefined> => {
+      const readAt = momentNow();
+      const found = await findProxiedTag(this.#database, repository, tag);
+      return found.version === null && found.digest === null ? undefined : { of: "upstream", tag: found, readAt };
+    });
+  }
+
+  async #tag<T extends RememberedTag>(key: string, of: T["of"], load: () => Promise<T | undefined>): Promise<T | undefined> {
+    for (;;) {
+      const found = await this.#view.get<RememberedTag>(key, load, costOfTag);
+      if (found === undefined || found.of === of) return found as T | undefined;
+      this.#view.drop(key);
+    }
+  }
+
+  /** With the key that the repository's number makes, on the server that gave the number. */
+  async #find<T>(repository: string, keyOf: (id: number) => string, find: (key: string) => Promise<T | undefined>): Promise<T | undefined> {
+    for (;;) {
+      const { generation } = this.#view;
+      const id = await this.#idOf(repository);
+      if (id === undefined) return undefined;
+      const key = keyOf(id);
+      const found = await find(key);
+      if (generation === this.#view.generation) return found;
+      this.#view.drop(key);
+    }
+  }
+
+  async #drop(repository: string, keyOf: (id: number) => string): Promise<void> {
+    const id = await this.#idOf(repository);
+    if (id !== undefined) this.#view.drop(keyOf(id));
+  }
+
+  /** Numbers never change and are never given to another name, so nothing tells of them, and old ones are good. */
   async #idOf(repository: string): Promise<number | undefined> {
-    const known = this.#ids.get(repository);
-    if (known !== undefined) return known;
-    const found = await findRepository(this.#database, repository);
-    if (found !== undefined) this.#ids.set(repository, found.id);
-    return found?.id;
-  }
-
-  /** A digest names the same bytes for ever: old is wrong only when it was deleted meanwhile. */
-  async #evenSilent<T extends object>(key: string, load: () => Promise<T | undefined>, cost: (value: T) => number): Promise<T | undefined> {
-    try {
-      return await this.#view.get(key, load, cost);
-    } catch (error) {
-      const recent = this.#view.recent<T>(key, servedWithoutDatabase);
-      if (recent !== undefined) return recent;
-      throw toldClient(error);
-    }
-  }
-
-  async #told<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (error) {
-      throw toldClient(error);
-    }
+    const load = () => findRepository(this.#database, repository);
+    return (await this.#view.getEvenOld(`repository:${repository}`, load, () => cost))?.id;
   }
 }
 
-const costOf = ({ bytes }: StoredManifest) => bytes.byteLength + manifestCost;
+const manifestKey = (digest: Digest) => (id: number) => `manifest:${id}:${digest}`;
+const blobKey = (digest: Digest) => (id: number) => `blob:${id}:${digest}`;
+const tagKey = (tag: string) => (id: number) => `tag:${id}:${tag}`;
 
-function toldClient(error: unknown): unknown {
-  if (!(error instanceof ViewUnavailable)) return error;
-  return new ServiceError("UNAVAILABLE", "The registry's database does not answer. Try again.", { cause: error, retryAfter: 1 });
+const costOfManifest = ({ bytes }: StoredManifest) => bytes.byteLength + cost;
+const costOfTag = (tag: RememberedTag) => (tag.of === "own" ? costOfManifest(tag.manifest) : cost);
+
+/** Milliseconds since upstream confirmed it, now. */
+function ageOf({ tag, readAt }: UpstreamTag): number {
+  return (tag.age ?? Infinity) + elapsedSince(readAt);
 }
