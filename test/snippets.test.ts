@@ -6,6 +6,8 @@ import { join, resolve } from "node:path";
 
 import { expect, test } from "vitest";
 
+import { parseSettings } from "../src/config/load-settings.ts";
+import { defaultSettings } from "../src/config/settings.ts";
 import { formatFinding, validateFiles } from "../src/validation/validate-files.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -32,4 +34,11 @@ test.each([
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test("the settings in docs/guides/limits.md are settings", async () => {
+  const text = await readFile(join(root, "docs/guides/limits.md"), "utf8");
+  const blocks = [...text.matchAll(/^```yaml\n([^]*?)^```$/gm)].map(([, block = ""]) => block);
+  expect(blocks.length).toBeGreaterThan(0);
+  for (const block of blocks) expect(parseSettings(block, "limits.md")).not.toEqual(defaultSettings);
 });

@@ -70,6 +70,11 @@ test.each([
     "limits: {repositoryBytes: plenty}\n",
     ['s.yaml:1: limits.repositoryBytes: not a number of bytes; write for example "512Mi" or 1000000'],
   ],
+  [
+    "access: {trustedProxies: [proxy.example.com]}\n",
+    ['s.yaml:1: access.trustedProxies[0]: not a network; write for example "10.20.0.0/16"'],
+  ],
+  ["limits: {transfersPerIdentity: 0}\n", ["s.yaml:1: limits.transfersPerIdentity: must be >= 1"]],
   ["limits: {uploads: 0}\n", ["s.yaml:1: limits.uploads: must be >= 1"]],
   ["limits: {uploadsPerIdentity: many}\n", ["s.yaml:1: limits.uploadsPerIdentity: must be integer"]],
   [

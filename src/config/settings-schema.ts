@@ -144,6 +144,10 @@ export const settingsSchema = group({
         description:
           "Further names of the registry, with or without a port, when it listens on a loopback address: those that a reverse proxy sends as `Host`. Other names than `localhost`, the loopback addresses and these are refused (421).",
       }),
+      trustedProxies: Type.Array(Type.String({ format: formats.cidr }), {
+        description:
+          "Networks of the reverse proxies in front, for example `127.0.0.1/32`: from them `X-Forwarded-For` says who the client is, to the login brake, the limits and the log. Without it all who come through a proxy are one source.",
+      }),
       anonymousPull: Type.Enum(["None", "PublicUpstreams", "All"], {
         description: "What may be pulled without a login. `PublicUpstreams`: what Upstreams without credentials serve.",
       }),
@@ -194,6 +198,9 @@ export const settingsSchema = group({
         "Upload sessions that one identity may have open at once; all without a login are one identity (429 beyond it).",
       ),
       uploads: atLeastOne("Upload sessions that all together may have open at once (429 beyond it)."),
+      transfersPerIdentity: atLeastOne(
+        "Blobs that one identity may push and pull at once, on each process; without a login: one client address (429 beyond it).",
+      ),
     },
     "How much one repository or one identity may take.",
   ),

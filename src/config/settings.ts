@@ -33,6 +33,8 @@ export interface Limits {
   /** Upload sessions open at once. */
   readonly uploadsPerIdentity: number;
   readonly uploads: number;
+  /** Blobs on their way at once. */
+  readonly transfersPerIdentity: number;
 }
 
 /** All durations are milliseconds. */
@@ -71,6 +73,8 @@ export interface Settings {
     readonly admins: readonly string[];
     /** Names of this registry beside those of this machine, for a listener on loopback behind a proxy. */
     readonly hosts: readonly string[];
+    /** Networks of reverse proxies whose X-Forwarded-For counts. */
+    readonly trustedProxies: readonly string[];
     readonly anonymousPull: "None" | "PublicUpstreams" | "All";
     readonly users: { readonly secretRef: { readonly namespace: string; readonly name: string } };
   };
@@ -112,6 +116,7 @@ export const defaultSettings: Settings = {
   access: {
     admins: [],
     hosts: [],
+    trustedProxies: [],
     anonymousPull: "PublicUpstreams",
     users: { secretRef: { namespace: "default", name: "wharfinger-users" } },
   },
@@ -120,6 +125,6 @@ export const defaultSettings: Settings = {
   // Several times the largest layers that are in use: models and toolchains of some GiB.
   spool: { lowWaterBytes: 512 * 1024 * 1024, maxBlobBytes: 16 * 1024 ** 3 },
   storage: { lowWaterBytes: 512 * 1024 * 1024 },
-  limits: { repositoryBytes: 0, overrides: [], uploadsPerIdentity: 1_000, uploads: 10_000 },
+  limits: { repositoryBytes: 0, overrides: [], uploadsPerIdentity: 1_000, uploads: 10_000, transfersPerIdentity: 1_000 },
   allowMissingBlobs: [],
 };

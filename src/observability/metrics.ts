@@ -3,6 +3,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
 import { collectorMetrics, type CollectorMetrics } from "./collector-metrics.ts";
+import { loadMetrics, type LoadMetrics } from "./load-metrics.ts";
 
 export interface HttpAnswer {
   readonly handler: string;
@@ -13,7 +14,7 @@ export interface HttpAnswer {
 
 export type ProxiedKind = "blob" | "manifest";
 
-export interface RegistryMetrics extends CollectorMetrics {
+export interface RegistryMetrics extends CollectorMetrics, LoadMetrics {
   readonly registry: Registry;
   answered(answer: HttpAnswer): void;
   /** A pull through an Upstream (`namespace/name`): `hit` when nothing had to be fetched. */
@@ -72,6 +73,7 @@ export function createMetrics(options: { version: string; revision: () => string
   return {
     registry,
     ...collectorMetrics(registry),
+    ...loadMetrics(registry),
     answered({ handler, method, status, seconds: taken }) {
       const known = methods.has(method) ? method : "other";
       requests.inc({ handler, method: known, code: String(status) });

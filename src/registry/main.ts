@@ -5,10 +5,12 @@ import type { BlobStore } from "./blobs/blob-store.ts";
 import { FolderBlobStore } from "./blobs/folder-store.ts";
 import { S3BlobStore } from "./blobs/s3-store.ts";
 import { Authenticator } from "./http/authentication.ts";
+import { clientAddressBehind } from "./http/client-address.ts";
 import { drain, listen } from "./http/listening.ts";
 import { PublishedAccess } from "./http/published-access.ts";
 import { PublishedRepositories } from "./http/repositories.ts";
 import { buildServer } from "./http/server.ts";
+import { Transfers } from "./http/transfers.ts";
 import { V2 } from "./http/v2.ts";
 import { Database } from "./metadata/database.ts";
 import { migrate } from "./metadata/migrate.ts";
@@ -76,6 +78,11 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const access = () => rights.current();
   const nameOf = (name: string) => repositories.find(name, undefined)?.name;
   const stopping = new AbortController();
+  const { hosts, trustedProxies } = settings.access;
+  const behindProxy = hosts.length > 0 || trustedProxies.length > 0;
+  const clientAddress = clientAddressBehind(trustedProxies);
+  const transfers = new Transfers(settings.limits.transfersPerIdentity);
+  metrics.countTransfers(() => transfers.all);
 
   const app = buildServer({
     v2: new V2({
@@ -91,11 +98,13 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       access,
       confirm: (evenOld) => configuration.confirm(evenOld),
       stallTimeout: settings.uploads.stallTimeout,
+      clientAddress,
+      transfers,
       logger,
       onChange: (change) => services.history.note(change),
       onAnswer: (answer) => metrics.answered(answer),
     }),
-    control: { services: services.control, authenticator, access, nameOf, logger, stopping: stopping.signal },
+    control: { services: services.control, authenticator, clientAddress, access, nameOf, logger, stopping: stopping.signal },
     probes: {
       readiness: readinessOf({
         database,
@@ -106,11 +115,12 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       }),
       metrics,
       authenticator,
-      // A named host is a proxy's: what comes from loopback is anybody then.
-      openMetrics: () => options.openOnLoopback && settings.access.hosts.length === 0 && access().open,
+      clientAddress,
+      // Behind a proxy (a named host is one's) anybody comes from loopback.
+      openMetrics: () => options.openOnLoopback && !behindProxy && access().open,
     },
     direct: options.openOnLoopback || options.controlPlane !== undefined,
-    visitors: { hosts: settings.access.hosts, ...(options.openOnLoopback ? { loopbackHost: options.listen.host } : {}) },
+    visitors: { hosts, ...(options.openOnLoopback ? { loopbackHost: options.listen.host } : {}) },
     stallTimeout: settings.uploads.stallTimeout,
     logger,
     ...(options.headersTimeout === undefined ? {} : { headersTimeout: options.headersTimeout }),

@@ -8,6 +8,7 @@ import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { Authenticator } from "./authentication.ts";
+import type { ClientAddress } from "./client-address.ts";
 import type { ControlServices, Patience } from "./control-ports.ts";
 import { controlRoutes, type ControlRequest, type ControlRoute } from "./control-routes.ts";
 import { replyLines, replyWhole, watchedBody } from "./reply.ts";
@@ -15,6 +16,7 @@ import { replyLines, replyWhole, watchedBody } from "./reply.ts";
 export interface ControlOptions {
   readonly services: ControlServices;
   readonly authenticator: Authenticator;
+  readonly clientAddress: ClientAddress;
   readonly access: () => Access;
   readonly nameOf: (repository: string) => string | undefined;
   readonly logger: Logger;
@@ -64,13 +66,14 @@ export function fastifyUrl(path: string): string {
 }
 
 async function admit(request: FastifyRequest, route: ControlRoute, options: ControlOptions): Promise<void> {
-  const identity = await options.authenticator.authenticate({ authorization: request.headers.authorization, source: request.ip });
+  const source = options.clientAddress(request.raw);
+  const identity = await options.authenticator.authenticate({ authorization: request.headers.authorization, source });
   if (identity.kind === "anonymous") {
     throw new ServiceError("UNAUTHORIZED", "The control API needs the admin token (Authorization: Bearer …) or a user.");
   }
   if (route.who === "admin" && !options.authenticator.isAdmin(identity)) {
     options.logger.info(
-      { event: "refusal", identity: describeIdentity(identity), action: `${route.method} ${route.path}`, source: request.ip },
+      { event: "refusal", identity: describeIdentity(identity), action: `${route.method} ${route.path}`, source },
       "Refused",
     );
     throw new ServiceError("DENIED", "This needs an administrator: the admin token, or a user of the setting access.admins.");

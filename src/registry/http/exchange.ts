@@ -17,10 +17,14 @@ export interface Exchange<Path extends V2Path = V2Path> {
   readonly headers: IncomingMessage["headers"];
   readonly identity: Identity;
   readonly access: Access;
+  /** Whose share of limited things it takes: an identity, or an address that shows none. */
+  readonly sender: string;
   /** Content-Length; undefined for a chunked body. */
   readonly length: number | undefined;
   /** Aborted when the connection ended before the answer. */
   gone(): AbortSignal;
+  /** Calls `work` once, when the answer is sent or the connection lost. */
+  whenOver(work: () => void): void;
   /** Taken once; nothing of the body is read before. `totalTime` as in request-body.ts. */
   body(limits?: { readonly totalTime: number }): Body;
 }

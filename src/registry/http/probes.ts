@@ -7,6 +7,7 @@ import { ServiceError } from "../services/errors.ts";
 import type { ReadinessCheck } from "../services/readiness.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { Authenticator } from "./authentication.ts";
+import type { ClientAddress } from "./client-address.ts";
 import { replyWhole } from "./reply.ts";
 
 export interface ProbeOptions {
@@ -14,6 +15,7 @@ export interface ProbeOptions {
   readonly readiness: () => Promise<readonly ReadinessCheck[]>;
   readonly metrics: RegistryMetrics;
   readonly authenticator: Authenticator;
+  readonly clientAddress: ClientAddress;
   /** Nobody but who uses this machine can ask, and nobody was given or refused anything yet: metrics need no token then. */
   readonly openMetrics: () => boolean;
   /** Milliseconds. */
@@ -21,9 +23,9 @@ export interface ProbeOptions {
 }
 
 export function registerProbes(app: FastifyInstance, options: ProbeOptions): void {
-  const { readiness, metrics, authenticator, openMetrics } = options;
-  const isAdmin = async ({ headers: { authorization }, ip }: FastifyRequest) =>
-    authenticator.isAdmin(await authenticator.authenticate({ authorization, source: ip }));
+  const { readiness, metrics, authenticator, clientAddress, openMetrics } = options;
+  const isAdmin = async ({ headers: { authorization }, raw }: FastifyRequest) =>
+    authenticator.isAdmin(await authenticator.authenticate({ authorization, source: clientAddress(raw) }));
 
   app.get("/livez", async (request, reply) => replyWhole(request, reply, jsonAnswer({ live: true }), options));
 

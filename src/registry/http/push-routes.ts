@@ -71,7 +71,7 @@ export class PushRoutes {
     const { reference } = path;
     const tags = "tag" in reference ? [reference.tag] : tagsOf(query);
     if (length !== undefined && length > maxManifestBytes) throw manifestTooLarge();
-    const body = { chunks: exchange.body({ totalTime: manifestTime }), limit: maxManifestBytes, sender: caller.identity };
+    const body = { chunks: exchange.body({ totalTime: manifestTime }), limit: maxManifestBytes, sender: exchange.sender };
     const stored = await withWholeBody(body, (bytes) =>
       this.#push.putManifest(repository.name, caller, {
         reference,

@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { runHeader } from "../../api/control.ts";
-import { describeIdentity, type Access, type Action } from "../../domain/access.ts";
+import { describeIdentity, type Access, type Action, type Identity } from "../../domain/access.ts";
 import { headers } from "../../domain/media-types.ts";
 import { parseV2Path, type V2Path, type V2PathProblem } from "../../domain/v2-path.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -13,13 +13,16 @@ import type { PushService } from "../services/push-service.ts";
 import { failureAnswer, jsonAnswer, sendAnswer, type Answer } from "./answer.ts";
 import { basicChallenge, type Authenticator } from "./authentication.ts";
 import { BlobBuffers } from "./blob-buffers.ts";
+import type { ClientAddress } from "./client-address.ts";
 import { describeFailure, HttpError } from "./errors.ts";
 import type { Exchange, NotedChange, PathOf, RepositoryExchange } from "./exchange.ts";
+import { sourceOf } from "./login-places.ts";
 import { listRepositories, listTags, type RepositoryNames } from "./listing-routes.ts";
 import { getBlob, getManifest, getReferrers, referrersAnswer } from "./pull-routes.ts";
 import { PushRoutes } from "./push-routes.ts";
 import type { Repositories, Repository } from "./repositories.ts";
 import { declaredLength, leastUploadRate, readBody } from "./request-body.ts";
+import type { Transfers } from "./transfers.ts";
 
 export interface V2Options {
   readonly repositories: Repositories;
@@ -31,6 +34,9 @@ export interface V2Options {
   readonly confirm: (options: { readonly evenOld: boolean }) => Promise<void>;
   /** Milliseconds without a byte after which a body, in either direction, is given up. */
   readonly stallTimeout: number;
+  /** Address of the client, behind whatever proxies. */
+  readonly clientAddress: ClientAddress;
+  readonly transfers: Transfers;
   readonly logger: Logger;
   /** A manifest was pushed, or something deleted: for the history that people read. */
   readonly onChange?: (change: Change) => void;
@@ -120,7 +126,7 @@ export class V2 {
     const namespace = query.get("ns") ?? undefined;
     const repository = "name" in path ? this.#find(path.name, namespace) : undefined;
     const { authorization } = request.headers;
-    const source = request.socket.remoteAddress ?? "";
+    const source = this.#options.clientAddress(request);
     const identity = await this.#options.authenticator.authenticate({ authorization, source });
     const access = this.#options.access();
     const exchange: Exchange = {
@@ -130,8 +136,10 @@ export class V2 {
       headers: request.headers,
       identity,
       access,
+      sender: senderOf(identity, source),
       length: declaredLength(request),
       gone: () => closing(response),
+      whenOver: (work) => void (response.destroyed ? work() : response.once("close", work)),
       body: (limits) => readBody(request, response, { stallTimeout: this.#options.stallTimeout, ...leastUploadRate, ...limits }),
     };
     if (path.kind === "base") return this.#base(exchange, authorization !== undefined);
@@ -187,6 +195,7 @@ export class V2 {
       revalidate: asksAnew(exchange.headers["cache-control"]) && this.#options.authenticator.isAdmin(identity),
     };
     const note = (change: NotedChange) => this.#note(change, { identity: who, repository: repository.name, source });
+    if (isTransfer(path.kind, method)) exchange.whenOver(this.#options.transfers.begin(exchange.sender));
     return this.#route({ ...exchange, repository, caller, note });
   }
 
@@ -248,6 +257,17 @@ export class V2 {
     const answer = failureAnswer(shown);
     return answer.status === 401 ? { ...answer, headers: { ...answer.headers, "www-authenticate": basicChallenge } } : answer;
   }
+}
+
+/** Requests with a blob in one direction or the other. */
+function isTransfer(kind: RepositoryPath["kind"], method: string): boolean {
+  if (kind === "blob") return method === "GET";
+  return kind === "uploads" || (kind === "upload" && (method === "PATCH" || method === "PUT"));
+}
+
+/** Whose share of what is limited a request takes. Of those who show no credentials each address has its own. */
+function senderOf(identity: Identity, address: string): string {
+  return identity.kind === "anonymous" ? `anonymous ${sourceOf(address)}` : describeIdentity(identity);
 }
 
 function closing(response: ServerResponse): AbortSignal {

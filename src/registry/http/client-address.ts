@@ -1,0 +1,39 @@
+// Whose request it is when it comes through proxies: setting access.trustedProxies. Anybody can send X-Forwarded-For, so it is read from its
+// end, where the proxies that are known have written, and no further than the first address that is not one of theirs.
+
+import type { IncomingMessage } from "node:http";
+
+import ipaddr from "ipaddr.js";
+
+export type ClientAddress = (request: IncomingMessage) => string;
+
+/** `trusted`: networks (CIDR) of proxies. Resolves to the address of the socket where that is none of them. */
+export function clientAddressBehind(trusted: readonly string[]): ClientAddress {
+  const networks = trusted.map((cidr) => ipaddr.parseCIDR(cidr));
+  const isProxy = (address: string): boolean => {
+    const parsed = ipaddr.process(address);
+    return networks.some(([network, bits]) => {
+      // An IPv4 network may be written as an IPv6 one.
+      const mapped = network instanceof ipaddr.IPv6 && network.isIPv4MappedAddress() && bits >= 96;
+      const [plain, length] = mapped ? [network.toIPv4Address(), bits - 96] : [network, bits];
+      return parsed.kind() === plain.kind() && parsed.match(plain, length);
+    });
+  };
+  return (request) => {
+    let address = request.socket.remoteAddress ?? "";
+    if (networks.length === 0 || !ipaddr.isValid(address)) return address;
+    const hops = String(request.headers["x-forwarded-for"] ?? "").split(",");
+    for (let hop = hops.pop(); isProxy(address); hop = hops.pop()) {
+      const before = hop === undefined ? undefined : withoutPort(hop.trim());
+      if (before === undefined) return address;
+      address = before;
+    }
+    return address;
+  };
+}
+
+/** `10.0.0.7`, `10.0.0.7:4711`, `2001:db8::7`, `[2001:db8::7]:4711`; undefined for anything else, "unknown" for one. */
+function withoutPort(hop: string): string | undefined {
+  const address = /^\[([^\]]*)\](?::\d+)?$/.exec(hop)?.[1] ?? /^([\d.]+):\d+$/.exec(hop)?.[1] ?? hop;
+  return ipaddr.isValid(address) && (ipaddr.IPv6.isValid(address) || ipaddr.IPv4.isValidFourPartDecimal(address)) ? address : undefined;
+}
