@@ -4,6 +4,7 @@ import { Command } from "commander";
 
 import { parseListen, type ListenAddress } from "../config/listen.ts";
 import { registryOptions } from "../config/options.ts";
+import { shellWord } from "../config/shell-word.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import { option } from "./command-line.ts";
 
@@ -14,10 +15,11 @@ interface RegistryValues {
   readonly secrets?: string;
   readonly logLevel: LogLevel;
   readonly allowAnonymous?: boolean;
+  readonly acceptStore?: boolean;
 }
 
 export function registryCommand(): Command {
-  const { listen, settings, adminTokenFile, secrets, logLevel, allowAnonymous } = registryOptions;
+  const { listen, settings, adminTokenFile, secrets, logLevel, allowAnonymous, acceptStore } = registryOptions;
   return new Command("registry")
     .description("serve as one of any number of equal registry processes, on a PostgreSQL database and a bucket")
     .addOption(option(listen, parseListen))
@@ -26,6 +28,7 @@ export function registryCommand(): Command {
     .addOption(option(secrets))
     .addOption(option(logLevel))
     .addOption(option(allowAnonymous))
+    .addOption(option(acceptStore))
     .action(async (values: RegistryValues) => {
       const { serveUntilToldToEnd } = await import("./process.ts");
       process.exitCode = await serveUntilToldToEnd({
@@ -40,6 +43,8 @@ export function registryCommand(): Command {
             ...values,
             settings,
             allowAnonymous: values.allowAnonymous === true,
+            acceptStore: values.acceptStore === true,
+            commandFlags: ` --settings ${shellWord(values.settings)}`,
             version,
             logger,
           });

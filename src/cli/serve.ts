@@ -14,6 +14,7 @@ interface ServeValues {
   readonly settings?: string;
   readonly logLevel: LogLevel;
   readonly allowAnonymous?: boolean;
+  readonly acceptStore?: boolean;
 }
 
 export function serveCommand(): Command {
@@ -27,6 +28,7 @@ export function serveCommand(): Command {
     serveOptions.settings,
     serveOptions.logLevel,
     serveOptions.allowAnonymous,
+    serveOptions.acceptStore,
   ])
     command.addOption(option(definition));
   return command.action(async (values: ServeValues) => {
@@ -39,7 +41,8 @@ export function serveCommand(): Command {
         const { startStandalone } = await import("../standalone/standalone.ts");
         const { programVersion } = await import("../config/version.ts");
         const allowAnonymous = values.allowAnonymous === true;
-        return startStandalone({ ...values, settings, allowAnonymous, logger, signal, version: programVersion() });
+        const acceptStore = values.acceptStore === true;
+        return startStandalone({ ...values, settings, allowAnonymous, acceptStore, logger, signal, version: programVersion() });
       },
     });
   });

@@ -55,6 +55,12 @@ export const serveOptions = {
     description: "everybody who reaches the address may pull, push and delete until the first AccessPolicy exists",
     boolean: true,
   },
+  acceptStore: {
+    flags: "--accept-store [true|false]",
+    variable: "WHARFINGER_ACCEPT_STORE",
+    description: "use the store although its marker says that it is another installation's, or is gone (docs/guides/backup-and-restore.md)",
+    boolean: true,
+  },
 } as const satisfies Record<string, OptionDefinition>;
 
 export const registryOptions = {
@@ -77,6 +83,7 @@ export const registryOptions = {
   },
   logLevel: serveOptions.logLevel,
   allowAnonymous: serveOptions.allowAnonymous,
+  acceptStore: serveOptions.acceptStore,
 } as const satisfies Record<string, OptionDefinition>;
 
 export const clientOptions = {

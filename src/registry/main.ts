@@ -15,6 +15,7 @@ import { V2 } from "./http/v2.ts";
 import { Database } from "./metadata/database.ts";
 import { migrate } from "./metadata/migrate.ts";
 import { listRepositories as listNames } from "./metadata/repositories.ts";
+import { Marker } from "./services/marker.ts";
 import { readinessOf } from "./services/readiness.ts";
 import { openWhole, type Closing } from "./closing.ts";
 import type { RegistryOptions } from "./options.ts";
@@ -29,7 +30,7 @@ export interface RunningRegistry {
 
 const defaultGrace = 10_000;
 
-/** Rejects when the database is newer than this program, the folder is another process's, or the address is taken; nothing stays open then. */
+/** Rejects when the database is newer than this program, the store is another installation's or process's, or the address is taken; nothing stays open then. */
 export function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
   return openWhole((closing) => start(options, closing));
 }
@@ -37,6 +38,16 @@ export function startRegistry(options: RegistryOptions): Promise<RunningRegistry
 async function openBlobStore({ blobs, settings }: RegistryOptions): Promise<BlobStore> {
   if ("folder" in blobs) return FolderBlobStore.open({ folder: blobs.folder, lowWaterBytes: settings.storage.lowWaterBytes });
   return S3BlobStore.open(blobs.s3);
+}
+
+async function openMarker(options: RegistryOptions, database: Database, { named }: BlobStore): Promise<Marker> {
+  const { blobs, logger, acceptStore, commandFlags = "", alone } = options;
+  const place = "folder" in blobs ? `the folder ${blobs.folder}` : `the bucket ${blobs.s3.bucket}`;
+  const store = "s3" in blobs && blobs.s3.prefix !== "" ? `${place} under ${blobs.s3.prefix}` : place;
+  const words = { store, flags: commandFlags, command: alone === true ? "serve" : "registry" };
+  const marker = await Marker.open({ database, named, logger, words, acceptStore });
+  marker.start();
+  return marker;
 }
 
 async function start(options: RegistryOptions, closing: Closing): Promise<RunningRegistry> {
@@ -53,10 +64,12 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   if (migrated.length > 0) logger.info({ migrations: migrated }, "the database schema is up to date");
   const store = await openBlobStore(options);
   closing.add(() => store.close());
+  const marker = await openMarker(options, database, store);
+  closing.add(() => marker.stop());
 
   let revision = (): string | null => null;
   const metrics = createMetrics({ version: options.version, revision: () => revision() });
-  const services = await startServices(options, database, store, closing, metrics);
+  const services = await startServices(options, database, { store, marker }, closing, metrics);
   const { configuration } = services;
   revision = () => configuration.current().revision;
 

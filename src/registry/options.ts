@@ -36,6 +36,10 @@ export interface RegistryOptions {
   readonly openOnLoopback: boolean;
   /** The same on any address, because somebody said so. */
   readonly allowAnonymous: boolean;
+  /** A person said that the store goes with this database, whatever its marker says. */
+  readonly acceptStore?: boolean;
+  /** Ends the command lines in messages, so that they work on this installation: ` --data other`. */
+  readonly commandFlags?: string;
   readonly version: string;
   readonly logger: Logger;
   /** Upstreams at private addresses may be asked: who names them owns the process (standalone). */

@@ -22,6 +22,9 @@ export interface RegistryProcessOptions {
   /** Folder with the Secrets that resources name. */
   readonly secrets?: string;
   readonly allowAnonymous: boolean;
+  readonly acceptStore: boolean;
+  /** Ends the command lines in messages. */
+  readonly commandFlags: string;
   readonly version: string;
   readonly logger: Logger;
 }
@@ -38,7 +41,7 @@ export function startRegistryProcess(options: RegistryProcessOptions): Promise<R
 }
 
 async function start(options: RegistryProcessOptions, closing: Closing): Promise<RunningRegistry> {
-  const { settings, listen, allowAnonymous, version, logger } = options;
+  const { settings, listen, allowAnonymous, acceptStore, commandFlags, version, logger } = options;
   const { url } = settings.database;
   if (url === undefined)
     throw new Error("The settings have no database.url: name the PostgreSQL database, or use `wharfinger serve`, which brings its own.");
@@ -56,6 +59,8 @@ async function start(options: RegistryProcessOptions, closing: Closing): Promise
     adminToken,
     openOnLoopback: false,
     allowAnonymous,
+    acceptStore,
+    commandFlags,
     version,
     logger,
   });

@@ -17,6 +17,7 @@ import { ConfigurationStore } from "./services/configuration-store.ts";
 import { Eviction } from "./services/eviction.ts";
 import { signOfLifeEvery } from "./services/heartbeat.ts";
 import { History } from "./services/history.ts";
+import type { Marker } from "./services/marker.ts";
 import { OwnPull } from "./services/own-pull.ts";
 import { Prefetch } from "./services/prefetch.ts";
 import { Proposals } from "./services/proposals.ts";
@@ -53,7 +54,7 @@ export interface Services {
 export async function startServices(
   options: RegistryOptions,
   database: Database,
-  store: BlobStore,
+  { store, marker }: { readonly store: BlobStore; readonly marker: Marker },
   closing: Closing,
   metrics: ProxyMetrics & CollectorMetrics,
 ): Promise<Services> {
@@ -132,6 +133,7 @@ export async function startServices(
     times: settings.gc,
     brake: settings.gc.brake,
     logger,
+    beforeDeletion: () => marker.raise(),
     onStepFailed: (step) => metrics.collectingFailed(step),
     onSwept: (swept) => metrics.swept(swept),
     onMeasured: (backlog) => metrics.backlog(backlog),

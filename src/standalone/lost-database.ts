@@ -1,5 +1,7 @@
-// A new database beside the images of an earlier one: somebody lost it, and not everything comes back by itself.
+// A new database beside the images of an earlier one: somebody lost it, and not everything comes back by itself. Where the images have a marker
+// the start is refused (registry/services/marker.ts); this is for folders of before there was one.
 
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -9,7 +11,7 @@ export async function lostDatabase(options: {
   readonly data: string;
   readonly blobs: string;
 }): Promise<string | undefined> {
-  if (!options.made || !(await holdsObjects(options.blobs))) return undefined;
+  if (!options.made || existsSync(join(options.blobs, "marker")) || !(await holdsObjects(options.blobs))) return undefined;
   return (
     `the database is new, and ${join(options.data, "blobs")} holds images of an earlier one. Configuration and versions come back from the record; ` +
     "images that were pushed here do not, because only the database knew their names and tags. " +

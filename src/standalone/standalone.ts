@@ -33,6 +33,7 @@ export interface StandaloneOptions {
   readonly config?: string;
   readonly settings: Settings;
   readonly allowAnonymous: boolean;
+  readonly acceptStore: boolean;
   readonly logger: Logger;
   readonly version: string;
   /** Aborted: whatever is being started is stopped again. */
@@ -93,6 +94,8 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     alone: true,
     openOnLoopback: loopback,
     allowAnonymous,
+    acceptStore: options.acceptStore,
+    commandFlags: dataFlag(options.data),
     version: options.version,
     logger,
     // Who writes the folder's Upstreams owns the process: nothing is gained by refusing private addresses.

@@ -100,23 +100,35 @@ test("kill -9, and the next start mends it", async () => {
   expect((await again.cli(["audit", "--deep"])).code).toBe(0);
 });
 
-test("a lost database is said once, with what does not come back and what to do", { timeout: 180_000 }, async () => {
+test("a lost database: nothing starts beside the images of an earlier one before somebody has said how", { timeout: 180_000 }, async () => {
+  const running = await start();
+  await push(running.url, "team-a/app", "kept");
+  await running.stop();
+  await rm(join(running.data, "postgres"), { recursive: true });
+
+  const refused = await running.restart().catch((error: Error) => error.message);
+  expect(refused).toContain(`The database is empty, and the folder ${join(running.data, "blobs")} belongs to the installation `);
+  expect(refused).toContain(`wharfinger restore-metadata --data ${running.data}`);
+  expect(refused).toContain(`wharfinger serve --accept-store --data ${running.data}`);
+
+  const again = await running.restart({ args: ["--accept-store"] });
+  processes.push(again);
+  expect(again.logs()).toContain("Configuration and versions come back from the record; images that were pushed");
+  expect((await again.cli(["gc", "status"])).stdout).toContain("paused     store-behind since ");
+  await again.stop();
+  processes.push(await again.restart({ args: [] }));
+});
+
+test("a folder of before there were markers: a new database beside its images is said", async () => {
   const running = await start();
   await push(running.url, "team-a/app", "kept");
   expect(running.logs()).not.toContain("the database is new");
   await running.stop();
-  await rm(join(running.data, "postgres"), { recursive: true });
-
+  for (const part of ["postgres", "blobs/marker"]) await rm(join(running.data, part), { recursive: true });
   const again = await running.restart();
   processes.push(again);
-  expect(again.logs()).toContain(
-    `the database is new, and ${join(again.data, "blobs")} holds images of an earlier one. Configuration and versions come back from the record; images that were pushed here do not,`,
-  );
+  expect(again.logs()).toContain(`the database is new, and ${join(again.data, "blobs")} holds images of an earlier one.`);
   expect(again.logs()).toContain(`put the whole folder ${again.data} back from a backup`);
-  await again.stop();
-  const third = await again.restart();
-  processes.push(third);
-  expect(third.logs()).not.toContain("the database is new");
 });
 
 test("when PostgreSQL ends, the process says so and ends", async () => {

@@ -38,7 +38,7 @@ export interface Standalone {
   /** Resolves with its exit code when it ends, whatever ended it. */
   readonly exited: Promise<number>;
   /** The same again on the same folders, after `stop` or `kill9`. */
-  restart(): Promise<Standalone>;
+  restart(more?: Pick<StandaloneOptions, "args" | "settings">): Promise<Standalone>;
   /** stderr and stdout so far. */
   logs(): string;
   /** Any subcommand, against this process. */
@@ -95,7 +95,7 @@ async function launch(options: StandaloneOptions & { data: string; config: strin
     exited: ended,
     stop: () => signal("SIGTERM"),
     kill9: async () => void (await signal("SIGKILL")),
-    restart: () => launch(options),
+    restart: (more = {}) => launch({ ...options, ...more }),
     logs: () => logs,
     cli: (words, more) => wharfinger([...words, ...(words[0] === "validate" ? [] : ["--data", options.data])], { build, ...more }),
   };

@@ -30,6 +30,8 @@ export interface CollectorOptions {
   readonly times: CollectorTimes;
   readonly brake: Brake;
   readonly logger: Logger;
+  /** Asked between a claim and its deletion, for each batch; false: nothing may be deleted (marker.ts). */
+  readonly beforeDeletion?: () => Promise<boolean>;
   /** Counts steps that failed, by name. */
   readonly onStepFailed?: (step: CollectorStep) => void;
   readonly onSwept?: (swept: { readonly objects: number; readonly bytes: number }) => void;

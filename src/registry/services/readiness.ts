@@ -4,12 +4,13 @@
 import type { ControlPlaneStatus } from "../../api/control.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
+import { readGcPauses } from "../metadata/gc-pauses.ts";
 import { askDatabase } from "../metadata/health.ts";
 import { publishedRecord } from "../metadata/record.ts";
 import type { ConfigurationSource } from "./configuration.ts";
 
 export interface ReadinessCheck {
-  /** `database`, `blobs`, `record`, `process`. */
+  /** `database`, `blobs`, `record`, `collector`, `process`. */
   readonly name: string;
   readonly ready: boolean;
   /** What is found, in words. */
@@ -27,6 +28,7 @@ export interface ReadinessOptions {
 
 /** Milliseconds for a part to answer. */
 const patience = 2_000;
+const forPeople = new Set(["record", "collector"]);
 
 /** Checks all parts anew at each call; never rejects. */
 export function readinessOf(options: ReadinessOptions): () => Promise<readonly ReadinessCheck[]> {
@@ -42,10 +44,18 @@ export function readinessOf(options: ReadinessOptions): () => Promise<readonly R
         return free === undefined ? "answers" : `answers, ${free} bytes free`;
       }),
       check("record", () => describeRecord(options)),
+      check("collector", () => describeCollector(database)),
     ]);
     // What Git holds and cannot be served is for people to read, not a reason to take the registry away.
-    return [...checks.map((found) => (found.name === "record" ? { ...found, ready: true } : found)), processCheck(stopping)];
+    // Nor is what the collector must not delete.
+    return [...checks.map((found) => (forPeople.has(found.name) ? { ...found, ready: true } : found)), processCheck(stopping)];
   };
+}
+
+async function describeCollector(database: Database): Promise<string> {
+  const pauses = await readGcPauses(database);
+  if (pauses.length === 0) return "deletes what nothing names any more";
+  return pauses.map(({ reason, since, detail }) => `paused since ${since} (${reason}): ${detail}`).join("; ");
 }
 
 async function describeRecord({ database, configuration, controlPlane }: ReadinessOptions): Promise<string> {

@@ -16,6 +16,8 @@ export interface SweepOptions {
   readonly store: Pick<BlobStore, "delete">;
   readonly brake: Brake;
   readonly logger: Logger;
+  /** Asked between a claim and its deletion, for each batch; false: nothing may be deleted, sweeping is paused (marker.ts). */
+  readonly beforeDeletion?: () => Promise<boolean>;
   /** Called after each batch that the store deleted. */
   readonly onSwept?: (swept: { readonly objects: number; readonly bytes: number }) => void;
 }
@@ -93,12 +95,16 @@ export class Sweeper {
 
 /** Deletes keys that are claimed; what the store could not delete is tried again in five minutes, by whoever comes first. */
 export async function deleteClaimed(
-  { database, store, logger }: Pick<SweepOptions, "database" | "store" | "logger">,
+  { database, store, logger, beforeDeletion }: Pick<SweepOptions, "database" | "store" | "logger" | "beforeDeletion">,
   objects: readonly ClaimedObject[],
 ): Promise<{ readonly gone: number; readonly failed: number }> {
   const keys = objects.map(({ key }) => key);
   const sizes = new Map(objects.flatMap(({ key, size }) => (size === null ? [] : [[key, size]])));
   await failpoint("G2.claimed");
+  if (beforeDeletion !== undefined && !(await beforeDeletion())) {
+    await retryObjects(database, keys);
+    return { gone: 0, failed: keys.length };
+  }
   const results = await store.delete(keys, sizes);
   await failpoint("G2.deleted");
   const failed = keys.filter((key) => !results.has(key) || results.get(key) !== undefined);
