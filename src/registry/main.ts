@@ -14,6 +14,7 @@ import { Transfers } from "./http/transfers.ts";
 import { V2 } from "./http/v2.ts";
 import { Database } from "./metadata/database.ts";
 import { migrate } from "./metadata/migrate.ts";
+import { checkServer } from "./metadata/server-check.ts";
 import { listRepositories as listNames } from "./metadata/repositories.ts";
 import { Marker } from "./services/marker.ts";
 import { readinessOf } from "./services/readiness.ts";
@@ -54,13 +55,14 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const { settings, secrets, logger } = options;
   const database = new Database({
     url: options.databaseUrl,
-    // The error carries its whole connection, keys included; at a stop the database may be gone first.
-    onError: ({ message }) => {
-      if (!closing.begun) logger.warn(`a database connection broke: ${message}`);
+    // At a stop the database may be gone first.
+    onTrouble: (message) => {
+      if (!closing.begun) logger.warn(message);
     },
   });
   closing.add(() => database.close());
-  const migrated = await migrate(database);
+  for (const warning of await checkServer(database)) logger.warn(warning);
+  const migrated = await migrate(database, { onWait: (why) => logger.info(why) });
   if (migrated.length > 0) logger.info({ migrations: migrated }, "the database schema is up to date");
   const store = await openBlobStore(options);
   closing.add(() => store.close());

@@ -1,7 +1,7 @@
 // The one table from error code to status and to the code that clients know (distribution spec, "Error Codes").
 
 import { BlobStoreError } from "../blobs/blob-store.ts";
-import { ServiceError, type ServiceErrorCode } from "../services/errors.ts";
+import { DatabaseUnavailable, ServiceError, type ServiceErrorCode, type UnavailableReason } from "../services/errors.ts";
 
 /** What only HTTP can get wrong. */
 export type HttpErrorCode =
@@ -93,20 +93,29 @@ export function describeFailure(error: unknown): Failure {
     const { status, code } = table[error.code];
     return { status, headers: error.headers, body: errorBody(code, error.message), unexpected: false };
   }
-  if (isLostDependency(error) || (error instanceof BlobStoreError && error.code === "Unavailable")) {
-    const message = "The registry cannot reach its own database or storage at the moment. Try again shortly.";
-    return { status: 503, headers: { "retry-after": "1" }, body: errorBody("UNAVAILABLE", message), unexpected: true };
-  }
-  if (isContended(error)) {
-    const message = "Other requests write the same at this moment; this one gave way and changed nothing. Try again shortly.";
-    return { status: 503, headers: { "retry-after": "1" }, body: errorBody("UNAVAILABLE", message), unexpected: true };
-  }
+  if (error instanceof DatabaseUnavailable) return later(sentences[error.reason] ?? unreachable);
+  if (isLostDependency(error) || (error instanceof BlobStoreError && error.code === "Unavailable")) return later(unreachable);
+  if (isContended(error)) return later(contended);
   return {
     status: 500,
     headers: {},
     body: errorBody("UNKNOWN", "The registry failed in a way nobody foresaw; its log says more."),
     unexpected: true,
   };
+}
+
+const unreachable = "The registry cannot reach its own database or storage at the moment. Try again shortly.";
+const contended = "Other requests write the same at this moment; this one gave way and changed nothing. Try again shortly.";
+const sentences: Partial<Readonly<Record<UnavailableReason, string>>> = {
+  BUSY: "The registry's database has no room for more requests at the moment. Try again shortly.",
+  TIMEOUT: "The registry's database took too long. Try again shortly.",
+  LOCKED: contended,
+  OUTCOME_UNKNOWN: "The registry cannot say yet whether this was done. Repeat it: doing it twice does no harm.",
+};
+
+/** The log gets the error. */
+function later(message: string): Failure {
+  return { status: 503, headers: { "retry-after": "1" }, body: errorBody("UNAVAILABLE", message), unexpected: true };
 }
 
 export function errorBody(code: string, message: string, detail?: unknown): Failure["body"] {
@@ -124,11 +133,10 @@ function describeServiceError(error: ServiceError): Failure {
   };
 }
 
-/** Connection refused or lost, the server starting or stopping, no connection slot left (SQLSTATE classes 08, 53, 57P). */
+/** The blob store: connection refused or lost. */
 function isLostDependency(error: unknown): boolean {
-  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-  if (typeof code === "string") return /^(?:08|53|57P)|^E(?:CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH)$/.test(code);
-  return typeof message === "string" && /^(?:Connection terminated|timeout exceeded when trying to connect)/.test(message);
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === "string" && /^E(?:CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH)$/.test(code);
 }
 
 /** deadlock_detected and serialization_failure (also TagMoved) that outlived the retries of the transaction. */

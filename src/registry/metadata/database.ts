@@ -1,30 +1,19 @@
-// The pool, named statements and whole-transaction retries. All SQL of the registry lives in this room, in sets, one statement a name.
+// Statements, whole-transaction retries, and what becomes of both when the server goes away. All SQL of the registry lives in this room, in sets,
+// one statement a name.
 
-import { Pool, TypeOverrides, type PoolClient, type QueryResult } from "pg";
+import { setTimeout as sleep } from "node:timers/promises";
 
-/** One statement with the name under which Postgres keeps it prepared. The name is unique in the registry. */
-export interface Statement {
-  readonly name: string;
-  readonly text: string;
-  /** Milliseconds after which it is given up, and its connection with it: for questions that somebody waits for. */
-  readonly within?: number;
-}
+import { marked, markFor, newToken, type CommitMark } from "./commit-marks.ts";
+import { Commits, notReplicated } from "./commits.ts";
+import { Connections, type Connection, type Result } from "./connections.ts";
+import type { DatabaseOptions, DatabaseTimeouts } from "./database-options.ts";
+import { Slots } from "./slots.ts";
+import { codeOf } from "./sql-state.ts";
+import { isRead, type Queryable, type Statement } from "./statement.ts";
+import { asUnavailable, reasonOf } from "./unavailable.ts";
 
-/** Declares a statement. `text` uses $1, $2 …; sets travel as arrays (`unnest`, `= ANY`). */
-export function statement(name: string, text: string, options: { readonly within?: number } = {}): Statement {
-  return { name, text, ...options };
-}
-
-export interface Queryable {
-  query<Row = Record<string, unknown>>(statement: Statement, values?: readonly unknown[]): Promise<Row[]>;
-  /** Rows that the statement changed. */
-  execute(statement: Statement, values?: readonly unknown[]): Promise<number>;
-}
-
-/** bigint as number: sizes, offsets and ids here stay under 2^53. */
-const int8 = 20;
-const numericTypes = new TypeOverrides();
-numericTypes.setTypeParser(int8, Number);
+export { codeOf, constraintOf, isForeignKeyViolation } from "./sql-state.ts";
+export { statement, type Queryable, type Statement } from "./statement.ts";
 
 /** Milliseconds after a COMMIT when every view that could miss it has run out (services/view.ts: 10, and some for the clock). */
 export const viewsRunOut = 15;
@@ -32,121 +21,190 @@ export const viewsRunOut = 15;
 /** deadlock_detected, serialization_failure: the whole transaction is tried again. */
 const retried = new Set(["40P01", "40001"]);
 const attempts = 3;
-
-export interface DatabaseOptions {
-  readonly url: string;
-  /** At most this many at once; 16 by default. */
-  readonly connections?: number;
-  /** False for a pooler that gives each transaction another session: nothing is kept in one. True by default. */
-  readonly preparedStatements?: boolean;
-  /** An idle connection broke; it is replaced. */
-  readonly onError?: (error: Error) => void;
-}
+/** One in so many connections is kept for reads: pulls go on while every writer waits for a synchronous standby. */
+const reservedForReads = 4;
 
 export interface TransactionOptions<T> {
-  /** One snapshot throughout, and nothing is written (audit). */
+  /** One snapshot throughout, nothing is written, and no statement is too long (audit, snapshots). */
   readonly repeatable?: boolean;
   /**
    * It deletes or moves what pulls remember (or its result says that it did), so it is over only when no process can still give it out
    * (storage.md, "Reading").
    */
   readonly takesAway?: boolean | ((result: T) => boolean);
+  /** Statements may take as long as they need (migrations). */
+  readonly unhurried?: boolean;
+  /** Its own rows say whether it was committed, so it may simply run again (migrations: the table of marks is made by one). */
+  readonly unmarked?: boolean;
 }
 
+/** All methods reject with DatabaseUnavailable when it is the database's fault, and with the driver's error when it is the statement's. */
 export class Database implements Queryable {
   readonly #options: DatabaseOptions;
-  readonly #pool: Pool;
-  readonly #prepares: boolean;
+  readonly #connections: Connections;
+  readonly #writers: Slots;
+  readonly #commits: Commits;
+  /** What else begins a transaction: a pooler's session has no limits of ours. */
+  readonly #limits: string;
 
-  constructor(options: DatabaseOptions) {
+  /** Throws DatabaseOptionsError. Connects when it is asked for something. */
+  constructor(options: DatabaseOptions, beside?: Database) {
     this.#options = options;
-    this.#prepares = options.preparedStatements ?? true;
-    this.#pool = new Pool({
-      connectionString: options.url,
-      max: options.connections ?? 16,
-      types: numericTypes,
-      connectionTimeoutMillis: 10_000,
-      application_name: "wharfinger",
-    });
-    // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
-    this.#pool.on("error", (error) => options.onError?.(error));
+    this.#connections = new Connections(options, beside === undefined ? undefined : beside.#connections.primary);
+    const { most, timeouts } = this.#connections;
+    this.#writers = new Slots({ most: most - Math.floor(most / reservedForReads), patience: timeouts.wait });
+    this.#limits = this.#connections.pooled ? limitsOf(timeouts) : "";
+    this.#commits = new Commits({ database: this, patience: timeouts.commit });
   }
 
-  /** Another way in, with one connection: for statements that must not wait behind others. To be closed on its own. */
+  /** Another way in, to the same server, with one connection: for statements that must not wait behind others. To be closed on its own. */
   dedicated(): Database {
-    return new Database({ ...this.#options, connections: 1 });
+    return new Database({ ...this.#options, connections: 1 }, this);
   }
 
   async query<Row = Record<string, unknown>>(statement: Statement, values: readonly unknown[] = []): Promise<Row[]> {
-    return (await this.#send(this.#pool, statement, values)).rows as Row[];
+    return (await this.#alone(statement, values)).rows as Row[];
   }
 
   async execute(statement: Statement, values: readonly unknown[] = []): Promise<number> {
-    return (await this.#send(this.#pool, statement, values)).rowCount ?? 0;
+    return (await this.#alone(statement, values)).changed;
   }
 
-  /** Runs `work` in one READ COMMITTED transaction; a deadlock runs it again from the start, so it must not touch anything but the database. */
+  /**
+   * Runs `work` in one READ COMMITTED transaction. A deadlock, or a connection that is lost before COMMIT, runs it again from the start, so it
+   * must not touch anything but the database. When the answer to COMMIT gets lost, the database is asked whether it happened; `OUTCOME_UNKNOWN`:
+   * it could not say so in time.
+   */
   async transaction<T>(work: (transaction: Queryable) => Promise<T>, options: TransactionOptions<T> = {}): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const result = await this.#once(work, options.repeatable === true ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN");
+        const result = await (options.repeatable === true ? this.#reading(work) : this.#writing(work, options));
         const { takesAway = false } = options;
-        if (typeof takesAway === "boolean" ? takesAway : takesAway(result))
-          await new Promise((resolve) => setTimeout(resolve, viewsRunOut));
+        if (typeof takesAway === "boolean" ? takesAway : takesAway(result)) await sleep(viewsRunOut);
         return result;
       } catch (error) {
-        if (attempt === attempts || !retried.has(codeOf(error) ?? "")) throw error;
+        const again = retried.has(codeOf(error) ?? "") || (attempt === 1 && reasonOf(error) === "LOST");
+        if (attempt === attempts || !again) throw asUnavailable(error);
       }
     }
   }
 
-  async close(): Promise<void> {
-    await this.#pool.end();
-  }
-
-  async #once<T>(work: (transaction: Queryable) => Promise<T>, begin: string): Promise<T> {
-    const client = await this.#pool.connect();
-    let broken: Error | undefined;
+  /** Runs `work` on one connection without a transaction, however long its statements take. */
+  async session<T>(work: (session: Queryable) => Promise<T>): Promise<T> {
+    const connection = await this.#connections.take();
+    let failure: unknown;
     try {
-      await client.query(begin);
-      const result = await work(this.#on(client));
-      await client.query("COMMIT");
+      await connection.send({ text: "SET statement_timeout = 0; SET lock_timeout = 0" });
+      const result = await work(on(connection, { within: null }));
+      await connection.send({ text: "RESET statement_timeout; RESET lock_timeout" });
       return result;
     } catch (error) {
-      await client.query("ROLLBACK").catch((cause: Error) => (broken = cause));
-      throw error;
+      failure = error;
+      throw asUnavailable(error);
     } finally {
-      client.release(broken);
+      connection.release(failure, { close: failure !== undefined });
     }
   }
 
-  #on(client: PoolClient): Queryable {
-    return {
-      query: async <Row>(statement: Statement, values?: readonly unknown[]) => (await this.#send(client, statement, values)).rows as Row[],
-      execute: async (statement, values) => (await this.#send(client, statement, values)).rowCount ?? 0,
+  async close(): Promise<void> {
+    this.#commits.close();
+    await this.#connections.close();
+  }
+
+  /** One statement outside a transaction. A read whose connection was lost is asked once more, on another one. */
+  async #alone(statement: Statement, values: readonly unknown[]): Promise<Result> {
+    try {
+      return await this.#send(statement, values);
+    } catch (error) {
+      if (reasonOf(error) !== "LOST" || !isRead(statement)) throw asUnavailable(error);
+    }
+    return this.#send(statement, values).catch((error: unknown) => {
+      throw asUnavailable(error);
+    });
+  }
+
+  async #send(statement: Statement, values: readonly unknown[]): Promise<Result> {
+    const connection = await this.#connections.take();
+    let failure: unknown;
+    try {
+      const result = await connection.send({ ...statement, values });
+      if (connection.unreplicated()) throw notReplicated();
+      return result;
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      connection.release(failure);
+    }
+  }
+
+  async #reading<T>(work: (transaction: Queryable) => Promise<T>): Promise<T> {
+    const connection = await this.#connections.take();
+    let failure: unknown;
+    try {
+      await connection.send({ text: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0" });
+      const result = await work(on(connection, { within: null }));
+      await connection.send({ text: "COMMIT" });
+      return result;
+    } catch (error) {
+      failure = await rollBack(connection, error);
+      throw error;
+    } finally {
+      connection.release(failure);
+    }
+  }
+
+  async #writing<T>(work: (transaction: Queryable) => Promise<T>, options: TransactionOptions<T>): Promise<T> {
+    const giveBack = await this.#writers.take();
+    const connection = await this.#connections.take().catch((error: unknown) => {
+      giveBack();
+      throw error;
+    });
+    const done = (failure?: unknown) => {
+      connection.release(failure);
+      giveBack();
     };
+    let result: T;
+    let mark: CommitMark | undefined;
+    try {
+      mark = await begin(connection, { ...options, limits: this.#limits });
+      result = await work(on(connection, options.unhurried === true ? { within: null } : {}));
+    } catch (error) {
+      done(await rollBack(connection, error));
+      throw error;
+    }
+    await this.#commits.commit(connection, mark, done);
+    return result;
   }
-
-  /** Without a name Postgres parses and plans it each time, and keeps nothing. */
-  #send(to: Pool | PoolClient, { name, text, within }: Statement, values: readonly unknown[] = []): Promise<QueryResult> {
-    const query = { ...(this.#prepares ? { name } : {}), text, values: [...values], query_timeout: within };
-    return to.query(query);
-  }
 }
 
-/** SQLSTATE of an error from Postgres, undefined for others. */
-export function codeOf(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+function limitsOf({ statement, lock, idleInTransaction }: DatabaseTimeouts): string {
+  return `SET LOCAL statement_timeout = ${statement}; SET LOCAL lock_timeout = ${lock}; SET LOCAL idle_in_transaction_session_timeout = ${idleInTransaction}; `;
 }
 
-/** Something is named that is not here, or taken away that is still named. */
-export function isForeignKeyViolation(error: unknown): boolean {
-  return codeOf(error) === "23503";
+async function begin(
+  connection: Connection,
+  { unhurried, unmarked, limits }: Pick<TransactionOptions<unknown>, "unhurried" | "unmarked"> & { readonly limits: string },
+): Promise<CommitMark | undefined> {
+  const token = newToken();
+  const settings = unhurried === true ? `${limits}SET LOCAL statement_timeout = 0; ` : limits;
+  const { rows } = await connection.send({ text: `BEGIN; ${settings}${unmarked === true ? "" : markFor(token)}` });
+  return unmarked === true ? undefined : marked(token, rows[0]);
 }
 
-/** Name of the constraint that a statement broke. */
-export function constraintOf(error: unknown): string | undefined {
-  const constraint = (error as { constraint?: unknown } | null)?.constraint;
-  return typeof constraint === "string" ? constraint : undefined;
+function on(connection: Connection, limit: { readonly within?: null }): Queryable {
+  return {
+    query: async <Row>(statement: Statement, values: readonly unknown[] = []) =>
+      (await connection.send({ ...statement, ...limit, values })).rows as Row[],
+    execute: async (statement, values = []) => (await connection.send({ ...statement, ...limit, values })).changed,
+  };
+}
+
+/** Resolves with what is wrong with the connection, if anything is. */
+async function rollBack(connection: Connection, error: unknown): Promise<unknown> {
+  if (reasonOf(error) === "LOST") return error;
+  return connection.send({ text: "ROLLBACK" }).then(
+    () => error,
+    (failure: unknown) => failure,
+  );
 }

@@ -21,7 +21,7 @@ afterAll(async () => {
 });
 
 test("four processes that start together run each migration once", async () => {
-  const runs = await Promise.all([connect(), connect(), connect(), connect()].map(migrate));
+  const runs = await Promise.all([connect(), connect(), connect(), connect()].map((database) => migrate(database)));
   expect(runs.flat()).toEqual([...new Set(runs.flat())]);
   expect(runs.flat().length).toBeGreaterThan(0);
   expect(await migrate(connect())).toEqual([]);

@@ -1,56 +1,144 @@
-// Numbered SQL files, each run once, in order, under an advisory lock: any number of processes may start at the same moment.
+// Numbered SQL files, each run once, in order, under an advisory lock: any number of processes may start at the same moment, beside others that serve.
+// A file that begins with `-- concurrently` holds a single statement that Postgres refuses in a transaction: CREATE INDEX CONCURRENTLY.
 
 import { readdir, readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { statement, type Database, type Queryable } from "./database.ts";
+import { reasonOf } from "./unavailable.ts";
 
 const folder = new URL("./migrations/", import.meta.url);
 
-const lock = statement("migrate-lock", "SELECT pg_advisory_xact_lock(hashtext('wharfinger-migrations'))");
-const patience = statement("migrate-patience", "SET LOCAL lock_timeout = '5s'");
+// Tried, never waited for: a transaction that waits has a snapshot, and an index that is built concurrently waits for all of those.
+const lock = statement("migrate-lock", "SELECT pg_try_advisory_xact_lock(hashtext('wharfinger-migrations')) AS ours");
+const sessionLock = statement("migrate-session-lock", "SELECT pg_try_advisory_lock(hashtext('wharfinger-migrations')) AS ours");
+const sessionUnlock = statement("migrate-session-unlock", "SELECT pg_advisory_unlock(hashtext('wharfinger-migrations'))");
+/** Everybody who comes later waits behind a lock that is waited for. */
+const shortly = statement("migrate-patience", "SET LOCAL lock_timeout = '1s'");
+const there = statement("migrate-there", "SELECT to_regclass('migrations') IS NOT NULL AS there");
 const table = statement(
   "migrate-table",
   "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
 );
 const applied = statement("migrate-applied", "SELECT number, name FROM migrations ORDER BY number");
-const note = statement("migrate-note", "INSERT INTO migrations (number, name) VALUES ($1, $2)");
+const note = statement("migrate-note", "INSERT INTO migrations (number, name) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+// What a concurrent build leaves behind when it is interrupted: it is never used, and costs every write.
+const halfBuilt = statement(
+  "migrate-half-built",
+  `SELECT i.indexrelid::regclass::text AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+   WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace`,
+);
 
 interface Migration {
   readonly number: number;
   readonly name: string;
+  readonly text: string;
 }
 
-/** Brings the schema up to date. Rejects when the database is newer than this program. Returns the names that were run. */
-export async function migrate(database: Database): Promise<readonly string[]> {
-  const known = await migrations();
-  return database.transaction(async (transaction) => {
-    await transaction.query(lock);
-    await transaction.query(patience);
-    await transaction.query(table);
-    const done = await transaction.query<Migration>(applied);
-    refuseNewer(known, done);
-    const missing = known.filter(({ number }) => !done.some((row) => row.number === number));
-    for (const migration of missing) await run(transaction, migration);
-    return missing.map(({ name }) => name);
-  });
+export interface MigrateOptions {
+  /** Where the numbered files lie. */
+  readonly folder?: URL;
+  /** Somebody else holds what is needed; it is tried again. */
+  readonly onWait?: (why: string) => void;
+  /** Milliseconds after which waiting is given up. */
+  readonly patience?: number;
 }
 
-async function migrations(): Promise<Migration[]> {
+/** Milliseconds between two tries: traffic that had to wait behind us gets through. The same for all would meet again. */
+const pause = () => 200 + Math.random() * 800;
+const defaultPatience = 600_000;
+
+/**
+ * Brings the schema up to date. Rejects when the database is newer than this program, or when others hold its tables for longer than patience.
+ * Returns the names that were run.
+ */
+export async function migrate(database: Database, options: MigrateOptions = {}): Promise<readonly string[]> {
+  const known = await migrations(options.folder ?? folder);
+  const ran: string[] = [];
+  const deadline = performance.now() + (options.patience ?? defaultPatience);
+  while ((await missingOf(database, known)).length > 0) {
+    const step = await next(database, known);
+    if (step !== "wait") {
+      ran.push(...step);
+      continue;
+    }
+    if (performance.now() > deadline) {
+      throw new Error(
+        "The database's schema cannot be brought up to date: other sessions hold its tables. End them, or start again later.",
+      );
+    }
+    options.onWait?.("others hold what the next migration needs; it is tried again");
+    await sleep(pause());
+  }
+  return ran;
+}
+
+async function migrations(folder: URL): Promise<Migration[]> {
   const files = (await readdir(folder)).filter((file) => /^\d{4}-[a-z0-9-]+\.sql$/.test(file)).sort();
-  return files.map((name) => ({ number: Number(name.slice(0, 4)), name }));
-}
-
-function refuseNewer(known: readonly Migration[], done: readonly Migration[]): void {
-  const unknown = done.filter(({ number }) => !known.some((migration) => migration.number === number));
-  if (unknown.length === 0) return;
-  throw new Error(
-    `The database was made by a newer Wharfinger (it has ${unknown.map(({ name }) => name).join(", ")}). Start that version or a newer one; this one would not understand what is stored.`,
+  return Promise.all(
+    files.map(async (name) => ({ number: Number(name.slice(0, 4)), name, text: await readFile(new URL(name, folder), "utf8") })),
   );
 }
 
-async function run(transaction: Queryable, { number, name }: Migration): Promise<void> {
-  const text = await readFile(new URL(name, folder), "utf8");
-  // Without parameters and a name Postgres takes several statements in one text.
-  await transaction.query({ name: "", text });
-  await transaction.query(note, [number, name]);
+/** Throws when the database is newer. */
+async function missingOf(database: Queryable, known: readonly Migration[]): Promise<Migration[]> {
+  const [row] = await database.query<{ there: boolean }>(there);
+  const done = row?.there === true ? await database.query<{ number: number; name: string }>(applied) : [];
+  const unknown = done.filter(({ number }) => !known.some((migration) => migration.number === number));
+  if (unknown.length > 0) {
+    throw new Error(
+      `The database was made by a newer Wharfinger (it has ${unknown.map(({ name }) => name).join(", ")}). Start that version or a newer one; this one would not understand what is stored.`,
+    );
+  }
+  return known.filter(({ number }) => !done.some((row) => row.number === number));
+}
+
+/** Runs all that can run in one transaction, or one that cannot. Resolves with their names. */
+async function next(database: Database, known: readonly Migration[]): Promise<string[] | "wait"> {
+  try {
+    const outcome = await database.transaction((transaction) => together(transaction, known), { unhurried: true, unmarked: true });
+    return outcome === "wait" || Array.isArray(outcome) ? outcome : await alone(database, outcome);
+  } catch (error) {
+    if (reasonOf(error) === "LOCKED") return "wait";
+    throw error;
+  }
+}
+
+async function together(transaction: Queryable, known: readonly Migration[]): Promise<string[] | Migration | "wait"> {
+  const [row] = await transaction.query<{ ours: boolean }>(lock);
+  if (row?.ours !== true) return "wait";
+  await transaction.query(shortly);
+  await transaction.query(table);
+  const missing = await missingOf(transaction, known);
+  const [first] = missing;
+  if (first !== undefined && isConcurrent(first)) return first;
+  const end = missing.findIndex(isConcurrent);
+  const run = end === -1 ? missing : missing.slice(0, end);
+  for (const { number, name, text } of run) {
+    // Without parameters and a name Postgres takes several statements in one text.
+    await transaction.query({ name: "", text });
+    await transaction.query(note, [number, name]);
+  }
+  return run.map(({ name }) => name);
+}
+
+function isConcurrent({ text }: Migration): boolean {
+  return text.startsWith("-- concurrently\n");
+}
+
+/** May be interrupted anywhere: what is half built is removed and built again. */
+function alone(database: Database, { number, name, text }: Migration): Promise<string[] | "wait"> {
+  return database.session(async (session) => {
+    const [row] = await session.query<{ ours: boolean }>(sessionLock);
+    if (row?.ours !== true) return "wait";
+    try {
+      for (const index of await session.query<{ name: string }>(halfBuilt)) {
+        await session.query({ name: "", text: `DROP INDEX CONCURRENTLY ${index.name}` });
+      }
+      await session.query({ name: "", text });
+      return (await session.execute(note, [number, name])) === 1 ? [name] : [];
+    } finally {
+      await session.query(sessionUnlock);
+    }
+  });
 }

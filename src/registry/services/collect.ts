@@ -6,6 +6,7 @@ import type { GcStatus } from "../../api/control.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
+import { pruneCommits } from "../metadata/commit-marks.ts";
 import { pruneSweeps, releaseBrake, type Brake } from "../metadata/gc-brake.ts";
 import { readBacklog, readGcNumbers, type GcBacklog } from "../metadata/gc-numbers.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
@@ -165,6 +166,7 @@ export class Collector {
   /** Changes are pruned below an `xmin` that was read long enough ago, never by their age. */
   async #pruneChanges(): Promise<number> {
     const { database } = this.#options;
+    await this.#batches(() => pruneCommits(database));
     const now = performance.now();
     this.#horizons.push({ xmin: await readXmin(database), readAt: now });
     const old = this.#horizons.filter(({ readAt }) => now - readAt >= snapshotsLive);

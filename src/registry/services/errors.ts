@@ -1,5 +1,7 @@
 // The errors of the services. `http/errors.ts` has the one table from code to status.
 
+export { DatabaseUnavailable, type UnavailableReason } from "../metadata/unavailable.ts";
+
 export type ServiceErrorCode =
   | "BLOB_UNKNOWN"
   | "BLOB_UPLOAD_INVALID"

@@ -99,15 +99,14 @@ async function launch(launcher: Launcher, options: EmbeddedPostgresOptions): Pro
 }
 
 function settingsOf(options: EmbeddedPostgresOptions, sockets: string): string[] {
-  const durable = options.fsync === false ? "off" : "on";
   const settings: Record<string, string> = {
     listen_addresses: "",
     unix_socket_directories: sockets,
     unix_socket_permissions: "0700",
     max_connections: String(options.maxConnections ?? 50),
     shared_buffers: "64MB",
-    fsync: durable,
-    synchronous_commit: durable,
+    fsync: options.fsync === false ? "off" : "on",
+    synchronous_commit: "on",
     log_min_messages: "warning",
     timezone: "UTC",
   };

@@ -1,0 +1,62 @@
+// How a process reaches its PostgreSQL, as settings say it.
+
+export interface DatabaseOptions {
+  /** postgresql://user@host:port/database, with `sslmode`, `sslrootcert`, `sslcert` and `sslkey` as libpq knows them. */
+  readonly url: string;
+  /** One line, read again for each new connection, so that a rotated password needs no restart. Goes before a password in the URL. */
+  readonly passwordFile?: string;
+  /** Goes before what the URL says. */
+  readonly tls?: DatabaseTls;
+  /** Most connections of this process at the same time. */
+  readonly connections?: number;
+  readonly timeouts?: Partial<DatabaseTimeouts>;
+  /** False for a pooler that gives each transaction another session: nothing is kept in one. True by default. */
+  readonly preparedStatements?: boolean;
+  /**
+   * The address may come to lead to another server while connections to the old one live on: it is asked every few seconds. By default unless it
+   * is a socket or this machine.
+   */
+  readonly watch?: boolean;
+  /** Connections that broke, servers that changed: for the log. Never holds a password. */
+  readonly onTrouble?: (message: string) => void;
+}
+
+export interface DatabaseTls {
+  /**
+   * `VerifyFull`: a certificate of a known authority, for this host name; the default, except for loopback addresses and sockets. `Require`:
+   * encrypted, but whoever answers is believed. `Disable`: in the clear.
+   */
+  readonly mode: "VerifyFull" | "Require" | "Disable";
+  /** PEM files, read again for each new connection. Without an authority's file those that Node knows count. */
+  readonly caFile?: string;
+  /** The client's certificate and its key. */
+  readonly certificateFile?: string;
+  readonly keyFile?: string;
+}
+
+/** Milliseconds. */
+export interface DatabaseTimeouts {
+  /** Until a new connection is there. */
+  readonly connect: number;
+  /** How long a request waits for a free connection. */
+  readonly wait: number;
+  /** Longest statement; the server ends it. */
+  readonly statement: number;
+  /** How long a statement waits for a lock that somebody else holds. */
+  readonly lock: number;
+  /** A transaction whose process says nothing for so long is ended, and its locks with it. */
+  readonly idleInTransaction: number;
+  /** How long the answer to a COMMIT is awaited: the time in which a synchronous standby must have confirmed. */
+  readonly commit: number;
+}
+
+export const defaultConnections = 16;
+
+export const defaultTimeouts: DatabaseTimeouts = {
+  connect: 5_000,
+  wait: 5_000,
+  statement: 30_000,
+  lock: 10_000,
+  idleInTransaction: 30_000,
+  commit: 10_000,
+};
