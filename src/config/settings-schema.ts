@@ -27,7 +27,9 @@ const group = (properties: Record<string, TSchema>, description?: string) =>
   Type.Object(properties, { additionalProperties: false, required: [], description });
 const duration = (description: string, range: Range = {}) => Type.String({ format: formats.duration, description, ...range });
 /** A pause of zero would be a busy loop, a lease of zero would lose what is being pushed. */
-const positive = (description: string) => Type.String({ format: formats.positiveDuration, description });
+const positive = (description: string, range: Range = {}) => Type.String({ format: formats.positiveDuration, description, ...range });
+/** Timers that are longer than 24.8 days end at once. */
+const wait = (description: string) => positive(description, { [most]: 24 * 3_600_000 });
 const bytes = (description: string, range: Range = {}) =>
   Type.Unsafe({ type: ["string", "integer"], format: formats.quantity, minimum: 0, description, ...range });
 const globs = (description: string, least = 0) => Type.Array(Type.String({ format: formats.glob }), { minItems: least, description });
@@ -86,6 +88,25 @@ const override = Type.Object(
   { additionalProperties: false, required: ["repositories", "repositoryBytes"] },
 );
 
+const databaseTls = Type.Object(
+  {
+    mode: Type.Enum(["VerifyFull", "Require", "Disable"], {
+      description:
+        "`VerifyFull`: a certificate of a known authority, for this host name. `Require`: encrypted, but whoever answers is believed. `Disable`: in the clear.",
+    }),
+    caFile: file("File with the authorities' certificates (PEM), read again for each new connection. Without it those that Node knows."),
+    certificateFile: file("File with the client's certificate (PEM)."),
+    keyFile: file("File with its key."),
+  },
+  {
+    additionalProperties: false,
+    required: ["mode"],
+    dependencies: { certificateFile: ["keyFile"], keyFile: ["certificateFile"] },
+    description:
+      "TLS. Without it `sslmode`, `sslrootcert`, `sslcert` and `sslkey` of the URL count, else `VerifyFull`, on this machine `Disable`.",
+  },
+);
+
 export const settingsSchema = group({
   database: group(
     {
@@ -94,7 +115,20 @@ export const settingsSchema = group({
         description: "`wharfinger registry`: the PostgreSQL database, `postgres://user@host:5432/name`, without the password.",
       }),
       passwordFile: file("File with the password, read again at each new connection."),
-      connections: positiveCount(16, "Connections of one process."),
+      connections: positiveCount(16, "Connections of one process. A quarter is kept for reads."),
+      tls: databaseTls,
+      timeouts: group(
+        {
+          connect: wait("Until a new connection is there."),
+          wait: wait("How long a request waits for a free connection before it is told to come again (503)."),
+          statement: wait("Longest statement; the server ends it. Migrations take their time."),
+          lock: wait("How long a statement waits for what another transaction holds."),
+          idleInTransaction: wait("A transaction whose process says nothing for this long is ended, and its locks with it."),
+          commit: wait("How long the answer to a COMMIT is awaited: within it a synchronous standby must have confirmed."),
+        },
+        "How long is waited for what.",
+      ),
+      startPatience: duration("How long a start waits for a database that does not answer yet."),
     },
     "The database. `wharfinger serve` brings its own.",
   ),

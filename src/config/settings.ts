@@ -46,6 +46,29 @@ export interface Settings {
     readonly passwordFile?: string;
     /** Connections of one process. */
     readonly connections: number;
+    /** Without it what the URL's `sslmode` says. */
+    readonly tls?: {
+      readonly mode: "VerifyFull" | "Require" | "Disable";
+      readonly caFile?: string;
+      readonly certificateFile?: string;
+      readonly keyFile?: string;
+    };
+    readonly timeouts: {
+      /** Until a new connection is there. */
+      readonly connect: number;
+      /** For a free connection. */
+      readonly wait: number;
+      /** Longest statement. */
+      readonly statement: number;
+      /** For a lock that somebody else holds. */
+      readonly lock: number;
+      /** Silence of a process within a transaction. */
+      readonly idleInTransaction: number;
+      /** For the answer to a COMMIT. */
+      readonly commit: number;
+    };
+    /** How long a start waits for a database that does not answer yet. */
+    readonly startPatience: number;
   };
   readonly gc: {
     /** How long a pushed blob or manifest stays without being referenced (storage.md, U2 and U3). */
@@ -98,11 +121,23 @@ export interface Settings {
   readonly allowMissingBlobs: readonly string[];
 }
 
-const minute = 60_000;
+const second = 1_000;
+const minute = 60 * second;
 const hour = 60 * minute;
 
 export const defaultSettings: Settings = {
-  database: { connections: 16 },
+  database: {
+    connections: 16,
+    timeouts: {
+      connect: 5 * second,
+      wait: 5 * second,
+      statement: 30 * second,
+      lock: 10 * second,
+      idleInTransaction: 30 * second,
+      commit: 10 * second,
+    },
+    startPatience: minute,
+  },
   gc: {
     lease: 24 * hour,
     trashFor: 24 * hour,

@@ -54,15 +54,17 @@ async function openMarker(options: RegistryOptions, database: Database, { named 
 async function start(options: RegistryOptions, closing: Closing): Promise<RunningRegistry> {
   const { settings, secrets, logger } = options;
   const database = new Database({
-    url: options.databaseUrl,
+    ...options.database,
     // At a stop the database may be gone first.
     onTrouble: (message) => {
       if (!closing.begun) logger.warn(message);
     },
   });
   closing.add(() => database.close());
-  for (const warning of await checkServer(database)) logger.warn(warning);
-  const migrated = await migrate(database, { onWait: (why) => logger.info(why) });
+  const { startPatience } = options.database;
+  const onWait = (why: string) => logger.info(why);
+  for (const warning of await checkServer(database, { patience: startPatience, onWait })) logger.warn(warning);
+  const migrated = await migrate(database, { onWait });
   if (migrated.length > 0) logger.info({ migrations: migrated }, "the database schema is up to date");
   const store = await openBlobStore(options);
   closing.add(() => store.close());

@@ -4,6 +4,7 @@ import type { ControlPlaneStatus, ResourceView } from "../api/control.ts";
 import type { Settings } from "../config/settings.ts";
 import type { SecretSource } from "../domain/secrets.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { DatabaseOptions } from "./metadata/database-options.ts";
 import type { S3Settings } from "./blobs/s3-settings.ts";
 
 /** Read at each question. */
@@ -15,7 +16,11 @@ export interface ControlPlaneView {
 }
 
 export interface RegistryOptions {
-  readonly databaseUrl: string;
+  /** `onTrouble` is the registry's: it goes to the log. */
+  readonly database: Omit<DatabaseOptions, "onTrouble"> & {
+    /** Milliseconds for which a database that does not answer yet is waited for. */
+    readonly startPatience?: number;
+  };
   /** Where the bytes lie: one process's folder, or a bucket that any number of processes share. */
   readonly blobs: { readonly folder: string } | { readonly s3: S3Settings };
   readonly listen: { readonly host: string; readonly port: number };

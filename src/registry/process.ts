@@ -51,7 +51,7 @@ async function start(options: RegistryProcessOptions, closing: Closing): Promise
       `The admin token in ${options.adminTokenFile} has fewer than ${shortestToken} characters. Make one with: openssl rand -base64 32`,
     );
   const registry = await startRegistry({
-    databaseUrl: await withPassword(url, settings.database.passwordFile),
+    database: { ...settings.database, url },
     blobs: await blobsOf(settings),
     listen,
     settings,
@@ -97,13 +97,6 @@ async function credentialsOf({ accessKeyIdFile, secretAccessKeyFile }: BucketSet
   });
   await read(); // a missing file is said at the start
   return { credentials: read };
-}
-
-async function withPassword(url: string, file: string | undefined): Promise<string> {
-  if (file === undefined) return url;
-  const whole = new URL(url);
-  whole.password = encodeURIComponent(await readSecretFile(file, "the database's password"));
-  return whole.href;
 }
 
 async function readSecretFile(file: string, what: string): Promise<string> {

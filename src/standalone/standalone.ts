@@ -83,7 +83,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   signal.throwIfAborted();
   let plane: ControlPlane | undefined; // started last: it is a client of the registry
   const registry = await startRegistry({
-    databaseUrl: postgres.url,
+    database: { url: postgres.url },
     blobs: { folder: folder.blobs },
     listen,
     settings,

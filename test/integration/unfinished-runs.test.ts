@@ -19,7 +19,7 @@ afterEach(async () => {
 
 /** What the run is once another process has started on the same database. */
 async function afterStartOf(part: { pod?: string; alone?: boolean }): Promise<unknown> {
-  const second = await startTestRegistry({ databaseUrl: first.databaseUrl, ...part });
+  const second = await startTestRegistry({ database: { url: first.databaseUrl }, ...part });
   await second.stop();
   const [run] = await database.query({ name: "", text: "SELECT state, result FROM runs" });
   return run;

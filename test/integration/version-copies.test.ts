@@ -153,7 +153,7 @@ async function place(): Promise<{ start: () => Promise<Place>; held: () => Promi
   ended.push(() => rm(folder, { recursive: true, force: true }));
   return {
     async start() {
-      const registry = await startTestRegistry({ databaseUrl: database.url, blobs: { folder: join(folder, "blobs") } });
+      const registry = await startTestRegistry({ database: { url: database.url }, blobs: { folder: join(folder, "blobs") } });
       const client = new ControlClient({ url: registry.url, token: adminToken });
       let stopped: Promise<void> | undefined;
       const stop = () => (stopped ??= client.close().then(() => registry.stop()));

@@ -75,7 +75,7 @@ export async function startTestRegistry(part: Partial<RegistryOptions> & { setti
   const log: Record<string, unknown>[] = [];
   const secrets = new TestSecrets();
   const running = await startRegistry({
-    databaseUrl: database.url,
+    database: { url: database.url },
     blobs: { folder: join(folder, "blobs") },
     listen: { host: "127.0.0.1", port: 0 },
     settings: defaultSettings,
