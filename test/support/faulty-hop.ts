@@ -20,9 +20,12 @@ export interface FaultyHop {
   readonly url: string;
   /** Does it to the next `times` requests (once by default) that match, given as `METHOD /path?query`. */
   fail(matching: RegExp, fault: Fault, times?: number): void;
-  /** How often a fault was done, and every request. */
+  /** How often a fault was done, every request, and those that the service has answered. */
   readonly done: readonly string[];
   readonly requests: readonly string[];
+  readonly answered: readonly string[];
+  /** What was read of objects since the last call: `bytes` of the bodies of answers. */
+  reads(): { readonly requests: number; readonly bytes: number };
   stop(): Promise<void>;
 }
 
@@ -31,6 +34,8 @@ export async function startFaultyHop(target: string): Promise<FaultyHop> {
   const waiting: { matching: RegExp; fault: Fault; left: number }[] = [];
   const done: string[] = [];
   const requests: string[] = [];
+  const answered: string[] = [];
+  let read = { requests: 0, bytes: 0 };
 
   const faultOf = (line: string): Fault | undefined => {
     const found = waiting.find(({ matching, left }) => left > 0 && matching.test(line));
@@ -52,9 +57,13 @@ export async function startFaultyHop(target: string): Promise<FaultyHop> {
     }
     if (typeof fault === "object") await new Promise((resolve) => setTimeout(resolve, fault.slow));
     const { method, url, headers } = incoming;
+    const readsObject = /^GET \/[^?]+\/blobs\/[^/?]+(\?x-id=GetObject)?$/.test(line);
+    if (readsObject) read.requests++;
     const onward = send({ hostname, port, method, path: url, headers }, (answer) => {
+      answered.push(line);
       if (fault === "lost answer") return void answer.resume().on("end", () => incoming.socket.destroy());
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      if (readsObject) answer.on("data", (piece: Buffer) => (read.bytes += piece.byteLength));
       if (fault !== "cut answer") return void answer.pipe(outgoing);
       answer.once("data", (piece: Buffer) => {
         outgoing.write(piece.subarray(0, Math.ceil(piece.byteLength / 2)), () => incoming.socket.destroy());
@@ -71,6 +80,12 @@ export async function startFaultyHop(target: string): Promise<FaultyHop> {
     fail: (matching, fault, times = 1) => void waiting.push({ matching, fault, left: times }),
     done,
     requests,
+    answered,
+    reads: () => {
+      const before = read;
+      read = { requests: 0, bytes: 0 };
+      return before;
+    },
     stop: () =>
       new Promise((resolve) => {
         server.closeAllConnections();
