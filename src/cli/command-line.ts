@@ -20,6 +20,14 @@ export function option(definition: OptionDefinition, parse?: (text: string) => u
   return judge === undefined ? made : made.argParser((text) => judged(judge, text));
 }
 
+/** May be given again and again; in the environment the values are separated by commas. Values are lists: undefined where nothing is given. */
+export function repeatable<T>(definition: OptionDefinition, parse: (text: string) => T): Option {
+  return option(definition).argParser((text: string, before: readonly T[] | undefined) => [
+    ...(before ?? []),
+    ...text.split(",").map((part) => judged(parse, part.trim())),
+  ]);
+}
+
 function judged<T>(judge: (text: string) => T, text: string): T {
   try {
     return judge(text);

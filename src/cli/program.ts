@@ -8,6 +8,7 @@ import { explainCommand } from "./explain.ts";
 import { exitCodes } from "./failure.ts";
 import { gcCommand } from "./gc.ts";
 import { getCommand } from "./get.ts";
+import { importCommand } from "./import.ts";
 import { jobCommand } from "./job.ts";
 import { note } from "./output.ts";
 import { planCommand } from "./plan.ts";
@@ -47,6 +48,7 @@ export async function run(args: readonly string[]): Promise<number> {
     recordCommand,
     auditCommand,
     gcCommand,
+    importCommand,
     validateCommand,
   ]) {
     program.addCommand(make());

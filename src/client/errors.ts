@@ -10,13 +10,20 @@ export class ClientError extends Error {
   readonly temporary: boolean;
   /** For programs: `detail` of the first error in the registry's answer, as the route documents it. */
   readonly detail: unknown;
+  /** Seconds to wait before it is worth trying again, where the answer says so. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: ClientErrorCode, message: string, options: { status?: number; detail?: unknown; cause?: unknown } = {}) {
+  constructor(
+    code: ClientErrorCode,
+    message: string,
+    options: { status?: number; detail?: unknown; retryAfter?: number | undefined; cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause });
     this.name = "ClientError";
     this.code = code;
     this.status = options.status ?? 0;
     this.detail = options.detail;
+    this.retryAfter = options.retryAfter;
     this.temporary = this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
@@ -31,6 +38,9 @@ const byStatus: Record<number, ClientErrorCode> = {
   413: "TooLarge",
 };
 
-export function errorForStatus(status: number, { message, detail }: { message: string; detail?: unknown }): ClientError {
-  return new ClientError(byStatus[status] ?? "Failed", message, { status, detail });
+export function errorForStatus(
+  status: number,
+  { message, ...rest }: { message: string; detail?: unknown; retryAfter?: number | undefined },
+): ClientError {
+  return new ClientError(byStatus[status] ?? "Failed", message, { status, ...rest });
 }

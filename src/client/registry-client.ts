@@ -18,7 +18,7 @@ export class RegistryClient {
   readonly #transport: Transport;
 
   /** `run`: the run that asks, so that the registry counts and ranks its pulls as a job's, not as a person's. */
-  constructor({ run, ...options }: { url: string; token?: string; run?: string }) {
+  constructor({ run, ...options }: { url: string; token?: string; run?: string; connections?: number }) {
     this.#transport = new Transport(run === undefined ? options : { ...options, headers: { [runHeader]: run } });
   }
 
@@ -69,6 +69,11 @@ export class RegistryClient {
 
   close(): Promise<void> {
     return this.#transport.close();
+  }
+
+  /** Ends what is still running, too. */
+  destroy(): Promise<void> {
+    return this.#transport.destroy();
   }
 }
 

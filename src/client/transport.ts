@@ -1,8 +1,11 @@
 // One HTTP exchange with the registry: bounded bodies, errors in one form.
 
+import type { Readable } from "node:stream";
+
 import { Agent, request, type Dispatcher } from "undici";
 
 import { GatheredBytes } from "../domain/gathered-bytes.ts";
+import { readRetryAfter } from "../domain/retry-after.ts";
 import { ClientError, errorForStatus } from "./errors.ts";
 
 export interface Exchange {
@@ -10,7 +13,8 @@ export interface Exchange {
   /** Path and query, from `/`. */
   readonly path: string;
   readonly headers?: Record<string, string>;
-  readonly body?: string | Uint8Array;
+  /** A stream is sent as it comes; say how long it is with Content-Length where that is known. */
+  readonly body?: string | Uint8Array | Readable;
   /** Most bytes of an answer that are read; more is ClientError TooLarge. */
   readonly maxBytes?: number;
   /** Longest wait for the headers of the answer, milliseconds. */
@@ -29,12 +33,12 @@ const defaultMaxBytes = 64 * 1024 * 1024;
 export class Transport {
   readonly #url: string;
   readonly #authorization: string | undefined;
-  readonly #agent = new Agent({ keepAliveTimeout: 10_000, connections: 16, bodyTimeout: 0 });
-
+  readonly #agent: Agent;
   readonly #headers: Readonly<Record<string, string>>;
 
-  /** `url`: scheme://host:port. `token`: sent as Bearer. `headers`: sent with every request. */
-  constructor(options: { url: string; token?: string; headers?: Readonly<Record<string, string>> }) {
+  /** `url`: scheme://host:port. `token`: sent as Bearer. `headers`: sent with every request. `connections`: at once, 16 by default. */
+  constructor(options: { url: string; token?: string; headers?: Readonly<Record<string, string>>; connections?: number }) {
+    this.#agent = new Agent({ keepAliveTimeout: 10_000, connections: options.connections ?? 16, bodyTimeout: 0 });
     this.#headers = options.headers ?? {};
     this.#url = options.url.replace(/\/+$/, "");
     this.#authorization = options.token === undefined ? undefined : `Bearer ${options.token}`;
@@ -44,7 +48,7 @@ export class Transport {
   async send(exchange: Exchange): Promise<Answer> {
     const answer = await this.#open(exchange);
     const body = await read(answer.body, exchange.maxBytes ?? defaultMaxBytes);
-    if (answer.statusCode < 200 || answer.statusCode > 299) throw errorForStatus(answer.statusCode, describe(answer.statusCode, body));
+    if (answer.statusCode < 200 || answer.statusCode > 299) throw refusal(answer, body);
     return { status: answer.statusCode, headers: answer.headers, body };
   }
 
@@ -52,7 +56,7 @@ export class Transport {
   async *lines(exchange: Exchange): AsyncGenerator<string> {
     const answer = await this.#open(exchange);
     if (answer.statusCode < 200 || answer.statusCode > 299) {
-      throw errorForStatus(answer.statusCode, describe(answer.statusCode, await read(answer.body, defaultMaxBytes)));
+      throw refusal(answer, await read(answer.body, defaultMaxBytes));
     }
     const decoder = new TextDecoder();
     let rest = "";
@@ -65,8 +69,14 @@ export class Transport {
     if (rest !== "") yield rest;
   }
 
+  /** Lets running requests end. */
   async close(): Promise<void> {
     await this.#agent.close();
+  }
+
+  /** Ends running requests too. */
+  async destroy(): Promise<void> {
+    await this.#agent.destroy();
   }
 
   async #open(exchange: Exchange): Promise<Dispatcher.ResponseData> {
@@ -93,6 +103,10 @@ async function read(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<
     if (!gathered.add(chunk)) throw new ClientError("TooLarge", `The answer is larger than ${maxBytes} bytes`, { status: 413 });
   }
   return gathered.bytes();
+}
+
+function refusal({ statusCode, headers }: Dispatcher.ResponseData, body: Uint8Array): ClientError {
+  return errorForStatus(statusCode, { ...describe(statusCode, body), retryAfter: readRetryAfter(headers, Date.now()) });
 }
 
 /** What the registry's own error form says, or the beginning of whatever came. */

@@ -56,6 +56,9 @@ export class ManifestError extends Error {
   }
 }
 
+/** A manifest in Docker's schema 1. */
+export class Schema1Error extends ManifestError {}
+
 const kinds: ReadonlyMap<string, Manifest["kind"]> = new Map([
   [mediaTypes.ociManifest, "image"],
   [mediaTypes.dockerManifest, "image"],
@@ -63,6 +66,11 @@ const kinds: ReadonlyMap<string, Manifest["kind"]> = new Map([
   [mediaTypes.dockerManifestList, "index"],
 ]);
 const schema1: ReadonlySet<string> = new Set([mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed]);
+
+/** Docker's manifests before 2016: their digest is not that of their bytes. */
+export function isSchema1(mediaType: string): boolean {
+  return schema1.has(mediaType);
+}
 
 /** True for types whose documents are stored as manifests; everything else that an index names is a blob. */
 function isManifestType(mediaType: string): boolean {
@@ -83,7 +91,7 @@ function isNonDistributable(mediaType: string): boolean {
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
   const declared = contentType?.split(";", 1)[0]?.trim().toLowerCase();
-  if (declared !== undefined && schema1.has(declared)) refuseSchema1();
+  if (declared !== undefined && isSchema1(declared)) refuseSchema1();
   const document = parseDocument(bytes);
   if (document.schemaVersion === 1) refuseSchema1();
   if (document.schemaVersion !== 2) throw new ManifestError("`schemaVersion` must be 2.");
@@ -239,7 +247,7 @@ function mixed(mediaType: string, field: string): ManifestError {
 }
 
 function refuseSchema1(): never {
-  throw new ManifestError(
+  throw new Schema1Error(
     "Docker image manifest schema 1 is not stored here; it cannot be verified by digest. Push with Docker 1.10 or newer, or convert it: skopeo copy --format v2s2.",
   );
 }

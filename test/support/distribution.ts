@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { hash } from "bcryptjs";
 
+import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
 import { tool } from "./tools.ts";
 
 export interface Distribution {
@@ -23,6 +24,10 @@ export interface DistributionOptions {
   readonly user?: { readonly name: string; readonly password: string };
   /** Keep the data here; a temporary folder that goes with it by default. */
   readonly folder?: string;
+  /** Keep the data in a bucket instead, below `prefix`. */
+  readonly bucket?: Pick<S3Settings, "bucket" | "region" | "endpoint" | "prefix"> & {
+    readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  };
 }
 
 export async function startDistribution(options: DistributionOptions = {}): Promise<Distribution> {
@@ -36,8 +41,9 @@ export async function startDistribution(options: DistributionOptions = {}): Prom
     config,
     `version: 0.1
 log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: ${options.folder ?? join(folder, "data")}}, delete: {enabled: true}}
+storage: {${storageOf(options, folder)}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:${port}"}
+validation: {manifests: {urls: {allow: ["^https://layers.example.com/"]}}}
 ${auth}`,
   );
   const child = spawn(await tool("registry"), ["serve", config], {
@@ -62,6 +68,13 @@ ${auth}`,
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Its s3 driver asks a bucket for paths, as all but AWS want it. */
+function storageOf({ bucket, folder: data }: DistributionOptions, folder: string): string {
+  if (bucket === undefined) return `filesystem: {rootdirectory: ${data ?? join(folder, "data")}}`;
+  const { accessKeyId, secretAccessKey } = bucket.credentials;
+  return `s3: {region: ${bucket.region}, regionendpoint: "${bucket.endpoint}", bucket: ${bucket.bucket}, rootdirectory: /${bucket.prefix}, accesskey: ${accessKeyId}, secretkey: ${secretAccessKey}, secure: false, forcepathstyle: true}`;
 }
 
 async function answers(url: string): Promise<boolean> {

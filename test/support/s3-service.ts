@@ -11,7 +11,7 @@ import { answerTo } from "./eventually.ts";
 import { tool } from "./tools.ts";
 
 export interface S3Service {
-  readonly settings: S3Settings;
+  readonly settings: S3Settings & { readonly credentials: typeof credentials };
   readonly pid: number;
   stop(): Promise<void>;
 }

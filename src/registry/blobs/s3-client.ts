@@ -14,13 +14,16 @@ export interface S3 {
   readonly prefix: string;
 }
 
+/** What a connection needs of the settings of a store. */
+export type S3Connection = Omit<S3Settings, "spoolFolder" | "partMemory">;
+
 /** Attempts of one request, with pauses that double and vary. */
 const attempts = 4;
 const connectTimeout = 5_000;
 /** Milliseconds without a byte from the service. */
 const silenceTimeout = 30_000;
 
-export async function connectS3(settings: S3Settings): Promise<S3> {
+export async function connectS3(settings: S3Connection): Promise<S3> {
   const sdk = await import("@aws-sdk/client-s3");
   const client = new sdk.S3Client({
     ...(settings.endpoint === undefined ? {} : { endpoint: settings.endpoint }),

@@ -1,8 +1,9 @@
 // The rate budget of one upstream: pulls first, then tag-sync, then prefetch (design: upstream.md, "Rate budget").
 // Known to this process alone; sharing it between pods comes with the cluster.
 
+import { readRetryAfter } from "../../domain/retry-after.ts";
 import { UpstreamError } from "./errors.ts";
-import { readRateLimit, readRetryAfter, type RateLimit } from "./rate-limit.ts";
+import { readRateLimit, type RateLimit } from "./rate-limit.ts";
 import type { UpstreamTarget } from "./target.ts";
 
 export type Priority = "pull" | "tag-sync" | "prefetch";

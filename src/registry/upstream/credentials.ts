@@ -19,7 +19,7 @@ export function readCredentials(data: SecretData | undefined, name: string, url:
   return loaded({ username, password });
 }
 
-interface DockerLogin {
+export interface DockerLogin {
   readonly auth?: unknown;
   readonly username?: unknown;
   readonly password?: unknown;
@@ -35,11 +35,17 @@ function fromDockerConfig(bytes: Uint8Array, name: string, url: URL): Credential
     // the cause would quote the Secret's text
     return invalid(`Secret ${name}: ${dockerConfigKey} is not JSON`);
   }
+  const login = dockerLogin(auths, url);
+  if (login === "none") return invalid(`Secret ${name}: ${dockerConfigKey} has no login for ${loginNames(url)[0] ?? url.host}`);
+  if (login === "incomplete") return invalid(`Secret ${name}: the login for ${url.host} needs auth, or username and password`);
+  return loaded(login);
+}
+
+/** The login for this host among the `auths` of a docker configuration. `incomplete`: it names the host, and keeps the login elsewhere if at all. */
+export function dockerLogin(auths: Readonly<Record<string, DockerLogin>>, url: URL): Login | "none" | "incomplete" {
   const names = loginNames(url);
   const found = Object.entries(auths).find(([entry]) => names.includes(hostOf(entry)));
-  if (found === undefined) return invalid(`Secret ${name}: ${dockerConfigKey} has no login for ${names[0] ?? url.host}`);
-  const login = readLogin(found[1]);
-  return login === undefined ? invalid(`Secret ${name}: the login for ${url.host} needs auth, or username and password`) : loaded(login);
+  return found === undefined ? "none" : (readLogin(found[1]) ?? "incomplete");
 }
 
 /** `https://index.docker.io/v1/`, `ghcr.io/org`, `localhost:5000` → host and port. */

@@ -4,7 +4,7 @@ import { lookup } from "node:dns/promises";
 
 import { AddressPolicy } from "./addresses.ts";
 import { UpstreamError } from "./errors.ts";
-import type { UpstreamTarget } from "./target.ts";
+import { settingNames, type UpstreamTarget } from "./target.ts";
 
 export interface ResolvedAddress {
   readonly address: string;
@@ -44,7 +44,7 @@ export class EgressPolicy {
   checkUrl(target: UpstreamTarget, url: URL): void {
     if (url.protocol !== "https:" && !(url.protocol === "http:" && target.insecure)) {
       throw refused(
-        `${target.key}: ${url.protocol}//${url.host} is not https${url.protocol === "http:" ? " (set spec.insecure to allow http)" : ""}`,
+        `${target.key}: ${url.protocol}//${url.host} is not https${url.protocol === "http:" ? ` (set ${settingNames(target).insecure} to allow http)` : ""}`,
       );
     }
     if (url.username !== "" || url.password !== "") throw refused(`${target.key}: an address with a user name in it is not followed`);
@@ -56,7 +56,7 @@ export class EgressPolicy {
     if (realm.host === target.url.host || names(target.allowedHosts, realm)) return;
     if (realm.port === "" && (knownRealms[target.url.host] ?? []).includes(realm.hostname)) return;
     throw refused(
-      `${target.key}: ${target.url.host} asks for a token from ${realm.host}, which is another host; no credentials were sent. Add it to spec.allowedHosts if that is right`,
+      `${target.key}: ${target.url.host} asks for a token from ${realm.host}, which is another host; no credentials were sent. Add it to ${settingNames(target).allowedHosts} if that is right`,
     );
   }
 
@@ -69,7 +69,7 @@ export class EgressPolicy {
     if (allowed.length === 0) {
       throw refused(
         `${target.key}: ${hostname} leads to ${found.map(({ address }) => address).join(", ")}, an internal address. ` +
-          "Only networks in the setting egress.allowedCIDRs may be reached; link-local and metadata addresses never",
+          `Only networks in ${settingNames(target).privateHosts} may be reached; link-local and metadata addresses never`,
       );
     }
     return allowed;

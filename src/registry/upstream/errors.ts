@@ -10,6 +10,7 @@ export type UpstreamErrorCode =
   | "Denied" // 401 or 403 after all credentials
   | "CredentialsInvalid" // the Secret is missing or unreadable
   | "NotImplemented" // auth.provider other than generic
+  | "Schema1" // a manifest of a form that no digest verifies
   | "UnexpectedAnswer" // HTML, a wrong type, a status nobody expects
   | "TooLarge" // more bytes than the cap
   | "Truncated" // fewer bytes than declared

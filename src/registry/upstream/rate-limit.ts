@@ -1,4 +1,6 @@
-// What an upstream says about its limits: `ratelimit-limit: 100;w=21600` (Docker Hub), `Retry-After` in seconds, as a date, or as an epoch.
+// What an upstream says about its limits: `ratelimit-limit: 100;w=21600` (Docker Hub).
+
+import { epochOf } from "../../domain/retry-after.ts";
 
 export interface RateLimit {
   readonly limit: number;
@@ -8,9 +10,6 @@ export interface RateLimit {
 }
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
-
-/** Longest a Retry-After is believed, seconds. */
-const maxRetryAfter = 6 * 3600;
 
 /** The limit that these response headers state; undefined when they state none. `now` in milliseconds. */
 export function readRateLimit(headers: Headers, now: number): RateLimit | undefined {
@@ -24,18 +23,6 @@ export function readRateLimit(headers: Headers, now: number): RateLimit | undefi
     resetsAt: reset === undefined ? undefined : epochOf(reset, now),
   };
 }
-
-/** Seconds to wait, at least 1; undefined when the header is absent or nonsense. `now` in milliseconds. */
-export function readRetryAfter(headers: Headers, now: number): number | undefined {
-  const text = first(headers["retry-after"])?.trim();
-  if (text === undefined || text === "") return undefined;
-  const at = /^\d{1,12}(\.\d+)?$/.test(text) ? epochOf(Number(text), now) : Date.parse(text);
-  if (!Number.isFinite(at)) return undefined;
-  return Math.min(Math.max(1, Math.ceil((at - now) / 1000)), maxRetryAfter);
-}
-
-/** Seconds from now, unless the number is so large that it can only be a point in time (Docker Hub sends both). */
-const epochOf = (seconds: number, now: number) => (seconds > 1_000_000_000 ? seconds * 1000 : now + seconds * 1000);
 
 /** `76;w=21600` */
 function parseQuota(header: string | string[] | undefined): { count: number } | undefined {

@@ -2,6 +2,7 @@
 
 import type { Agent } from "undici";
 
+import { readRetryAfter } from "../../domain/retry-after.ts";
 import { RateBudget, type Priority } from "./budget.ts";
 import { parseChallenges } from "./challenge.ts";
 import { Circuit } from "./circuit.ts";
@@ -9,8 +10,8 @@ import { createAgent } from "./connector.ts";
 import type { EgressPolicy } from "./egress.ts";
 import { UpstreamError } from "./errors.ts";
 import { discard, exchange, type Answer } from "./exchange.ts";
-import { readRetryAfter, type RateLimit } from "./rate-limit.ts";
-import type { UpstreamTarget } from "./target.ts";
+import type { RateLimit } from "./rate-limit.ts";
+import { settingNames, type UpstreamTarget } from "./target.ts";
 import { TokenCache } from "./tokens.ts";
 
 export interface UpstreamRequest {
@@ -137,11 +138,12 @@ export class Requester {
   }
 
   #denied(status: number, request: UpstreamRequest): UpstreamError {
+    const { credentials } = settingNames(this.target);
     const what = request.repository === "" ? "the request" : request.repository;
     const hint =
       this.target.credentials.state === "anonymous"
-        ? "it does not exist, or it needs credentials (spec.auth.secretRef)"
-        : "it does not exist, or the login of spec.auth.secretRef may not read it";
+        ? `it does not exist, or it needs credentials (${credentials})`
+        : `it does not exist, or the login of ${credentials} may not read it`;
     return new UpstreamError("Denied", `${this.target.url.host} refuses ${what} with ${status}: ${hint}`);
   }
 

@@ -16,6 +16,24 @@ export type Credentials =
   | { readonly state: "invalid"; readonly message: string }
   | { readonly state: "notImplemented"; readonly message: string };
 
+/** What messages tell somebody to set. */
+export interface SettingNames {
+  readonly credentials: string;
+  readonly insecure: string;
+  readonly allowedHosts: string;
+  /** What lets a redirect lead to a private address. */
+  readonly privateHosts: string;
+}
+
+const resourceFields: SettingNames = {
+  credentials: "spec.auth.secretRef",
+  insecure: "spec.insecure",
+  allowedHosts: "spec.allowedHosts",
+  privateHosts: "the setting egress.allowedCIDRs",
+};
+
+export const settingNames = (target: UpstreamTarget): SettingNames => target.settings ?? resourceFields;
+
 export interface UpstreamTarget {
   /** `namespace/name` of the resource: how messages name it. */
   readonly key: string;
@@ -27,6 +45,8 @@ export interface UpstreamTarget {
   readonly tls: { readonly authority?: string; readonly certificate?: string; readonly key?: Hidden<string> };
   /** Milliseconds. `whole`: for the body of an answer that is read whole, a minute by default. */
   readonly timeouts: { readonly connect: number; readonly firstByte: number; readonly idle: number; readonly whole?: number };
+  /** The fields of an Upstream unless something else describes the target. */
+  readonly settings?: SettingNames;
   readonly rateLimit: { readonly reservePercent: number; readonly requestsPerSecond?: number };
 }
 

@@ -8,7 +8,7 @@ import type { EgressPolicy } from "./egress.ts";
 import { UpstreamError } from "./errors.ts";
 import { readWhole, type Answer, type Exchange } from "./exchange.ts";
 import { Hidden } from "./hidden.ts";
-import type { Login, UpstreamTarget } from "./target.ts";
+import { settingNames, type Login, type UpstreamTarget } from "./target.ts";
 
 export type Send = (exchange: Exchange) => Promise<Answer>;
 
@@ -112,7 +112,8 @@ export class TokenCache {
     const { status } = answer;
     if (status === 429) return new UpstreamError("RateLimited", `${ask.realm.host} answers 429 to the request for a token`);
     if (status >= 500) return new UpstreamError("ServerError", `${ask.realm.host} answers ${status} to the request for a token`);
-    const who = this.#target.credentials.state === "loaded" ? "the login of spec.auth.secretRef" : "an anonymous request";
+    const who =
+      this.#target.credentials.state === "loaded" ? `the login of ${settingNames(this.#target).credentials}` : "an anonymous request";
     return new UpstreamError("Denied", `${ask.realm.host} gives no token to ${who} (${status})`);
   }
 
@@ -130,7 +131,7 @@ export class TokenCache {
     }
     // Seen in the wild: a 200 whose token says that the login was wrong.
     if (value === "unauthenticated")
-      throw new UpstreamError("Denied", `${ask.realm.host} does not accept the login of spec.auth.secretRef`);
+      throw new UpstreamError("Denied", `${ask.realm.host} does not accept the login of ${settingNames(this.#target).credentials}`);
     const stated = typeof parsed?.expires_in === "number" && parsed.expires_in > 0 ? parsed.expires_in : defaultLifetime;
     const lifetime = Math.min(stated, maxLifetime) * 1000;
     // Our own clock from before the request: `issued_at` is the clock of somebody else.

@@ -1,7 +1,7 @@
 // What a registry is asked, in the words of the distribution spec. Undefined means that upstream said 404, and only that.
 
 import { algorithmOf, digestOf, isDigest, type Digest } from "../../domain/digest.ts";
-import { maxManifestBytes } from "../../domain/manifest.ts";
+import { isSchema1, maxManifestBytes } from "../../domain/manifest.ts";
 import { acceptedManifestTypes, headers, mediaTypes } from "../../domain/media-types.ts";
 import { isTag } from "../../domain/reference.ts";
 import type { Priority } from "./budget.ts";
@@ -91,6 +91,13 @@ export class UpstreamClient {
       return undefined;
     }
     this.#expect(answer, [200], `manifest ${reference} of ${repository}`);
+    if (isSchema1(contentTypeOf(answer))) {
+      discard(answer.body);
+      throw new UpstreamError(
+        "Schema1",
+        `${this.#host} answers ${repository} manifest ${reference} in Docker's schema 1, which is not stored here`,
+      );
+    }
     const bytes = await readWhole(this.#requester.target, answer, maxManifestBytes);
     const stated = first(answer.headers[headers.contentDigest]);
     const expected = isDigest(reference) ? reference : stated !== undefined && isDigest(stated) ? stated : digestOf(bytes);
