@@ -16,10 +16,11 @@ interface RegistryValues {
   readonly logLevel: LogLevel;
   readonly allowAnonymous?: boolean;
   readonly acceptStore?: boolean;
+  readonly readOnly?: boolean;
 }
 
 export function registryCommand(): Command {
-  const { listen, settings, adminTokenFile, secrets, logLevel, allowAnonymous, acceptStore } = registryOptions;
+  const { listen, settings, adminTokenFile, secrets, logLevel, allowAnonymous, acceptStore, readOnly } = registryOptions;
   return new Command("registry")
     .description("serve as one of any number of equal registry processes, on a PostgreSQL database and a bucket")
     .addOption(option(listen, parseListen))
@@ -29,13 +30,15 @@ export function registryCommand(): Command {
     .addOption(option(logLevel))
     .addOption(option(allowAnonymous))
     .addOption(option(acceptStore))
+    .addOption(option(readOnly))
     .action(async (values: RegistryValues) => {
       const { serveUntilToldToEnd } = await import("./process.ts");
       process.exitCode = await serveUntilToldToEnd({
         logLevel: values.logLevel,
         start: async ({ logger }) => {
           const { loadSettings } = await import("../config/load-settings.ts");
-          const settings = await loadSettings(values.settings);
+          const loaded = await loadSettings(values.settings);
+          const settings = { ...loaded, readOnly: values.readOnly ?? loaded.readOnly };
           const { startRegistryProcess } = await import("../registry/process.ts");
           const { programVersion } = await import("../config/version.ts");
           const version = programVersion();

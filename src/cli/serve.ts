@@ -15,6 +15,7 @@ interface ServeValues {
   readonly logLevel: LogLevel;
   readonly allowAnonymous?: boolean;
   readonly acceptStore?: boolean;
+  readonly readOnly?: boolean;
 }
 
 export function serveCommand(): Command {
@@ -29,6 +30,7 @@ export function serveCommand(): Command {
     serveOptions.logLevel,
     serveOptions.allowAnonymous,
     serveOptions.acceptStore,
+    serveOptions.readOnly,
   ])
     command.addOption(option(definition));
   return command.action(async (values: ServeValues) => {
@@ -37,7 +39,8 @@ export function serveCommand(): Command {
       logLevel: values.logLevel,
       start: async ({ logger, signal }) => {
         const { loadSettings } = await import("../config/load-settings.ts");
-        const settings = await loadSettings(values.settings);
+        const loaded = await loadSettings(values.settings);
+        const settings = { ...loaded, readOnly: values.readOnly ?? loaded.readOnly };
         const { startStandalone } = await import("../standalone/standalone.ts");
         const { programVersion } = await import("../config/version.ts");
         const allowAnonymous = values.allowAnonymous === true;

@@ -64,6 +64,13 @@ export const serveOptions = {
     description: "use the store although its marker says that it is another installation's, or is gone (docs/guides/backup-and-restore.md)",
     boolean: true,
   },
+  readOnly: {
+    flags: "--read-only [true|false]",
+    variable: "WHARFINGER_READ_ONLY",
+    description: "pulls only: nothing is written to the database or the blob store; for backups and for moving house",
+    fallbackDescription: "the setting `readOnly`",
+    boolean: true,
+  },
 } as const satisfies Record<string, OptionDefinition>;
 
 export const registryOptions = {
@@ -87,6 +94,7 @@ export const registryOptions = {
   logLevel: serveOptions.logLevel,
   allowAnonymous: serveOptions.allowAnonymous,
   acceptStore: serveOptions.acceptStore,
+  readOnly: serveOptions.readOnly,
 } as const satisfies Record<string, OptionDefinition>;
 
 export const clientOptions = {

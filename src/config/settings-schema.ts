@@ -129,6 +129,9 @@ export const settingsSchema = group({
         "How long is waited for what.",
       ),
       startPatience: duration("How long a start waits for a database that does not answer yet."),
+      lowWaterBytes: bytes(
+        "`wharfinger serve`: free bytes of the database's volume below which pushes and changes are refused (507), before PostgreSQL would end; deletes at half of it. 0: never.",
+      ),
     },
     "The database. `wharfinger serve` brings its own.",
   ),
@@ -238,6 +241,9 @@ export const settingsSchema = group({
     },
     "How much one repository or one identity may take.",
   ),
+  readOnly: Type.Boolean({
+    description: "Pulls only: nothing is written to the database or the blob store, and the collector rests (as with `--read-only`).",
+  }),
   allowMissingBlobs: globs(
     "Repositories whose manifests may name layers and configs that are not here (sparse images); what arrives later is held from then on.",
   ),

@@ -69,6 +69,8 @@ export interface Settings {
     };
     /** How long a start waits for a database that does not answer yet. */
     readonly startPatience: number;
+    /** Free bytes of an embedded database's volume below which nothing is written to it. */
+    readonly lowWaterBytes: number;
   };
   readonly gc: {
     /** How long a pushed blob or manifest stays without being referenced (storage.md, U2 and U3). */
@@ -117,6 +119,8 @@ export interface Settings {
     readonly s3?: BucketSettings;
   };
   readonly limits: Limits;
+  /** Nothing is written, neither to the database nor to the blob store. */
+  readonly readOnly: boolean;
   /** Globs of repositories whose manifests may name layers and configs that are not here. */
   readonly allowMissingBlobs: readonly string[];
 }
@@ -137,6 +141,8 @@ export const defaultSettings: Settings = {
       commit: 10 * second,
     },
     startPatience: minute,
+    // Less than the blob store's: where both share a volume, pushes stop first, and what frees space goes on.
+    lowWaterBytes: 256 * 1024 * 1024,
   },
   gc: {
     lease: 24 * hour,
@@ -161,5 +167,6 @@ export const defaultSettings: Settings = {
   spool: { lowWaterBytes: 512 * 1024 * 1024, maxBlobBytes: 16 * 1024 ** 3 },
   storage: { lowWaterBytes: 512 * 1024 * 1024 },
   limits: { repositoryBytes: 0, overrides: [], uploadsPerIdentity: 1_000, uploads: 10_000, transfersPerIdentity: 1_000 },
+  readOnly: false,
   allowMissingBlobs: [],
 };

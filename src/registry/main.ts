@@ -13,7 +13,7 @@ import { buildServer } from "./http/server.ts";
 import { Transfers } from "./http/transfers.ts";
 import { V2 } from "./http/v2.ts";
 import { Database } from "./metadata/database.ts";
-import { migrate } from "./metadata/migrate.ts";
+import { migrate, requireSchema } from "./metadata/migrate.ts";
 import { checkServer } from "./metadata/server-check.ts";
 import { listRepositories as listNames } from "./metadata/repositories.ts";
 import { Marker } from "./services/marker.ts";
@@ -46,8 +46,9 @@ async function openMarker(options: RegistryOptions, database: Database, { named 
   const place = "folder" in blobs ? `the folder ${blobs.folder}` : `the bucket ${blobs.s3.bucket}`;
   const store = "s3" in blobs && blobs.s3.prefix !== "" ? `${place} under ${blobs.s3.prefix}` : place;
   const words = { store, flags: commandFlags, command: alone === true ? "serve" : "registry" };
-  const marker = await Marker.open({ database, named, logger, words, acceptStore });
-  marker.start();
+  const { readOnly } = options.settings;
+  const marker = await Marker.open({ database, named, logger, words, acceptStore, readOnly });
+  if (!readOnly) marker.start();
   return marker;
 }
 
@@ -55,6 +56,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const { settings, secrets, logger } = options;
   const database = new Database({
     ...options.database,
+    readOnly: settings.readOnly,
     // At a stop the database may be gone first.
     onTrouble: (message) => {
       if (!closing.begun) logger.warn(message);
@@ -63,8 +65,9 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   closing.add(() => database.close());
   const { startPatience } = options.database;
   const onWait = (why: string) => logger.info(why);
-  for (const warning of await checkServer(database, { patience: startPatience, onWait })) logger.warn(warning);
-  const migrated = await migrate(database, { onWait });
+  const { readOnly } = settings;
+  for (const warning of await checkServer(database, { patience: startPatience, readOnly, onWait })) logger.warn(warning);
+  const migrated = readOnly ? await requireSchema(database) : await migrate(database, { onWait });
   if (migrated.length > 0) logger.info({ migrations: migrated }, "the database schema is up to date");
   const store = await openBlobStore(options);
   closing.add(() => store.close());
@@ -117,11 +120,22 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       stallTimeout: settings.uploads.stallTimeout,
       clientAddress,
       transfers,
+      writability: services.writability,
+      readOnly,
       logger,
       onChange: (change) => services.history.note(change),
       onAnswer: (answer) => metrics.answered(answer),
     }),
-    control: { services: services.control, authenticator, clientAddress, access, nameOf, logger, stopping: stopping.signal },
+    control: {
+      services: services.control,
+      writability: services.writability,
+      authenticator,
+      clientAddress,
+      access,
+      nameOf,
+      logger,
+      stopping: stopping.signal,
+    },
     probes: {
       readiness: readinessOf({
         database,
@@ -143,6 +157,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
     ...(options.headersTimeout === undefined ? {} : { headersTimeout: options.headersTimeout }),
   });
   const url = await listen(app, options.listen);
+  if (readOnly) logger.warn("read-only: pulls go on, nothing is pushed, deleted, collected or published");
   closing.add(() => {
     stopping.abort();
     return drain(app, { grace: options.grace ?? defaultGrace });

@@ -21,6 +21,8 @@ export interface RegistryOptions {
     /** Milliseconds for which a database that does not answer yet is waited for. */
     readonly startPatience?: number;
   };
+  /** A database of our own lies here: before its volume is full nothing is written to it (`database.lowWaterBytes`). */
+  readonly databaseFolder?: string;
   /** Where the bytes lie: one process's folder, or a bucket that any number of processes share. */
   readonly blobs: { readonly folder: string } | { readonly s3: S3Settings };
   readonly listen: { readonly host: string; readonly port: number };

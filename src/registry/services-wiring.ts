@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Settings } from "../config/settings.ts";
+import type { Logger } from "../observability/logger.ts";
 import type { CollectorMetrics } from "../observability/collector-metrics.ts";
 import { compileGlobs, type NameTest } from "../domain/glob.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
@@ -24,7 +25,7 @@ import { Proposals } from "./services/proposals.ts";
 import type { ProxyMetrics } from "./services/proxy-metrics.ts";
 import { ProxyPull } from "./services/proxy-pull.ts";
 import { PublishService } from "./services/publish.ts";
-import { CollectedPullStatistics } from "./services/pull-statistics.ts";
+import { CollectedPullStatistics, type PullStatistics } from "./services/pull-statistics.ts";
 import { Push } from "./services/push.ts";
 import type { BytesAllowed } from "./services/repository-limits.ts";
 import { RetentionService } from "./services/retention.ts";
@@ -37,6 +38,7 @@ import { listRepositories, storageUsage } from "./services/usage.ts";
 import { VersionCopies } from "./services/version-copies.ts";
 import { View } from "./services/view.ts";
 import { versionsOf } from "./services/versions.ts";
+import { aboveLowWater, readOnly as onlyReading, writable, type Writability } from "./services/writability.ts";
 import { EgressPolicy } from "./upstream/egress.ts";
 import type { Closing } from "./closing.ts";
 import type { RegistryOptions } from "./options.ts";
@@ -48,6 +50,7 @@ export interface Services {
   readonly push: Push;
   readonly control: ControlServices;
   readonly history: History;
+  readonly writability: Writability;
 }
 
 /** Everything between HTTP and the stores; what is started is added to `closing`. */
@@ -59,22 +62,19 @@ export async function startServices(
   metrics: ProxyMetrics & CollectorMetrics,
 ): Promise<Services> {
   const { settings, secrets, logger, alone = false } = options;
+  const { readOnly } = settings;
+  const writability = writabilityOf(options);
   const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
-  if (alone) await failUnfinishedRuns(database);
+  if (alone && !readOnly) await failUnfinishedRuns(database);
   // A question about changes never waits behind other statements.
   const questions = database.dedicated();
   closing.add(() => questions.close());
   const view = new View({ database: questions });
-  const configuration = new ConfigurationStore({ database, view, pod, logger, alone });
+  const configuration = new ConfigurationStore({ database, view, pod, logger, alone, readOnly });
   await configuration.start();
   closing.add(() => configuration.stop());
 
-  const statistics = new CollectedPullStatistics({
-    database,
-    onError: (error) => logger.warn({ err: error }, "pulls could not be counted"),
-  });
-  statistics.start();
-  closing.add(() => statistics.stop());
+  const statistics = readOnly ? uncounted : countPulls({ database, logger }, closing);
   const content = new StoredContent({ database, view });
   const ownPull = new OwnPull({ database, store, content, statistics });
   const { expireAfter } = settings.uploads;
@@ -96,6 +96,7 @@ export async function startServices(
     secrets,
     egress,
     onMoved: (key) => {
+      if (readOnly) return;
       forgetConfirmations(database, key).catch((error: unknown) =>
         logger.error({ err: error, upstream: key }, "cached tags stay as fresh as they were"),
       );
@@ -113,18 +114,19 @@ export async function startServices(
     lowWaterBytes: settings.spool.lowWaterBytes,
     maxBlobBytes: settings.spool.maxBlobBytes,
     touchEvery: signOfLifeEvery(uploadAbandonedAfter),
+    writability,
   });
   closing.add(() => proxyPull.close());
   const prefetch = new Prefetch({ source: proxyPull, logger });
-  const turn = housekeepingTurn({ database, pod, logger, alone }, closing);
+  const turn = housekeepingTurn({ database, pod, logger, alone: alone || readOnly }, closing);
   const copies = new VersionCopies({ database, configuration, source: proxyPull, prefetch, logger, turn });
-  copies.start();
+  if (!readOnly) copies.start();
   closing.add(async () => {
     // What is being fetched ends with its connections, also where upstream has not answered yet.
     await Promise.all([copies.stop(), proxyPull.close(), upstreams.close()]);
   });
   const eviction = new Eviction({ database, configuration, logger, turn });
-  eviction.start();
+  if (!readOnly) eviction.start();
   closing.add(() => eviction.stop());
 
   const collector = new Collector({
@@ -138,7 +140,7 @@ export async function startServices(
     onSwept: (swept) => metrics.swept(swept),
     onMeasured: (backlog) => metrics.backlog(backlog),
   });
-  await collector.start();
+  if (!readOnly) await collector.start();
   closing.add(() => collector.stop());
 
   const history = new History({ database, logger });
@@ -182,8 +184,27 @@ export async function startServices(
     usage: () => storageUsage(database),
     activity: () => listActivity(database),
   };
-  return { configuration, ownPull, proxyPull, push, control, history };
+  return { configuration, ownPull, proxyPull, push, control, history, writability };
 }
+
+function writabilityOf({ settings, databaseFolder }: RegistryOptions): Writability {
+  if (settings.readOnly) return onlyReading;
+  return databaseFolder === undefined
+    ? writable
+    : aboveLowWater({ folder: databaseFolder, lowWaterBytes: settings.database.lowWaterBytes });
+}
+
+function countPulls({ database, logger }: { readonly database: Database; readonly logger: Logger }, closing: Closing): PullStatistics {
+  const statistics = new CollectedPullStatistics({
+    database,
+    onError: (error) => logger.warn({ err: error }, "pulls could not be counted"),
+  });
+  statistics.start();
+  closing.add(() => statistics.stop());
+  return statistics;
+}
+
+const uncounted: PullStatistics = { record: () => undefined };
 
 function housekeepingTurn(options: Omit<SharedTurnOptions, "name"> & { readonly alone: boolean }, closing: Closing): Turn {
   if (options.alone) return alwaysMine;

@@ -77,13 +77,15 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   if (lost !== undefined) logger.warn(lost);
 
   signal.throwIfAborted();
-  const record = await openRecord({ folder: folder.record, author: settings.record.author, logger });
-  closing.add(() => record.close());
+  // Without it nothing is decided: what was published is served.
+  const record = settings.readOnly ? undefined : await openRecord({ folder: folder.record, author: settings.record.author, logger });
+  if (record !== undefined) closing.add(() => record.close());
 
   signal.throwIfAborted();
   let plane: ControlPlane | undefined; // started last: it is a client of the registry
   const registry = await startRegistry({
     database: { url: postgres.url },
+    databaseFolder: folder.postgres,
     blobs: { folder: folder.blobs },
     listen,
     settings,
@@ -108,21 +110,26 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   const url = localUrl({ host: listen.host, port: Number(new URL(registry.url).port) });
   const control = new ControlClient({ url, token: folder.adminToken });
   closing.add(() => control.close());
-  plane = await startControlPlane({
-    source,
-    secrets: source,
-    users: settings.access.users.secretRef,
-    record,
-    client: control,
-    jobs: createJobRunner({ url, token: folder.adminToken, logger }),
-    logger,
-    tenants: settings.tenants,
-    appliedBy: "wharfinger-serve",
-    howToSay: (decision, commit) => `${byCommand(decision, commit)}${dataFlag(options.data)}`,
-  });
-  closing.add(plane.stop.bind(plane));
-  const { revision, problem } = await plane.ready;
-  if (problem !== undefined) logger.error(`what Git says is not served yet: ${problem}; it is tried again`);
+  let revision: string | null;
+  if (record === undefined) ({ revision } = await control.record());
+  else {
+    plane = await startControlPlane({
+      source,
+      secrets: source,
+      users: settings.access.users.secretRef,
+      record,
+      client: control,
+      jobs: createJobRunner({ url, token: folder.adminToken, logger }),
+      logger,
+      tenants: settings.tenants,
+      appliedBy: "wharfinger-serve",
+      howToSay: (decision, commit) => `${byCommand(decision, commit)}${dataFlag(options.data)}`,
+    });
+    closing.add(plane.stop.bind(plane));
+    const { problem, ...ready } = await plane.ready;
+    if (problem !== undefined) logger.error(`what Git says is not served yet: ${problem}; it is tried again`);
+    revision = ready.revision;
+  }
   await folder.announce(url);
   return {
     url,

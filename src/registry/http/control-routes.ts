@@ -32,6 +32,7 @@ import {
 import { isRepositoryName } from "../../domain/reference.ts";
 import { nameMessage } from "../../domain/v2-path.ts";
 import { ServiceError } from "../services/errors.ts";
+import type { Write } from "../services/writability.ts";
 import type { ControlServices, Patience } from "./control-ports.ts";
 
 export interface ControlRequest<Body = unknown> {
@@ -62,6 +63,8 @@ export interface ControlRoute {
   readonly query?: Readonly<Record<string, TSchema>>;
   /** Takes `?wait=<seconds>`. */
   readonly waits?: boolean;
+  /** What it does to the database; by default a GET nothing, others add to it. */
+  readonly writes?: Write | "Nothing";
   readonly answer: TSchema;
   /** The answer is an iteration of lines, not one document. */
   readonly lines?: boolean;
@@ -205,6 +208,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     path: "retention/{namespace}/{name}/apply",
     summary: "Delete what a plan says, entry by entry, where it is still true",
     who: "admin",
+    writes: "TakeAway",
     body: ApplyRequest,
     answer: ApplyResult,
     handle: (request, { retention }) => retention.apply(policyOf(request), request.body, request.caller),
@@ -230,6 +234,7 @@ export const controlRoutes: readonly ControlRoute[] = [
   withBody({
     method: "POST",
     path: "audit",
+    writes: "Nothing",
     summary: "Check the invariants of storage; lines of progress, then the report",
     who: "admin",
     body: AuditRequest,
@@ -250,6 +255,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     path: "gc/resume",
     summary: "Release the brake: what is doomed by now may be deleted for good",
     who: "admin",
+    writes: "TakeAway",
     answer: GcResumed,
     handle: ({ caller }, { gc }) => gc.resume(caller),
   },

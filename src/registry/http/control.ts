@@ -6,6 +6,7 @@ import { Type, type TSchema } from "typebox";
 import { describeIdentity, type Access, type Identity } from "../../domain/access.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
+import type { Writability } from "../services/writability.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { Authenticator } from "./authentication.ts";
 import type { ClientAddress } from "./client-address.ts";
@@ -17,6 +18,7 @@ export interface ControlOptions {
   readonly services: ControlServices;
   readonly authenticator: Authenticator;
   readonly clientAddress: ClientAddress;
+  readonly writability: Writability;
   readonly access: () => Access;
   readonly nameOf: (repository: string) => string | undefined;
   readonly logger: Logger;
@@ -78,6 +80,9 @@ async function admit(request: FastifyRequest, route: ControlRoute, options: Cont
     );
     throw new ServiceError("DENIED", "This needs an administrator: the admin token, or a user of the setting access.admins.");
   }
+  const { writes = route.method === "GET" ? "Nothing" : "Add" } = route;
+  const refused = writes === "Nothing" ? undefined : await options.writability.refusal(writes);
+  if (refused !== undefined) throw refused;
   request.wharfingerIdentity = identity;
 }
 

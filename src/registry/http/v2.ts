@@ -10,6 +10,7 @@ import { parseV2Path, type V2Path, type V2PathProblem } from "../../domain/v2-pa
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import type { PushService } from "../services/push-service.ts";
+import type { Writability } from "../services/writability.ts";
 import { failureAnswer, jsonAnswer, sendAnswer, type Answer } from "./answer.ts";
 import { basicChallenge, type Authenticator } from "./authentication.ts";
 import { BlobBuffers } from "./blob-buffers.ts";
@@ -37,6 +38,9 @@ export interface V2Options {
   /** Address of the client, behind whatever proxies. */
   readonly clientAddress: ClientAddress;
   readonly transfers: Transfers;
+  readonly writability: Writability;
+  /** Nobody pushes, so that nobody's HEAD raises a lease. */
+  readonly readOnly?: boolean;
   readonly logger: Logger;
   /** A manifest was pushed, or something deleted: for the history that people read. */
   readonly onChange?: (change: Change) => void;
@@ -187,11 +191,13 @@ export class V2 {
       );
     }
     if (!may(action)) return this.#forbid(exchange, { action, repository: repository.name, source });
+    const refused = action === "pull" ? undefined : await this.#options.writability.refusal(action === "push" ? "Add" : "TakeAway");
+    if (refused !== undefined) throw refused;
     // Only an administrator's word counts: whoever names a run steps back behind people, and out of the statistics.
     const run = this.#options.authenticator.isAdmin(identity) ? exchange.headers[runHeader] : undefined;
     const caller = {
       identity: typeof run === "string" && /^[0-9a-f-]{36}$/.test(run) ? `run:${run}` : who,
-      mayPush: repository.kind === "own" && may("push"),
+      mayPush: repository.kind === "own" && may("push") && this.#options.readOnly !== true,
       revalidate: asksAnew(exchange.headers["cache-control"]) && this.#options.authenticator.isAdmin(identity),
     };
     const note = (change: NotedChange) => this.#note(change, { identity: who, repository: repository.name, source });

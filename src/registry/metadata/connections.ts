@@ -91,6 +91,7 @@ export class Connections {
             statement_timeout: timeouts.statement,
             lock_timeout: timeouts.lock,
             idle_in_transaction_session_timeout: timeouts.idleInTransaction,
+            ...(options.readOnly === true ? { options: "-c default_transaction_read_only=on" } : {}),
           }),
       keepAlive: true,
       keepAliveInitialDelayMillis: keepAliveAfter,

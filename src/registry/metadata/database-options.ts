@@ -12,6 +12,8 @@ export interface DatabaseOptions {
   readonly timeouts?: Partial<DatabaseTimeouts>;
   /** False for a pooler that gives each transaction another session: nothing is kept in one. True by default. */
   readonly preparedStatements?: boolean;
+  /** What would write is an error of the database's (not behind such a pooler, whose sessions take no settings). */
+  readonly readOnly?: boolean;
   /**
    * The address may come to lead to another server while connections to the old one live on: it is asked every few seconds. By default unless it
    * is a socket or this machine.

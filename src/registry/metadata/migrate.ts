@@ -73,6 +73,18 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
   return ran;
 }
 
+/** For a process that writes nothing: rejects unless the schema is this program's already. Returns no names. */
+export async function requireSchema(database: Database): Promise<readonly string[]> {
+  const known = await migrations(folder);
+  const missing = await missingOf(database, known);
+  if (missing.length === 0) return [];
+  throw new Error(
+    missing.length === known.length
+      ? "The database is empty: start once without --read-only, which makes the schema."
+      : `The database is older than this Wharfinger (it lacks ${missing.map(({ name }) => name).join(", ")}): start once without --read-only, which brings it up to date, or start the older version.`,
+  );
+}
+
 async function migrations(folder: URL): Promise<Migration[]> {
   const files = (await readdir(folder)).filter((file) => /^\d{4}-[a-z0-9-]+\.sql$/.test(file)).sort();
   return Promise.all(

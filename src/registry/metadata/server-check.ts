@@ -41,13 +41,15 @@ export class UnsuitableDatabase extends Error {
 export interface ServerCheckOptions {
   /** Milliseconds for which a database that does not answer yet is waited for. */
   readonly patience?: number;
+  /** Nothing is going to be written: a role that may only read will do. */
+  readonly readOnly?: boolean;
   readonly onWait?: (why: string) => void;
 }
 
 /** Resolves with what the person who runs the database should hear although it is served. Rejects with UnsuitableDatabase. */
 export async function checkServer(database: Database, options: ServerCheckOptions = {}): Promise<readonly string[]> {
   const row = await ask(database, options);
-  const problem = problemOf(row);
+  const problem = problemOf(row, options);
   if (problem !== undefined) throw new UnsuitableDatabase(problem);
   return warningsOf(row);
 }
@@ -66,12 +68,13 @@ async function ask(database: Database, { patience = 0, onWait }: ServerCheckOpti
   }
 }
 
-function problemOf(row: Row): string | undefined {
+function problemOf(row: Row, needs: Pick<ServerCheckOptions, "readOnly">): string | undefined {
   const { version, number, database, role, encoding, readOnly, mayCreate, commit } = row;
   if (number < oldestVersion) return `The database server is PostgreSQL ${version}; version 15 or newer is needed. Upgrade it.`;
   if (encoding !== "UTF8") {
     return `The database ${database} has the encoding ${encoding}, which cannot hold every name: make one with CREATE DATABASE ${database} ENCODING 'UTF8' TEMPLATE template0.`;
   }
+  if (needs.readOnly === true) return undefined;
   if (readOnly) {
     return `The database ${database} is read-only for the role ${role} (default_transaction_read_only): let it write, or give the address of the primary.`;
   }

@@ -18,6 +18,8 @@ export interface ConfigurationStoreOptions {
   readonly interval?: number;
   /** No other process publishes: without a doubt, the database is asked only as often as this process says that it lives. */
   readonly alone?: boolean;
+  /** Nothing is written: nobody hears that this process lives. */
+  readonly readOnly?: boolean;
   /** What tells of publishes before a request is judged; without it they are noticed at the next look. */
   readonly view?: View;
 }
@@ -72,7 +74,7 @@ export class ConfigurationStore implements ConfigurationSource {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all([this.#looking, this.#saying]);
-    await forgetPod(this.#options.database, this.#options.pod).catch(() => undefined);
+    if (this.#options.readOnly !== true) await forgetPod(this.#options.database, this.#options.pod).catch(() => undefined);
   }
 
   /**
@@ -138,6 +140,7 @@ export class ConfigurationStore implements ConfigurationSource {
 
   async #say(): Promise<void> {
     this.#saidAt = Date.now();
+    if (this.#options.readOnly === true) return;
     await notePod(this.#options.database, this.#options.pod, this.#current.revision);
   }
 }

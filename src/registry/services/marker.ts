@@ -29,6 +29,8 @@ export interface MarkerOptions {
   readonly words: StoreWords;
   /** A person said that this store goes with this database, whatever its marker says. */
   readonly acceptStore?: boolean;
+  /** Looked at, and left as it is. */
+  readonly readOnly?: boolean;
 }
 
 const raiseEvery = 3_600_000;
@@ -52,9 +54,10 @@ export class Marker {
     const markers = await readMarkers(named, installation.id);
     const wrong = refusal(installation, markers, words);
     if (wrong !== undefined) {
-      if (options.acceptStore !== true) throw new Error(wrong);
+      if (options.acceptStore !== true || options.readOnly === true) throw new Error(wrong);
       await marker.#accept(installation, markers);
     }
+    if (options.readOnly === true) return marker;
     await marker.raise();
     const { others } = await readMarkers(named, installation.id);
     // Two that began at the same moment: each sees the other now, and neither goes on.

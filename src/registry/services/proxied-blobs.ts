@@ -19,11 +19,14 @@ import { SingleFlight } from "./single-flight.ts";
 import type { StoredContent } from "./stored-content.ts";
 import { failureOf, withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
+import { writable, type Writability } from "./writability.ts";
 
 export interface ProxiedBlobsOptions extends FillStartOptions {
   readonly content: StoredContent;
   /** Blobs that are fetched from one Upstream at once; the others wait. */
   readonly maxFills?: number;
+  /** Where nothing may be written, blobs are passed through. */
+  readonly writability?: Writability;
 }
 
 export interface ProxiedBlob extends BlobAnswer {
@@ -55,7 +58,9 @@ export class ProxiedBlobs {
     const subject = subjectOf(place, digest);
     if (this.#fills.joined(place, digest)) return withFailure(subject, this.#get(place, digest, priority, gone));
     if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
-    if (!place.upstream.cache.keeps) return withFailure(subject, this.#passThrough(place, digest, priority));
+    const { writability = writable } = this.#options;
+    const keeps = place.upstream.cache.keeps && (await writability.refusal("Add")) === undefined;
+    if (!keeps) return withFailure(subject, this.#passThrough(place, digest, priority));
     return withFailure(subject, head ? this.#head(place, digest, priority) : this.#get(place, digest, priority, gone));
   }
 
@@ -64,6 +69,8 @@ export class ProxiedBlobs {
     const stored = await findBlob(this.#options.database, place.name, digest);
     if (stored !== undefined) return stored.size;
     if (place.upstream.offline) return undefined;
+    const refused = await this.#options.writability?.refusal("Add");
+    if (refused !== undefined) throw refused;
     const acquired = await withFailure(subjectOf(place, digest), this.#acquire(place, digest, priority));
     if (acquired === "missing") return undefined;
     if (acquired === "noSpace")

@@ -20,6 +20,7 @@ import { SingleFlight } from "./single-flight.ts";
 import type { StoredContent } from "./stored-content.ts";
 import { failureOf, withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
+import { writable, type Writability } from "./writability.ts";
 
 /** Milliseconds that a pull of a cached tag waits for upstream's answer. */
 const patience = 1000;
@@ -47,6 +48,7 @@ export interface ManifestRequest {
 export class ProxiedManifests {
   readonly #database: Database;
   readonly #content: StoredContent;
+  readonly #writability: Writability;
   readonly #logger: Logger;
   readonly #metrics: ProxyMetrics | undefined;
   readonly #fetching = new SingleFlight<ProxiedManifest | undefined>();
@@ -55,8 +57,16 @@ export class ProxiedManifests {
   /** By origin: when the last question failed, if it did. */
   readonly #failedAt = new Map<string, number>();
 
-  constructor(options: { database: Database; content: StoredContent; logger: Logger; metrics?: ProxyMetrics }) {
+  constructor(options: {
+    database: Database;
+    content: StoredContent;
+    logger: Logger;
+    metrics?: ProxyMetrics;
+    /** Where nothing may be written, upstream's answers are passed on and not kept. */
+    writability?: Writability;
+  }) {
     this.#database = options.database;
+    this.#writability = options.writability ?? writable;
     this.#content = options.content;
     this.#logger = options.logger;
     this.#metrics = options.metrics;
@@ -152,12 +162,15 @@ export class ProxiedManifests {
     const found = await client.headManifest(place.repository, tag, request.priority);
     if (found === undefined) return undefined;
     if (found.digest === undefined) return this.#download(place, tag, request);
-    if (found.digest === cached && (await confirmProxiedTag(this.#database, place.name, tag, cached))) {
+    const keeps = await this.#keeps(place);
+    const here = keeps ? undefined : await this.#content.manifest(place.name, { digest: found.digest });
+    if (here !== undefined) return here;
+    if (keeps && found.digest === cached && (await confirmProxiedTag(this.#database, place.name, tag, cached))) {
       await this.#content.dropTag(place.name, tag);
       const stored = await this.#content.manifest(place.name, { digest: cached });
       if (stored !== undefined) return stored;
     }
-    if (await pointProxiedTag(this.#database, repositoryOf(place), tag, found.digest, { by })) {
+    if (keeps && (await pointProxiedTag(this.#database, repositoryOf(place), tag, found.digest, { by }))) {
       await this.#content.dropTag(place.name, tag);
       return this.#content.manifest(place.name, { digest: found.digest });
     }
@@ -184,7 +197,7 @@ export class ProxiedManifests {
     const manifest = readRemoteManifest(remote, `${place.repository}@${digest}`);
     this.#metrics?.pulledBytes(place.upstream.key, "manifest", bytes.byteLength);
     const answer = { digest, bytes, mediaType: manifest.mediaType, fetched: true };
-    if (!place.upstream.cache.keeps) return answer;
+    if (!(await this.#keeps(place))) return answer;
     const repositoryId = await storeProxiedManifest(
       this.#database,
       repositoryOf(place),
@@ -204,9 +217,14 @@ export class ProxiedManifests {
   async #withdraw(place: Place, tag: string, { digest }: ProxiedTag): Promise<ProxiedManifest | undefined> {
     if (digest === null) return undefined;
     if (digestOfReferrerTag(tag) !== undefined) return this.#content.manifest(place.name, { digest });
+    if (!(await this.#keeps(place))) return undefined;
     await dropProxiedTag(this.#database, place.name, tag, by);
     await this.#content.dropTag(place.name, tag);
     return undefined;
+  }
+
+  async #keeps(place: Place): Promise<boolean> {
+    return place.upstream.cache.keeps && (await this.#writability.refusal("Add")) === undefined;
   }
 
   #isFailing(place: Place): boolean {

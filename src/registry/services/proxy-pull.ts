@@ -16,6 +16,7 @@ import type { ReferrerSelection } from "./referrer-pages.ts";
 import type { StoredContent } from "./stored-content.ts";
 import { egressRefusal } from "./upstream-failure.ts";
 import type { Place, Upstreams } from "./upstreams.ts";
+import type { Writability } from "./writability.ts";
 
 export interface ProxyPullOptions {
   readonly database: Database;
@@ -35,6 +36,8 @@ export interface ProxyPullOptions {
   readonly maxBlobBytes: number;
   /** Blobs that are fetched from one Upstream at once. */
   readonly maxFills?: number;
+  /** Where nothing may be written, what upstream answers is passed on and not kept. */
+  readonly writability?: Writability;
   /** Pulls of people are counted, those of jobs and prefetch only as bytes from upstream. */
   readonly metrics?: ProxyMetrics;
 }
