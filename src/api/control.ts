@@ -356,9 +356,19 @@ export const RestoreResult = Type.Object({
 });
 export type RestoreResult = Static<typeof RestoreResult>;
 
-export const AuditRequest = Type.Object({ deep: Type.Boolean() });
+export const AuditRequest = Type.Object({
+  deep: Type.Boolean({ description: "read and hash every object instead of a sample" }),
+  repair: Type.Optional(
+    Type.Boolean({ description: "delete unknown objects older than 7 days, forget cached copies whose bytes are gone" }),
+  ),
+});
 export type AuditRequest = Static<typeof AuditRequest>;
-const AuditFinding = Type.Object({ invariant: Type.Integer(), subject: Type.String(), message: Type.String() });
+const AuditFinding = Type.Object({
+  invariant: Type.Integer(),
+  subject: Type.String(),
+  message: Type.String(),
+  repaired: Type.Optional(Type.String({ description: "what was done about it" })),
+});
 export const AuditReport = Type.Object({
   deep: Type.Boolean(),
   checked: Type.Object({
@@ -367,6 +377,7 @@ export const AuditReport = Type.Object({
     blobs: Type.Integer(),
     objects: Type.Integer(),
     bytes: Type.Integer(),
+    hashed: Type.Integer({ description: "blobs that were read and hashed" }),
   }),
   findings: Type.Array(AuditFinding),
 });

@@ -11,11 +11,12 @@ import { formatBytes } from "../domain/bytes.ts";
 
 export function auditCommand(): Command {
   return clientCommand("audit", "check that what is stored is whole (exit code 1 when it is not)")
-    .option("--deep", "read and hash every blob as well", false)
-    .action(({ deep }: { deep: boolean }, command: Command) =>
+    .option("--deep", "read and hash every blob, not a sample", false)
+    .option("--repair", "delete unknown objects that are older than 7 days, forget cached copies whose bytes are lost", false)
+    .action(({ deep, repair }: { deep: boolean; repair: boolean }, command: Command) =>
       ask(command, async ({ control }, output) => {
         let report: AuditReport | undefined;
-        for await (const line of control.audit({ deep })) {
+        for await (const line of control.audit({ deep, repair })) {
           if ("report" in line) report = line.report;
           else progressLine(`${line.progress.step}: ${line.progress.done} of ${line.progress.total}`);
         }
@@ -24,10 +25,11 @@ export function auditCommand(): Command {
           throw new CommandError("The audit was cut off before it had a result. The registry's log says why; run it again.");
         const { checked, findings } = report;
         note(
-          `Checked ${checked.repositories} repositories, ${checked.manifests} manifests, ${checked.blobs} blobs and ${checked.objects} stored objects (${formatBytes(checked.bytes)})${deep ? "" : ", without reading the blobs (--deep)"}.`,
+          `Checked ${checked.repositories} repositories, ${checked.manifests} manifests, ${checked.blobs} blobs and ${checked.objects} stored objects (${formatBytes(checked.bytes)})${deep ? "" : `, and read ${checked.hashed} of the blobs (--deep reads all)`}.`,
         );
         await printResult(output, report, renderAudit);
-        if (findings.length > 0) throw new CommandError(`${findings.length} ${findings.length === 1 ? "finding" : "findings"}.`);
+        const left = findings.filter(({ repaired }) => repaired === undefined).length;
+        if (left > 0) throw new CommandError(`${left} ${left === 1 ? "finding" : "findings"}${repair ? " left" : ""}.`);
       }),
     );
 }

@@ -34,6 +34,9 @@ export interface WaitOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Milliseconds for what takes as long as there is content: large images, large repositories. */
+const longWork = 3_600_000;
+
 /** Every call rejects with ClientError. */
 export class ControlClient {
   readonly #transport: Transport;
@@ -98,15 +101,15 @@ export class ControlClient {
 
   /** `policy`: namespace/name. */
   plan(policy: string): Promise<Plan> {
-    return this.#call("POST", `retention/${policy}/plan`, {});
+    return this.#call("POST", `retention/${policy}/plan`, {}, longWork);
   }
 
   apply(policy: string, request: ApplyRequest): Promise<ApplyResult> {
-    return this.#call("POST", `retention/${policy}/apply`, request);
+    return this.#call("POST", `retention/${policy}/apply`, request, longWork);
   }
 
   prefetch(request: PrefetchRequest): Promise<PrefetchResult> {
-    return this.#call("POST", "prefetch", request, 3_600_000);
+    return this.#call("POST", "prefetch", request, longWork);
   }
 
   restore(request: RestoreRequest): Promise<RestoreResult> {

@@ -27,6 +27,11 @@ async function usageOf(pid: number): Promise<Usage | undefined> {
   }
 }
 
+/** Of one process; 0 when it is gone. */
+export async function processSeconds(pid: number): Promise<number> {
+  return (await usageOf(pid))?.seconds ?? 0;
+}
+
 /** Sums over `root` and everything below it. */
 export async function treeUsage(root: number): Promise<{ seconds: number; memoryBytes: number; processes: number }> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);

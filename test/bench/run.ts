@@ -1,5 +1,6 @@
 // `npm run bench`: what a request costs the server, beside CNCF distribution in the same run. Processor seconds of the whole process tree
 // (ours with its PostgreSQL) come first: they hold on a noisy machine. Nothing here is asserted; see docs/design/performance.md.
+// `npm run bench -- collect`: deleting and collecting alone (collect.ts).
 
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -143,4 +144,5 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+if (only === "collect") await (await import("./collect.ts")).benchCollect(process.argv.slice(3).map(Number));
+else await main();

@@ -5,7 +5,7 @@ import { renderAudit } from "./audit.ts";
 
 const report = (invariants: readonly number[]) => ({
   deep: false,
-  checked: { repositories: 0, manifests: 0, blobs: 0, objects: 0, bytes: 0 },
+  checked: { repositories: 0, manifests: 0, blobs: 0, objects: 0, bytes: 0, hashed: 0 },
   findings: invariants.map((invariant) => ({ invariant, subject: "team-a/app:v1", message: "is lost" })),
 });
 

@@ -16,7 +16,11 @@ export function renderAudit({ findings }: AuditReport): string {
   if (findings.length === 0) return "Everything holds.";
   return table(
     ["WHAT DOES NOT HOLD", "SUBJECT", "FINDING"],
-    findings.map(({ invariant, subject, message }) => [describe(invariant), subject, message]),
+    findings.map(({ invariant, subject, message, repaired }) => [
+      describe(invariant),
+      subject,
+      repaired === undefined ? message : `${message}; repaired: ${repaired}`,
+    ]),
   );
 }
 

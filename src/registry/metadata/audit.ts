@@ -20,12 +20,16 @@ export interface ObjectRow {
   readonly size: number | null;
   /** The blob whose bytes these are. */
   readonly digest: Digest | null;
+  /** The blob is a copy of an Upstream's. */
+  readonly cached: boolean | null;
 }
 
 export interface BlobRow {
   readonly digest: Digest;
   readonly size: number;
   readonly key: string;
+  /** It is a copy of an Upstream's. */
+  readonly cached: boolean;
 }
 
 export interface AuditedManifest {
@@ -54,7 +58,7 @@ const counts = statement(
   `SELECT (SELECT count(*) FROM repositories) AS repositories, (SELECT count(*) FROM manifests) AS manifests,
      (SELECT count(*) FROM blobs) AS blobs, (SELECT coalesce(sum(size), 0)::bigint FROM blobs) AS bytes`,
 );
-const objectColumns = "o.key, o.state, o.size, b.digest";
+const objectColumns = "o.key, o.state, o.size, b.digest, b.cached";
 const objectsByKey = statement(
   "audit-objects-by-key",
   `SELECT ${objectColumns} FROM objects o LEFT JOIN blobs b ON b.object_key = o.key WHERE o.key = ANY($1)`,
@@ -66,8 +70,11 @@ const liveObjects = statement(
    ORDER BY o.key
    LIMIT $2`,
 );
-const blobs = statement("audit-blobs", `SELECT digest, size, object_key AS key FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2`);
-const blob = statement("audit-blob", `SELECT digest, size, object_key AS key FROM blobs WHERE digest = $1`);
+const blobs = statement(
+  "audit-blobs",
+  `SELECT digest, size, object_key AS key, cached FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2`,
+);
+const blob = statement("audit-blob", `SELECT digest, size, object_key AS key, cached FROM blobs WHERE digest = $1`);
 const manifestColumns = `m.repository AS "repositoryId", r.name AS repository, r.upstream IS NULL AS own, m.digest, m.media_type AS "mediaType",
      m.bytes, m.subject, m.artifact_type AS "artifactType",
      ARRAY(SELECT digest FROM manifest_blobs n WHERE n.repository = m.repository AND n.manifest = m.digest ORDER BY digest) AS blobs,

@@ -82,26 +82,26 @@ const departed = statement(
       OR EXISTS (SELECT FROM tag_events e WHERE e.repository = $1 AND (e.digest = digest.digest OR e.previous = digest.digest))`,
 );
 // A link alone is a right that runs out; a blob is held where a manifest names it in a repository that has it. It comes free when everything
-// that holds it goes: counted, because asking for each holder whether it goes takes hours in a large repository.
+// that holds it goes: counted once for each blob, because asking for each holder whether it goes takes hours in a large repository, and joined
+// with nothing whose size the planner has to guess.
 const freeable = statement(
   "retention-freeable",
-  `WITH named AS MATERIALIZED (
-     SELECT n.repository, n.manifest, n.digest
+  `WITH ours AS MATERIALIZED (
+     SELECT n.digest, count(*) AS holders, array_agg(n.repository) AS repositories, array_agg(n.manifest) AS manifests
      FROM (SELECT DISTINCT repository, manifest FROM unnest($1::bigint[], $2::text[]) AS going (repository, manifest)) going
      JOIN manifest_blobs n USING (repository, manifest)
      JOIN repository_blobs l ON l.repository = n.repository AND l.digest = n.digest
-   ), ours AS (
-     SELECT digest, count(*) AS holders FROM named GROUP BY digest
+     GROUP BY n.digest
    ), free AS (
-     SELECT b.digest, b.size
+     SELECT ours.*, (SELECT b.size FROM blobs b WHERE b.digest = ours.digest) AS size
      FROM ours
-     JOIN blobs b ON b.digest = ours.digest
-     JOIN repository_blobs l ON l.digest = ours.digest
-     JOIN manifest_blobs n ON n.repository = l.repository AND n.digest = l.digest
-     GROUP BY b.digest, b.size, ours.holders
-     HAVING count(*) = ours.holders
+     WHERE ours.holders = (
+       SELECT count(*) FROM repository_blobs l
+       JOIN manifest_blobs n ON n.repository = l.repository AND n.digest = l.digest
+       WHERE l.digest = ours.digest)
    )
-   SELECT n.repository, n.manifest, n.digest, free.size FROM named n JOIN free ON free.digest = n.digest`,
+   SELECT named.repository, named.manifest, free.digest, free.size
+   FROM free, unnest(free.repositories, free.manifests) AS named (repository, manifest)`,
 );
 const blobsOf = statement("retention-blobs-of", "SELECT DISTINCT digest FROM manifest_blobs WHERE repository = $1 AND manifest = ANY($2)");
 const freed = statement(

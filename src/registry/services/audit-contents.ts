@@ -1,4 +1,6 @@
-// The deep part of the audit: every manifest read again and compared with what the tables say, every object read and hashed.
+// What lies under the names: every manifest read again and compared with what the tables say, every object (or some) read and hashed.
+
+import { randomBytes } from "node:crypto";
 
 import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, ManifestError, parseManifest, type Manifest } from "../../domain/manifest.ts";
@@ -13,12 +15,16 @@ import {
   type AuditedManifest,
   type BlobRow,
 } from "../metadata/audit.ts";
-import type { AuditContext, AuditedStore, AuditFinding, AuditStep } from "./audit-step.ts";
+import { mendCopy } from "./audit-repair.ts";
+import type { AuditContext, AuditFinding, AuditStep } from "./audit-step.ts";
 
 /** A manifest has at most 4 MiB: a page stays under 128 MiB. */
 const manifestsAtOnce = 32;
 const blobsAtOnce = 200;
 const bufferSize = 1024 * 1024;
+/** Of an audit that is not deep. */
+const sampleBlobs = 100;
+const sampleBytes = 1024 ** 3;
 
 export async function* auditManifests({ database, mayMissBlobs = () => false }: AuditContext): AsyncGenerator<AuditStep> {
   const { manifests: total } = await readAuditCounts(database);
@@ -83,8 +89,9 @@ function compare(what: string, said: readonly Digest[], rows: readonly Digest[])
   return [`${what} ${[...difference].sort().slice(0, 3).join(", ")} in its bytes or in the tables, not in both`];
 }
 
+/** Reads and hashes every blob. */
 export async function* auditBlobs(context: AuditContext): AsyncGenerator<AuditStep> {
-  const { database, signal } = context;
+  const { database } = context;
   const { blobs: total } = await readAuditCounts(database);
   const buffer = Buffer.allocUnsafe(bufferSize);
   let done = 0;
@@ -94,37 +101,65 @@ export async function* auditBlobs(context: AuditContext): AsyncGenerator<AuditSt
     const last = page.at(-1);
     if (last === undefined) break;
     for (const row of page) {
-      signal.throwIfAborted();
-      const message = (await hashOf(context.store, row, buffer)) && (await lookAgain(context, row, buffer));
-      if (message !== undefined) yield { finding: { invariant: 1, subject: row.digest, message } };
+      yield* hashBlob(context, row, buffer);
       bytes += row.size;
       yield { step: "blobs", done: ++done, total: Math.max(done, total) };
     }
     after = last.digest;
   }
-  yield { checked: { blobs: done, bytes } };
+  yield { checked: { blobs: done, bytes, hashed: done } };
 }
 
-/** A second look: the blob may have gone since, or come back under another key. */
-async function lookAgain({ database, store }: AuditContext, { digest }: BlobRow, buffer: Buffer): Promise<string | undefined> {
-  const row = await findBlobRow(database, digest);
-  return row === undefined ? undefined : hashOf(store, row, buffer);
+/** Reads and hashes some blobs from a random place on: digests are spread evenly, so that everybody's turn comes. */
+export async function* auditSample(context: AuditContext): AsyncGenerator<AuditStep> {
+  const from = `sha256:${randomBytes(32).toString("hex")}`;
+  const behind = await listBlobs(context.database, { after: from, limit: sampleBlobs });
+  const first = await listBlobs(context.database, { after: "", limit: sampleBlobs - behind.length });
+  const sample = [...behind, ...first.filter(({ digest }) => digest <= from)];
+  const buffer = Buffer.allocUnsafe(bufferSize);
+  let hashed = 0;
+  let left = sampleBytes;
+  for (const row of sample) {
+    if (row.size > left) continue;
+    yield* hashBlob(context, row, buffer);
+    left -= row.size;
+    yield { step: "sample", done: ++hashed, total: sample.length };
+  }
+  yield { checked: { hashed } };
 }
+
+async function* hashBlob(context: AuditContext, row: BlobRow, buffer: Buffer): AsyncGenerator<AuditStep> {
+  context.signal.throwIfAborted();
+  const { digest } = row;
+  if ((await hashOf(context, row, buffer)) === undefined) return;
+  // A second look: the blob may have gone since, or come back under another key.
+  const again = await findBlobRow(context.database, digest);
+  const message = again && (await hashOf(context, again, buffer));
+  if (again === undefined || message === undefined) return;
+  const wrong = again.cached && message.includes(hashesTo);
+  yield {
+    finding: { invariant: 1, subject: digest, message },
+    ...(wrong ? { mend: () => mendCopy(context, { digest, key: again.key }) } : {}),
+  };
+}
+
+const hashesTo = "that hash to";
 
 /** What is wrong with the bytes; undefined: they are what the digest says. Objects that are not in the store are reported by `auditStore`. */
-async function hashOf(store: AuditedStore, { digest, key }: BlobRow, buffer: Buffer): Promise<string | undefined> {
+async function hashOf({ store, signal }: AuditContext, { digest, key }: BlobRow, buffer: Buffer): Promise<string | undefined> {
   let reader: BlobReader | undefined;
   try {
     reader = await store.open(key);
     const algorithm = algorithmOf(digest);
     const hash = startDigest(algorithm);
     for (let position = 0; position < reader.size;) {
+      signal.throwIfAborted();
       const count = await reader.read(buffer, position);
       hash.update(buffer.subarray(0, count));
       position += count;
     }
     const found = finishDigest(hash, algorithm);
-    return found === digest ? undefined : `has bytes under ${key} that hash to ${found}`;
+    return found === digest ? undefined : `has bytes under ${key} ${hashesTo} ${found}`;
   } catch (error) {
     if (!(error instanceof BlobStoreError)) throw error;
     return error.code === "NotFound" ? undefined : `cannot be read: ${error.message}`;

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe as describeTests, expect, test } from "vitest";
 
 import {
   bodyOf,
@@ -22,6 +22,7 @@ import {
 import type { AuditLine, AuditReport } from "../../api/control.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
+import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import type { AuditedStore } from "./audit-step.ts";
 import { audit } from "./audit.ts";
 
@@ -60,10 +61,20 @@ beforeEach(async () => {
 });
 afterEach(() => registry.close());
 
-async function run(options: { deep: boolean; signal?: AbortSignal }): Promise<{ lines: AuditLine[]; report: AuditReport }> {
+interface RunOptions {
+  readonly deep: boolean;
+  readonly repair?: boolean;
+  readonly signal?: AbortSignal;
+  /** Milliseconds by which the audit's clock is ahead. */
+  readonly later?: number;
+}
+
+async function run(options: RunOptions): Promise<{ lines: AuditLine[]; report: AuditReport }> {
   const { database, store } = registry;
+  const { deep, repair, signal = new AbortController().signal, later = 0 } = options;
   const lines: AuditLine[] = [];
-  for await (const line of audit({ database, store, signal: options.signal ?? new AbortController().signal }, options)) lines.push(line);
+  const context = { database, store, signal, now: () => Date.now() + later };
+  for await (const line of audit(context, { deep, ...(repair === undefined ? {} : { repair }) })) lines.push(line);
   const last = lines.pop();
   if (last === undefined || !("report" in last)) throw new Error("no report");
   return { lines, report: last.report };
@@ -80,9 +91,9 @@ async function writeObject(key: string, bytes: Buffer): Promise<void> {
 
 test.each([false, true])("a healthy store has no findings (deep: %s)", async (deep) => {
   const { lines, report } = await run({ deep });
-  expect(report).toEqual({ deep, findings: [], checked: { repositories: 3, manifests: 4, blobs: 4, objects: 5, bytes: 320 } });
+  expect(report).toEqual({ deep, findings: [], checked: { repositories: 3, manifests: 4, blobs: 4, objects: 5, bytes: 320, hashed: 4 } });
   const steps = new Set(lines.flatMap((line) => ("progress" in line ? [line.progress.step.split(":")[0]] : [])));
-  expect([...steps]).toEqual(deep ? ["store", "rows", "manifests", "blobs"] : ["store", "rows"]);
+  expect([...steps]).toEqual(deep ? ["store", "rows", "manifests", "blobs"] : ["store", "rows", "sample"]);
 });
 
 test("what is on its way out is no finding: deleted, collected, doomed, swept", async () => {
@@ -130,6 +141,11 @@ const damages: readonly Damage[] = [
     plant: async () => writeObject(await keyOf(image.layer), Buffer.alloc(100)),
     findings: async () => [
       { invariant: 5, subject: await keyOf(image.layer), message: "has 100 bytes in the store, and 128 bytes in the database" },
+      {
+        invariant: 1,
+        subject: image.layer,
+        message: `has bytes under ${await keyOf(image.layer)} that hash to ${digestOf(Buffer.alloc(100))}`,
+      },
     ],
   },
   {
@@ -313,6 +329,7 @@ test("what changed between the listing and the question is looked at again", asy
   };
   const slow: AuditedStore = {
     open: (key) => store.open(key),
+    delete: (keys) => store.delete(keys),
     async *list() {
       const listed = [];
       for await (const object of store.list()) listed.push(object);
@@ -323,6 +340,56 @@ test("what changed between the listing and the question is looked at again", asy
   const lines: AuditLine[] = [];
   for await (const line of audit({ database, store: slow, signal: new AbortController().signal }, { deep: false })) lines.push(line);
   expect(lines.at(-1)).toMatchObject({ report: { findings: [] } });
+});
+
+describeTests("repair", () => {
+  const week = 7 * 24 * 3_600_000;
+  /** Bytes under a key that no database announced. */
+  async function unknownObject(): Promise<string> {
+    const writer = await registry.store.create(async () => undefined);
+    await writer.write([Buffer.from("nobody knows")]);
+    return writer.commit(digestOf("nobody knows"));
+  }
+  const listed = async () => {
+    const keys: string[] = [];
+    for await (const { key } of registry.store.list()) keys.push(key);
+    return keys;
+  };
+
+  test("deletes unknown objects that are older than a week, and only then, and only when it is asked to", async () => {
+    const key = await unknownObject();
+    const finding = { invariant: 4, subject: key, message: "is in the store (whole, size 12), and the database does not know it" };
+    expect((await run({ deep: false, later: week })).report.findings).toEqual([finding]);
+    expect((await run({ deep: false, repair: true, later: week - 3_600_000 })).report.findings).toEqual([
+      { ...finding, message: `${finding.message}; not deleted: it is younger than 7 days` },
+    ]);
+    await pauseGc(registry.database, "database-behind", "restored");
+    expect((await run({ deep: false, repair: true, later: week })).report.findings).toEqual([
+      { ...finding, message: `${finding.message}; not deleted while deletions are paused (database-behind)` },
+    ]);
+    await endGcPauses(registry.database, ["database-behind"]);
+    expect(await listed()).toContain(key);
+    expect((await run({ deep: false, repair: true, later: week })).report.findings).toEqual([{ ...finding, repaired: "deleted" }]);
+    expect(await listed()).toHaveLength(5);
+    expect((await run({ deep: false, repair: true, later: week })).report.findings).toEqual([]);
+  });
+
+  test("deletes nothing where most of the store is unknown", async () => {
+    for (let count = 0; count < 6; count++) await unknownObject();
+    const { findings } = (await run({ deep: false, repair: true, later: week })).report;
+    expect(findings).toHaveLength(6);
+    for (const { message, repaired } of findings)
+      expect([message, repaired]).toEqual([expect.stringContaining("the wrong one"), undefined]);
+    expect(await listed()).toHaveLength(11);
+  });
+
+  test("a pushed blob that lost its bytes stays an alarm", async () => {
+    await registry.store.delete([await keyOf(image.layer)]);
+    const { findings } = (await run({ deep: true, repair: true, later: week })).report;
+    expect(findings).toEqual([
+      { invariant: 1, subject: image.layer, message: expect.stringMatching(/^has its bytes under .* not in the store$/) },
+    ]);
+  });
 });
 
 test("an audit ends when nobody listens any more", async () => {

@@ -3,30 +3,43 @@
 
 import type { AuditLine, AuditRequest } from "../../api/control.ts";
 import { findContradictions, questions, readAuditCounts } from "../metadata/audit.ts";
-import { auditBlobs, auditManifests } from "./audit-contents.ts";
-import type { AuditContext, AuditFinding, AuditStep } from "./audit-step.ts";
+import { auditBlobs, auditManifests, auditSample } from "./audit-contents.ts";
+import type { AuditContext, AuditFinding, AuditStep, Mended } from "./audit-step.ts";
 import { auditStore } from "./audit-store.ts";
 
 /** Findings in a report: a store that is broken throughout says so in fewer words. */
 const mostFindings = 10_000;
 const progressEvery = 250;
 
-/** Progress, then the report as the last line. `deep` reads and hashes every object and reads every manifest again; one buffer of memory. */
-export async function* audit(context: AuditContext, { deep }: AuditRequest): AsyncGenerator<AuditLine> {
+/**
+ * Progress, then the report as the last line. `deep` reads and hashes every object, not a sample, and reads every manifest again; one buffer of
+ * memory. `repair` mends what can be mended, each finding as it is found.
+ */
+export async function* audit(context: AuditContext, { deep, repair = false }: AuditRequest): AsyncGenerator<AuditLine> {
   const findings: AuditFinding[] = [];
-  const checked = { ...(await readAuditCounts(context.database)), objects: 0 };
+  const checked = { ...(await readAuditCounts(context.database)), objects: 0, hashed: 0 };
   const pace = paced();
-  const parts = [auditStore(context), auditRows(context), ...(deep ? [auditManifests(context), auditBlobs(context)] : [])];
+  const parts = [
+    auditStore(context),
+    auditRows(context),
+    ...(deep ? [auditManifests(context), auditBlobs(context)] : [auditSample(context)]),
+  ];
   for (const part of parts) {
     for await (const said of part) {
       context.signal.throwIfAborted();
-      if ("finding" in said) findings.push(said.finding);
+      if ("finding" in said) findings.push(repair ? await mended(said) : said.finding);
       else if ("checked" in said) Object.assign(checked, said.checked);
       else if (pace(said)) yield { progress: said };
       if (findings.length >= mostFindings) break;
     }
   }
   yield { report: { deep, checked, findings } };
+}
+
+async function mended({ finding, mend }: AuditStep & { finding: AuditFinding; mend?: () => Promise<Mended> }): Promise<AuditFinding> {
+  const done = await mend?.();
+  if (done === undefined) return finding;
+  return "repaired" in done ? { ...finding, ...done } : { ...finding, message: `${finding.message}; ${done.refused}` };
 }
 
 /** Every step is announced, and then a few times a second. */
