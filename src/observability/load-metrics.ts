@@ -2,7 +2,12 @@
 
 import { Gauge, type Registry } from "prom-client";
 
+/** Places that can be full. */
+export type Place = "blobs" | "spool" | "database";
+
 export interface LoadMetrics {
+  /** `measure` is asked at each scrape; undefined where there is no such limit. */
+  measureFree(place: Place, measure: () => Promise<number | undefined>): void;
   /** `count` is asked at each scrape. */
   countTransfers(count: () => number): void;
 }
@@ -18,7 +23,23 @@ export function loadMetrics(registry: Registry): LoadMetrics {
     },
   });
   registry.registerMetric(transfers);
+  const places = new Map<Place, () => Promise<number | undefined>>();
+  const free = new Gauge({
+    name: "wharfinger_free_bytes",
+    help: "Bytes left where blobs, the spool of fetches and an embedded database lie",
+    labelNames: ["place"],
+    registers: [],
+    async collect() {
+      this.reset();
+      for (const [place, measure] of places) {
+        const bytes = await measure().catch(() => undefined);
+        if (bytes !== undefined) this.set({ place }, bytes);
+      }
+    },
+  });
+  registry.registerMetric(free);
   return {
+    measureFree: (place, measure) => void places.set(place, measure),
     countTransfers: (count) => void (countTransfers = count),
   };
 }

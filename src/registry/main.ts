@@ -1,5 +1,6 @@
 // The registry process: database, blob store, services and HTTP, wired by hand.
 
+import { freeBytesOf } from "../observability/free-bytes.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import { FolderBlobStore } from "./blobs/folder-store.ts";
@@ -103,6 +104,10 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const clientAddress = clientAddressBehind(trustedProxies);
   const transfers = new Transfers(settings.limits.transfersPerIdentity);
   metrics.countTransfers(() => transfers.all);
+  metrics.measureFree("blobs", () => store.freeBytes());
+  metrics.measureFree("spool", () => store.freeSpoolBytes());
+  const { databaseFolder } = options;
+  if (databaseFolder !== undefined) metrics.measureFree("database", () => freeBytesOf(databaseFolder));
 
   const app = buildServer({
     v2: new V2({

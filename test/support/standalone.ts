@@ -22,6 +22,8 @@ export interface StandaloneOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Run dist/, as users do, instead of src/. Built by the caller: `npm run build`. */
   readonly build?: boolean;
+  /** What the process is started by: a program and its arguments, which runs those that follow. */
+  readonly under?: readonly string[];
 }
 
 export interface Standalone {
@@ -60,7 +62,8 @@ async function launch(options: StandaloneOptions & { data: string; config: strin
   const build = options.build === true;
   const args = ["serve", "--listen", "127.0.0.1:0", "--data", options.data, "--config", options.config];
   if (options.settings !== undefined) args.push("--settings", options.settings);
-  const child = spawn(process.execPath, [programOf(build), ...args, ...(options.args ?? [])], {
+  const [file = "", ...words] = [...(options.under ?? []), process.execPath, programOf(build), ...args, ...(options.args ?? [])];
+  const child = spawn(file, words, {
     // Not the checkout: whatever the process needs it must find by its own means.
     cwd: tmpdir(),
     env: { ...process.env, ...options.env },

@@ -170,6 +170,11 @@ export function blobStoreConformance(adapter: string, open: () => Promise<BlobSt
       expect((await content(store, key)).equals(bytes)).toBe(true);
     });
 
+    test("knows how much may be written to the disk of its fetches", async () => {
+      const store = await fresh();
+      expect(await store.freeSpoolBytes()).toBeGreaterThan(0);
+    });
+
     test("what is gone cannot be continued, read or opened", async () => {
       const store = await fresh();
       const { keys, announce } = announced();

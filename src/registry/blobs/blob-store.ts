@@ -85,6 +85,8 @@ export interface BlobStore {
   list(): AsyncIterable<{ readonly key: string; readonly size: number; readonly modified: Date; readonly finished: boolean }>;
   /** Bytes still free, undefined when the store has no such limit. */
   freeBytes(): Promise<number | undefined>;
+  /** The same where `createReadable` keeps bytes for those who read them on their way, which may be elsewhere. */
+  freeSpoolBytes(): Promise<number>;
   close(): Promise<void>;
 }
 

@@ -2,10 +2,11 @@
 // Commit is fsync, rename, fsync of the folders (storage.md, "Uploads"). A failed fsync fails the upload: the kernel may have dropped the pages.
 
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
+import { freeBytesOf } from "../../observability/free-bytes.ts";
 import { closeFile, codeOfFile, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
 import { claimFolder, type FolderClaim } from "./folder-claim.ts";
 import { FolderNamedObjects } from "./folder-named.ts";
@@ -127,9 +128,12 @@ export class FolderBlobStore implements BlobStore {
     yield* this.#listFolder("uploading", false);
   }
 
-  async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#folder);
-    return bavail * bsize;
+  freeBytes(): Promise<number> {
+    return freeBytesOf(this.#folder);
+  }
+
+  freeSpoolBytes(): Promise<number> {
+    return this.freeBytes();
   }
 
   async close(): Promise<void> {

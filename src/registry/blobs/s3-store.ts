@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
 
 import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
+import { freeBytesOf } from "../../observability/free-bytes.ts";
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { PartMemory } from "./part-memory.ts";
 import { smallestPart } from "./part-size.ts";
@@ -107,6 +108,10 @@ export class S3BlobStore implements BlobStore {
 
   async freeBytes(): Promise<undefined> {
     return undefined;
+  }
+
+  freeSpoolBytes(): Promise<number> {
+    return freeBytesOf(this.#spoolFolder);
   }
 
   async close(): Promise<void> {

@@ -111,9 +111,7 @@ export class FillStart {
   /** Copies stop before pushes do: they can be fetched again. */
   async #isLow(): Promise<boolean> {
     const { store, lowWaterBytes = 0 } = this.#options;
-    if (lowWaterBytes === 0) return false;
-    const free = await store.freeBytes();
-    return free !== undefined && free < lowWaterBytes;
+    return lowWaterBytes > 0 && (await store.freeSpoolBytes()) < lowWaterBytes;
   }
 
   async #create(object: AnnouncedObject, size: number | undefined): Promise<{ writer: BlobWriter; written: BlobReader }> {

@@ -1,8 +1,7 @@
 // Whether this process may write to the database now. Pulls go on either way.
 
-import { statfs } from "node:fs/promises";
-
 import { formatBytes } from "../../domain/bytes.ts";
+import { freeBytesOf } from "../../observability/free-bytes.ts";
 import { ServiceError } from "./errors.ts";
 
 /** `TakeAway`: it deletes, and so makes room. */
@@ -42,9 +41,4 @@ export function aboveLowWater({ folder, lowWaterBytes }: { readonly folder: stri
       );
     },
   };
-}
-
-export async function freeBytesOf(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder);
-  return bavail * bsize;
 }
