@@ -74,8 +74,11 @@ function rows(schema: SchemaNode, value: unknown, path: string): string[] {
 function formOf(node: SchemaNode): string {
   const { format, items, type, enum: choices, [least]: atLeast, [most]: atMost } = node;
   if (choices !== undefined) return choices.join(", ");
-  const largest = atMost === undefined ? "" : ` and at most ${writtenLimit(node, atMost)}`;
-  const range = atLeast === undefined ? "" : `, at least ${writtenLimit(node, atLeast)}${largest}`;
+  const limits = [
+    ...(atLeast === undefined ? [] : [`at least ${writtenLimit(node, atLeast)}`]),
+    ...(atMost === undefined ? [] : [`at most ${writtenLimit(node, atMost)}`]),
+  ];
+  const range = limits.length === 0 ? "" : `, ${limits.join(" and ")}`;
   if (format === formats.duration) return `duration${range}`;
   if (format === formats.positiveDuration) return "duration, above zero";
   if (format === formats.quantity) return `bytes${range}`;

@@ -116,6 +116,15 @@ export const settingsSchema = group({
       }),
       passwordFile: file("File with the password, read again at each new connection."),
       connections: positiveCount(16, "Connections of one process. A quarter is kept for reads."),
+      preparedStatements: Type.Boolean({
+        description:
+          "`false` when the URL leads to a pooler that gives each transaction another session (PgBouncer with `pool_mode = transaction`): nothing is kept in a session then, and each statement is planned anew.",
+      }),
+      serveDigestsFor: duration(
+        "While the database does not answer, manifests and blobs that are asked for by digest are served from memory when it confirmed them this recently, to who might pull them then: a deletion of these moments may go unseen. `0s`: they are refused as tags are (503).",
+        // A view that is older knows nothing.
+        { [most]: 10 * 60_000 },
+      ),
       tls: databaseTls,
       timeouts: group(
         {

@@ -46,6 +46,10 @@ export interface Settings {
     readonly passwordFile?: string;
     /** Connections of one process. */
     readonly connections: number;
+    /** False behind a pooler that gives each transaction another session. */
+    readonly preparedStatements: boolean;
+    /** By digest, what was confirmed this recently is served while the database does not answer. 0: nothing is. */
+    readonly serveDigestsFor: number;
     /** Without it what the URL's `sslmode` says. */
     readonly tls?: {
       readonly mode: "VerifyFull" | "Require" | "Disable";
@@ -132,6 +136,8 @@ const hour = 60 * minute;
 export const defaultSettings: Settings = {
   database: {
     connections: 16,
+    preparedStatements: true,
+    serveDigestsFor: minute,
     timeouts: {
       connect: 5 * second,
       wait: 5 * second,

@@ -69,7 +69,7 @@ export async function startServices(
   // A question about changes never waits behind other statements.
   const questions = database.dedicated();
   closing.add(() => questions.close());
-  const view = new View({ database: questions });
+  const view = new View({ database: questions, serveOldFor: settings.database.serveDigestsFor });
   const configuration = new ConfigurationStore({ database, view, pod, logger, alone, readOnly });
   await configuration.start();
   closing.add(() => configuration.stop());

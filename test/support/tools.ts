@@ -19,7 +19,7 @@ const goTools = {
   cosign: { module: "github.com/sigstore/cosign/v3/cmd/cosign", version: "v3.1.3" },
 } as const;
 
-const packagedTools = ["skopeo", "buildah", "podman", "git"] as const;
+const packagedTools = ["skopeo", "buildah", "podman", "git", "pgbouncer"] as const;
 
 export type Tool = keyof typeof goTools | (typeof packagedTools)[number];
 
@@ -106,7 +106,8 @@ async function installPackages(): Promise<void> {
 }
 
 async function onPath(name: string): Promise<string | undefined> {
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+  // Servers lie where ordinary users do not look.
+  for (const folder of [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin"]) {
     const file = join(folder, name);
     if (await isExecutable(file)) return file;
   }

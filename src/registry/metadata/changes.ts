@@ -7,7 +7,7 @@ export interface Changes {
   readonly snapshot: string;
   /**
    * Keys as the triggers write them: `tag:<repository>:<name>` (a tag or a published version), `manifest:<repository>:<digest>`,
-   * `blob:<repository>:<digest>`, `record`.
+   * `blob:<repository>:<digest>`, `repository:<name>` (another Upstream has it), `record`.
    */
   readonly keys: readonly string[];
   /**

@@ -35,6 +35,7 @@ export class OwnPull implements PullService {
   }
 
   async manifest(repository: string, reference: Reference, caller: Caller, options: { head: boolean }): Promise<ManifestAnswer> {
+    await this.#refuseUpstreams(repository);
     const claim = options.head && caller.mayPush;
     const found = await this.#findManifest(repository, reference, claim);
     if (found === undefined)
@@ -45,6 +46,7 @@ export class OwnPull implements PullService {
   }
 
   async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
+    await this.#refuseUpstreams(repository);
     const claim = options.head && caller.mayPush;
     const found = await (claim ? claimBlob(this.#database, repository, digest) : this.#content.blob(repository, digest));
     if (found === undefined) throw await this.#unknown(repository, "BLOB_UNKNOWN", digest);
@@ -52,13 +54,21 @@ export class OwnPull implements PullService {
   }
 
   async tags(repository: string, _caller: Caller, page: { limit: number; after?: string }): Promise<TagPage> {
+    await this.#refuseUpstreams(repository);
     const found = await listTags(this.#database, repository, { after: page.after, limit: page.limit + 1 });
     if (found.length === 0 && (await findRepository(this.#database, repository)) === undefined) throw unknownName(repository);
     return { tags: found.slice(0, page.limit), more: found.length > page.limit };
   }
 
-  referrers(repository: string, digest: Digest, _caller: Caller, selection: ReferrerSelection): Promise<ReferrerPage> {
+  async referrers(repository: string, digest: Digest, _caller: Caller, selection: ReferrerSelection): Promise<ReferrerPage> {
+    await this.#refuseUpstreams(repository);
     return referrerPage(storedReferrers(this.#database, repository, digest, selection));
+  }
+
+  /** Of an Upstream that is gone: what was cached waits for another one with the prefix (storage.md, "Prefixes"). */
+  async #refuseUpstreams(repository: string): Promise<void> {
+    const found = await this.#content.repository(repository);
+    if (found !== undefined && found.upstream !== null) throw unknownName(repository);
   }
 
   #findManifest(repository: string, reference: Reference, claim: boolean): Promise<StoredManifest | undefined> {

@@ -6,7 +6,7 @@ import { findBlob, type StoredBlob } from "../metadata/blobs.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { findManifestByDigest, findManifestByTag, type StoredManifest } from "../metadata/manifests.ts";
 import { findProxiedTag, type ProxiedTag } from "../metadata/proxy-tags.ts";
-import { findRepository } from "../metadata/repositories.ts";
+import { findRepository, type Repository } from "../metadata/repositories.ts";
 import { elapsedSince, momentNow, type Moment, type View } from "./view.ts";
 
 /** Milliseconds between two looks at a tag that other processes may have confirmed meanwhile. */
@@ -35,6 +35,14 @@ export class StoredContent {
   constructor(options: { readonly database: Queryable; readonly view: View }) {
     this.#database = options.database;
     this.#view = options.view;
+  }
+
+  repository(name: string): Promise<Repository | undefined> {
+    return this.#view.getEvenOld(
+      `repository:${name}`,
+      () => findRepository(this.#database, name),
+      () => cost,
+    );
   }
 
   /** By tag for an own repository, by digest for any. */
@@ -107,13 +115,13 @@ export class StoredContent {
     }
   }
 
-  /** With the key that the repository's number makes, on the server that gave the number. */
+  /** With the key that the repository's number makes, on the server that gave the number: a server gives it to no other name. */
   async #find<T>(repository: string, keyOf: (id: number) => string, find: (key: string) => Promise<T | undefined>): Promise<T | undefined> {
     for (;;) {
       const { generation } = this.#view;
-      const id = await this.#idOf(repository);
-      if (id === undefined) return undefined;
-      const key = keyOf(id);
+      const owner = await this.repository(repository);
+      if (owner === undefined) return undefined;
+      const key = keyOf(owner.id);
       const found = await find(key);
       if (generation === this.#view.generation) return found;
       this.#view.drop(key);
@@ -121,14 +129,8 @@ export class StoredContent {
   }
 
   async #drop(repository: string, keyOf: (id: number) => string): Promise<void> {
-    const id = await this.#idOf(repository);
-    if (id !== undefined) this.#view.drop(keyOf(id));
-  }
-
-  /** Numbers never change and are never given to another name, so nothing tells of them, and old ones are good. */
-  async #idOf(repository: string): Promise<number | undefined> {
-    const load = () => findRepository(this.#database, repository);
-    return (await this.#view.getEvenOld(`repository:${repository}`, load, () => cost))?.id;
+    const owner = await this.repository(repository);
+    if (owner !== undefined) this.#view.drop(keyOf(owner.id));
   }
 }
 

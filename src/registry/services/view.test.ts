@@ -141,6 +141,83 @@ test("transactions that commit in another order than they began, and one that st
   }
 });
 
+test("writers that overlap, begin and commit in any order: each is seen from its acknowledgement on", async () => {
+  const views = [newView(), newView()];
+  const writers = 5;
+  const wrong: string[] = [];
+  const clients = await Promise.all(
+    Array.from({ length: writers }, async () => {
+      const client = new Client({ connectionString: database.url });
+      await client.connect();
+      return client;
+    }),
+  );
+  await Promise.all(
+    clients.map(async (client, mine) => {
+      const tag = `w${mine}`;
+      const loadMine = async () => (await pool.query<{ digest: string }>(read, [tag]))[0];
+      for (let move = 0; move < 20; move++) {
+        const digest = move % 2 === 0 ? "two" : "one";
+        await client.query("BEGIN");
+        await client.query(
+          "INSERT INTO tags (repository, name, digest) VALUES (1, $1, $2) ON CONFLICT (repository, name) DO UPDATE SET digest = excluded.digest",
+          [tag, digest],
+        );
+        await sleep(randomInt(25));
+        await client.query("COMMIT");
+        await sleep(viewsRunOut);
+        for (const view of views) {
+          const seen = await view.get(`tag:1:${tag}`, loadMine, () => 100);
+          if (seen?.digest !== digest) wrong.push(`${tag} ${move}: ${seen?.digest}`);
+        }
+      }
+    }),
+  );
+  for (const client of clients) await client.end();
+  expect(wrong).toEqual([]);
+});
+
+test("a transaction that stays open while thousands come and go is heard when it ends, although changes were forgotten meanwhile", async () => {
+  const view = newView();
+  await warm(view);
+  const open = new Client({ connectionString: database.url });
+  await open.connect();
+  await open.query("BEGIN");
+  await point("two", open);
+  for (let round = 0; round < 20; round++) {
+    await writer.query("INSERT INTO changes (key) SELECT 'tag:1:other' || n FROM generate_series(1, 200) n");
+    const xmin = await readXmin(pool);
+    expect(await pull(view)).toBe("one");
+    await pruneChangesBefore(pool, xmin);
+  }
+  const { rowCount } = await writer.query("SELECT FROM changes WHERE key LIKE 'tag:1:other%'");
+  expect(rowCount).toBe(4_000);
+  await open.query("COMMIT");
+  await open.end();
+  await sleep(viewsRunOut);
+  expect(await pull(view)).toBe("two");
+});
+
+test.each([
+  ["a version that came", "INSERT INTO ledger (repository, tag, digest, version) VALUES (1, '1.0', 'one', '1.0')", ["tag:1:1.0"]],
+  ["a version that moved", "UPDATE ledger SET digest = 'two' WHERE tag = 'old'", ["tag:1:old"]],
+  ["a version that went", "DELETE FROM ledger", ["tag:1:old"]],
+  ["a version that a publish writes again as it is", "UPDATE ledger SET digest = digest, version = '2'", []],
+  ["a confirmation by upstream", "UPDATE tags SET checked_at = now() + interval '1 hour'", []],
+  ["a confirmation that counts no longer", "UPDATE tags SET checked_at = NULL", ["tag:1:latest"]],
+  ["another media type", "UPDATE manifests SET media_type = 'y' WHERE digest = 'one'", ["manifest:1:one", "tag:1:latest"]],
+  ["the same media type", "UPDATE manifests SET media_type = media_type, keep_until = now()", []],
+  ["other bytes", "UPDATE manifests SET bytes = 'y' WHERE digest = 'two'", ["manifest:1:two"]],
+  ["a repository that goes to an Upstream", "UPDATE repositories SET upstream = 'default/a'", ["repository:a/b"]],
+  ["a publish", "INSERT INTO record (revision, document) VALUES ('r', '{}')", ["record"]],
+])("of %s everybody is told, or nobody", async (_what, change, keys) => {
+  await writer.query("INSERT INTO ledger (repository, tag, digest, version) VALUES (1, 'old', 'one', 'old')");
+  await writer.query("UPDATE tags SET checked_at = now()");
+  const { snapshot } = await changesSince(pool, null);
+  await writer.query(change);
+  expect((await changesSince(pool, snapshot)).keys.toSorted()).toEqual(keys);
+});
+
 test("what was read before a change and came after it is not remembered, and not given to who came later", async () => {
   const view = newView();
   await warm(view);

@@ -31,6 +31,15 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- An own repository in which nothing was left went to an Upstream.
+CREATE FUNCTION note_repository_update() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO changes (key) VALUES ('repository:' || NEW.name);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER repositories_upstream AFTER UPDATE OF upstream ON repositories
+  FOR EACH ROW WHEN (OLD.upstream IS DISTINCT FROM NEW.upstream) EXECUTE FUNCTION note_repository_update();
+
 -- The same bytes may be pushed as another media type, where they name none. Pulls remember manifests by digest, and by each tag.
 CREATE FUNCTION note_manifest_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
