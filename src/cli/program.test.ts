@@ -38,7 +38,8 @@ async function answering(status: number, body: unknown, host = "127.0.0.1"): Pro
 test("--help lists every subcommand, and each one its options with their twins", async () => {
   const all = await run(["--help"]);
   expect([all.code, all.stderr]).toEqual([0, ""]);
-  for (const name of ["get", "explain", "restore", "audit", "gc", "validate"]) expect(all.stdout).toMatch(new RegExp(`^  ${name}\\b`, "m"));
+  for (const name of ["get", "explain", "restore", "audit", "gc", "import", "validate"])
+    expect(all.stdout).toMatch(new RegExp(`^  ${name}\\b`, "m"));
   const one = await run(["get", "--help"]);
   for (const twin of ["WHARFINGER_REGISTRY", "WHARFINGER_DATA", "WHARFINGER_OUTPUT"]) expect(one.stdout).toContain(twin);
 });
@@ -55,6 +56,9 @@ test.each([
   [["get", "-o", "xml"], /Allowed choices are table, json, yaml\./],
   [["get", "--registry", "localhost:5000"], /Write scheme:\/\/host:port, for example http:\/\/127\.0\.0\.1:5000\./],
   [["gc", "start"], /unknown command 'start'/],
+  [["import"], /missing required argument 'source'/],
+  [["import", "x", "--concurrency", "100"], /Write a whole number from 1 to 64\./],
+  [["import", "x", "--rename", "a"], /Write old=new/],
   [["validate"], /missing required argument 'path'/],
 ])("wrong usage: %j", async (args, message) => {
   const { code, stdout, stderr } = await run(args);

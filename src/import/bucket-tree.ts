@@ -95,8 +95,9 @@ export class BucketTree implements LayoutTree {
     try {
       return await request;
     } catch (error) {
-      const { name, status } = describe(error);
-      if (name === "NoSuchKey" || name === "NotFound" || (status === 404 && name !== "NoSuchBucket")) return undefined;
+      const { name } = describe(error);
+      // Not every 404: services say so also of buckets and users.
+      if (name === "NoSuchKey" || name === "NotFound") return undefined;
       throw this.#failure(path, error);
     }
   }
@@ -109,7 +110,7 @@ export class BucketTree implements LayoutTree {
     if (name === "NoSuchBucket") return unusable(`There is no bucket ${bucket}`, error);
     if (name === "CredentialsProviderError")
       return unusable("No credentials for S3 were found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE", error);
-    if (status === 403 || status === 401 || name === "InvalidAccessKeyId" || name === "SignatureDoesNotMatch")
+    if (status === 403 || status === 401 || status === 404 || name === "InvalidAccessKeyId" || name === "SignatureDoesNotMatch")
       return unusable(
         `The bucket ${bucket} may not be read with these credentials (${status} ${name}); s3:ListBucket and s3:GetObject are needed`,
         error,

@@ -34,7 +34,7 @@ async function openFolder(folder: string): Promise<ImportSource> {
 
 async function openBucket(text: string, { endpoint, region, concurrency }: SourceOptions): Promise<ImportSource> {
   const match = /^s3:\/\/([^/?#@]+)(?:\/([^?#]*))?$/i.exec(text);
-  if (match === null) throw new SourceError("Unusable", `Write s3://bucket or s3://bucket/prefix, not ${text}.`);
+  if (match === null) throw new SourceError("Unusable", "Write s3://bucket or s3://bucket/prefix.");
   const [, bucket = "", path = ""] = match;
   const prefix = path.replace(/\/+$/, "");
   // Loaded only now, and the SDK with it.

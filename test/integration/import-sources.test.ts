@@ -2,7 +2,7 @@
 
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
@@ -12,10 +12,13 @@ import { importSourceConformance, type SourceContent } from "../../src/import/im
 import type { ImportSource } from "../../src/import/import-source.ts";
 import { RegistryLayout } from "../../src/import/registry-layout.ts";
 import { RunningRegistry } from "../../src/import/running-registry.ts";
-import { startDistribution, type Distribution } from "../support/distribution.ts";
+import { freePort, startDistribution, type Distribution } from "../support/distribution.ts";
+import { program } from "../support/programs.ts";
+import { adminToken, startTestRegistry } from "../support/registry.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
 import { fillSource } from "../support/source-content.ts";
 
+const main = resolve(import.meta.dirname, "../../src/cli/main.ts");
 const prefix = "old/registry";
 const anonymous = { credentials: { state: "anonymous" }, credentialsFrom: "the test", allowedHosts: [] } as const;
 
@@ -95,6 +98,58 @@ test("a running registry that sends clients to its bucket leads to a private add
   const blob = await allowed.blob("team/deep/er/tool", layer, 0);
   expect(blob?.size).toBe(content.layer.byteLength);
   for await (const _ of blob?.body ?? []) break;
+});
+
+test("a bucket that is not there, keys that are wrong, a service that is away: what to do is said", async () => {
+  const { settings } = service;
+  const connect = async (change: object) => RegistryLayout.open(await BucketTree.connect({ ...settings, prefix: "", ...change }));
+  const refused = (message: string) => ({ code: "Unusable", message: expect.stringContaining(message) as string });
+  await expect(connect({ bucket: "nowhere" })).rejects.toMatchObject(refused("There is no bucket nowhere"));
+  const wrong = { credentials: { accessKeyId: "wharfinger", secretAccessKey: "guess" } };
+  await expect(connect(wrong)).rejects.toMatchObject(refused("may not be read with these credentials"));
+  await expect(connect({ credentials: { accessKeyId: "nobody", secretAccessKey: "guess" } })).rejects.toMatchObject(
+    refused("s3:ListBucket"),
+  );
+  await expect(connect({ prefix: "nothing/here/" })).rejects.toMatchObject(refused("nothing/here/ holds no registry"));
+  const away = `http://127.0.0.1:${await freePort()}`;
+  await expect(connect({ endpoint: away })).rejects.toMatchObject({
+    code: "Unreachable",
+    message: expect.stringContaining("ECONNREFUSED") as string,
+  });
+});
+
+test("wharfinger import s3://…, with credentials as the AWS SDK finds them", async () => {
+  const { settings } = service;
+  const registry = await startTestRegistry();
+  try {
+    const { code, stdout, stderr } = await program(
+      process.execPath,
+      [
+        main,
+        "import",
+        `s3://${settings.bucket}/${prefix}`,
+        "--endpoint",
+        settings.endpoint ?? "",
+        "--registry",
+        registry.url,
+        "-o",
+        "json",
+      ],
+      {
+        env: {
+          WHARFINGER_TOKEN: adminToken,
+          AWS_ACCESS_KEY_ID: settings.credentials.accessKeyId,
+          AWS_SECRET_ACCESS_KEY: settings.credentials.secretAccessKey,
+        },
+      },
+    );
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^3 of 3: /m)]);
+    expect(JSON.parse(stdout)).toMatchObject({ repositories: { done: 3 }, tags: { created: 7 }, problems: [] });
+    const index = await fetch(`${registry.url}/v2/team/app/manifests/${contents.bucket.index}`);
+    expect(index.status).toBe(200);
+  } finally {
+    await registry.stop();
+  }
 });
 
 test.each(["", "docker", "docker/registry/v2/blobs"])("%j of a copy is no registry, and is told so", async (path) => {
