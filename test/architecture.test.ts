@@ -42,6 +42,7 @@ const { rooms: law, everywhere, bare } = readLaw(readFileSync(resolve(source, ".
 const packages: Record<string, readonly string[]> = {
   "@kubernetes/client-node": ["operator/kube", "reporter"],
   "@aws-sdk/client-s3": ["registry/blobs"],
+  "pg-copy-streams": ["registry/metadata"],
   pg: ["registry/metadata", "standalone/postgres"],
   fastify: ["registry/http"],
   commander: ["cli"],

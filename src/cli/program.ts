@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 
 import { programVersion } from "../config/version.ts";
 import { auditCommand } from "./audit.ts";
+import { backupCommand } from "./backup.ts";
 import { explainCommand } from "./explain.ts";
 import { exitCodes } from "./failure.ts";
 import { gcCommand } from "./gc.ts";
@@ -15,6 +16,7 @@ import { planCommand } from "./plan.ts";
 import { recordCommand } from "./record.ts";
 import { registryCommand } from "./registry.ts";
 import { restoreCommand } from "./restore.ts";
+import { restoreMetadataCommand } from "./restore-metadata.ts";
 import { serveCommand } from "./serve.ts";
 import { validateCommand } from "./validate.ts";
 
@@ -49,6 +51,8 @@ export async function run(args: readonly string[]): Promise<number> {
     auditCommand,
     gcCommand,
     importCommand,
+    backupCommand,
+    restoreMetadataCommand,
     validateCommand,
   ]) {
     program.addCommand(make());

@@ -6,6 +6,7 @@ import type {
   ApplyResult,
   AuditLine,
   AuditRequest,
+  BackupLine,
   FinishedRun,
   GcResumed,
   GcStatus,
@@ -23,6 +24,7 @@ import type {
   Run,
   RunRequest,
   RunUpdate,
+  SnapshotView,
   UpstreamView,
   VersionsView,
 } from "../api/control.ts";
@@ -116,16 +118,16 @@ export class ControlClient {
     return this.#call("POST", "restore", request);
   }
 
-  async *audit(request: AuditRequest): AsyncGenerator<AuditLine> {
-    const body = JSON.stringify(request);
-    for await (const line of this.#transport.lines({
-      method: "POST",
-      path: "/api/v1/audit",
-      headers: { "content-type": "application/json" },
-      body,
-    })) {
-      yield JSON.parse(line) as AuditLine;
-    }
+  audit(request: AuditRequest): AsyncGenerator<AuditLine> {
+    return this.#lines("audit", request);
+  }
+
+  snapshots(): Promise<SnapshotView[]> {
+    return this.#get("backup");
+  }
+
+  backup(): AsyncGenerator<BackupLine> {
+    return this.#lines("backup", {});
   }
 
   gc(): Promise<GcStatus> {
@@ -151,6 +153,14 @@ export class ControlClient {
 
   close(): Promise<void> {
     return this.#transport.close();
+  }
+
+  async *#lines<T>(path: string, request: object): AsyncGenerator<T> {
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify(request);
+    for await (const line of this.#transport.lines({ method: "POST", path: `/api/v1/${path}`, headers, body })) {
+      yield JSON.parse(line) as T;
+    }
   }
 
   async #get<T>(path: string): Promise<T> {

@@ -97,6 +97,20 @@ export const registryOptions = {
   readOnly: serveOptions.readOnly,
 } as const satisfies Record<string, OptionDefinition>;
 
+export const restoreMetadataOptions = {
+  snapshot: {
+    flags: "--snapshot <name>",
+    variable: "WHARFINGER_SNAPSHOT",
+    description: "which one, as `wharfinger backup list` names it",
+    fallbackDescription: "the newest whole one",
+  },
+  settings: {
+    ...serveOptions.settings,
+    description: "settings of the installation; with `database.url` its database and store are used, else the data folder",
+  },
+  data: { ...dataOption, description: "data folder of `wharfinger serve`, which must not run" },
+} as const satisfies Record<string, OptionDefinition>;
+
 export const clientOptions = {
   registry: {
     flags: "--registry <url>",

@@ -3,7 +3,7 @@
 import { stringify } from "yaml";
 
 import { describeSettings, writtenLimit } from "./load-settings.ts";
-import { clientOptions, registryOptions, serveOptions, tokenVariable, type OptionDefinition } from "./options.ts";
+import { clientOptions, registryOptions, restoreMetadataOptions, serveOptions, tokenVariable, type OptionDefinition } from "./options.ts";
 import { formats, least, most, settingsSchema } from "./settings-schema.ts";
 import { defaultSettings } from "./settings.ts";
 
@@ -50,6 +50,10 @@ ${optionTable(Object.values(serveOptions))}
 ## Options of \`npx wharfinger registry\`
 
 ${optionTable(Object.values(registryOptions))}
+
+## Options of \`npx wharfinger restore-metadata\`
+
+${optionTable(Object.values(restoreMetadataOptions))}
 
 ## Options of the other subcommands
 

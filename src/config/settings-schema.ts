@@ -23,6 +23,9 @@ type Range = { readonly [Keyword in typeof least | typeof most]?: number };
 /** Signs of life come every third of these times; a database that takes a breath must not cost an upload. */
 const uploadTime: Range = { [least]: 1_000 };
 
+/** Timers that are longer than 24.8 days end at once. */
+const snapshotTime: Range = { [most]: 20 * 24 * 3_600_000 };
+
 const group = (properties: Record<string, TSchema>, description?: string) =>
   Type.Object(properties, { additionalProperties: false, required: [], description });
 const duration = (description: string, range: Range = {}) => Type.String({ format: formats.duration, description, ...range });
@@ -174,6 +177,16 @@ export const settingsSchema = group({
       stallTimeout: duration("A body that delivers nothing for this long is cut.", { ...uploadTime, [most]: 24 * 3_600_000 }),
     },
     "Uploads.",
+  ),
+  backup: group(
+    {
+      interval: duration(
+        "How often a snapshot of the metadata is written beside the blobs, and one before a migration; `0s`: never. While it is above zero `gc.doomDelay` is at least this and a day.",
+        snapshotTime,
+      ),
+      keep: Type.Integer({ minimum: 1, maximum: 1_000, description: "How many snapshots are kept." }),
+    },
+    "Snapshots of the metadata.",
   ),
   egress: group(
     {

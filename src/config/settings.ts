@@ -96,6 +96,13 @@ export interface Settings {
     /** A body that delivers nothing for this long is cut. */
     readonly stallTimeout: number;
   };
+  /** Snapshots of the metadata in the store (storage.md, "Backup"). */
+  readonly backup: {
+    /** 0: none are taken by themselves. */
+    readonly interval: number;
+    /** How many are kept. */
+    readonly keep: number;
+  };
   readonly egress: { readonly allowedCIDRs: readonly string[] };
   readonly access: {
     /** Users (`ci`) that may use the whole control API. */
@@ -159,6 +166,7 @@ export const defaultSettings: Settings = {
     brake: { percent: 30, bytes: 10 * 1024 ** 3 },
   },
   uploads: { expireAfter: 24 * hour, stallTimeout: minute },
+  backup: { interval: 24 * hour, keep: 7 },
   egress: { allowedCIDRs: [] },
   access: {
     admins: [],

@@ -1,10 +1,11 @@
 // The registry process: database, blob store, services and HTTP, wired by hand.
 
+import { randomUUID } from "node:crypto";
+
 import { freeBytesOf } from "../observability/free-bytes.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
-import { FolderBlobStore } from "./blobs/folder-store.ts";
-import { S3BlobStore } from "./blobs/s3-store.ts";
+import { openBlobStore } from "./blobs/open-store.ts";
 import { Authenticator } from "./http/authentication.ts";
 import { clientAddressBehind } from "./http/client-address.ts";
 import { drain, listen } from "./http/listening.ts";
@@ -17,6 +18,7 @@ import { Database } from "./metadata/database.ts";
 import { migrate, requireSchema } from "./metadata/migrate.ts";
 import { checkServer } from "./metadata/server-check.ts";
 import { listRepositories as listNames } from "./metadata/repositories.ts";
+import { backedUp } from "./services/backup.ts";
 import { Marker } from "./services/marker.ts";
 import { readinessOf } from "./services/readiness.ts";
 import { openWhole, type Closing } from "./closing.ts";
@@ -35,11 +37,6 @@ const defaultGrace = 10_000;
 /** Rejects when the database is newer than this program, the store is another installation's or process's, or the address is taken; nothing stays open then. */
 export function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
   return openWhole((closing) => start(options, closing));
-}
-
-async function openBlobStore({ blobs, settings }: RegistryOptions): Promise<BlobStore> {
-  if ("folder" in blobs) return FolderBlobStore.open({ folder: blobs.folder, lowWaterBytes: settings.storage.lowWaterBytes });
-  return S3BlobStore.open(blobs.s3);
 }
 
 async function openMarker(options: RegistryOptions, database: Database, { named }: BlobStore): Promise<Marker> {
@@ -68,10 +65,11 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const onWait = (why: string) => logger.info(why);
   const { readOnly } = settings;
   for (const warning of await checkServer(database, { patience: startPatience, readOnly, onWait })) logger.warn(warning);
-  const migrated = readOnly ? await requireSchema(database) : await migrate(database, { onWait });
-  if (migrated.length > 0) logger.info({ migrations: migrated }, "the database schema is up to date");
-  const store = await openBlobStore(options);
+  const store = await openBlobStore(options.blobs, settings.storage);
   closing.add(() => store.close());
+  const backup = { database, named: store.named, times: settings.backup, version: options.version, logger, pod: randomUUID() };
+  const migrated = readOnly ? await requireSchema(database) : await backedUp(backup, () => migrate(database, { onWait }));
+  if (migrated.length > 0) logger.info({ migrations: migrated }, "the database schema is up to date");
   const marker = await openMarker(options, database, store);
   closing.add(() => marker.stop());
 

@@ -42,16 +42,14 @@ export function startRegistryProcess(options: RegistryProcessOptions): Promise<R
 
 async function start(options: RegistryProcessOptions, closing: Closing): Promise<RunningRegistry> {
   const { settings, listen, allowAnonymous, acceptStore, commandFlags, version, logger } = options;
-  const { url } = settings.database;
-  if (url === undefined)
-    throw new Error("The settings have no database.url: name the PostgreSQL database, or use `wharfinger serve`, which brings its own.");
+  const database = databaseOf(settings);
   const adminToken = await readSecretFile(options.adminTokenFile, "the admin token");
   if (adminToken.length < shortestToken)
     throw new Error(
       `The admin token in ${options.adminTokenFile} has fewer than ${shortestToken} characters. Make one with: openssl rand -base64 32`,
     );
   const registry = await startRegistry({
-    database: { ...settings.database, url },
+    database,
     blobs: await blobsOf(settings),
     listen,
     settings,
@@ -75,7 +73,8 @@ async function secretsOf({ secrets, logger }: RegistryProcessOptions, closing: C
   return mounted;
 }
 
-async function blobsOf({ storage, spool }: Settings): Promise<RegistryOptions["blobs"]> {
+/** Rejects with an Error that says which setting is wrong. */
+export async function blobsOf({ storage, spool }: Settings): Promise<RegistryOptions["blobs"]> {
   const { folder, s3 } = storage;
   if ((folder === undefined) === (s3 === undefined))
     throw new Error("The settings need one place for the bytes: storage.s3 (any number of processes) or storage.folder (one process).");
@@ -97,6 +96,14 @@ async function credentialsOf({ accessKeyIdFile, secretAccessKeyFile }: BucketSet
   });
   await read(); // a missing file is said at the start
   return { credentials: read };
+}
+
+/** Throws an Error that says which setting is wrong. */
+export function databaseOf({ database }: Settings): RegistryOptions["database"] {
+  const { url } = database;
+  if (url === undefined)
+    throw new Error("The settings have no database.url: name the PostgreSQL database, or use `wharfinger serve`, which brings its own.");
+  return { ...database, url };
 }
 
 async function readSecretFile(file: string, what: string): Promise<string> {

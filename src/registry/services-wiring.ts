@@ -13,6 +13,7 @@ import { failUnfinishedRuns } from "./metadata/runs.ts";
 import { forgetConfirmations } from "./metadata/proxy-repositories.ts";
 import { listActivity } from "./services/activity.ts";
 import { audit } from "./services/audit.ts";
+import { Backup, doomDelayBeside } from "./services/backup.ts";
 import { Collector } from "./services/collect.ts";
 import { ConfigurationStore } from "./services/configuration-store.ts";
 import { Eviction } from "./services/eviction.ts";
@@ -129,10 +130,16 @@ export async function startServices(
   if (!readOnly) eviction.start();
   closing.add(() => eviction.stop());
 
+  const backup = new Backup({ database, named: store.named, times: settings.backup, version: options.version, logger, turn });
+  if (!readOnly) backup.start();
+  closing.add(() => backup.stop());
+  const doomDelay = doomDelayBeside(settings.backup, settings.gc.doomDelay);
+  if (doomDelay > settings.gc.doomDelay)
+    logger.warn({ doomDelay }, "gc.doomDelay counts as backup.interval and a day: what the newest snapshot names must still be there");
   const collector = new Collector({
     database,
     store,
-    times: settings.gc,
+    times: { ...settings.gc, doomDelay },
     brake: settings.gc.brake,
     logger,
     beforeDeletion: () => marker.raise(),
@@ -169,6 +176,7 @@ export async function startServices(
     retention,
     prefetch: (request) => prefetch.prefetch(request),
     restore: (request, identity) => restore(database, request, identity, mayMissBlobs),
+    backup,
     gc: {
       status: () => collector.status(),
       resume: async (identity) => {

@@ -52,7 +52,7 @@ spec: {url: "http://${slow.host}", insecure: true, prefix: up}
   );
   await writeFile(
     join(folder, "settings.yaml"),
-    "gc: {lease: 10s, trashFor: 2s, doomDelay: 1s, interval: 200ms, uploadAbandonedAfter: 3s}\n",
+    "gc: {lease: 10s, trashFor: 2s, doomDelay: 1s, interval: 200ms, uploadAbandonedAfter: 3s}\nbackup: {interval: 0s}\n",
   );
   wharfinger = await startStandalone({ config, settings: join(folder, "settings.yaml") });
 });

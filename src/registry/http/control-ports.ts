@@ -6,6 +6,7 @@ import type {
   ApplyResult,
   AuditLine,
   AuditRequest,
+  BackupLine,
   FinishedRun,
   GcResumed,
   GcStatus,
@@ -23,6 +24,7 @@ import type {
   Run,
   RunRequest,
   RunUpdate,
+  SnapshotView,
   StorageUsage,
   UpstreamView,
   VersionsView,
@@ -76,6 +78,7 @@ export interface ControlServices {
   readonly prefetch: (request: PrefetchRequest) => Promise<PrefetchResult>;
   readonly restore: (request: RestoreRequest, identity: string) => Promise<RestoreResult>;
   readonly audit: (request: AuditRequest, signal: AbortSignal) => AsyncIterable<AuditLine>;
+  readonly backup: { list(): Promise<readonly SnapshotView[]>; now(): AsyncIterable<BackupLine> };
   readonly gc: GcPort;
   readonly repositories: (mayPull: (repository: string) => boolean) => Promise<readonly RepositoryView[]>;
   readonly usage: () => Promise<StorageUsage>;

@@ -1,6 +1,6 @@
 // The pool, and the watch over it.
 
-import { Client, Pool, TypeOverrides, type ClientBase, type PoolClient } from "pg";
+import { Client, Pool, TypeOverrides, type ClientBase, type PoolClient, type Submittable } from "pg";
 
 import { connectionParameters, isLocal, tlsContext } from "./connection-parameters.ts";
 import { defaultConnections, defaultTimeouts, type DatabaseOptions, type DatabaseTimeouts } from "./database-options.ts";
@@ -40,6 +40,8 @@ export interface Result {
 export interface Connection {
   /** Rejects as the driver does. Several statements in one text have the result of the last one. */
   send(sent: Sent): Promise<Result>;
+  /** Begins a COPY, to be read from or written to: no limit holds for it, and nothing else is sent before its end. */
+  stream<T extends Submittable>(copy: T): T;
   /** The server said since the last question that a COMMIT is not on the synchronous standby, although it was asked to wait for it. */
   unreplicated(): boolean;
   /** Ends it under whoever waits on it. */
@@ -122,6 +124,7 @@ export class Connections {
     });
     return {
       send: (sent) => this.#send(client, sent),
+      stream: (copy) => client.query(copy),
       unreplicated: () => this.#unreplicated.delete(client),
       cut: () => cut(client),
       release: (error, { close = isUseless(error) } = {}) => client.release(close),

@@ -24,6 +24,11 @@ const attempts = 3;
 /** One in so many connections is kept for reads: pulls go on while every writer waits for a synchronous standby. */
 const reservedForReads = 4;
 
+export interface Copying extends Queryable {
+  /** Begins a COPY, to be read from or written to. */
+  readonly stream: Connection["stream"];
+}
+
 export interface TransactionOptions<T> {
   /** One snapshot throughout, nothing is written, and no statement is too long (audit, snapshots). */
   readonly repeatable?: boolean;
@@ -103,6 +108,28 @@ export class Database implements Queryable {
       throw asUnavailable(error);
     } finally {
       connection.release(failure, { close: failure !== undefined });
+    }
+  }
+
+  /**
+   * One transaction with COPY in it, once: no statement is too long for it. When `work` rejects the connection is closed, since it may be in the
+   * middle of a table.
+   */
+  async copying<T>(work: (transaction: Copying) => Promise<T>, options: { readonly repeatable?: boolean } = {}): Promise<T> {
+    const connection = await this.#connections.take();
+    const begin = options.repeatable === true ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN";
+    let failed = true;
+    try {
+      await connection.send({ text: `${begin}; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0` });
+      const result = await work({ ...on(connection, { within: null }), stream: (copy) => connection.stream(copy) });
+      await connection.send({ text: "COMMIT" });
+      if (connection.unreplicated()) throw notReplicated();
+      failed = false;
+      return result;
+    } catch (error) {
+      throw asUnavailable(error);
+    } finally {
+      connection.release(undefined, { close: failed });
     }
   }
 

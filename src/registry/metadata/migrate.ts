@@ -85,6 +85,38 @@ export async function requireSchema(database: Database): Promise<readonly string
   );
 }
 
+/** Migrations that this database has seen, and those that it has not: before `migrate`, for who wants to write down what there is. */
+export async function pendingMigrations(
+  database: Queryable,
+): Promise<{ readonly done: readonly string[]; readonly missing: readonly string[] }> {
+  const known = await migrations(folder);
+  const missing = (await missingOf(database, known)).map(({ name }) => name);
+  return { done: known.map(({ name }) => name).filter((name) => !missing.includes(name)), missing };
+}
+
+/** Brings an empty schema to where one was that had seen exactly these, in one transaction. Rejects when this program does not know them all. */
+export async function migrateTo(transaction: Queryable, names: readonly string[]): Promise<void> {
+  const known = await migrations(folder);
+  const wanted = names.map((name) => known.find((migration) => migration.name === name) ?? { number: Infinity, name, text: "" });
+  refuseNewer(known, wanted);
+  await transaction.query(table);
+  await runAll(transaction, wanted);
+}
+
+/** What `migrateTo` left out, on a database that nobody else uses. */
+export async function migrateRest(transaction: Queryable): Promise<void> {
+  await runAll(transaction, await missingOf(transaction, await migrations(folder)));
+}
+
+/** Without others there is nobody whom an index could keep waiting. */
+async function runAll(transaction: Queryable, wanted: readonly Migration[]): Promise<void> {
+  for (const migration of wanted) {
+    const { number, name, text } = migration;
+    await transaction.query({ name: "", text: isConcurrent(migration) ? text.replaceAll(/\bCONCURRENTLY\b/gi, "") : text });
+    await transaction.query(note, [number, name]);
+  }
+}
+
 async function migrations(folder: URL): Promise<Migration[]> {
   const files = (await readdir(folder)).filter((file) => /^\d{4}-[a-z0-9-]+\.sql$/.test(file)).sort();
   return Promise.all(
@@ -96,13 +128,16 @@ async function migrations(folder: URL): Promise<Migration[]> {
 async function missingOf(database: Queryable, known: readonly Migration[]): Promise<Migration[]> {
   const [row] = await database.query<{ there: boolean }>(there);
   const done = row?.there === true ? await database.query<{ number: number; name: string }>(applied) : [];
-  const unknown = done.filter(({ number }) => !known.some((migration) => migration.number === number));
-  if (unknown.length > 0) {
-    throw new Error(
-      `The database was made by a newer Wharfinger (it has ${unknown.map(({ name }) => name).join(", ")}). Start that version or a newer one; this one would not understand what is stored.`,
-    );
-  }
+  refuseNewer(known, done);
   return known.filter(({ number }) => !done.some((row) => row.number === number));
+}
+
+function refuseNewer(known: readonly Migration[], done: readonly { readonly number: number; readonly name: string }[]): void {
+  const unknown = done.filter(({ number }) => !known.some((migration) => migration.number === number));
+  if (unknown.length === 0) return;
+  throw new Error(
+    `The database was made by a newer Wharfinger (it has ${unknown.map(({ name }) => name).join(", ")}). Start that version or a newer one; this one would not understand what is stored.`,
+  );
 }
 
 /** Runs all that can run in one transaction, or one that cannot. Resolves with their names. */
