@@ -11,8 +11,16 @@ export type Fault =
   | "refused"
   /** The service does it, and nobody hears of it. */
   | "lost answer"
+  /** The service does it, and the answer is 200 with an error as its body. */
+  | "error in 200"
   /** The answer breaks in the middle of its body. */
   | "cut answer"
+  /** The answer stops in the middle of its body, and the connection stays. */
+  | "stalled answer"
+  /** The connection breaks in the middle of the request's body, for the service too. */
+  | "cut request"
+  /** Nobody answers, and the connection stays. */
+  | "silence"
   /** Nothing comes for so many milliseconds. */
   | { readonly slow: number };
 
@@ -49,6 +57,7 @@ export async function startFaultyHop(target: string): Promise<FaultyHop> {
     requests.push(line);
     const fault = faultOf(line);
     if (fault === "refused") return void incoming.socket.destroy();
+    if (fault === "silence") return void incoming.resume();
     if (typeof fault === "object" && "answer" in fault) {
       incoming.resume();
       await text(incoming);
@@ -62,16 +71,28 @@ export async function startFaultyHop(target: string): Promise<FaultyHop> {
     const onward = send({ hostname, port, method, path: url, headers }, (answer) => {
       answered.push(line);
       if (fault === "lost answer") return void answer.resume().on("end", () => incoming.socket.destroy());
+      if (fault === "error in 200") {
+        answer.resume();
+        outgoing.writeHead(200, { "content-type": "application/xml" }).end("<Error><Code>InternalError</Code></Error>");
+        return;
+      }
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
       if (readsObject) answer.on("data", (piece: Buffer) => (read.bytes += piece.byteLength));
-      if (fault !== "cut answer") return void answer.pipe(outgoing);
+      if (fault !== "cut answer" && fault !== "stalled answer") return void answer.pipe(outgoing);
       answer.once("data", (piece: Buffer) => {
-        outgoing.write(piece.subarray(0, Math.ceil(piece.byteLength / 2)), () => incoming.socket.destroy());
+        outgoing.write(piece.subarray(0, Math.ceil(piece.byteLength / 2)), () => {
+          if (fault === "cut answer") incoming.socket.destroy();
+        });
         answer.destroy();
       });
     });
     onward.on("error", () => incoming.socket.destroy());
-    incoming.pipe(onward);
+    if (fault !== "cut request") return void incoming.pipe(onward);
+    const cut = () => {
+      onward.destroy();
+      incoming.socket.destroy();
+    };
+    incoming.once("end", cut).once("data", (piece: Buffer) => void onward.write(piece.subarray(0, Math.ceil(piece.byteLength / 2)), cut));
   };
   const server = createServer((incoming, outgoing) => void handle(incoming, outgoing));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -40,3 +40,8 @@ export function codeOfFile(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === "string" ? code : undefined;
 }
+
+/** The disk, a quota, or the largest file that there may be. */
+export function isFull(code: string | undefined): boolean {
+  return code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG";
+}

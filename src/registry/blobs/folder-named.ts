@@ -6,7 +6,7 @@ import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { BlobStoreError } from "./blob-store.ts";
-import { closeFile, codeOfFile, openFile, syncFolder, writeFilePieces } from "./file.ts";
+import { closeFile, codeOfFile, isFull, openFile, syncFolder, writeFilePieces } from "./file.ts";
 import { behind } from "./gather.ts";
 import type { NamedObject, NamedObjects } from "./named-objects.ts";
 import { checkedName, checkedPrefix } from "./object-name.ts";
@@ -138,7 +138,6 @@ function failed(what: string, error: unknown): BlobStoreError {
   if (error instanceof BlobStoreError) return error;
   const code = codeOfFile(error);
   if (code === "ENOENT") return new BlobStoreError("NotFound", `Not in the store: ${what}.`, { cause: error });
-  if (code === "ENOSPC" || code === "EDQUOT")
-    return new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error });
+  if (isFull(code)) return new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error });
   return new BlobStoreError("Failed", `The blob store failed to ${what}.`, { cause: error });
 }

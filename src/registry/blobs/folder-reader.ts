@@ -1,4 +1,4 @@
-import type { BlobReader } from "./blob-store.ts";
+import { BlobStoreError, type BlobReader } from "./blob-store.ts";
 import { closeFile, readFile } from "./file.ts";
 
 /** A whole blob in a file. Reading goes straight into the caller's buffer. */
@@ -18,7 +18,11 @@ export class FolderReader implements BlobReader {
     if (this.#closing) throw new Error("The blob was closed while it was read.");
     this.#reads++;
     try {
-      return await readFile(this.#descriptor, buffer, position);
+      const count = await readFile(this.#descriptor, buffer, position);
+      if (count === 0 && position < this.size && buffer.byteLength > 0) {
+        throw new BlobStoreError("Failed", `Only ${position} of ${this.size} bytes of the blob are still there.`);
+      }
+      return count;
     } finally {
       this.#reads--;
       if (this.#closing && this.#reads === 0) this.#closed ??= closeFile(this.#descriptor);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { freeBytesOf } from "../../observability/free-bytes.ts";
-import { closeFile, codeOfFile, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
+import { closeFile, codeOfFile, isFull, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
 import { claimFolder, type FolderClaim } from "./folder-claim.ts";
 import { FolderNamedObjects } from "./folder-named.ts";
 import { FolderReader } from "./folder-reader.ts";
@@ -31,9 +31,9 @@ export class FolderBlobStore implements BlobStore {
   readonly #lowWaterBytes: number;
   readonly #sync: (descriptor: number) => Promise<void>;
   readonly #claim: FolderClaim;
-  /** Fan-out folders that are known to be there, durably. */
   /** Who writes to a key now. The folder is one process's, so nobody else can. */
   readonly #writers = new Map<string, FolderWriter>();
+  /** Fan-out folders that are known to be there, durably. */
   readonly #made = new Map<string, Promise<void>>();
 
   private constructor(options: FolderBlobStoreOptions, claim: FolderClaim) {
@@ -58,7 +58,13 @@ export class FolderBlobStore implements BlobStore {
     await this.#refuseWhenLow();
     const key = randomUUID();
     await announce(key);
-    return this.#writer(key, await failing(`create ${key}`, openFile(this.#unfinished(key), "wx+")), 0);
+    try {
+      return this.#writer(key, await openFile(this.#unfinished(key), "wx+"), 0);
+    } catch (error) {
+      // Not one upload is gone but the place for all of them.
+      if (codeOfFile(error) === "ENOENT") throw new BlobStoreError("Failed", "The folder of the blob store is gone.", { cause: error });
+      throw failed(`create ${key}`, error);
+    }
   }
 
   async createReadable(announce: Announce): Promise<{ writer: BlobWriter; written: BlobReader }> {
@@ -259,7 +265,6 @@ function failed(what: string, error: unknown): BlobStoreError {
   if (error instanceof BlobStoreError) return error;
   const code = codeOfFile(error);
   if (code === "ENOENT") return new BlobStoreError("NotFound", `Not in the store: ${what}.`, { cause: error });
-  if (code === "ENOSPC" || code === "EDQUOT")
-    return new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error });
+  if (isFull(code)) return new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error });
   return new BlobStoreError("Failed", `The blob store failed to ${what}.`, { cause: error });
 }

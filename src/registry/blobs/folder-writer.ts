@@ -1,5 +1,5 @@
 import { BlobStoreError, type BlobWriter, type Suspended } from "./blob-store.ts";
-import { closeFile, codeOfFile, writeFilePieces } from "./file.ts";
+import { closeFile, codeOfFile, isFull, writeFilePieces } from "./file.ts";
 import { behind, gatherPieces } from "./gather.ts";
 
 /** Free space is asked again after this many bytes. */
@@ -97,8 +97,7 @@ export class FolderWriter implements BlobWriter {
     try {
       return await working;
     } catch (error) {
-      const full = ["ENOSPC", "EDQUOT"].includes(codeOfFile(error) ?? "");
-      this.#failure = full
+      this.#failure = isFull(codeOfFile(error))
         ? new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error })
         : new BlobStoreError("Failed", `The upload ${this.key} could not be written.`, { cause: error });
       throw this.#failure;

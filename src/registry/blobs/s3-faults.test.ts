@@ -29,10 +29,10 @@ afterEach(async () => {
 });
 
 const small = randomBytes(1000);
-const large = randomBytes(18 * mebibyte);
+const large = randomBytes(10 * mebibyte);
 
-async function put(bytes: Buffer): Promise<string> {
-  const writer = await store.create(announce);
+async function put(bytes: Buffer, into = store): Promise<string> {
+  const writer = await into.create(announce);
   try {
     await writer.write([bytes]);
     return await writer.commit(digestOf(bytes));
@@ -41,8 +41,8 @@ async function put(bytes: Buffer): Promise<string> {
   }
 }
 
-async function content(key: string): Promise<Buffer> {
-  const reader = await store.open(key);
+async function content(key: string, from = store): Promise<Buffer> {
+  const reader = await from.open(key);
   const whole = Buffer.alloc(reader.size);
   try {
     for (let at = 0; at < whole.byteLength;) at += await reader.read(whole.subarray(at), at);
@@ -55,8 +55,11 @@ async function content(key: string): Promise<Buffer> {
 const passing: readonly (readonly [string, Fault])[] = [
   ["503", { answer: 503, body: "<Error><Code>SlowDown</Code></Error>" }],
   ["500", { answer: 500, body: "<Error><Code>InternalError</Code></Error>" }],
+  ["429", { answer: 429, body: "<Error><Code>TooManyRequests</Code></Error>" }],
+  ["a timeout that is called a mistake", { answer: 400, body: "<Error><Code>RequestTimeout</Code></Error>" }],
   ["a 502 in HTML", { answer: 502, body: "<html>bad gateway</html>" }],
   ["a broken connection", "refused"],
+  ["a connection that breaks in the middle of a request", "cut request"],
   ["a lost answer", "lost answer"],
   ["a slow answer", { slow: 300 }],
 ];
@@ -110,10 +113,123 @@ test("a read that breaks goes on from where it was, and never ends short", async
   expect(outcome).toMatchObject({ code: "Unavailable" });
 });
 
-test("200 with an error in it does not complete an upload", async () => {
+describe("a service that says nothing", () => {
+  let impatient: S3BlobStore;
+  beforeEach(async () => {
+    impatient = await S3BlobStore.open({ ...service.settings, endpoint: hop.url, silenceTimeout: 1_500 });
+  });
+  afterEach(() => impatient.close());
+
+  test("is asked again: an object, a part, the begin of an upload, a deletion", async () => {
+    hop.fail(/^PUT .*x-id=PutObject/, "silence");
+    hop.fail(/^PUT .*partNumber=1/, "silence");
+    hop.fail(/^POST .*uploads/, "silence");
+    hop.fail(/^POST .*delete/, "silence");
+    const keys = await Promise.all([put(small, impatient), put(large, impatient)]);
+    expect((await content(keys[0])).equals(small)).toBe(true);
+    expect((await content(keys[1])).equals(large)).toBe(true);
+    expect([...(await impatient.delete(keys)).values()]).toEqual([undefined, undefined]);
+    expect(hop.done).toHaveLength(4);
+  });
+
+  test("in the middle of an answer is asked again from there", async () => {
+    const key = await put(large);
+    hop.fail(/^GET /, "stalled answer", 2);
+    expect((await content(key, impatient)).equals(large)).toBe(true);
+    expect(hop.done).toHaveLength(2);
+  });
+
+  test("and goes on saying nothing is Unavailable", async () => {
+    hop.fail(/^PUT /, "silence", 1000);
+    await expect(put(small, impatient)).rejects.toMatchObject({ code: "Unavailable" });
+  });
+});
+
+describe("200 with an error in it", () => {
   const body = "<?xml version='1.0'?><Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>";
-  hop.fail(/^POST .*uploadId=/, { answer: 200, body }, 1000);
-  await expect(put(large)).rejects.toMatchObject({ name: "BlobStoreError" });
+
+  test("does not complete an upload", async () => {
+    hop.fail(/^POST .*uploadId=/, { answer: 200, body }, 1000);
+    await expect(put(large)).rejects.toMatchObject({ name: "BlobStoreError" });
+  });
+
+  test("once, and then the upload is completed", async () => {
+    hop.fail(/^POST .*uploadId=/, { answer: 200, body });
+    expect((await content(await put(large))).equals(large)).toBe(true);
+    expect(hop.done).toHaveLength(1);
+  });
+
+  test("and the upload was completed all the same", async () => {
+    hop.fail(/^POST .*uploadId=/, "error in 200");
+    expect((await content(await put(large))).equals(large)).toBe(true);
+    expect(hop.done).toHaveLength(1);
+  });
+
+  test("copies no part: its bytes are not taken for copied", async () => {
+    const writer = await store.create(announce);
+    await writer.write([large, small]);
+    const suspended = await writer.suspend();
+    await writer.close();
+    const elsewhere = await S3BlobStore.open({ ...service.settings, endpoint: hop.url });
+    hop.fail(/^PUT .*UploadPartCopy/, { answer: 200, body });
+    const whole = Buffer.concat([large, small]);
+    const again = await elsewhere.resume(suspended, announce);
+    expect((await content(await again.commit(digestOf(whole)))).equals(whole)).toBe(true);
+    expect(hop.done).toHaveLength(1);
+    await elsewhere.close();
+  });
+
+  test("deletes nothing: no key counts as deleted", async () => {
+    const key = await put(small);
+    hop.fail(/^POST .*delete/, { answer: 200, body }, 1000);
+    expect((await store.delete([key])).get(key)).toBeInstanceOf(Error);
+    expect((await content(key)).equals(small)).toBe(true);
+  });
+});
+
+test("a service that copies no parts is read from, once", async () => {
+  const writer = await store.create(announce);
+  await writer.write([large]);
+  const suspended = await writer.suspend();
+  await writer.close();
+  hop.fail(/^PUT .*UploadPartCopy/, { answer: 501, body: "<Error><Code>NotImplemented</Code></Error>" }, 1000);
+  const { suspended: gathered, bytes } = await store.reread(suspended, announce);
+  for await (const piece of bytes) expect(piece.byteLength).toBeGreaterThan(0);
+  hop.reads();
+  const again = await store.resume(gathered, announce);
+  await again.write([small]);
+  const whole = Buffer.concat([large, small]);
+  const key = await again.commit(digestOf(whole));
+  expect(hop.reads().bytes).toBe(large.byteLength);
+  expect((await content(key)).equals(whole)).toBe(true);
+});
+
+test("a lost answer to the gathering of an upload that is read again", async () => {
+  const writer = await store.create(announce);
+  await writer.write([large]);
+  const suspended = await writer.suspend();
+  await writer.close();
+  hop.fail(/^POST .*uploadId=/, "lost answer");
+  const { bytes } = await store.reread(suspended, announce);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of bytes) pieces.push(piece);
+  expect(Buffer.concat(pieces).equals(large)).toBe(true);
+  expect(hop.done).toHaveLength(1);
+});
+
+test("a list that fails is asked again, and never ends short", async () => {
+  const keys = new Set([await put(small), await put(large)]);
+  const listed = async () => {
+    const found = new Set<string>();
+    for await (const { key, finished } of store.list()) if (finished && keys.has(key)) found.add(key);
+    return found;
+  };
+  hop.fail(/^GET .*(uploads|list-type)/, { answer: 503, body: "<Error><Code>SlowDown</Code></Error>" }, 2);
+  hop.fail(/^GET .*list-type/, "cut answer");
+  expect(await listed()).toEqual(keys);
+  expect(hop.done).toHaveLength(3);
+  hop.fail(/^GET .*list-type/, { answer: 503, body: "" }, 1000);
+  await expect(listed()).rejects.toMatchObject({ code: "Unavailable" });
 });
 
 test("a service that stays away is Unavailable, and no word of its own gets out", async () => {

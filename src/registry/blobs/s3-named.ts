@@ -6,10 +6,10 @@ import type { NamedObject, NamedObjects } from "./named-objects.ts";
 import { checkedName, checkedPrefix } from "./object-name.ts";
 import { partSize } from "./part-size.ts";
 import type { S3 } from "./s3-client.ts";
-import { asking } from "./s3-errors.ts";
 import { S3Objects, type MultipartUpload } from "./s3-objects.ts";
 import { S3Reader } from "./s3-reader.ts";
-import { abortUploads, listUploads, removeFromS3 } from "./s3-removal.ts";
+import { listObjects, listUploads } from "./s3-listing.ts";
+import { abortUploads, removeFromS3 } from "./s3-removal.ts";
 import type { S3Part } from "./s3-state.ts";
 
 const readBytes = 1024 * 1024;
@@ -65,21 +65,14 @@ export class S3NamedObjects implements NamedObjects {
   }
 
   async *list(prefix: string): AsyncGenerator<NamedObject> {
-    const { sdk, client, bucket } = this.#s3;
-    const { Key: Prefix } = this.#objects.at(checkedPrefix(prefix));
+    const { Key: start } = this.#objects.at(checkedPrefix(prefix));
     const nameOf = (key: string) => key.slice(this.#s3.prefix.length);
-    for await (const page of listUploads(this.#s3, Prefix)) {
+    for await (const page of listUploads(this.#s3, start)) {
       for (const { Key = "", Initiated = new Date(0) } of page) yield { name: nameOf(Key), size: 0, modified: Initiated, finished: false };
     }
-    for (let ContinuationToken: string | undefined; ;) {
-      const page = await asking(
-        "list objects",
-        client.send(new sdk.ListObjectsV2Command({ Bucket: bucket, Prefix, ...(ContinuationToken && { ContinuationToken }) })),
-      );
-      for (const { Key = "", Size = 0, LastModified = new Date(0) } of page.Contents ?? [])
+    for await (const page of listObjects(this.#s3, start)) {
+      for (const { Key = "", Size = 0, LastModified = new Date(0) } of page)
         yield { name: nameOf(Key), size: Size, modified: LastModified, finished: true };
-      if (page.IsTruncated !== true) return;
-      ContinuationToken = page.NextContinuationToken;
     }
   }
 
@@ -94,14 +87,8 @@ export class S3NamedObjects implements NamedObjects {
       await this.#objects.completeUpload(upload, parts);
     } catch (error) {
       const inDoubt = error instanceof BlobStoreError && (error.code === "NotFound" || error.code === "Unavailable");
-      if (!inDoubt || (await this.#sizeOf(upload.key)) !== bytes) throw error;
+      if (!inDoubt || (await this.#objects.sizeOf(upload.key)) !== bytes) throw error;
     }
-  }
-
-  async #sizeOf(name: string): Promise<number | undefined> {
-    const { sdk, client } = this.#s3;
-    const { ContentLength } = await asking("look at an object", client.send(new sdk.HeadObjectCommand(this.#objects.at(name))));
-    return ContentLength;
   }
 }
 

@@ -69,22 +69,22 @@ export class S3Objects {
     number: number,
     from: { readonly key: string; readonly size: number; readonly start: number; readonly end: number },
   ): Promise<string> {
-    const { sdk, client } = this.#s3;
+    const { sdk, patient } = this.#s3;
     const { Bucket, Key } = this.at(from.key);
     // Of small objects AWS copies no range.
     const range = from.end - from.start === from.size ? {} : { CopySourceRange: `bytes=${from.start}-${from.end - 1}` };
     const source = { CopySource: `${Bucket}/${Key}`, ...range };
     const request = new sdk.UploadPartCopyCommand({ ...this.at(upload.key), UploadId: upload.id, PartNumber: number, ...source });
-    const { CopyPartResult } = await asking("copy a part", client.send(request));
+    const { CopyPartResult } = await asking("copy a part", patient.send(request));
     if (CopyPartResult?.ETag === undefined) throw new BlobStoreError("Failed", "The bucket's service copied a part without an etag.");
     return CopyPartResult.ETag;
   }
 
   async completeUpload(upload: MultipartUpload, parts: readonly S3Part[]): Promise<void> {
-    const { sdk, client } = this.#s3;
+    const { sdk, patient } = this.#s3;
     const Parts = parts.map(({ etag }, index) => ({ ETag: etag, PartNumber: index + 1 }));
     const request = { ...this.at(upload.key), UploadId: upload.id, MultipartUpload: { Parts } };
-    await asking("complete an upload", client.send(new sdk.CompleteMultipartUploadCommand(request)));
+    await asking("complete an upload", patient.send(new sdk.CompleteMultipartUploadCommand(request)));
   }
 
   /** The bytes from `position` on. `etag`: of the object as it was opened. */

@@ -1,9 +1,8 @@
 // Deleting: a thousand keys a request, each with its own result; multipart uploads that were never completed are aborted.
 
-import type { MultipartUpload } from "@aws-sdk/client-s3";
-
 import type { S3 } from "./s3-client.ts";
-import { asking, s3Failure } from "./s3-errors.ts";
+import { s3Failure } from "./s3-errors.ts";
+import { listUploads } from "./s3-listing.ts";
 import { BlobStoreError } from "./blob-store.ts";
 import { smallestPart } from "./part-size.ts";
 import type { S3Objects } from "./s3-objects.ts";
@@ -79,16 +78,5 @@ async function abortUpload({ sdk, client, bucket }: S3, Key: string, UploadId: s
   } catch (error) {
     const failure = s3Failure("abort an upload", error);
     if (failure.code !== "NotFound") throw failure;
-  }
-}
-
-/** Uploads that were not completed, page by page, of keys that begin with `prefix`. */
-export async function* listUploads({ sdk, client, bucket }: S3, prefix: string): AsyncGenerator<readonly MultipartUpload[]> {
-  for (let after: { KeyMarker?: string; UploadIdMarker?: string } = {}; ;) {
-    const request = new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...after });
-    const page = await asking("list uploads", client.send(request));
-    yield page.Uploads ?? [];
-    if (page.IsTruncated !== true) return;
-    after = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
   }
 }

@@ -17,6 +17,8 @@ export interface S3Settings {
   readonly credentials?: Credentials | (() => Promise<Credentials & { readonly expiration: Date }>);
   /** Connections at once. */
   readonly connections: number;
+  /** Milliseconds without a byte after which a request is asked again; 30 s by default. */
+  readonly silenceTimeout?: number;
   /** Where fills are read from while they are on their way to the bucket. */
   readonly spoolFolder: string;
   /** Memory for parts that are on their way, bytes. */

@@ -15,7 +15,8 @@ import { cannotStart } from "./s3-errors.ts";
 import { S3NamedObjects } from "./s3-named.ts";
 import { S3Objects } from "./s3-objects.ts";
 import { S3Reader } from "./s3-reader.ts";
-import { listUploads, removeFromS3 } from "./s3-removal.ts";
+import { listObjects, listUploads } from "./s3-listing.ts";
+import { removeFromS3 } from "./s3-removal.ts";
 import type { S3Settings } from "./s3-settings.ts";
 import { formatState, parseState, type S3State } from "./s3-state.ts";
 import { S3Writer } from "./s3-writer.ts";
@@ -90,16 +91,15 @@ export class S3BlobStore implements BlobStore {
   }
 
   async *list(): AsyncGenerator<{ key: string; size: number; modified: Date; finished: boolean }> {
-    const { sdk, client, bucket, prefix } = this.#s3;
-    const folder = `${prefix}blobs/`;
+    const folder = `${this.#s3.prefix}blobs/`;
     for await (const page of listUploads(this.#s3, folder)) {
       for (const { Key = "", Initiated = new Date(0) } of page) {
         const key = Key.slice(folder.length);
         if (keyPattern.test(key)) yield { key, size: 0, modified: Initiated, finished: false };
       }
     }
-    for await (const page of sdk.paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: folder })) {
-      for (const { Key = "", Size = 0, LastModified = new Date(0) } of page.Contents ?? []) {
+    for await (const page of listObjects(this.#s3, folder)) {
+      for (const { Key = "", Size = 0, LastModified = new Date(0) } of page) {
         const key = Key.slice(folder.length);
         if (keyPattern.test(key)) yield { key, size: Size, modified: LastModified, finished: true };
       }
@@ -116,6 +116,7 @@ export class S3BlobStore implements BlobStore {
 
   async close(): Promise<void> {
     this.#s3.client.destroy();
+    this.#s3.patient.destroy();
   }
 
   #writer(options: { announce: Announce; bytes?: number; from?: S3State }): S3Writer {

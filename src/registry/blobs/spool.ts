@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import type { Digest } from "../../domain/digest.ts";
 import { BlobStoreError, type BlobReader, type BlobWriter, type Suspended } from "./blob-store.ts";
-import { codeOfFile, openFile, writeFilePieces } from "./file.ts";
+import { codeOfFile, isFull, openFile, writeFilePieces } from "./file.ts";
 import { FolderReader } from "./folder-reader.ts";
 import { behind, gatherPieces } from "./gather.ts";
 
@@ -61,8 +61,7 @@ class SpooledWriter implements BlobWriter {
         }
       }
     } catch (error) {
-      const full = ["ENOSPC", "EDQUOT"].includes(codeOfFile(error) ?? "");
-      throw new BlobStoreError(full ? "NoSpace" : "Failed", "The spool could not be written.", { cause: error });
+      throw new BlobStoreError(isFull(codeOfFile(error)) ? "NoSpace" : "Failed", "The spool could not be written.", { cause: error });
     }
   }
 }

@@ -1,0 +1,27 @@
+// What a bucket has: for the audit, and to find what was never completed. Rejects with BlobStoreError rather than end short.
+
+import type { _Object as ListedObject, MultipartUpload } from "@aws-sdk/client-s3";
+
+import type { S3 } from "./s3-client.ts";
+import { asking } from "./s3-errors.ts";
+
+/** Objects whose keys begin with `prefix`, page by page. */
+export async function* listObjects({ sdk, client, bucket }: S3, prefix: string): AsyncGenerator<readonly ListedObject[]> {
+  for (let after: { ContinuationToken?: string } = {}; ;) {
+    const page = await asking("list objects", client.send(new sdk.ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ...after })));
+    yield page.Contents ?? [];
+    if (page.IsTruncated !== true) return;
+    after = { ContinuationToken: page.NextContinuationToken };
+  }
+}
+
+/** Uploads that were not completed, page by page, of keys that begin with `prefix`. */
+export async function* listUploads({ sdk, client, bucket }: S3, prefix: string): AsyncGenerator<readonly MultipartUpload[]> {
+  for (let after: { KeyMarker?: string; UploadIdMarker?: string } = {}; ;) {
+    const request = new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...after });
+    const page = await asking("list uploads", client.send(request));
+    yield page.Uploads ?? [];
+    if (page.IsTruncated !== true) return;
+    after = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
+  }
+}
