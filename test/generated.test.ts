@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 
 import { expect, test } from "vitest";
 
+import { importOptions, sourceLoginVariables } from "../src/config/options.ts";
 import { kinds } from "../src/domain/resource.ts";
 import { readDocuments } from "../src/validation/documents.ts";
 import { validateResource } from "../src/validation/validate-resource.ts";
@@ -27,4 +28,14 @@ test.each(kinds)("the examples in the reference of %s are valid", (kind) => {
     expect(problems).toEqual([]);
     expect(resources.flatMap((resource) => validateResource(resource).problems ?? [])).toEqual([]);
   }
+});
+
+test("the reference of import has every option with its twin and default", () => {
+  const text = readFileSync(resolve(root, "docs/reference/import.md"), "utf8");
+  for (const { flags, variable, ...rest } of Object.values(importOptions)) {
+    const fallback = "fallback" in rest ? rest.fallback : undefined;
+    const row = text.split("\n").find((line) => line.startsWith(`| \`${flags.replace(" [true|false]", "")}\``)) ?? flags;
+    expect(row).toContain(` | \`${variable}\` | ${fallback === undefined ? "" : `${fallback} |`}`);
+  }
+  for (const variable of sourceLoginVariables) expect(text).toContain(variable);
 });

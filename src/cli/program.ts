@@ -26,6 +26,7 @@ Examples:
   npx wharfinger get                              every resource with its conditions
   npx wharfinger explain cgr/chainguard/nginx:1.27.3
   npx wharfinger plan default/builds              keep or delete, and why, for every tag
+  npx wharfinger import https://old.example.com   take over another registry, or /its/folder, or s3://its-bucket
   npx wharfinger validate ./resources             judge files before they are served
 
 Exit codes: 0 done, 1 failed or refused (the reason is on stderr), 2 wrong usage.

@@ -372,11 +372,24 @@ test("credentials stay with the host that was named", async () => {
   }
 });
 
-test("the registry does not take it: each repository is named once, and nothing is read for it", async () => {
-  await publishFirst(registry.url, [{ kind: "Upstream", name: "hub", spec: { url: old.url, prefix: "hub", insecure: true } }]);
-  const result = await importFolder(join(folder, "old"), prefixed("hub"));
+test("the registry does not take it: repositories under an Upstream's prefix once each, protected tags one by one", async () => {
+  const path = join(folder, "old");
+  await importFolder(path, prefixed("kept"));
+  const mine = await pushManifest(registry.url, "kept/win", { config: '{"kept":true}', tag: "ltsc" });
+  const everybody = { subjects: [{ kind: "Anonymous" }], repositories: { include: ["**"] }, actions: ["pull", "push"] };
+  await publishFirst(registry.url, [
+    { kind: "Upstream", name: "hub", spec: { url: old.url, prefix: "hub", insecure: true } },
+    { kind: "AccessPolicy", name: "everybody", spec: { ...everybody, protectedTags: "ltsc" } },
+  ]);
+  const result = await importFolder(path, prefixed("hub"));
   expect(result.problemsByKind).toEqual({ refused: 3 });
   expect(new Set(result.problems.map(({ repository }) => repository))).toEqual(new Set(Object.keys(content.tags)));
   expect(result.problems[0]?.message).toMatch(/^hub\/.*: This repository is another registry's, .*nothing can be pushed to it/);
   expect(result.manifests).toEqual({ copied: 0, present: 0 });
+  const kept = await importFolder(path, { ...prefixed("kept"), overwriteTags: true });
+  expect(kept.problems).toEqual([
+    expect.objectContaining({ kind: "refused", repository: "win", tag: "ltsc", message: expect.stringContaining("protected") as string }),
+  ]);
+  expect(kept.tags.unchanged).toBe(6);
+  expect(await here("kept/win", "ltsc")).toBe(mine.digest);
 });
