@@ -135,6 +135,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       authenticator,
       clientAddress,
       access,
+      confirm: () => configuration.confirm({ evenOld: false }),
       nameOf,
       logger,
       stopping: stopping.signal,

@@ -8,6 +8,7 @@ import type { CollectorMetrics } from "../observability/collector-metrics.ts";
 import { compileGlobs, type NameTest } from "../domain/glob.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import type { ControlServices } from "./http/control-ports.ts";
+import { answersWithin } from "./metadata/changes.ts";
 import { Database } from "./metadata/database.ts";
 import { failUnfinishedRuns } from "./metadata/runs.ts";
 import { forgetConfirmations } from "./metadata/proxy-repositories.ts";
@@ -68,7 +69,7 @@ export async function startServices(
   const pod = options.pod ?? `${hostname()}-${randomUUID().slice(0, 8)}`;
   if (alone && !readOnly) await failUnfinishedRuns(database);
   // A question about changes never waits behind other statements.
-  const questions = database.dedicated();
+  const questions = database.dedicated({ connect: answersWithin, wait: answersWithin, statement: answersWithin });
   closing.add(() => questions.close());
   const view = new View({ database: questions, serveOldFor: settings.database.serveDigestsFor });
   const configuration = new ConfigurationStore({ database, view, pod, logger, alone, readOnly });

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { hashSync } from "bcryptjs";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -147,8 +148,15 @@ describe("two pods", () => {
       suspend: false,
       spec: of,
     });
+    pods[1]?.secrets.set("default", "wharfinger-users", { htpasswd: `eve:${hashSync("eve-password", 4)}` });
+    const eve = { authorization: `Basic ${Buffer.from("eve:eve-password").toString("base64")}` };
+    const seenByEve = async () =>
+      ((await send(other, "GET", "/api/v1/repositories", { headers: eve })).json() as { name: string }[]).map(
+        (repository) => repository.name,
+      );
+    await pushImage(one, name, "v1");
     const allowed = resource("AccessPolicy", {
-      subjects: [{ kind: "Anonymous" }],
+      subjects: [{ kind: "Anonymous" }, { kind: "User", name: "eve" }],
       repositories: { include: ["team/**", "up/**"] },
       actions: ["pull", "push", "delete"],
     });
@@ -181,7 +189,9 @@ describe("two pods", () => {
       const fresh = { authorization: `Bearer ${adminToken}`, "cache-control": "no-cache" };
       expect((await send(one, "GET", manifestPath("latest", up), { headers: fresh })).status).toBe(200);
       expect([round, await digestAt("latest")]).toEqual([round, then]);
+      expect(await seenByEve()).toContain(name);
       await publish([resource("Upstream", spec)], { "1.0": now! });
+      expect(await seenByEve()).not.toContain(name);
       expect([round, await statusOf(other, manifestPath("1.0", up))]).toEqual([round, 200]);
       expect([round, await statusOf(other, "/v2/team/app/tags/list")]).toEqual([round, 401]);
       await publish([allowed], {});

@@ -20,6 +20,8 @@ export interface ControlOptions {
   readonly clientAddress: ClientAddress;
   readonly writability: Writability;
   readonly access: () => Access;
+  /** Resolves when `access` is what a request must see that comes now. */
+  readonly confirm: () => Promise<void>;
   readonly nameOf: (repository: string) => string | undefined;
   readonly logger: Logger;
   /** Milliseconds without a byte after which a body, in either direction, is given up. */
@@ -89,6 +91,7 @@ async function admit(request: FastifyRequest, route: ControlRoute, options: Cont
 async function serve(request: FastifyRequest, reply: FastifyReply, route: ControlRoute, options: ControlOptions): Promise<void> {
   const identity = request.wharfingerIdentity ?? { kind: "anonymous" };
   const all = options.authenticator.isAdmin(identity);
+  if (!all) await options.confirm();
   const control: ControlRequest = {
     parameters: parametersOf(request, route),
     query: chosen(request.query as Record<string, string>, route),

@@ -17,8 +17,8 @@ export interface Changes {
   readonly server: string;
 }
 
-/** Milliseconds after which another connection is tried: the server may be gone without a word. */
-const answersWithin = 2_000;
+/** Milliseconds for a question, and for a connection that asks it; then another one is tried: the server may be gone without a word. */
+export const answersWithin = 2_000;
 
 // A standby is behind by an unknown time: it does not know what was deleted.
 const since = statement(

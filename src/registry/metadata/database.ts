@@ -62,9 +62,12 @@ export class Database implements Queryable {
     this.#commits = new Commits({ database: this, patience: timeouts.commit });
   }
 
-  /** Another way in, to the same server, with one connection: for statements that must not wait behind others. To be closed on its own. */
-  dedicated(): Database {
-    return new Database({ ...this.#options, connections: 1 }, this);
+  /**
+   * Another way in, to the same server, with one connection and its own `timeouts`: for statements that must not wait behind others. To be closed
+   * on its own.
+   */
+  dedicated(timeouts: Partial<DatabaseTimeouts> = {}): Database {
+    return new Database({ ...this.#options, connections: 1, timeouts: { ...this.#options.timeouts, ...timeouts } }, this);
   }
 
   async query<Row = Record<string, unknown>>(statement: Statement, values: readonly unknown[] = []): Promise<Row[]> {

@@ -5,11 +5,14 @@ import { statement, type Queryable } from "./database.ts";
 const batch = 10_000;
 const historyBatch = 1_000;
 
-const xmin = statement("gc-xmin", "SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin");
+const horizon = statement(
+  "gc-horizon",
+  "SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin, pg_postmaster_start_time()::text AS server",
+);
 const pruneChanges = statement(
   "gc-prune-changes",
   `DELETE FROM changes
-   WHERE ctid = ANY(ARRAY(SELECT ctid FROM changes WHERE xid < $1::text::xid8 LIMIT ${batch} FOR UPDATE SKIP LOCKED))`,
+   WHERE ctid = ANY(ARRAY(SELECT ctid FROM changes WHERE xid < $1::text::xid8 AND pg_postmaster_start_time()::text = $2 LIMIT ${batch} FOR UPDATE SKIP LOCKED))`,
 );
 const pruneTrash = statement(
   "gc-prune-trash",
@@ -40,15 +43,22 @@ const forgetTagEvents = statement(
    )
    SELECT (SELECT count(*) FROM forgotten) AS forgotten, at::text, id FROM old ORDER BY at DESC, id DESC LIMIT 1`,
 );
-/** The oldest transaction that may still be running, as xid8 in decimal. */
-export async function readXmin(database: Queryable): Promise<string> {
-  const [row] = await database.query<{ xmin: string }>(xmin);
-  return row!.xmin;
+/** Where changes may end that somebody still asks for. */
+export interface Horizon {
+  /** The oldest transaction that may still be running, as xid8 in decimal. */
+  readonly xmin: string;
+  /** Whose number it is: a database that was restored, or a standby that was behind, counts on from an earlier one. */
+  readonly server: string;
 }
 
-/** Deletes changes of transactions before `xmin`; at most a batch. */
-export function pruneChangesBefore(database: Queryable, xmin: string): Promise<number> {
-  return database.execute(pruneChanges, [xmin]);
+export async function readHorizon(database: Queryable): Promise<Horizon> {
+  const [row] = await database.query<Horizon>(horizon);
+  return row!;
+}
+
+/** Deletes changes of transactions before it; at most a batch, and none when another server answers now. */
+export function pruneChangesBefore(database: Queryable, { xmin, server }: Horizon): Promise<number> {
+  return database.execute(pruneChanges, [xmin, server]);
 }
 
 /** Deletes what can no longer be restored; at most a batch. */

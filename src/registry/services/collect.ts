@@ -10,7 +10,7 @@ import { pruneCommits } from "../metadata/commit-marks.ts";
 import { pruneSweeps, releaseBrake, type Brake } from "../metadata/gc-brake.ts";
 import { readBacklog, readGcNumbers, type GcBacklog } from "../metadata/gc-numbers.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
-import { pruneChangesBefore, pruneOldTrash, readXmin } from "../metadata/gc-prune.ts";
+import { pruneChangesBefore, pruneOldTrash, readHorizon, type Horizon } from "../metadata/gc-prune.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
 import { writeGcTimes, type GcTimes } from "../metadata/gc-settings.ts";
 import { abandonSilentObjects, expireUploads } from "../metadata/gc-sweep.ts";
@@ -71,7 +71,7 @@ export class Collector {
   readonly #options: CollectorOptions;
   readonly #sweeper: Sweeper;
   /** When which transaction was the oldest running one, oldest first. */
-  #horizons: { readonly xmin: string; readonly readAt: number }[] = [];
+  #horizons: (Horizon & { readonly readAt: number })[] = [];
   readonly #forgotAt = new Map<ForgettingStep, number>();
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<unknown> = Promise.resolve();
@@ -168,12 +168,12 @@ export class Collector {
     const { database } = this.#options;
     await this.#batches(() => pruneCommits(database));
     const now = performance.now();
-    this.#horizons.push({ xmin: await readXmin(database), readAt: now });
+    this.#horizons.push({ ...(await readHorizon(database)), readAt: now });
     const old = this.#horizons.filter(({ readAt }) => now - readAt >= snapshotsLive);
     const horizon = old.at(-1);
     if (horizon === undefined) return 0;
     this.#horizons = this.#horizons.slice(old.length - 1);
-    return this.#batches(() => pruneChangesBefore(database, horizon.xmin));
+    return this.#batches(() => pruneChangesBefore(database, horizon));
   }
 
   async #forget(name: ForgettingStep): Promise<number> {

@@ -8,7 +8,7 @@ import { eventually } from "../../../test/support/eventually.ts";
 import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
 import { changesSince } from "../metadata/changes.ts";
 import { Database, statement, viewsRunOut, type Queryable } from "../metadata/database.ts";
-import { pruneChangesBefore, readXmin } from "../metadata/gc-prune.ts";
+import { pruneChangesBefore, readHorizon } from "../metadata/gc-prune.ts";
 import { migrate } from "../metadata/migrate.ts";
 import { View, ViewUnavailable } from "./view.ts";
 
@@ -186,9 +186,9 @@ test("a transaction that stays open while thousands come and go is heard when it
   await point("two", open);
   for (let round = 0; round < 20; round++) {
     await writer.query("INSERT INTO changes (key) SELECT 'tag:1:other' || n FROM generate_series(1, 200) n");
-    const xmin = await readXmin(pool);
+    const horizon = await readHorizon(pool);
     expect(await pull(view)).toBe("one");
-    await pruneChangesBefore(pool, xmin);
+    await pruneChangesBefore(pool, horizon);
   }
   const { rowCount } = await writer.query("SELECT FROM changes WHERE key LIKE 'tag:1:other%'");
   expect(rowCount).toBe(4_000);
@@ -390,11 +390,21 @@ test("changes are forgotten below a transaction that is long over, and none that
   await open.query("BEGIN; INSERT INTO changes (key) VALUES ('tag:1:open')");
   // Transactions of other databases on the same server hold it up too.
   await eventually(async () => {
-    await pruneChangesBefore(pool, await readXmin(pool));
+    await pruneChangesBefore(pool, await readHorizon(pool));
     const { rowCount } = await writer.query("SELECT FROM changes");
     expect(rowCount).toBe(0);
   });
   await open.query("COMMIT");
   await open.end();
   expect((await changesSince(pool, snapshot)).keys).toEqual(["tag:1:open"]);
+});
+
+test("what another server said about its transactions says nothing about those of this one", async () => {
+  await eventually(async () => {
+    const { xmin } = await readHorizon(pool);
+    const { rows } = await writer.query("SELECT bool_and(xid < $1::xid8) AS old FROM changes", [xmin]);
+    expect(rows).toEqual([{ old: true }]);
+  });
+  const { xmin } = await readHorizon(pool);
+  expect(await pruneChangesBefore(pool, { xmin, server: "before the restore" })).toBe(0);
 });
