@@ -330,7 +330,16 @@ describe("probes", () => {
       const ready = await ask("GET", "/readyz", headers);
       expect([ready.status, ready.json()]).toMatchObject([
         200,
-        { ready: true, checks: [{ name: "database" }, { name: "blobs" }, { name: "record", message: "serves r1" }, { name: "process" }] },
+        {
+          ready: true,
+          checks: [
+            { name: "database" },
+            { name: "blobs" },
+            { name: "record", message: "serves r1" },
+            { name: "collector" },
+            { name: "process" },
+          ],
+        },
       ]);
     }
   });
