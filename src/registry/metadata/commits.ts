@@ -58,7 +58,7 @@ export class Commits {
     const deadline = performance.now() + this.#patience;
     let failure: unknown;
     do {
-      const outcome = await outcomeOf(this.#database, mark).catch((error: unknown) => void (failure = error));
+      const outcome = await this.#ask(mark, deadline - performance.now()).catch((error: unknown) => void (failure = error));
       if (outcome === "committed") return;
       if (outcome === "rolled back") throw notCommitted();
       await sleep(askAgainAfter);
@@ -66,8 +66,15 @@ export class Commits {
     throw unknownOutcome(failure);
   }
 
+  /** Undefined: no answer within so many milliseconds. The question itself may have to wait for the standby. */
+  async #ask(mark: CommitMark, milliseconds: number): Promise<CommitOutcome | undefined> {
+    const over = new AbortController();
+    const late = sleep(milliseconds, undefined, { signal: over.signal }).catch(() => undefined);
+    return Promise.race([outcomeOf(this.#database, mark), late]).finally(() => over.abort());
+  }
+
   async #decideLate(connection: Connection, mark: CommitMark): Promise<void> {
-    const outcome = await outcomeOf(this.#database, mark).catch(() => undefined);
+    const outcome = await this.#ask(mark, this.#patience).catch(() => undefined);
     if (outcome === "committed" || outcome === "rolled back") {
       // The server has ended it, and its answer is not going to come.
       connection.cut();

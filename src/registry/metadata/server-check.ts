@@ -14,7 +14,8 @@ const settings = statement(
   `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number,
      current_database() AS database, current_user AS role, current_setting('server_encoding') AS encoding,
      current_setting('transaction_read_only') = 'on' AS "readOnly",
-     current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE, USAGE') AS "mayCreate",
+     current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE') AND has_schema_privilege(current_schema(), 'USAGE')
+       AS "mayCreate",
      current_setting('synchronous_commit') AS commit, current_setting('synchronous_standby_names') AS standbys,
      current_setting('fsync') = 'on' AS fsync, current_setting('full_page_writes') = 'on' AS "wholePages"`,
 );
