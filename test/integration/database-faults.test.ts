@@ -250,7 +250,9 @@ describe("a registry", () => {
   let registry: TestRegistry;
   beforeAll(async () => {
     await server.run("CREATE DATABASE registry");
-    registry = await startTestRegistry({ database: { url: hop.url("registry"), timeouts: { connect: 500, wait: 500, commit: 2_000 } } });
+    registry = await startTestRegistry({
+      database: { url: hop.url("registry"), timeouts: { connect: 2_000, wait: 2_000, commit: 5_000 } },
+    });
   });
   afterAll(() => registry?.stop());
 

@@ -5,6 +5,7 @@ import { Client, Pool, TypeOverrides, type ClientBase, type PoolClient, type Sub
 import { connectionParameters, isLocal, tlsContext } from "./connection-parameters.ts";
 import { defaultConnections, defaultTimeouts, type DatabaseOptions, type DatabaseTimeouts } from "./database-options.ts";
 import { cut, Primary } from "./primary.ts";
+import { Slots } from "./slots.ts";
 import { asUnavailable, DatabaseUnavailable, reasonOf } from "./unavailable.ts";
 
 /** bigint as number: sizes, offsets and ids here stay under 2^53. */
@@ -57,6 +58,8 @@ export class Connections {
   readonly pooled: boolean;
   readonly primary: Primary;
   readonly #pool: Pool;
+  /** The pool is never asked for more than it may have: who waits for a connection and who waits for the network are told apart. */
+  readonly #free: Slots;
   readonly #connect: () => Client;
   /** Statements that are under way, and since when. */
   readonly #underWay = new Map<symbol, number>();
@@ -100,10 +103,11 @@ export class Connections {
     });
     this.timeouts = timeouts;
     this.most = options.connections ?? defaultConnections;
+    this.#free = new Slots({ most: this.most, patience: timeouts.wait });
     this.#connect = () => new Client(config());
     this.#pool = new Pool({
       max: this.most,
-      connectionTimeoutMillis: timeouts.wait,
+      connectionTimeoutMillis: timeouts.connect,
       Client: class extends Client {
         constructor() {
           super(config());
@@ -119,7 +123,9 @@ export class Connections {
 
   /** Rejects with DatabaseUnavailable. */
   async take(): Promise<Connection> {
+    const giveBack = await this.#free.take();
     const client = await this.#pool.connect().catch((error: unknown) => {
+      giveBack();
       throw refused(error);
     });
     return {
@@ -127,7 +133,10 @@ export class Connections {
       stream: (copy) => client.query(copy),
       unreplicated: () => this.#unreplicated.delete(client),
       cut: () => cut(client),
-      release: (error, { close = isUseless(error) } = {}) => client.release(close),
+      release: (error, { close = isUseless(error) } = {}) => {
+        client.release(close);
+        giveBack();
+      },
     };
   }
 

@@ -36,7 +36,7 @@ export class Slots {
       };
       const timer = setTimeout(() => {
         this.#waiting.delete(mine);
-        reject(new DatabaseUnavailable("BUSY", "All connections of this process that may write to the database are taken."));
+        reject(new DatabaseUnavailable("BUSY", "All connections of this process to the database are taken."));
       }, this.#patience);
       this.#waiting.add(mine);
     });
