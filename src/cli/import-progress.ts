@@ -19,6 +19,7 @@ const inFile = 10_000;
 export function watchImport(report: ImportReport, options: { readonly dryRun: boolean }): ImportProgress {
   const watched = process.stderr.isTTY;
   let last = { bytes: 0, seconds: 0 };
+  let toldUntil = 0;
   const state = () => {
     const { repositories, tags, blobs } = report.counts;
     const { seconds } = report;
@@ -39,7 +40,12 @@ export function watchImport(report: ImportReport, options: { readonly dryRun: bo
       const { done, selected } = report.counts.repositories;
       if (!watched) note(`${done} of ${selected}: ${from}${from === to ? "" : ` as ${to}`}`);
     },
-    waiting: (pause, reason) => say(`Waiting ${Math.ceil(pause / 1000)} s: ${reason}`),
+    waiting: (pause, reason) => {
+      // All who wait for the same are told the same.
+      if (performance.now() < toldUntil) return;
+      toldUntil = performance.now() + pause;
+      say(`Waiting ${Math.ceil(pause / 1000)} s: ${reason}`);
+    },
     end: () => {
       clearInterval(timer);
       progressLine("");

@@ -46,7 +46,6 @@ export async function importRegistry(options: ImportOptions): Promise<ImportResu
   const shared = { ...options, traffic, registry, recent, blobs: new BlobCopies({ traffic, report, dryRun }) };
   try {
     const repositories = await selected(options);
-    report.counts.repositories.selected = repositories.size;
     await each(repositories, { limit: concurrency }, async ([to, from]) => {
       await importRepository({ ...shared, from, to });
       report.counts.repositories.done++;
@@ -83,7 +82,7 @@ async function selected({ source, names, report }: ImportOptions): Promise<Reado
         "Unusable",
         `${other} and ${from} would both be called ${to} here. Import them one after the other, with another --rename.`,
       );
-    if (isRepositoryName(from) && isRepositoryName(to)) repositories.set(to, from);
+    if (isRepositoryName(from) && isRepositoryName(to)) report.counts.repositories.selected = repositories.set(to, from).size;
     else
       report.problem({
         kind: "name",

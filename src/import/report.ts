@@ -13,7 +13,7 @@ export type ProblemKind =
   | "incompleteManifest" // blobs that it needs could not be imported
   | "unreadable" // the source fails or refuses
   | "refused" // the registry does not take it
-  | "name" // not a name here
+  | "name" // not one that a repository or tag can have here
   | "missingRepository"
   | "tagLeft" // it points elsewhere here
   | "tagWithoutManifest"; // what it points at could not be imported

@@ -5,6 +5,7 @@ import type { LRUCache } from "lru-cache";
 import type { RegistryClient } from "../client/registry-client.ts";
 import type { Digest } from "../domain/digest.ts";
 import { blobsOf, childrenOf, ManifestError, parseManifest, Schema1Error, type Manifest } from "../domain/manifest.ts";
+import { isTag } from "../domain/reference.ts";
 import type { BlobCopies } from "./blob-copies.ts";
 import { each } from "./each.ts";
 import type { SourceManifest } from "./import-source.ts";
@@ -66,6 +67,10 @@ export class RepositoryImport {
 
   async #tag(tag: string): Promise<void> {
     const { from } = this.#options;
+    if (!isTag(tag)) {
+      this.#report.counts.tags.skipped++;
+      return this.#problem({ kind: "name", tag, message: "this is not a name that a tag can have" });
+    }
     const digest = await this.#reported(
       { tag },
       this.#traffic.run(() => this.#traffic.source.resolve(from, tag)),

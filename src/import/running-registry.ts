@@ -3,7 +3,6 @@
 
 import { isDigest, type Digest } from "../domain/digest.ts";
 import { mediaTypes } from "../domain/media-types.ts";
-import { isTag } from "../domain/reference.ts";
 import { EgressPolicy } from "../registry/upstream/egress.ts";
 import { UpstreamError } from "../registry/upstream/errors.ts";
 import { discard } from "../registry/upstream/exchange.ts";
@@ -88,7 +87,7 @@ export class RunningRegistry implements ImportSource {
 
   async tags(repository: string): Promise<readonly string[] | undefined> {
     const list = { repository, path: `/v2/${repository}/tags/list` };
-    const found = await this.#whole(list, (page) => textsIn(page["tags"]).filter(isTag));
+    const found = await this.#whole(list, (page) => textsIn(page["tags"]));
     return found === undefined ? undefined : [...new Set(found)];
   }
 

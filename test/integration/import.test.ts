@@ -252,6 +252,7 @@ test("what is broken is named, skipped and counted; everything else comes along"
   });
   await writeFile(join(root, "repositories/app/_manifests/tags/ancient/current/link"), old);
   await mkdir(join(root, "repositories/Not_A_Name/_manifests"), { recursive: true });
+  await mkdir(join(root, "repositories/app/_manifests/tags/not a tag/current"), { recursive: true });
 
   const result = await imported(broken, "--prefix", "broken");
   expect(result.code).toBe(1);
@@ -262,7 +263,7 @@ test("what is broken is named, skipped and counted; everything else comes along"
     missingManifest: 3,
     brokenLink: 1,
     schema1: 1,
-    name: 1,
+    name: 2,
     tagWithoutManifest: 6,
   });
   const named = (kind: string) => result.problems.filter((problem) => problem.kind === kind).map(({ tag, digest }) => tag ?? digest);
@@ -272,7 +273,7 @@ test("what is broken is named, skipped and counted; everything else comes along"
   expect(named("brokenLink")).toEqual(["empty-link"]);
   expect(new Set(named("missingManifest"))).toEqual(new Set([lostManifest.digest, deleted.digest, child.digest]));
   expect(result.stderr).toContain(`app:empty-link: brokenLink: `);
-  expect(result.stderr).toMatch(/\n17 things were not imported as the source has them; each is named above\.\n$/);
+  expect(result.stderr).toMatch(/\n18 things were not imported as the source has them; each is named above\.\n$/);
   expect(await tagsHere("broken/app")).toEqual(["good", "index"]);
   // The index as it is, without the child that the source lost.
   expect(await here("broken/app", "index")).toBe(index.digest);
