@@ -38,7 +38,7 @@ async function answering(status: number, body: unknown, host = "127.0.0.1"): Pro
 test("--help lists every subcommand, and each one its options with their twins", async () => {
   const all = await run(["--help"]);
   expect([all.code, all.stderr]).toEqual([0, ""]);
-  for (const name of ["get", "explain", "restore", "audit", "gc", "import", "validate"])
+  for (const name of ["get", "explain", "delete", "restore", "audit", "gc", "import", "validate"])
     expect(all.stdout).toMatch(new RegExp(`^  ${name}\\b`, "m"));
   const one = await run(["get", "--help"]);
   for (const twin of ["WHARFINGER_REGISTRY", "WHARFINGER_DATA", "WHARFINGER_OUTPUT"]) expect(one.stdout).toContain(twin);

@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { programVersion } from "../config/version.ts";
 import { auditCommand } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
+import { deleteCommand } from "./delete.ts";
 import { explainCommand } from "./explain.ts";
 import { exitCodes } from "./failure.ts";
 import { gcCommand } from "./gc.ts";
@@ -47,6 +48,7 @@ export async function run(args: readonly string[]): Promise<number> {
     explainCommand,
     planCommand,
     jobCommand,
+    deleteCommand,
     restoreCommand,
     recordCommand,
     auditCommand,

@@ -7,6 +7,8 @@ import type {
   AuditLine,
   AuditRequest,
   BackupLine,
+  DeleteRequest,
+  DeleteResult,
   FinishedRun,
   GcResumed,
   GcStatus,
@@ -112,6 +114,10 @@ export class ControlClient {
 
   prefetch(request: PrefetchRequest): Promise<PrefetchResult> {
     return this.#call("POST", "prefetch", request, longWork);
+  }
+
+  delete(request: DeleteRequest): Promise<DeleteResult> {
+    return this.#call("POST", "delete", request, longWork);
   }
 
   restore(request: RestoreRequest): Promise<RestoreResult> {

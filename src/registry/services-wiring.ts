@@ -17,6 +17,7 @@ import { audit } from "./services/audit.ts";
 import { Backup, doomDelayBeside } from "./services/backup.ts";
 import { Collector } from "./services/collect.ts";
 import { ConfigurationStore } from "./services/configuration-store.ts";
+import { deleteImage } from "./services/delete-image.ts";
 import { Eviction } from "./services/eviction.ts";
 import { signOfLifeEvery } from "./services/heartbeat.ts";
 import { History } from "./services/history.ts";
@@ -176,6 +177,7 @@ export async function startServices(
     proposals,
     retention,
     prefetch: (request) => prefetch.prefetch(request),
+    delete: (request, identity) => deleteImage({ database, store, logger }, request, identity),
     restore: (request, identity) => restore(database, request, identity, mayMissBlobs),
     backup,
     gc: {

@@ -190,6 +190,22 @@ test("jobs of policies that are not there are refused with the reason", async ()
   expect([without.code, without.stderr]).toEqual([2, expect.stringContaining("required option '--policy <namespace/name>'")]);
 });
 
+test("delete: into the trash, or with --purge for good", async () => {
+  const digest = await push("team-b/secret", "leaked");
+  expect(await cli("delete", "team-b/secret:leaked")).toMatchObject({ code: 0, stdout: `deleted  team-b/secret@${digest} (leaked)\n` });
+  expect((await cli("restore", "team-b/secret:leaked")).code).toBe(0);
+  const purged = await cli("delete", `team-b/secret@${digest}`, "--purge");
+  expect([purged.code, purged.stdout.split("\n")[0], purged.stderr]).toEqual([
+    0,
+    `deleted  team-b/secret@${digest} (leaked)`,
+    expect.stringMatching(/^[1-9]\d* objects \(.*\) are deleted in the store\.$/m),
+  ]);
+  for (const word of ["restore", "delete"]) {
+    const gone = await cli(word, "team-b/secret:leaked");
+    expect([gone.code, gone.stdout, gone.stderr]).toEqual([1, "", expect.stringContaining("team-b/secret:leaked is not")]);
+  }
+});
+
 test("audit and gc", async () => {
   const audit = await cli("audit", "--deep");
   expect([audit.code, audit.stdout, audit.stderr]).toEqual([0, "Everything holds.\n", expect.stringMatching(/^Checked \d+ repositor/m)]);

@@ -7,6 +7,8 @@ import type {
   AuditLine,
   AuditRequest,
   BackupLine,
+  DeleteRequest,
+  DeleteResult,
   FinishedRun,
   GcResumed,
   GcStatus,
@@ -76,6 +78,7 @@ export interface ControlServices {
   /** ServiceError NOT_FOUND when the repository has no ledger. */
   readonly versions: (repository: string) => Promise<VersionsView>;
   readonly prefetch: (request: PrefetchRequest) => Promise<PrefetchResult>;
+  readonly delete: (request: DeleteRequest, identity: string) => Promise<DeleteResult>;
   readonly restore: (request: RestoreRequest, identity: string) => Promise<RestoreResult>;
   readonly audit: (request: AuditRequest, signal: AbortSignal) => AsyncIterable<AuditLine>;
   readonly backup: { list(): Promise<readonly SnapshotView[]>; now(): AsyncIterable<BackupLine> };

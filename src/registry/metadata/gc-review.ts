@@ -51,6 +51,13 @@ const lockBlobs = statement(
    ORDER BY digest
    FOR UPDATE SKIP LOCKED`,
 );
+const awaitBlobs = statement(
+  "gc-await-blobs",
+  `SELECT digest FROM blobs b
+   WHERE digest = ANY($1) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
+   ORDER BY digest
+   FOR UPDATE`,
+);
 const deleteBlobs = statement(
   "gc-delete-blobs",
   `DELETE FROM blobs b
@@ -102,6 +109,20 @@ export function reviewQueue(database: Pick<Database, "transaction">): Promise<Re
     await failpoint("G1.forgotten");
     return { reviewed: batch.length, links, blobs };
   });
+}
+
+/**
+ * G1 for links that the caller has locked and that nothing may keep any longer (purge): those that no manifest names go, and blobs without a link
+ * with them, due at once. Waits for who has a blob locked. Returns the keys that are doomed now.
+ */
+export async function reviewNow(transaction: Queryable, links: readonly Link[]): Promise<string[]> {
+  if (links.length === 0) return [];
+  await transaction.execute(deleteLinks, columns(links));
+  const digests = [...new Set(links.map(({ digest }) => digest))];
+  const loose = (await transaction.query<{ digest: string }>(awaitBlobs, [digests])).map(({ digest }) => digest);
+  const keys = (await transaction.query<{ key: string }>(deleteBlobs, [loose])).map(({ key }) => key);
+  await transaction.execute(doom, [keys, keys]);
+  return keys;
 }
 
 async function deleteLoose(transaction: Queryable, digests: readonly string[]): Promise<number> {

@@ -32,6 +32,10 @@ const claimDue = statement(
      LIMIT $1
      FOR UPDATE SKIP LOCKED`),
 );
+const claimKeys = statement(
+  "gc-claim-keys",
+  claiming("SELECT key, state FROM objects WHERE key = ANY($1) AND state = 'doomed' ORDER BY key FOR UPDATE SKIP LOCKED"),
+);
 // A key that was never live may still have a paused writer: it is deleted once more after a week, then forgotten.
 const forget = statement(
   "gc-forget-objects",
@@ -118,6 +122,16 @@ async function claim(transaction: Queryable, allowance: number): Promise<Claimed
     if (swept > allowance) throw new OverAllowance();
   }
   return { objects: claimed, bytes };
+}
+
+/** Claims what a person has asked for by name: no brake holds it. */
+export function claimByName(database: Pick<Database, "transaction">, keys: readonly string[]): Promise<Claimed> {
+  return database.transaction(async (transaction) => {
+    const objects = await transaction.query<ClaimedRow>(claimKeys, [keys]);
+    const bytes = sizeOf(objects);
+    if (objects.length > 0) await noteSweep(transaction, { objects: objects.length, bytes, approvedBytes: bytes });
+    return { objects, bytes };
+  });
 }
 
 function sizeOf(objects: readonly ClaimedObject[]): number {

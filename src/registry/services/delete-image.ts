@@ -1,0 +1,60 @@
+// `wharfinger delete`: D1 by an administrator's word, whom no protected tag stops. With `purge` (a leaked secret) nothing is left to restore and the
+// bytes go at once, as far as nothing else needs them.
+
+import type { DeleteRequest, DeleteResult } from "../../api/control.ts";
+import { isDigest } from "../../domain/digest.ts";
+import { isTag } from "../../domain/reference.ts";
+import { appendActivity } from "../metadata/activity.ts";
+import type { Database, Queryable } from "../metadata/database.ts";
+import { takeTurnOnTags } from "../metadata/tags.ts";
+import { deleteManifests } from "./delete-manifests.ts";
+import { deleteTags } from "./delete-tags.ts";
+import { ServiceError } from "./errors.ts";
+import { heldBy, writable, type DeletionContext, type ImageToDelete } from "./image-deletion.ts";
+import { findOwnRepository } from "./own-repository.ts";
+import { purge } from "./purge.ts";
+
+/** ServiceError NOT_FOUND when it is not here, CONFLICT when something that stays holds it. */
+export async function deleteImage(context: DeletionContext, request: DeleteRequest, identity: string): Promise<DeleteResult> {
+  const { repository } = request;
+  const what = referenceOf(request);
+  const found = await findOwnRepository(context.database, repository);
+  if (found === undefined) throw notHere(request);
+  const image = { repository, repositoryId: found.id, what, identity };
+  const result = await (request.purge === true ? purge(context, image) : deleteOnly(context.database, image));
+  if (result.deleted.length === 0) throw notHere(request);
+  await appendActivity(context.database, {
+    identity,
+    action: request.purge === true ? "purge" : "delete",
+    repository,
+    reference: "tag" in what ? what.tag : what.digest,
+    detail: result,
+  });
+  return result;
+}
+
+async function deleteOnly(database: Database, { repository, repositoryId, what, identity }: ImageToDelete): Promise<DeleteResult> {
+  const why = { by: identity, reason: "administrator" };
+  const work = async (transaction: Queryable) => {
+    if ("digest" in what) {
+      const { deleted, kept } = await deleteManifests(transaction, { repositoryId, digests: [what.digest], onHeld: "Refuse", ...why });
+      if (kept[0] !== undefined) throw heldBy(what.digest, kept[0].holder);
+      return deleted;
+    }
+    await takeTurnOnTags(transaction, repositoryId, [what.tag]);
+    const { deleted } = await deleteTags(transaction, { repositoryId, tags: [{ name: what.tag }], ...why });
+    return deleted.map(({ name, digest }) => ({ digest, tags: [name] }));
+  };
+  const deleted = await database.transaction(work, { takesAway: true });
+  return { repository, deleted: writable(deleted), trash: [], kept: [], swept: 0, bytes: 0, waiting: 0 };
+}
+
+function referenceOf({ tag, digest }: DeleteRequest): ImageToDelete["what"] {
+  if (tag !== undefined && digest === undefined && isTag(tag)) return { tag };
+  if (digest !== undefined && tag === undefined && isDigest(digest)) return { digest };
+  throw new ServiceError("INVALID", "Say either which tag or which digest to delete: <repository>:<tag> or <repository>@<digest>.");
+}
+
+function notHere({ repository, tag, digest }: DeleteRequest): ServiceError {
+  return new ServiceError("NOT_FOUND", `${repository}${tag === undefined ? `@${digest ?? ""}` : `:${tag}`} is not here.`);
+}

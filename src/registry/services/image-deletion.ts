@@ -1,0 +1,32 @@
+// What deleting and purging an image share.
+
+import type { DeleteResult } from "../../api/control.ts";
+import type { Digest } from "../../domain/digest.ts";
+import type { Logger } from "../../observability/logger.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Database } from "../metadata/database.ts";
+import { ServiceError } from "./errors.ts";
+
+export interface DeletionContext {
+  readonly database: Database;
+  readonly store: Pick<BlobStore, "delete">;
+  readonly logger: Logger;
+}
+
+export interface ImageToDelete {
+  readonly repository: string;
+  readonly repositoryId: number;
+  readonly what: { readonly tag: string } | { readonly digest: Digest };
+  readonly identity: string;
+}
+
+/** As the API's types want it. */
+export function writable(deleted: readonly { readonly digest: Digest; readonly tags: readonly string[] }[]): DeleteResult["deleted"] {
+  return deleted.map(({ digest, tags }) => ({ digest, tags: [...tags] }));
+}
+
+export function heldBy(digest: Digest, holder: string): ServiceError {
+  return new ServiceError("CONFLICT", `${digest} cannot be deleted while ${holder} names it. Delete that first.`, {
+    detail: { digest, holder },
+  });
+}
