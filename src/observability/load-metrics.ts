@@ -1,6 +1,6 @@
 // What says how loaded a process is.
 
-import { Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
 
 /** Places that can be full. */
 export type Place = "blobs" | "spool" | "database";
@@ -8,6 +8,8 @@ export type Place = "blobs" | "spool" | "database";
 export interface LoadMetrics {
   /** `measure` is asked at each scrape; undefined where there is no such limit. */
   measureFree(place: Place, measure: () => Promise<number | undefined>): void;
+  /** A request was refused because the process has enough to do. */
+  shed(reason: "database" | "memory"): void;
   /** `count` is asked at each scrape. */
   countTransfers(count: () => number): void;
 }
@@ -23,6 +25,12 @@ export function loadMetrics(registry: Registry): LoadMetrics {
     },
   });
   registry.registerMetric(transfers);
+  const refused = new Counter({
+    name: "wharfinger_shed_requests_total",
+    help: "Requests answered 503 because the database's line or the memory in use was too long already",
+    labelNames: ["reason"],
+    registers: [registry],
+  });
   const places = new Map<Place, () => Promise<number | undefined>>();
   const free = new Gauge({
     name: "wharfinger_free_bytes",
@@ -40,6 +48,7 @@ export function loadMetrics(registry: Registry): LoadMetrics {
   registry.registerMetric(free);
   return {
     measureFree: (place, measure) => void places.set(place, measure),
+    shed: (reason) => refused.inc({ reason }),
     countTransfers: (count) => void (countTransfers = count),
   };
 }

@@ -9,6 +9,7 @@ import { openBlobStore } from "./blobs/open-store.ts";
 import { Authenticator } from "./http/authentication.ts";
 import { clientAddressBehind } from "./http/client-address.ts";
 import { drain, listen } from "./http/listening.ts";
+import { Pressure } from "./http/pressure.ts";
 import { PublishedAccess } from "./http/published-access.ts";
 import { PublishedRepositories } from "./http/repositories.ts";
 import { buildServer } from "./http/server.ts";
@@ -101,6 +102,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const behindProxy = hosts.length > 0 || trustedProxies.length > 0;
   const clientAddress = clientAddressBehind(trustedProxies);
   const transfers = new Transfers(settings.limits.transfersPerIdentity);
+  const pressure = new Pressure({ database, transfers, onRefused: (reason) => metrics.shed(reason) });
   metrics.countTransfers(() => transfers.all);
   metrics.measureFree("blobs", () => store.freeBytes());
   metrics.measureFree("spool", () => store.freeSpoolBytes());
@@ -123,6 +125,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       stallTimeout: settings.uploads.stallTimeout,
       clientAddress,
       transfers,
+      pressure,
       writability: services.writability,
       readOnly,
       logger,

@@ -190,7 +190,11 @@ export async function startServices(
     },
     upstreams: async () => upstreams.views(),
     versions: (repository) => versionsOf({ database, configuration, copies }, repository),
-    audit: (request, signal) => audit({ database, store, signal, mayMissBlobs }, request),
+    audit: async function* (request, signal) {
+      const refused = request.repair === true ? await writability.refusal("TakeAway") : undefined;
+      if (refused !== undefined) throw refused;
+      yield* audit({ database, store, signal, mayMissBlobs }, request);
+    },
     repositories: (mayPull) => listRepositories(database, mayPull),
     usage: () => storageUsage(database),
     activity: () => listActivity(database),

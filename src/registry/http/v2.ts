@@ -21,6 +21,7 @@ import { sourceOf } from "./login-places.ts";
 import { listRepositories, listTags, type RepositoryNames } from "./listing-routes.ts";
 import { getBlob, getManifest, getReferrers, referrersAnswer } from "./pull-routes.ts";
 import { PushRoutes } from "./push-routes.ts";
+import type { Pressure } from "./pressure.ts";
 import type { Repositories, Repository } from "./repositories.ts";
 import { declaredLength, leastUploadRate, readBody } from "./request-body.ts";
 import type { Transfers } from "./transfers.ts";
@@ -38,6 +39,7 @@ export interface V2Options {
   /** Address of the client, behind whatever proxies. */
   readonly clientAddress: ClientAddress;
   readonly transfers: Transfers;
+  readonly pressure: Pressure;
   readonly writability: Writability;
   /** Nobody pushes, so that nobody's HEAD raises a lease. */
   readonly readOnly?: boolean;
@@ -147,6 +149,7 @@ export class V2 {
       body: (limits) => readBody(request, response, { stallTimeout: this.#options.stallTimeout, ...leastUploadRate, ...limits }),
     };
     if (path.kind === "base") return this.#base(exchange, authorization !== undefined);
+    if (path.kind === "catalog") this.#options.pressure.refuse({ asksDatabase: true, bytes: false });
     if (path.kind === "catalog") return listRepositories(exchange, this.#options.catalog);
     if (repository === undefined) return this.#nowhere({ ...exchange, path }, source);
     const answer = await this.#inRepository({ ...exchange, path }, repository, source);
@@ -201,7 +204,9 @@ export class V2 {
       revalidate: asksAnew(exchange.headers["cache-control"]) && this.#options.authenticator.isAdmin(identity),
     };
     const note = (change: NotedChange) => this.#note(change, { identity: who, repository: repository.name, source });
-    if (isTransfer(path.kind, method)) exchange.whenOver(this.#options.transfers.begin(exchange.sender));
+    const transfer = isTransfer(path.kind, method);
+    this.#options.pressure.refuse({ asksDatabase: beginsWork(path.kind, method), bytes: transfer && exchange.length !== 0 });
+    if (transfer) exchange.whenOver(this.#options.transfers.begin(exchange.sender));
     return this.#route({ ...exchange, repository, caller, note });
   }
 
@@ -269,6 +274,11 @@ export class V2 {
 function isTransfer(kind: RepositoryPath["kind"], method: string): boolean {
   if (kind === "blob") return method === "GET";
   return kind === "uploads" || (kind === "upload" && (method === "PATCH" || method === "PUT"));
+}
+
+/** Requests that begin something new and always cost the database something. What was begun is let come to its end. */
+function beginsWork(kind: RepositoryPath["kind"], method: string): boolean {
+  return kind === "uploads" || kind === "tags" || kind === "referrers" || (method === "DELETE" && kind !== "upload");
 }
 
 /** Whose share of what is limited a request takes. Of those who show no credentials each address has its own. */

@@ -5,7 +5,7 @@ import { Client, Pool, TypeOverrides, type ClientBase, type PoolClient, type Sub
 import { connectionParameters, isLocal, tlsContext } from "./connection-parameters.ts";
 import { defaultConnections, defaultTimeouts, type DatabaseOptions, type DatabaseTimeouts } from "./database-options.ts";
 import { cut, Primary } from "./primary.ts";
-import { Slots } from "./slots.ts";
+import { Slots, type Line } from "./slots.ts";
 import { asUnavailable, DatabaseUnavailable, reasonOf } from "./unavailable.ts";
 
 /** bigint as number: sizes, offsets and ids here stay under 2^53. */
@@ -119,6 +119,11 @@ export class Connections {
     this.#pool.on("error", ({ message }) => onTrouble(`a database connection broke: ${message}`));
     this.#pool.on("remove", (client) => this.primary.forget(client));
     if (options.watch ?? !isLocal(where.host)) this.#watch = setInterval(() => void this.#look(), lookEvery).unref();
+  }
+
+  /** Those who wait for a connection. */
+  get line(): Line {
+    return this.#free.line;
   }
 
   /** Rejects with DatabaseUnavailable. */

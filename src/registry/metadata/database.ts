@@ -70,6 +70,13 @@ export class Database implements Queryable {
     return new Database({ ...this.#options, connections: 1, timeouts: { ...this.#options.timeouts, ...timeouts } }, this);
   }
 
+  /** Those who wait to be let in, for each connection of this process: what who comes now has before him. */
+  get line(): { readonly perConnection: number; readonly waited: number } {
+    const lines = [this.#writers.line, this.#connections.line];
+    const length = lines.reduce((sum, line) => sum + line.length, 0);
+    return { perConnection: length / this.#connections.most, waited: Math.max(...lines.map(({ waited }) => waited)) };
+  }
+
   async query<Row = Record<string, unknown>>(statement: Statement, values: readonly unknown[] = []): Promise<Row[]> {
     return (await this.#alone(statement, values)).rows as Row[];
   }

@@ -2,15 +2,28 @@
 
 import { DatabaseUnavailable } from "./unavailable.ts";
 
+/** Those who wait for something. */
+export interface Line {
+  readonly length: number;
+  /** Milliseconds for which the first one has waited: about what the next one has before him. */
+  readonly waited: number;
+}
+
 export class Slots {
   #free: number;
   readonly #patience: number;
-  readonly #waiting = new Set<() => void>();
+  /** And since when, first come first. */
+  readonly #waiting = new Map<() => void, number>();
 
   /** `patience`: milliseconds in the line. */
   constructor(options: { readonly most: number; readonly patience: number }) {
     this.#free = options.most;
     this.#patience = options.patience;
+  }
+
+  get line(): Line {
+    const first = this.#waiting.values().next();
+    return { length: this.#waiting.size, waited: first.done === true ? 0 : performance.now() - first.value };
   }
 
   /** Resolves with how to give it back. Rejects with DatabaseUnavailable when none becomes free in time. */
@@ -21,7 +34,7 @@ export class Slots {
     return () => {
       if (given) return;
       given = true;
-      const next = this.#waiting.values().next().value;
+      const next = this.#waiting.keys().next().value;
       if (next === undefined) this.#free++;
       else next();
     };
@@ -38,7 +51,7 @@ export class Slots {
         this.#waiting.delete(mine);
         reject(new DatabaseUnavailable("BUSY", "All connections of this process to the database are taken."));
       }, this.#patience);
-      this.#waiting.add(mine);
+      this.#waiting.set(mine, performance.now());
     });
   }
 }
