@@ -411,6 +411,36 @@ export const AuditLine = Type.Union([
 ]);
 export type AuditLine = Static<typeof AuditLine>;
 
+export const AdoptReport = Type.Object({
+  objects: Type.Integer({ description: "whole objects in the store" }),
+  adopted: Type.Array(Type.Object({ digest, key: Type.String() }), {
+    description: "unknown objects that have the bytes of a blob that had lost them",
+  }),
+  forgotten: Type.Array(digest, { description: "cached blobs without bytes: the next pull fetches them again" }),
+  lost: Type.Array(
+    Type.Object({
+      digest,
+      images: Type.Array(Type.String(), { description: "repository:tag, or repository@digest where no tag leads to it" }),
+    }),
+    { description: "pushed blobs without bytes: pushing the image again mends it" },
+  ),
+  unknown: Type.Object(
+    {
+      objects: Type.Integer(),
+      bytes: Type.Integer(),
+      keys: Type.Array(Type.String(), { description: "the first thousand" }),
+    },
+    { description: "objects that nothing here names; audit --repair deletes those older than 7 days" },
+  ),
+});
+export type AdoptReport = Static<typeof AdoptReport>;
+/** POST adopt streams application/x-ndjson: progress lines, then one report line. */
+export const AdoptLine = Type.Union([
+  Type.Object({ progress: Type.Object({ step: Type.String(), done: Type.Integer(), total: Type.Integer() }) }),
+  Type.Object({ report: AdoptReport }),
+]);
+export type AdoptLine = Static<typeof AdoptLine>;
+
 /** Why nothing is deleted in the store: metadata/gc-pauses.ts. */
 export const GcPauseReason = Type.Union([
   Type.Literal("brake"),

@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 
 import type { AuditReport } from "../api/control.ts";
+import { adoptStore } from "./adopt.ts";
 import { ask, clientCommand } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult, progressLine } from "./output.ts";
@@ -13,8 +14,11 @@ export function auditCommand(): Command {
   return clientCommand("audit", "check that what is stored is whole (exit code 1 when it is not)")
     .option("--deep", "read and hash every blob, not a sample", false)
     .option("--repair", "delete unknown objects that are older than 7 days, forget cached copies whose bytes are lost", false)
-    .action(({ deep, repair }: { deep: boolean; repair: boolean }, command: Command) =>
-      ask(command, async ({ control }, output) => {
+    .option("--adopt", "after a restore: look for what is missing, name what is lost, then let the collector go on", false)
+    .action(async ({ deep, repair, adopt }: { deep: boolean; repair: boolean; adopt: boolean }, command: Command) => {
+      if (adopt && (deep || repair)) throw new CommandError("--adopt goes alone: run the audit after it.");
+      if (adopt) return adoptStore(command);
+      return ask(command, async ({ control }, output) => {
         let report: AuditReport | undefined;
         for await (const line of control.audit({ deep, repair })) {
           if ("report" in line) report = line.report;
@@ -30,6 +34,6 @@ export function auditCommand(): Command {
         await printResult(output, report, renderAudit);
         const left = findings.filter(({ repaired }) => repaired === undefined).length;
         if (left > 0) throw new CommandError(`${left} ${left === 1 ? "finding" : "findings"}${repair ? " left" : ""}.`);
-      }),
-    );
+      });
+    });
 }

@@ -2,6 +2,7 @@
 
 import type {
   ActivityEntry,
+  AdoptLine,
   ApplyRequest,
   ApplyResult,
   AuditLine,
@@ -126,6 +127,10 @@ export class ControlClient {
 
   audit(request: AuditRequest): AsyncGenerator<AuditLine> {
     return this.#lines("audit", request);
+  }
+
+  adopt(): AsyncGenerator<AdoptLine> {
+    return this.#lines("adopt", {});
   }
 
   snapshots(): Promise<SnapshotView[]> {

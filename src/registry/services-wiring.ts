@@ -13,6 +13,7 @@ import { Database } from "./metadata/database.ts";
 import { failUnfinishedRuns } from "./metadata/runs.ts";
 import { forgetConfirmations } from "./metadata/proxy-repositories.ts";
 import { listActivity } from "./services/activity.ts";
+import { adopt } from "./services/adopt.ts";
 import { audit } from "./services/audit.ts";
 import { Backup, doomDelayBeside } from "./services/backup.ts";
 import { Collector } from "./services/collect.ts";
@@ -179,6 +180,7 @@ export async function startServices(
     prefetch: (request) => prefetch.prefetch(request),
     delete: (request, identity) => deleteImage({ database, store, logger }, request, identity),
     restore: (request, identity) => restore(database, request, identity, mayMissBlobs),
+    adopt: (signal, identity) => adopt({ database, store, marker, signal, identity, logger }),
     backup,
     gc: {
       status: () => collector.status(),

@@ -2,6 +2,7 @@
 
 import type {
   ActivityEntry,
+  AdoptLine,
   ApplyRequest,
   ApplyResult,
   AuditLine,
@@ -81,6 +82,7 @@ export interface ControlServices {
   readonly delete: (request: DeleteRequest, identity: string) => Promise<DeleteResult>;
   readonly restore: (request: RestoreRequest, identity: string) => Promise<RestoreResult>;
   readonly audit: (request: AuditRequest, signal: AbortSignal) => AsyncIterable<AuditLine>;
+  readonly adopt: (signal: AbortSignal, identity: string) => AsyncIterable<AdoptLine>;
   readonly backup: { list(): Promise<readonly SnapshotView[]>; now(): AsyncIterable<BackupLine> };
   readonly gc: GcPort;
   readonly repositories: (mayPull: (repository: string) => boolean) => Promise<readonly RepositoryView[]>;

@@ -4,6 +4,7 @@ import { Type, type Static, type TSchema } from "typebox";
 
 import {
   ActivityEntry,
+  AdoptLine,
   ApplyRequest,
   ApplyResult,
   AuditLine,
@@ -255,6 +256,16 @@ export const controlRoutes: readonly ControlRoute[] = [
     lines: true,
     handle: ({ body, patience }, { audit }) => audit(body, patience.signal),
   }),
+  {
+    method: "POST",
+    path: "adopt",
+    summary:
+      "After a restore: go over what is missing and what is unknown in the store, then let the collector go on; lines of progress, then the report",
+    who: "admin",
+    answer: AdoptLine,
+    lines: true,
+    handle: ({ patience, caller }, { adopt }) => adopt(patience.signal, caller),
+  },
   {
     method: "GET",
     path: "backup",

@@ -1,8 +1,8 @@
 // A cached copy whose bytes are lost is forgotten, so that the next pull fetches it again (storage.md, G4). Upstream has it; what was pushed here is
-// never forgotten.
+// never forgotten: after a restore, when everything was looked for, what does not exist any more is let go, so that a push can bring it back.
 
 import type { Digest } from "../../domain/digest.ts";
-import { statement, type Database } from "./database.ts";
+import { statement, type Database, type Statement } from "./database.ts";
 
 // Order of locks: what names it, then links, blob, object.
 const naming = statement(
@@ -37,11 +37,31 @@ const doom = statement(
   "UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = now() WHERE key = $1 AND state = 'live'",
 );
 const lock = statement("forget-lock", "SELECT FROM blobs WHERE digest = $1 AND object_key = $2 AND cached FOR UPDATE");
+const lockAny = statement("forget-lock-any", "SELECT FROM blobs WHERE digest = $1 AND object_key = $2 FOR UPDATE");
+const removeAny = statement("forget-any-blob", "DELETE FROM blobs WHERE digest = $1 AND object_key = $2");
+// Not doomed: should the store come back with these bytes, they are unknown, and nothing deletes them by itself.
+const drop = statement("forget-object", "DELETE FROM objects WHERE key = $1 AND state = 'live'");
 
 class OtherBlob extends Error {}
 
 /** False, and nothing is changed: the blob is not cached any more, or has other bytes by now. */
-export async function forgetCopy(database: Pick<Database, "transaction">, digest: Digest, key: string): Promise<boolean> {
+export function forgetCopy(database: Pick<Database, "transaction">, digest: Digest, key: string): Promise<boolean> {
+  return forget(database, { digest, key }, { lock, remove, end: doom });
+}
+
+/**
+ * The bytes are not in the store, cached or pushed: manifests name the blob and hold it no more, so it is unknown to who asks, and whoever pushes
+ * it again mends them (M1). False, and nothing is changed: it has other bytes by now.
+ */
+export function letGoOfBytes(database: Pick<Database, "transaction">, digest: Digest, key: string): Promise<boolean> {
+  return forget(database, { digest, key }, { lock: lockAny, remove: removeAny, end: drop });
+}
+
+async function forget(
+  database: Pick<Database, "transaction">,
+  { digest, key }: { readonly digest: Digest; readonly key: string },
+  steps: Readonly<Record<"lock" | "remove" | "end", Statement>>,
+): Promise<boolean> {
   try {
     await database.transaction(
       async (transaction) => {
@@ -49,9 +69,9 @@ export async function forgetCopy(database: Pick<Database, "transaction">, digest
         await transaction.execute(release, [digest]);
         await transaction.execute(unhold, [digest]);
         await transaction.execute(unlink, [digest]);
-        if ((await transaction.query(lock, [digest, key])).length === 0) throw new OtherBlob();
-        await transaction.execute(remove, [digest, key]);
-        await transaction.execute(doom, [key]);
+        if ((await transaction.query(steps.lock, [digest, key])).length === 0) throw new OtherBlob();
+        await transaction.execute(steps.remove, [digest, key]);
+        await transaction.execute(steps.end, [key]);
       },
       { takesAway: true },
     );
