@@ -9,10 +9,12 @@ import type { Database, Queryable } from "../metadata/database.ts";
 import { lockForDeletion } from "../metadata/manifest-deletion.ts";
 import type { Repository } from "../metadata/repositories.ts";
 import { readBlobsOf, readClock, readFreedBytes } from "../metadata/retention.ts";
+import { readMoment, type Moment } from "../metadata/retention-check.ts";
 import { lockTags } from "../metadata/tags.ts";
 import { deleteManifests, deletionBatch } from "./delete-manifests.ts";
 import { deleteTags } from "./delete-tags.ts";
 import { readRepository, type PullsCounted } from "./retention-facts.ts";
+import { stillJudged, wordOf, type Judgement } from "./still-judged.ts";
 
 export interface ApplyContext {
   readonly database: Database;
@@ -34,20 +36,79 @@ export interface Applied {
   readonly bytes: number;
 }
 
-/** `entries`: what the plan deletes in this repository. */
+/** After so many batches in a row that had to be judged again, the next one is judged under its locks: somebody pushes all the time. */
+const judgedOutside = 2;
+
+/**
+ * `entries`: what the plan deletes in this repository. It is judged whole, then goes in batches, each in a transaction that looks whether the
+ * judgement still holds under its locks; if not, the repository is judged again.
+ */
 export async function applyToOwn(context: ApplyContext, repository: Repository, entries: readonly PlanEntry[]): Promise<Applied> {
-  const before = await judge(context, context.database, repository);
   const planned = new Map(entries.map((entry) => [keyOf(entry), entry]));
-  const steps = departures(before.graph, before.condemned, stillPlanned(before, planned));
+  /** What was judged under its locks once is not tried again. */
+  const settled = new Set<string>();
   let bytes = 0;
-  for (const batch of inBatches(steps)) {
-    const apply = (transaction: Queryable) => applyBatch(context, transaction, { repository, planned, batch });
-    const taken = await context.database.transaction(apply, { takesAway: true });
-    for (const key of taken.keys) planned.delete(key);
-    bytes += taken.bytes;
+  const taken = (result: Taken) => {
+    for (const key of result.keys) planned.delete(key);
+    bytes += result.bytes;
+  };
+  for (let again = 0; ;) {
+    const moment = await readMoment(context.database);
+    let judgement: Judgement = { judged: await judge(context, context.database, repository), policies: await wordNow(context), moment };
+    const { judged } = judgement;
+    const removals = stillPlanned(judged, planned).filter((removal) => !settled.has(nameOf(removal)));
+    const batches = inBatches(departures(judged.graph, judged.condemned, removals));
+    let held = true;
+    for (const batch of batches) {
+      const apply = (transaction: Queryable) => applyJudged(context, transaction, { repository, judgement, batch });
+      const result = await context.database.transaction(apply, { takesAway: true });
+      held = result !== undefined;
+      if (result === undefined) break;
+      taken(result);
+      judgement = { ...judgement, moment: result.moment };
+      again = 0;
+    }
+    if (held) break;
+    if (again++ < judgedOutside) continue;
+    const [first] = batches;
+    if (first === undefined) break;
+    const apply = (transaction: Queryable) => applyBatch(context, transaction, { repository, planned, batch: first });
+    taken(await context.database.transaction(apply, { takesAway: true }));
+    for (const { removal } of first) settled.add(nameOf(removal));
   }
   const deleted = entries.filter((entry) => !planned.has(keyOf(entry)));
   return { deleted, kept: await explainKept(context, repository, [...planned.values()]), proposals: [], bytes };
+}
+
+async function wordNow(context: ApplyContext): Promise<string> {
+  return wordOf(await context.policies(), context.refusal());
+}
+
+/** Undefined, and nothing is changed, when the judgement does not hold any more. */
+async function applyJudged(
+  context: ApplyContext,
+  transaction: Queryable,
+  {
+    repository,
+    judgement,
+    batch,
+  }: { readonly repository: Repository; readonly judgement: Judgement; readonly batch: readonly Departure[] },
+): Promise<(Taken & { readonly moment: Moment }) | undefined> {
+  const removals = batch.map(({ removal }) => removal);
+  const going = batch.flatMap(({ manifests }) => manifests);
+  const digests = new Set([...removals.map(digestOf), ...going]);
+  await lockForDeletion(transaction, repository.id, [...digests]);
+  await lockTags(transaction, repository.id, namesOf(batch));
+  const moment = await stillJudged(transaction, repository.id, { judgement, policies: await wordNow(context), digests });
+  if (moment === undefined) return undefined;
+  return { ...(await take(context, transaction, repository, { now: judgement.judged, removals, going })), moment };
+}
+
+interface Taken {
+  /** Tags, and untagged manifests. */
+  readonly keys: readonly string[];
+  /** That came free. */
+  readonly bytes: number;
 }
 
 interface Batch {
@@ -56,15 +117,11 @@ interface Batch {
   readonly batch: readonly Departure[];
 }
 
-/** Keys of what went (tags, untagged manifests) and the bytes that came free. */
-async function applyBatch(
-  context: ApplyContext,
-  transaction: Queryable,
-  { repository, planned, batch }: Batch,
-): Promise<{ keys: readonly string[]; bytes: number }> {
+/** Judges the whole repository under the locks of the batch. */
+async function applyBatch(context: ApplyContext, transaction: Queryable, { repository, planned, batch }: Batch): Promise<Taken> {
   const wanted = new Set(batch.map(({ removal }) => nameOf(removal)));
   const locked = new Set(batch.flatMap(({ removal, manifests }) => [digestOf(removal), ...manifests]));
-  const names = batch.flatMap(({ removal }) => ("tag" in removal ? [removal.tag.name] : []));
+  const names = namesOf(batch);
   for (;;) {
     await lockForDeletion(transaction, repository.id, [...locked]);
     await lockTags(transaction, repository.id, names);
@@ -90,7 +147,7 @@ async function take(
   transaction: Queryable,
   repository: Repository,
   { now, removals, going }: Going,
-): Promise<{ keys: readonly string[]; bytes: number }> {
+): Promise<Taken> {
   const why = { repositoryId: repository.id, by: context.identity, reason: `policy ${context.policy}` };
   const keys: string[] = [];
   const blobs = await readBlobsOf(transaction, repository.id, going);
@@ -163,6 +220,10 @@ function inBatches(steps: readonly Departure[]): readonly (readonly Departure[])
     }
   }
   return batches;
+}
+
+function namesOf(batch: readonly Departure[]): readonly string[] {
+  return batch.flatMap(({ removal }) => ("tag" in removal ? [removal.tag.name] : []));
 }
 
 function slices<T>(items: readonly T[]): readonly (readonly T[])[] {

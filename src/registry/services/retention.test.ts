@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe as describeTests, expect, test } from "vitest";
 
 import {
   describe,
@@ -16,6 +16,7 @@ import {
   reader,
   unprotected,
   type OwnRegistry,
+  type PushedImage,
 } from "../../../test/support/own-registry.ts";
 import type { LedgerDocument, PlanEntry, PublishRequest } from "../../api/control.ts";
 import { digestOf, hexOf, type Digest } from "../../domain/digest.ts";
@@ -471,10 +472,85 @@ test("more than one batch: two thousand tags of one repository", async () => {
   await publish({ builds: spec([{ name: "one", tags: "keep" }]) });
   const plan = await retention.plan("default/builds");
   expect(plan.totals.deleted).toBe(2501);
+  registry.statements();
   const applied = await retention.apply("default/builds", { plan: plan.id }, "admin");
+  // The repository is read once, not for every batch.
+  expect(registry.statements().filter((name) => name === "retention-own-tags")).toHaveLength(1);
   expect(applied).toMatchObject({ kept: [], bytes: 160 });
   expect(applied.deleted).toHaveLength(2501);
   expect(await tagsOf()).toEqual(["keep"]);
+});
+
+describeTests("what changes between two batches", () => {
+  /** A first batch of tags `x…` and a second one with `z`, the only tag of its image. */
+  async function twoBatches(): Promise<{ readonly z: PushedImage; readonly plan: string }> {
+    const { digest } = await pushImage(registry.push, repository, ["x0"]);
+    const z = await pushImage(registry.push, repository, ["z"]);
+    await registry.rows(
+      "INSERT INTO tags (repository, name, digest) SELECT r.id, 'x' || n, $1 FROM repositories r, generate_series(1, 1100) n",
+      [digest],
+    );
+    await publish({
+      builds: spec([
+        { name: "none", tags: "keep-.*" },
+        { name: "used", tags: "z", pulledWithin: "1h" },
+      ]),
+    });
+    await age(48);
+    return { z, plan: (await retention.plan("default/builds")).id };
+  }
+  /** Runs `change` after each transaction that has committed, as often as it says. */
+  function afterTransactions(change: () => Promise<unknown>, times: number): void {
+    const { database } = registry;
+    const real = database.transaction.bind(database);
+    let left = times;
+    database.transaction = async (...given: Parameters<typeof real>) => {
+      const result = await real(...given);
+      if (left-- > 0) {
+        database.transaction = real;
+        await change();
+        if (left > 0) afterTransactions(change, left);
+      }
+      return result as never;
+    };
+  }
+  const apply = (plan: string) => retention.apply("default/builds", { plan }, "admin");
+
+  test.each<[string, (z: PushedImage) => Promise<unknown>]>([
+    ["a tag that is kept", (z) => pushManifest(registry.push, repository, z.bytes, { tags: ["keep-z"] })],
+    [
+      "a lease",
+      () =>
+        registry.rows(
+          "UPDATE manifests SET keep_until = now() + interval '1 hour' WHERE digest IN (SELECT digest FROM tags WHERE name = 'z')",
+        ),
+    ],
+    [
+      "a pull",
+      (z) => registry.rows("INSERT INTO pulls (repository, digest, last_at, count) SELECT id, $1, now(), 1 FROM repositories", [z.digest]),
+    ],
+    [
+      "an index around it",
+      (z) => pushManifest(registry.push, repository, indexOf([describe(mediaTypes.ociManifest, z.bytes)]), { tags: ["keep-index"] }),
+    ],
+    ["the policy", () => publish({ builds: spec([{ name: "z", tags: "z" }]) })],
+  ])("%s: the image is not deleted", async (_, change) => {
+    const { z, plan } = await twoBatches();
+    afterTransactions(() => change(z), 1);
+    const applied = await apply(plan);
+    expect(applied.deleted.length).toBeGreaterThan(900);
+    expect(await registry.pull.manifest(repository, { digest: z.digest }, reader, { head: false })).toMatchObject({ digest: z.digest });
+  });
+
+  test("somebody who pushes all the time stops no prune", async () => {
+    const { plan } = await twoBatches();
+    let number = 0;
+    afterTransactions(() => pushImage(registry.push, repository, [`keep-${number++}`]), 20);
+    const applied = await apply(plan);
+    expect(applied).toMatchObject({ kept: [] });
+    expect(applied.deleted).toHaveLength(1102);
+    expect((await tagsOf()).every((tag) => tag.startsWith("keep-"))).toBe(true);
+  });
 });
 
 test("pushes that race an apply lose nothing: every acknowledged tag resolves", async () => {
