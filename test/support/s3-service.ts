@@ -8,26 +8,31 @@ import { join } from "node:path";
 import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
 import { freePort } from "./distribution.ts";
 import { answerTo } from "./eventually.ts";
+import { use } from "./programs.ts";
 import { tool } from "./tools.ts";
 
 export interface S3Service {
   readonly settings: S3Settings & { readonly credentials: typeof credentials };
   readonly pid: number;
+  /** Somebody who may do nothing until a policy of the bucket says so. Resolves with the settings of his. */
+  addUser(name: string): Promise<S3Service["settings"]>;
   stop(): Promise<void>;
 }
 
 const credentials = { accessKeyId: "wharfinger", secretAccessKey: "wharfinger-tests" };
 const bucket = "registry";
 
-export async function startS3Service(): Promise<S3Service> {
+/** `versions`: buckets may keep what was deleted. */
+export async function startS3Service({ versions: keeps = false }: { readonly versions?: boolean } = {}): Promise<S3Service> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-s3-"));
-  for (const name of ["data", "meta", "spool"]) await mkdir(join(folder, name));
+  for (const name of ["data", "meta", "spool", "users", "versions"]) await mkdir(join(folder, name));
   await mkdir(join(folder, "data", bucket));
   const port = await freePort();
   const program = await tool("versitygw");
   // The metadata in files beside the data: not every file system of a test machine has extended attributes.
-  const options = ["--quiet", "--keep-alive", "--port", `127.0.0.1:${port}`, "--health", "/health"];
-  const child = spawn(program, [...options, "posix", "--sidecar", join(folder, "meta"), join(folder, "data")], {
+  const options = ["--quiet", "--keep-alive", "--port", `127.0.0.1:${port}`, "--health", "/health", "--iam-dir", join(folder, "users")];
+  const versions = keeps ? ["--versioning-dir", join(folder, "versions")] : [];
+  const child = spawn(program, [...options, "posix", ...versions, "--sidecar", join(folder, "meta"), join(folder, "data")], {
     stdio: ["ignore", "ignore", "pipe"],
     env: { ...process.env, ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
   });
@@ -57,5 +62,11 @@ export async function startS3Service(): Promise<S3Service> {
     spoolFolder: join(folder, "spool"),
     partMemory: 64 * 1024 * 1024,
   };
-  return { settings, pid: child.pid ?? 0, stop };
+  const addUser = async (name: string) => {
+    const own = { accessKeyId: name, secretAccessKey: `${name}-secret` };
+    const root = ["--access", credentials.accessKeyId, "--secret", credentials.secretAccessKey, "--endpoint-url", endpoint];
+    await use("versitygw", ["admin", ...root, "create-user", "--access", name, "--secret", own.secretAccessKey, "--role", "user"]);
+    return { ...settings, credentials: own };
+  };
+  return { settings, pid: child.pid ?? 0, addUser, stop };
 }
