@@ -84,7 +84,7 @@ export class ConfigurationStore implements ConfigurationSource {
    */
   async confirm(options: { readonly evenOld: boolean }): Promise<void> {
     const { view } = this.#options;
-    if (view === undefined) return;
+    if (view === undefined || view.peek(changeKey) !== undefined) return;
     const load = async () => {
       if (await this.#read()) this.#saySoon();
       return this.#current;

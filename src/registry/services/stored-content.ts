@@ -37,12 +37,10 @@ export class StoredContent {
     this.#view = options.view;
   }
 
-  repository(name: string): Promise<Repository | undefined> {
-    return this.#view.getEvenOld(
-      `repository:${name}`,
-      () => findRepository(this.#database, name),
-      () => cost,
-    );
+  async repository(name: string): Promise<Repository | undefined> {
+    const key = repositoryKey(name);
+    const load = () => findRepository(this.#database, name);
+    return this.#view.peek<Repository>(key) ?? this.#view.getEvenOld(key, load, () => cost);
   }
 
   /** By tag for an own repository, by digest for any. */
@@ -75,13 +73,15 @@ export class StoredContent {
    * milliseconds another process may have confirmed since: the database is asked again, now and then.
    */
   async upstreamTag(repository: string, tag: string, freshFor: number): Promise<ProxiedTag> {
-    const found = await this.#find(repository, tagKey(tag), async (key) => {
+    const isEnough = (known: UpstreamTag) =>
+      known.of === "upstream" && (known.tag.version !== null || ageOf(known) < freshFor || elapsedSince(known.readAt) < lookAgainAfter);
+    const find = async (key: string) => {
       const known = await this.#upstreamTag(key, repository, tag);
-      if (known === undefined || known.tag.version !== null || ageOf(known) < freshFor) return known;
-      if (elapsedSince(known.readAt) < lookAgainAfter) return known;
+      if (known === undefined || isEnough(known)) return known;
       this.#view.drop(key);
       return this.#upstreamTag(key, repository, tag);
-    });
+    };
+    const found = await this.#find(repository, tagKey(tag), find, isEnough);
     if (found === undefined) return { version: null, digest: null, age: null };
     return found.tag.age === null ? found.tag : { ...found.tag, age: ageOf(found) };
   }
@@ -96,7 +96,8 @@ export class StoredContent {
       const manifest = await findManifestByTag(this.#database, repository, tag);
       return manifest && { of: "own", manifest };
     };
-    return this.#find(repository, tagKey(tag), (key) => this.#tag(key, "own", load));
+    const find = (key: string) => this.#tag(key, "own", load);
+    return this.#find<OwnTag>(repository, tagKey(tag), find, (known) => known.of === "own");
   }
 
   #upstreamTag(key: string, repository: string, tag: string): Promise<UpstreamTag | undefined> {
@@ -115,14 +116,23 @@ export class StoredContent {
     }
   }
 
-  /** With the key that the repository's number makes, on the server that gave the number: a server gives it to no other name. */
-  async #find<T>(repository: string, keyOf: (id: number) => string, find: (key: string) => Promise<T | undefined>): Promise<T | undefined> {
+  /**
+   * With the key that the repository's number makes, on the server that gave the number: a server gives it to no other name. `isEnough`: what is
+   * remembered is what was asked for.
+   */
+  async #find<T extends object>(
+    repository: string,
+    keyOf: (id: number) => string,
+    find: (key: string) => Promise<T | undefined>,
+    isEnough: (known: T) => boolean = () => true,
+  ): Promise<T | undefined> {
     for (;;) {
       const { generation } = this.#view;
-      const owner = await this.repository(repository);
+      const owner = this.#view.peek<Repository>(repositoryKey(repository)) ?? (await this.repository(repository));
       if (owner === undefined) return undefined;
       const key = keyOf(owner.id);
-      const found = await find(key);
+      const known = this.#view.peek<T>(key);
+      const found = known !== undefined && isEnough(known) ? known : await find(key);
       if (generation === this.#view.generation) return found;
       this.#view.drop(key);
     }
@@ -134,6 +144,7 @@ export class StoredContent {
   }
 }
 
+const repositoryKey = (name: string) => `repository:${name}`;
 const manifestKey = (digest: Digest) => (id: number) => `manifest:${id}:${digest}`;
 const blobKey = (digest: Digest) => (id: number) => `blob:${id}:${digest}`;
 const tagKey = (tag: string) => (id: number) => `tag:${id}:${tag}`;

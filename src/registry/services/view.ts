@@ -90,15 +90,24 @@ export class View {
     return this.#generation;
   }
 
+  /** The value under `key` when it is remembered and holds at this moment: what nearly every pull finds, without waiting for anything. */
+  peek<T extends object>(key: string): T | undefined {
+    const arrived = performance.now();
+    if (!this.#holdsAt(arrived)) return undefined;
+    if (arrived - this.#sent.monotonic > askAfter) void this.#ask();
+    return this.#values.get(key) as T | undefined;
+  }
+
   /**
    * The value under `key`, which is one that the triggers name: from memory, or loaded. `bytes`: what it costs to remember it. Absence is not
    * remembered. Rejects with ViewUnavailable, or as `load` does.
    */
   async get<T extends object>(key: string, load: () => Promise<T | undefined>, bytes: (value: T) => number): Promise<T | undefined> {
+    const known = this.peek<T>(key);
+    if (known !== undefined) return known;
     const arrived = performance.now();
     if (!this.#values.has(key)) return this.#loaded(key, load, bytes, arrived);
-    if (!this.#holdsAt(arrived)) await this.#confirm(arrived);
-    else if (arrived - this.#sent.monotonic > askAfter) void this.#ask();
+    await this.#confirm(arrived);
     const value = this.#values.get(key);
     return value === undefined ? this.#loaded(key, load, bytes, arrived) : (value as T);
   }
