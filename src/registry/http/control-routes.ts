@@ -232,6 +232,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     path: "delete",
     summary: "Delete a tag or a manifest; with purge its bytes as well, at once and for good",
     who: "admin",
+    writes: "TakeAway",
     body: DeleteRequest,
     answer: DeleteResult,
     handle: ({ body, caller }, services) => services.delete(body, caller),
