@@ -8,7 +8,9 @@ const files = Math.min(4, Math.max(2, availableParallelism() - 1));
 
 /** What needs an S3 service, and what must hold on a bucket as it does on a folder: these run once more there. */
 const ofBuckets = ["src/registry/blobs/s3-*.test.ts"];
-const onBothStores = ["upload-sessions", "upload-pods", "push", "collect", "marker", "snapshots"].map((name) => `src/registry/services/${name}.test.ts`);
+const onBothStores = ["upload-sessions", "upload-pods", "push", "collect", "marker", "snapshots", "adopt"].map(
+  (name) => `src/registry/services/${name}.test.ts`,
+);
 
 export default defineConfig({
   // Code that a test runs in its own process can be stopped at its failpoints; processes that it starts are as they are everywhere.

@@ -139,13 +139,14 @@ export async function startServices(
   const doomDelay = doomDelayBeside(settings.backup, settings.gc.doomDelay);
   if (doomDelay > settings.gc.doomDelay)
     logger.warn({ doomDelay }, "gc.doomDelay counts as backup.interval and a day: what the newest snapshot names must still be there");
+  const beforeDeletion = () => marker.raise();
   const collector = new Collector({
     database,
     store,
     times: { ...settings.gc, doomDelay },
     brake: settings.gc.brake,
     logger,
-    beforeDeletion: () => marker.raise(),
+    beforeDeletion,
     onStepFailed: (step) => metrics.collectingFailed(step),
     onSwept: (swept) => metrics.swept(swept),
     onMeasured: (backlog) => metrics.backlog(backlog),
@@ -178,7 +179,7 @@ export async function startServices(
     proposals,
     retention,
     prefetch: (request) => prefetch.prefetch(request),
-    delete: (request, identity) => deleteImage({ database, store, logger }, request, identity),
+    delete: (request, identity) => deleteImage({ database, store, logger, beforeDeletion }, request, identity),
     restore: (request, identity) => restore(database, request, identity, mayMissBlobs),
     adopt: (signal, identity) => adopt({ database, store, marker, signal, identity, logger }),
     backup,

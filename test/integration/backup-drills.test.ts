@@ -2,13 +2,14 @@
 // the backup is there, what is lost is named, and the collector eats nothing. Real PostgreSQL, folder and S3, over HTTP.
 
 import { randomBytes } from "node:crypto";
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { CopyObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { stringify } from "yaml";
 
 import type { AdoptReport } from "../../src/api/control.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
@@ -18,13 +19,14 @@ import { mediaTypes } from "../../src/domain/media-types.ts";
 import { openBlobStore } from "../../src/registry/blobs/open-store.ts";
 import { startRegistry } from "../../src/registry/main.ts";
 import type { RegistryOptions } from "../../src/registry/options.ts";
-import { restoreFrom } from "../../src/registry/restore-installation.ts";
 import { eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
 import { describe as described, imageOf } from "../support/own-registry.ts";
 import { copyDatabase, createDatabase } from "../support/postgres.ts";
 import { adminToken, TestSecrets } from "../support/registry.ts";
+import { bucketOf, credentialsOf } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
+import { wharfinger } from "../support/standalone.ts";
 
 type Blobs = RegistryOptions["blobs"];
 
@@ -97,6 +99,14 @@ interface Image {
 }
 
 const image = (): Image => ({ config: randomBytes(40), layer: randomBytes(3_000) });
+
+/** `wharfinger restore-metadata --settings FILE`. */
+async function restoreByCommand(url: string, blobs: Blobs): ReturnType<typeof wharfinger> {
+  const file = join(folder, `settings-${places++}.yaml`);
+  const storage = "folder" in blobs ? { folder: blobs.folder } : { s3: bucketOf(blobs.s3) };
+  await writeFile(file, stringify({ database: { url }, storage, spool: { folder } }));
+  return wharfinger(["restore-metadata", "--settings", file], { env: credentialsOf(s3.settings) });
+}
 
 const manifestOf = ({ config, layer }: Image) =>
   imageOf(described("application/vnd.oci.image.config.v1+json", config), [described("application/vnd.oci.image.layer.v1.tar", layer)]);
@@ -277,9 +287,10 @@ describe.each(kinds)("$kind", ({ place, copy }) => {
     );
     // Refused again as long as nothing was done; and done again after it failed in the middle.
     await expect(start(empty, blobs)).rejects.toThrow("The database is empty");
-    const restored = await restoreFrom({ settings, database: { url: empty }, blobs });
-    expect(restored.name).toBe(name);
-    await expect(restoreFrom({ settings, database: { url: empty }, blobs })).rejects.toThrow("The database is not empty");
+    const restored = await restoreByCommand(empty, blobs);
+    expect([restored.code, restored.stderr]).toEqual([0, expect.stringContaining(`Restored ${name}, taken at `)]);
+    const twice = await restoreByCommand(empty, blobs);
+    expect([twice.code, twice.stderr]).toEqual([1, expect.stringContaining("The database is not empty")]);
 
     running = await start(empty, blobs);
     expect(await pauses(running)).toEqual(["database-behind"]);

@@ -11,6 +11,8 @@ export interface DeletionContext {
   readonly database: Database;
   readonly store: Pick<BlobStore, "delete">;
   readonly logger: Logger;
+  /** As of a sweep: false when database and store may not belong together (marker.ts). */
+  readonly beforeDeletion?: () => Promise<boolean>;
 }
 
 export interface ImageToDelete {

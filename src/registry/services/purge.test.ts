@@ -36,9 +36,9 @@ beforeEach(() => {
   repository = `team/app-${++number}`;
 });
 
-const remove = (request: Omit<DeleteRequest, "repository"> & { repository?: string }) => {
+const remove = (request: Omit<DeleteRequest, "repository"> & { repository?: string }, beforeDeletion?: () => Promise<boolean>) => {
   const { database, store } = registry;
-  return deleteImage({ database, store, logger: createLogger({ level: "silent" }) }, { repository, ...request }, "admin");
+  return deleteImage({ database, store, logger: createLogger({ level: "silent" }), beforeDeletion }, { repository, ...request }, "admin");
 };
 const bring = (request: { repository?: string; tag?: string; digest?: string }) =>
   restore(registry.database, { repository, ...request }, "admin", () => false);
@@ -59,6 +59,13 @@ async function pushLayers(name: string, layers: readonly Buffer[], tags: readonl
 }
 
 describeTests("purge", () => {
+  test("deletes nothing in the store when the database turns out to be an older copy after the claim", async () => {
+    const image = await pushImage(registry.push, repository, ["v1"]);
+    const keys = await keysOf([image.config, image.layer]);
+    expect(await remove({ tag: "v1", purge: true }, async () => false)).toMatchObject({ swept: 0, waiting: 2 });
+    expect((await listed()).filter((key) => keys.includes(key))).toHaveLength(2);
+  });
+
   test("takes the image with its tags, referrers, leases and bytes at once, and leaves nothing to restore", async () => {
     const image = await pushImage(registry.push, repository, ["v1", "latest"]);
     const sbom = await pushImage(registry.push, repository, [], { subject: describe(mediaTypes.ociManifest, image.bytes) });
