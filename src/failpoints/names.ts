@@ -86,6 +86,8 @@ export const failpoints = [
   "session.resumed",
   "session.suspended",
   "session.advanced",
+  "session.cancelling",
+  "session.cancelled",
 ] as const;
 
 export type Failpoint = (typeof failpoints)[number];

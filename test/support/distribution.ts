@@ -17,6 +17,8 @@ export interface Distribution {
   readonly host: string;
   readonly url: string;
   readonly pid: number;
+  /** Its configuration file, for its other commands. */
+  readonly config: string;
   stop(): Promise<void>;
 }
 
@@ -62,6 +64,7 @@ ${auth}`,
     host: `127.0.0.1:${port}`,
     url,
     pid: child.pid ?? 0,
+    config,
     async stop() {
       child.kill("SIGTERM");
       await ended;

@@ -50,6 +50,9 @@ export async function startFixture(): Promise<void> {
   publisher = new PublishService({ database, configuration });
 }
 
+/** Of the fixture's own database. */
+export const databaseUrl = (): string => fresh.url;
+
 export async function stopFixture(): Promise<void> {
   proposals.close();
   await configuration.stop();

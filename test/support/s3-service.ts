@@ -16,7 +16,11 @@ export interface S3Service {
   readonly pid: number;
   /** Somebody who may do nothing until a policy of the bucket says so. Resolves with the settings of his. */
   addUser(name: string): Promise<S3Service["settings"]>;
+  /** Ends it with its data. */
   stop(): Promise<void>;
+  kill9(): Promise<void>;
+  /** The same again on the same port with the same data, after `kill9`. */
+  restart(): Promise<S3Service>;
 }
 
 const credentials = { accessKeyId: "wharfinger", secretAccessKey: "wharfinger-tests" };
@@ -27,7 +31,10 @@ export async function startS3Service({ versions: keeps = false }: { readonly ver
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-s3-"));
   for (const name of ["data", "meta", "spool", "users", "versions"]) await mkdir(join(folder, name));
   await mkdir(join(folder, "data", bucket));
-  const port = await freePort();
+  return launch(folder, await freePort(), keeps);
+}
+
+async function launch(folder: string, port: number, keeps: boolean): Promise<S3Service> {
   const program = await tool("versitygw");
   // The metadata in files beside the data: not every file system of a test machine has extended attributes.
   const options = ["--quiet", "--keep-alive", "--port", `127.0.0.1:${port}`, "--health", "/health", "--iam-dir", join(folder, "users")];
@@ -68,5 +75,9 @@ export async function startS3Service({ versions: keeps = false }: { readonly ver
     await use("versitygw", ["admin", ...root, "create-user", "--access", name, "--secret", own.secretAccessKey, "--role", "user"]);
     return { ...settings, credentials: own };
   };
-  return { settings, pid: child.pid ?? 0, addUser, stop };
+  const kill9 = async () => {
+    child.kill("SIGKILL");
+    await ended;
+  };
+  return { settings, pid: child.pid ?? 0, addUser, stop, kill9, restart: () => launch(folder, port, keeps) };
 }

@@ -1,5 +1,7 @@
 // M1 for a proxied repository: exact bytes, references recorded but not held (`held` is what pins), the tag that led here.
 
+import { failpoint } from "#failpoints";
+
 import { blobsOf, childrenOf, type Manifest } from "../../domain/manifest.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Database, Queryable } from "./database.ts";
@@ -31,6 +33,7 @@ export async function storeProxiedManifest(
     await lockMove(transaction, repositoryId, options.tag, digest);
     // It never counts as untagged: cached content goes by eviction alone.
     await upsertManifest(transaction, { repositoryId, digest, bytes, manifest }, { tagged: true, pushed: true });
+    await failpoint("M1.upserted");
     await insertChildReferences(
       transaction,
       { repositoryId, digest },

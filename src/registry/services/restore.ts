@@ -45,21 +45,28 @@ export async function restore(
   const what = referenceOf(request);
   const found = await findOwnRepository(database, repository);
   if (found === undefined) throw notInTrash(request);
-  const result = await withReferences(
-    database,
-    async (transaction) => {
-      await ensureOwnRepository(transaction, repository);
-      const restoring = { transaction, repositoryId: found.id, repository, identity, mayMissBlobs: mayMissBlobs(repository) };
-      const root = "tag" in what ? await findTrashedTag(transaction, found.id, what.tag) : what.digest;
-      if (root === undefined) throw notInTrash(request);
-      return restoreImage(restoring, root, "tag" in what ? [what.tag] : undefined, request);
-    },
-    { takesAway: true },
-  );
+  const work = async (transaction: Queryable) => {
+    await ensureOwnRepository(transaction, repository);
+    const restoring = { transaction, repositoryId: found.id, repository, identity, mayMissBlobs: mayMissBlobs(repository) };
+    const root = "tag" in what ? await findTrashedTag(transaction, found.id, what.tag) : what.digest;
+    if (root === undefined) throw notInTrash(request);
+    return restoreImage(restoring, root, "tag" in what ? [what.tag] : undefined, request);
+  };
+  const result = await decidedAgain(() => withReferences(database, work, { takesAway: true }));
   await failpoint("restore.committed");
   const detail = { restored: result.restored, gone: result.gone };
   await appendActivity(database, { identity, action: "restore", repository, reference: "tag" in what ? what.tag : what.digest, detail });
   return result;
+}
+
+/** Bytes that were collected since they were looked for: the next attempt finds them missing, and says what that means here. */
+async function decidedAgain<T>(attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === "MANIFEST_BLOB_UNKNOWN") return attempt();
+    throw error;
+  }
 }
 
 async function restoreImage(

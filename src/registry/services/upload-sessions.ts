@@ -147,8 +147,10 @@ export class UploadSessions {
 
   async cancel(repository: string, id: string, caller: Caller): Promise<void> {
     await this.#findFor(repository, id, caller);
+    await failpoint("session.cancelling");
     await this.#turns.interrupt(id, cancelled());
     if (!(await cancelUpload(this.#database, repository, id))) throw givenUp();
+    await failpoint("session.cancelled");
     this.#bytes.forget(id);
   }
 

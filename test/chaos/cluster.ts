@@ -1,0 +1,157 @@
+// What is killed and cut off: pods of `wharfinger registry`, their PostgreSQL and their S3 service, each pod behind hops of its own.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { Client } from "pg";
+
+import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
+import { startEmbeddedPostgres, type EmbeddedPostgres } from "../../src/standalone/postgres/server.ts";
+import { bucketOf, credentialsOf, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { startS3Service, type S3Service } from "../support/s3-service.ts";
+import { startHop, type Hop } from "./hop.ts";
+import { findViolations } from "./invariants.ts";
+
+export interface ClusterOptions {
+  readonly pods: number;
+  /** The `gc` of the settings. */
+  readonly gc: Readonly<Record<string, unknown>>;
+  /** More settings. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+
+export interface Pod {
+  readonly number: number;
+  /** Its ways to the database and to the bucket. */
+  readonly hops: { readonly database: Hop; readonly s3: Hop };
+  process: RegistryProcess | undefined;
+}
+
+export class Cluster {
+  readonly #options: ClusterOptions;
+  readonly #folder: string;
+  readonly pods: Pod[] = [];
+  #postgres: EmbeddedPostgres;
+  #s3: S3Service;
+
+  private constructor(options: ClusterOptions, folder: string, postgres: EmbeddedPostgres, s3: S3Service) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#postgres = postgres;
+    this.#s3 = s3;
+  }
+
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const folder = await mkdtemp(join(tmpdir(), "wharfinger-chaos-"));
+    // Durable: a killed server must not lose what it said.
+    const [postgres, s3] = await Promise.all([
+      startEmbeddedPostgres({ folder: join(folder, "postgres"), maxConnections: 100 }),
+      startS3Service(),
+    ]);
+    const cluster = new Cluster(options, folder, postgres, s3);
+    for (let number = 0; number < options.pods; number++) {
+      const database = await startHop(() => ({ path: join(socketFolder(cluster.#postgres.url), ".s.PGSQL.5432") }));
+      const bucket = await startHop(() => ({ host: "127.0.0.1", port: Number(new URL(cluster.#s3.settings.endpoint ?? "").port) }));
+      cluster.pods.push({ number, hops: { database, s3: bucket }, process: undefined });
+    }
+    for (const pod of cluster.pods) await cluster.startPod(pod);
+    return cluster;
+  }
+
+  /** URL of a pod that runs; any, when none does. */
+  url(): string {
+    const alive = this.pods.flatMap(({ process }) => process?.url ?? []);
+    return alive[Math.trunc(Math.random() * alive.length)] ?? "http://127.0.0.1:1";
+  }
+
+  urls(): string[] {
+    return this.pods.flatMap(({ process }) => process?.url ?? []);
+  }
+
+  /** `failpoints`: what FAILPOINT says. */
+  async startPod(pod: Pod, failpoints?: string): Promise<void> {
+    const { database, s3 } = pod.hops;
+    const url = new URL(this.#postgres.url);
+    const bucket = { ...bucketOf(this.#s3.settings), endpoint: `http://127.0.0.1:${s3.port}` };
+    pod.process = await startRegistryProcess({
+      settings: {
+        database: { url: `postgres://${url.username}@127.0.0.1:${database.port}${url.pathname}` },
+        storage: { s3: bucket },
+        spool: { folder: this.#folder, lowWaterBytes: 0 },
+        gc: this.#options.gc,
+        ...this.#options.settings,
+      },
+      env: { ...credentialsOf(this.#s3.settings), ...(failpoints === undefined ? {} : { FAILPOINT: failpoints }) },
+      node: failpoints === undefined ? [] : ["--conditions=failpoints"],
+    });
+  }
+
+  async killPod(pod: Pod): Promise<void> {
+    const killed = pod.process;
+    pod.process = undefined;
+    killed?.signal("SIGKILL");
+    await killed?.exited;
+  }
+
+  /** kill -9 of the postmaster and a new one on the same files. */
+  async crashPostgres(): Promise<void> {
+    const ended = this.#postgres.died;
+    process.kill(this.#postgres.pid, "SIGKILL");
+    await ended;
+    this.#postgres = await startEmbeddedPostgres({ folder: join(this.#folder, "postgres"), maxConnections: 100 });
+  }
+
+  async crashS3(): Promise<void> {
+    await this.#s3.kill9();
+    this.#s3 = await this.#s3.restart();
+  }
+
+  /** The six invariants as far as rows and objects show them. */
+  async violations(options: { readonly collected: boolean }): Promise<string[]> {
+    const client = new Client({ connectionString: this.#postgres.url });
+    await client.connect();
+    const store = await S3BlobStore.open(this.#s3.settings);
+    try {
+      const ask = async <Row>(sql: string) => (await client.query(sql)).rows as Row[];
+      const read = async (key: string) => {
+        const reader = await store.open(key);
+        const bytes = Buffer.alloc(reader.size);
+        for (let position = 0; position < bytes.byteLength;) position += await reader.read(bytes.subarray(position), position);
+        await reader.close();
+        return bytes;
+      };
+      return await findViolations(ask, { list: () => store.list(), read }, options);
+    } finally {
+      await client.end();
+      await store.close();
+    }
+  }
+
+  async ask<Row>(sql: string): Promise<Row[]> {
+    const client = new Client({ connectionString: this.#postgres.url });
+    await client.connect();
+    try {
+      return (await client.query(sql)).rows as Row[];
+    } finally {
+      await client.end();
+    }
+  }
+
+  logs(): string {
+    return this.pods.map(({ number, process }) => `pod ${number}:\n${process?.logs().slice(-3000) ?? "not running"}`).join("\n");
+  }
+
+  async stop(): Promise<void> {
+    for (const pod of this.pods) pod.process?.signal("SIGKILL");
+    for (const { process } of this.pods) await process?.exited;
+    for (const { hops } of this.pods) await Promise.all([hops.database.stop(), hops.s3.stop()]);
+    await this.#s3.stop();
+    await this.#postgres.stop();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function socketFolder(url: string): string {
+  return new URL(url).searchParams.get("host") ?? "";
+}

@@ -1,0 +1,29 @@
+import { processToken } from "../support/registry-process.ts";
+import { Cluster } from "./cluster.ts";
+import { settled } from "./kill-rounds.ts";
+import { race, type RaceSummary } from "./race.ts";
+
+const lease = 3_000;
+// Nothing waits before it is collected, and pods look for it all the time.
+const gc = { lease: `${lease / 1000}s`, trashFor: "0s", doomDelay: "0s", interval: "100ms", uploadAbandonedAfter: "30s" };
+
+/** Pushers and the collectors of two pods. `collected`: objects that the pods deleted. */
+export async function raceOurs(options: {
+  readonly pushers: number;
+  readonly seconds: number;
+  readonly onProgress?: (line: string) => void;
+}): Promise<RaceSummary & { readonly collected: number; readonly problems: readonly string[] }> {
+  const cluster = await Cluster.start({ pods: 2, gc });
+  try {
+    const summary = await race({ ...options, lease, once: true, url: () => cluster.url(), urls: () => cluster.urls() });
+    const problems = await settled(cluster);
+    let collected = 0;
+    for (const url of cluster.urls()) {
+      const metrics = await (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${processToken}` } })).text();
+      collected += Number(/^wharfinger_gc_swept_objects_total (\d+)/m.exec(metrics)?.[1] ?? 0);
+    }
+    return { ...summary, collected, problems };
+  } finally {
+    await cluster.stop();
+  }
+}

@@ -1,0 +1,4 @@
+import { collecting, deleting } from "./operations.ts";
+import { interleave } from "./tables.ts";
+
+interleave("processes that share a database", [...deleting, ...collecting]);
