@@ -7,7 +7,7 @@ import type { Rename } from "../import/names.ts";
 import { parsePrefix, parseRename, parseSelection } from "../import/names.ts";
 import { ask, clientCommand, option, repeatable } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
-import { printResult } from "./output.ts";
+import { note, printResult } from "./output.ts";
 import { renderImport, renderProblem } from "./render/import.ts";
 
 interface ImportValues {
@@ -60,7 +60,8 @@ export function importCommand(): Command {
 }
 
 async function runImport(text: string, values: ImportValues, target: { url: string; token?: string }) {
-  const [{ openSource }, { importRegistry }, { ImportReport }, { SourceError }, { watchImport }] = await Promise.all([
+  const [{ ClientError }, { openSource }, { importRegistry }, { ImportReport }, { SourceError }, { watchImport }] = await Promise.all([
+    import("../client/errors.ts"),
     import("../import/open-source.ts"),
     import("../import/import.ts"),
     import("../import/report.ts"),
@@ -96,9 +97,9 @@ async function runImport(text: string, values: ImportValues, target: { url: stri
       await source.close();
     }
   } catch (error) {
-    if (!(error instanceof SourceError)) throw error;
-    const goOn = error.temporary ? " What was imported so far is here; run the same again to go on." : "";
-    throw new CommandError(`${error.message}${goOn}`, { cause: error });
+    if ((error instanceof SourceError || error instanceof ClientError) && error.temporary)
+      note("What was imported so far is here; run the same again to go on.");
+    throw error instanceof SourceError ? new CommandError(error.message, { cause: error }) : error;
   }
 }
 
