@@ -200,6 +200,7 @@ export class V2 {
     const run = this.#options.authenticator.isAdmin(identity) ? exchange.headers[runHeader] : undefined;
     const caller = {
       identity: typeof run === "string" && /^[0-9a-f-]{36}$/.test(run) ? `run:${run}` : who,
+      sender: exchange.sender,
       mayPush: repository.kind === "own" && may("push") && this.#options.readOnly !== true,
       revalidate: asksAnew(exchange.headers["cache-control"]) && this.#options.authenticator.isAdmin(identity),
     };

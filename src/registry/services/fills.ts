@@ -14,6 +14,12 @@ import type { Place } from "./upstreams.ts";
 /** Blobs that are fetched from one Upstream at once. */
 const maxFills = 16;
 
+export interface Asker {
+  readonly priority: Priority;
+  /** Whose turn it takes where places are few. */
+  readonly sender: string;
+}
+
 interface RunningFill {
   /** Names here whose right to the bytes is shown: the one that fetches, and those for which upstream answered HEAD. */
   readonly repositories: Map<string, string>;
@@ -46,11 +52,11 @@ export class Fills {
   }
 
   /** The fill that runs, once this repository's right to it is shown. Undefined: none runs. Rejects with UpstreamError. */
-  async join(place: Place, digest: Digest, priority: Priority): Promise<Started | undefined> {
+  async join(place: Place, digest: Digest, { priority, sender }: Asker): Promise<Started | undefined> {
     const running = this.#running.get(keyOf(place, digest));
     if (running === undefined) return undefined;
     const fill = await running.started;
-    if (!(fill instanceof Fill)) return running.repositories.has(place.name) ? fill : this.start(place, digest, priority);
+    if (!(fill instanceof Fill)) return running.repositories.has(place.name) ? fill : this.start(place, digest, { priority, sender });
     if (running.repositories.has(place.name)) return fill;
     const found = await this.#options.asked.ask(place, digest, priority);
     if (found === undefined) return "missing";
@@ -65,12 +71,12 @@ export class Fills {
   }
 
   /** A fill of this repository, or the one that runs. Rejects with UpstreamError. */
-  async start(place: Place, digest: Digest, priority: Priority): Promise<Started> {
+  async start(place: Place, digest: Digest, asker: Asker): Promise<Started> {
     const key = keyOf(place, digest);
     const running = this.#running.get(key);
     if (running !== undefined && running.repositories.has(place.name)) return running.started;
     const repositories = new Map([[place.name, place.upstream.key]]);
-    const started = this.#start(place, digest, priority, repositories);
+    const started = this.#start(place, digest, asker, repositories);
     const entry = { repositories, started };
     this.#running.set(key, entry);
     const forget = () => {
@@ -93,10 +99,10 @@ export class Fills {
     );
   }
 
-  async #start(place: Place, digest: Digest, priority: Priority, repositories: ReadonlyMap<string, string>): Promise<Started> {
+  async #start(place: Place, digest: Digest, { priority, sender }: Asker, repositories: ReadonlyMap<string, string>): Promise<Started> {
     const { asked, start } = this.#options;
     if (asked.isMissing(place, digest)) return "missing";
-    const free = await this.#slots.take(place.upstream.key);
+    const free = await this.#slots.take(place.upstream.key, sender);
     let fill: Fill | undefined;
     try {
       if (this.#closed) throw new UpstreamError("Unreachable", "the registry is stopping");

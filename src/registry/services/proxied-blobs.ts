@@ -12,7 +12,7 @@ import { AskedBlobs } from "./asked-blobs.ts";
 import { ServiceError } from "./errors.ts";
 import { FillStart, type FillStartOptions, type Started } from "./fill-start.ts";
 import { Fill } from "./fill.ts";
-import { Fills } from "./fills.ts";
+import { Fills, type Asker } from "./fills.ts";
 import { PassThrough } from "./pass-through.ts";
 import type { BlobAnswer } from "./pull-service.ts";
 import { SingleFlight } from "./single-flight.ts";
@@ -27,6 +27,14 @@ export interface ProxiedBlobsOptions extends FillStartOptions {
   readonly maxFills?: number;
   /** Where nothing may be written, blobs are passed through. */
   readonly writability?: Writability;
+}
+
+export interface BlobRequest {
+  readonly head: boolean;
+  readonly priority: Priority;
+  /** Whose turn it takes where places are few; those who do not say share one. */
+  readonly sender?: string;
+  readonly gone?: AbortSignal;
 }
 
 export interface ProxiedBlob extends BlobAnswer {
@@ -51,17 +59,18 @@ export class ProxiedBlobs {
   }
 
   /** Rejects with ServiceError. A cold `head` costs one HEAD upstream. `gone`: nobody waits for the answer any more. */
-  async blob(place: Place, digest: Digest, options: { head: boolean; priority: Priority; gone?: AbortSignal }): Promise<ProxiedBlob> {
-    const { head, priority, gone } = options;
+  async blob(place: Place, digest: Digest, options: BlobRequest): Promise<ProxiedBlob> {
+    const { head, priority, sender = "", gone } = options;
+    const asker = { priority, sender };
     const stored = await this.#options.content.blob(place.name, digest);
     if (stored !== undefined) return this.#fromStore(place, digest, stored, priority);
     const subject = subjectOf(place, digest);
-    if (this.#fills.joined(place, digest)) return withFailure(subject, this.#get(place, digest, priority, gone));
+    if (this.#fills.joined(place, digest)) return withFailure(subject, this.#get(place, digest, asker, gone));
     if (place.upstream.offline) throw unknown(place, digest, "and its upstream is configured offline");
     const { writability = writable } = this.#options;
     const keeps = place.upstream.cache.keeps && (await writability.refusal("Add")) === undefined;
     if (!keeps) return withFailure(subject, this.#passThrough(place, digest, priority));
-    return withFailure(subject, head ? this.#head(place, digest, priority) : this.#get(place, digest, priority, gone));
+    return withFailure(subject, head ? this.#head(place, digest, priority) : this.#get(place, digest, asker, gone));
   }
 
   /** Brings the blob in and waits until it is stored. Its size, or undefined when upstream does not have it. Rejects with ServiceError. */
@@ -71,7 +80,7 @@ export class ProxiedBlobs {
     if (place.upstream.offline) return undefined;
     const refused = await this.#options.writability?.refusal("Add");
     if (refused !== undefined) throw refused;
-    const acquired = await withFailure(subjectOf(place, digest), this.#acquire(place, digest, priority));
+    const acquired = await withFailure(subjectOf(place, digest), this.#acquire(place, digest, { priority, sender: "" }));
     if (acquired === "missing") return undefined;
     if (acquired === "noSpace")
       throw new ServiceError("INSUFFICIENT_STORAGE", "there is no space left to copy images; free some and try again");
@@ -86,8 +95,9 @@ export class ProxiedBlobs {
     return this.#fills.close();
   }
 
-  async #get(place: Place, digest: Digest, priority: Priority, gone: AbortSignal | undefined): Promise<ProxiedBlob> {
-    const acquired = await this.#acquire(place, digest, priority);
+  async #get(place: Place, digest: Digest, asker: Asker, gone: AbortSignal | undefined): Promise<ProxiedBlob> {
+    const { priority } = asker;
+    const acquired = await this.#acquire(place, digest, asker);
     if (acquired === "missing") throw unknown(place, digest, "and upstream does not have it");
     if (acquired === "noSpace") return this.#passThrough(place, digest, priority);
     if ("stored" in acquired) return this.#fromStore(place, digest, acquired.stored, priority);
@@ -97,7 +107,7 @@ export class ProxiedBlobs {
       stored: false,
       // Of an empty blob nobody reads a byte that could be refused: it must be right before the answer.
       size: fill.size === undefined || fill.size === 0 ? await fill.whole(gone) : fill.size,
-      open: async () => (fill.isReadable ? fill.reader() : (await this.blob(place, digest, { head: false, priority })).open()),
+      open: async () => (fill.isReadable ? fill.reader() : (await this.blob(place, digest, { head: false, ...asker })).open()),
     };
   }
 
@@ -116,16 +126,16 @@ export class ProxiedBlobs {
     return { digest, stored: false, size, open: () => Promise.resolve(new PassThrough({ digest, size, download, failure })) };
   }
 
-  #acquire(place: Place, digest: Digest, priority: Priority): Promise<Acquired> {
+  #acquire(place: Place, digest: Digest, asker: Asker): Promise<Acquired> {
     return this.#acquiring.run(`${place.name} ${digest}`, async () => {
-      const running = await this.#fills.join(place, digest, priority);
+      const running = await this.#fills.join(place, digest, asker);
       if (running !== undefined) return asAcquired(running);
       // A fill runs until its commit: what does not run any more, the database has.
       const stored = await findBlob(this.#options.database, place.name, digest);
       if (stored !== undefined) return { stored };
-      const linked = await this.#link(place, digest, priority);
+      const linked = await this.#link(place, digest, asker.priority);
       if (linked !== undefined) return linked;
-      return asAcquired(await this.#fills.start(place, digest, priority));
+      return asAcquired(await this.#fills.start(place, digest, asker));
     });
   }
 

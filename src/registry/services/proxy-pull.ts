@@ -81,7 +81,10 @@ export class ProxyPull implements PullService {
   async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean; gone?: AbortSignal }): Promise<BlobAnswer> {
     const priority = priorityOf(caller);
     const place = this.#upstreams.locate(repository);
-    const { stored, ...answer } = await this.#noted(place, this.#blobs.blob(place, digest, { ...options, priority }));
+    const { stored, ...answer } = await this.#noted(
+      place,
+      this.#blobs.blob(place, digest, { ...options, priority, sender: caller.sender ?? caller.identity }),
+    );
     const metrics = this.#metrics;
     if (metrics === undefined || priority !== "pull") return answer;
     const { key } = place.upstream;

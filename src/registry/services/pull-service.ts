@@ -8,6 +8,8 @@ import type { BlobReader } from "../blobs/blob-store.ts";
 export interface Caller {
   /** `user:ci`, `anonymous`, `admin`, `run:<id>`: what logs and history say. */
   readonly identity: string;
+  /** Whose share of limited things it takes; `identity` by default. Without a login it is the client's address. */
+  readonly sender?: string;
   readonly mayPush: boolean;
   /** An administrator or a tag-sync run asks for the upstream's answer of now (`Cache-Control: no-cache`). */
   readonly revalidate: boolean;
