@@ -1,4 +1,4 @@
-// A real S3 service with an empty bucket: versitygw over a folder.
+// A real S3 service with an empty bucket: versitygw over a folder, or (`npm run test:s3`) rclone.
 
 import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
@@ -9,7 +9,7 @@ import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
 import { freePort } from "./distribution.ts";
 import { answerTo } from "./eventually.ts";
 import { use } from "./programs.ts";
-import { tool } from "./tools.ts";
+import { tool, type Tool } from "./tools.ts";
 
 export interface S3Service {
   readonly settings: S3Settings & { readonly credentials: typeof credentials };
@@ -26,6 +26,39 @@ export interface S3Service {
 const credentials = { accessKeyId: "wharfinger", secretAccessKey: "wharfinger-tests" };
 const bucket = "registry";
 
+/** How a server is started that serves `folder`/data at `address`, and a path that it answers when it is ready. */
+interface Server {
+  readonly tool: Tool;
+  readonly args: (folder: string, address: string, options: { readonly versions: boolean }) => readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly ready: string;
+}
+
+const versitygw: Server = {
+  tool: "versitygw",
+  // The metadata in files beside the data: not every file system of a test machine has extended attributes.
+  args: (folder, address, { versions }) => {
+    const options = ["--quiet", "--keep-alive", "--port", address, "--health", "/health", "--iam-dir", join(folder, "users")];
+    const kept = versions ? ["--versioning-dir", join(folder, "versions")] : [];
+    return [...options, "posix", ...kept, "--sidecar", join(folder, "meta"), join(folder, "data")];
+  },
+  env: { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
+  ready: "/health",
+};
+
+const rclone: Server = {
+  tool: "rclone",
+  args: (folder, address) => {
+    const key = `${credentials.accessKeyId},${credentials.secretAccessKey}`;
+    const options = ["--config", join(folder, "rclone.conf"), "--log-level", "ERROR"];
+    return ["serve", "s3", "--addr", address, "--auth-key", key, ...options, join(folder, "data")];
+  },
+  env: {},
+  ready: "/",
+};
+
+const server = process.env["WHARFINGER_TEST_S3"] === "rclone" ? rclone : versitygw;
+
 /** `versions`: buckets may keep what was deleted. */
 export async function startS3Service({ versions: keeps = false }: { readonly versions?: boolean } = {}): Promise<S3Service> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-s3-"));
@@ -34,14 +67,11 @@ export async function startS3Service({ versions: keeps = false }: { readonly ver
   return launch(folder, await freePort(), keeps);
 }
 
-async function launch(folder: string, port: number, keeps: boolean): Promise<S3Service> {
-  const program = await tool("versitygw");
-  // The metadata in files beside the data: not every file system of a test machine has extended attributes.
-  const options = ["--quiet", "--keep-alive", "--port", `127.0.0.1:${port}`, "--health", "/health", "--iam-dir", join(folder, "users")];
-  const versions = keeps ? ["--versioning-dir", join(folder, "versions")] : [];
-  const child = spawn(program, [...options, "posix", ...versions, "--sidecar", join(folder, "meta"), join(folder, "data")], {
+async function launch(folder: string, port: number, versions: boolean): Promise<S3Service> {
+  const program = await tool(server.tool);
+  const child = spawn(program, server.args(folder, `127.0.0.1:${port}`, { versions }), {
     stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
+    env: { ...process.env, ...server.env },
   });
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (lastWords = (lastWords + chunk).slice(-2000)));
@@ -52,7 +82,7 @@ async function launch(folder: string, port: number, keeps: boolean): Promise<S3S
     await ended;
     await rm(folder, { recursive: true, force: true });
   };
-  await answerTo("versitygw answers", async () => ((await fetch(`${endpoint}/health`)).ok ? true : undefined), {
+  await answerTo(`${server.tool} answers`, async () => ((await fetch(endpoint + server.ready)).status < 500 ? true : undefined), {
     context: () => lastWords,
   }).catch(async (error: unknown) => {
     await stop();
@@ -79,5 +109,5 @@ async function launch(folder: string, port: number, keeps: boolean): Promise<S3S
     child.kill("SIGKILL");
     await ended;
   };
-  return { settings, pid: child.pid ?? 0, addUser, stop, kill9, restart: () => launch(folder, port, keeps) };
+  return { settings, pid: child.pid ?? 0, addUser, stop, kill9, restart: () => launch(folder, port, versions) };
 }

@@ -204,6 +204,18 @@ test("a service that copies no parts is read from, once", async () => {
   expect((await content(key)).equals(whole)).toBe(true);
 });
 
+test("a part that the service keeps as another writer stored it: the upload is gone, and begins again", async () => {
+  hop.fail(/^PUT .*partNumber=2/, { answer: 501, body: "<Error><Code>NotImplemented</Code></Error>" }, 1000);
+  await expect(put(large)).rejects.toMatchObject({ code: "NotFound" });
+});
+
+test("a service that knows no uploads where none was ever begun", async () => {
+  const key = await put(large);
+  hop.fail(/^GET .*uploads/, { answer: 404, body: "<Error><Code>NoSuchUpload</Code></Error>" }, 1000);
+  expect(await store.delete([key])).toEqual(new Map([[key, undefined]]));
+  expect(hop.done).toHaveLength(1);
+});
+
 test("a lost answer to the gathering of an upload that is read again", async () => {
   const writer = await store.create(announce);
   await writer.write([large]);

@@ -1,7 +1,8 @@
 // What a bucket has: for the audit, and to find what was never completed. Rejects with BlobStoreError rather than end short.
 
-import type { _Object as ListedObject, MultipartUpload } from "@aws-sdk/client-s3";
+import type { _Object as ListedObject, ListMultipartUploadsCommandOutput, MultipartUpload } from "@aws-sdk/client-s3";
 
+import { BlobStoreError } from "./blob-store.ts";
 import type { S3 } from "./s3-client.ts";
 import { asking } from "./s3-errors.ts";
 
@@ -19,9 +20,15 @@ export async function* listObjects({ sdk, client, bucket }: S3, prefix: string):
 export async function* listUploads({ sdk, client, bucket }: S3, prefix: string): AsyncGenerator<readonly MultipartUpload[]> {
   for (let after: { KeyMarker?: string; UploadIdMarker?: string } = {}; ;) {
     const request = new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...after });
-    const page = await asking("list uploads", client.send(request));
+    const page = await asking("list uploads", client.send(request)).catch(noneIfUnknown);
     yield page.Uploads ?? [];
     if (page.IsTruncated !== true) return;
     after = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
   }
+}
+
+/** Some services say NoSuchUpload where none was ever begun. (A bucket that is not there is another failure.) */
+function noneIfUnknown(error: unknown): ListMultipartUploadsCommandOutput {
+  if (error instanceof BlobStoreError && error.code === "NotFound") return { $metadata: {} };
+  throw error;
 }

@@ -71,7 +71,8 @@ export class S3NamedObjects implements NamedObjects {
       for (const { Key = "", Initiated = new Date(0) } of page) yield { name: nameOf(Key), size: 0, modified: Initiated, finished: false };
     }
     for await (const page of listObjects(this.#s3, start)) {
-      for (const { Key = "", Size = 0, LastModified = new Date(0) } of page)
+      // A name with a slash at its end is a folder's, as some services and consoles make them.
+      for (const { Key = "", Size = 0, LastModified = new Date(0) } of page.filter(({ Key = "" }) => !Key.endsWith("/")))
         yield { name: nameOf(Key), size: Size, modified: LastModified, finished: true };
     }
   }

@@ -58,7 +58,7 @@ export class S3Objects {
   async putPart(upload: MultipartUpload, number: number, bytes: Uint8Array): Promise<string> {
     const { sdk, client } = this.#s3;
     const part = { ...this.at(upload.key), UploadId: upload.id, PartNumber: number, Body: bytes, ContentLength: bytes.byteLength };
-    const { ETag } = await asking("store a part", client.send(new sdk.UploadPartCommand(part)));
+    const { ETag } = await asking("store a part", client.send(new sdk.UploadPartCommand(part)).catch(partOfAnother));
     if (ETag === undefined) throw new BlobStoreError("Failed", "The bucket's service stored a part without an etag.");
     return ETag;
   }
@@ -97,4 +97,10 @@ export class S3Objects {
     const size = ContentRange === undefined ? ContentLength : Number(ContentRange.slice(ContentRange.lastIndexOf("/") + 1));
     return { body: Body as Readable, size, etag: ETag };
   }
+}
+
+/** Some services store a part once: where an upload was begun another writer has stored this one, with other bytes. */
+function partOfAnother(error: unknown): never {
+  if (!(error instanceof Error) || error.name !== "NotImplemented") throw error;
+  throw new BlobStoreError("NotFound", "Another writer has stored this part of the upload.", { cause: error });
 }
