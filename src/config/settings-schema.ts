@@ -74,6 +74,15 @@ const bucket = Type.Object(
       "File with the access key id, read again every few minutes. Without it credentials are found as the AWS SDK does: environment, web identity, instance.",
     ),
     secretAccessKeyFile: file("File with the secret access key."),
+    redirect: Type.Boolean({
+      default: false,
+      description:
+        "Who pulls a whole blob of a repository of your own is sent to the service for its bytes (307, an address that is good for ten minutes for whoever has it). HEAD and ranges are answered here.",
+    }),
+    redirectEndpoint: Type.String({
+      format: formats.url,
+      description: "URL under which clients reach the service, where that is not `endpoint`.",
+    }),
     connections: positiveCount(256, "Connections of one process to the service at once."),
   },
   {

@@ -21,6 +21,10 @@ export interface BucketSettings {
   /** Both or neither: without them credentials are found as the AWS SDK does. */
   readonly accessKeyIdFile?: string;
   readonly secretAccessKeyFile?: string;
+  /** Who pulls a blob is sent to the bucket's service for its bytes. */
+  readonly redirect: boolean;
+  /** URL under which clients reach the service, where that is not `endpoint`. */
+  readonly redirectEndpoint?: string;
   /** Connections at once. */
   readonly connections: number;
 }

@@ -58,6 +58,35 @@ test("what one pod took, the other gives at once, and what one deleted the other
   expect((await send(second.url, "GET", path)).status).toBe(404);
 });
 
+test("with storage.s3.redirect whole blobs come from the bucket, for whoever may pull; HEAD and ranges from here", async () => {
+  const bucket = { ...bucketOf(s3.settings), redirect: true, redirectEndpoint: "http://bucket.example.com:9000" };
+  const one = await startRegistryProcess({
+    settings: { ...settings(), storage: { s3: bucket } },
+    env: credentialsOf(s3.settings),
+  });
+  pods.push(one);
+  const layer = randomBytes(100_000);
+  const path = `/v2/team/linked/blobs/${digestOf(layer)}`;
+  expect((await send(one.url, "POST", `/v2/team/linked/blobs/uploads/?digest=${digestOf(layer)}`, { body: layer })).status).toBe(201);
+  const moved = await send(one.url, "GET", path);
+  expect(moved).toMatchObject({ status: 307, headers: { "docker-content-digest": digestOf(layer), "cache-control": "no-store" } });
+  const location = new URL(moved.headers.location ?? "");
+  expect([location.host, location.searchParams.get("X-Amz-Expires")]).toEqual(["bucket.example.com:9000", "600"]);
+  const { hostname, port } = new URL(s3.settings.endpoint ?? "");
+  const signedFor = { host: location.host };
+  const followed = await send(`http://${hostname}:${port}`, "GET", location.pathname + location.search, { headers: signedFor });
+  expect(followed).toMatchObject({ status: 200, headers: { "content-type": "application/octet-stream" } });
+  expect(followed.body.equals(layer)).toBe(true);
+  const forged = location.search.replace(/X-Amz-Expires=600/, "X-Amz-Expires=6000");
+  expect((await send(`http://${hostname}:${port}`, "GET", location.pathname + forged, { headers: signedFor })).status).toBe(403);
+  expect(await send(one.url, "HEAD", path)).toMatchObject({ status: 200, headers: { "content-length": "100000" } });
+  const part = await send(one.url, "GET", path, { headers: { range: "bytes=99990-" } });
+  expect(part.status).toBe(206);
+  expect(part.body.equals(layer.subarray(99_990))).toBe(true);
+  // Without the setting the other processes give the bytes themselves.
+  expect((await send(pods[0]?.url ?? "", "GET", path)).status).toBe(200);
+});
+
 test("the control API takes the configured token, and the summary is the only line on stdout", async () => {
   const one = await pod();
   const record = await send(one.url, "GET", "/api/v1/record", { headers: { authorization: `Bearer ${processToken}` } });

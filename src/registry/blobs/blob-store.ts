@@ -74,6 +74,11 @@ export interface BlobStore {
     suspended: SuspendedAt,
     announce: Announce,
   ): Promise<{ readonly suspended: SuspendedAt; readonly bytes: AsyncIterable<Uint8Array> }>;
+  /**
+   * Where a store can be read without us and is set up for it: an address that gives the bytes to whoever has it, for some minutes. Nothing is asked
+   * of the store: the object may be gone.
+   */
+  link?(key: string): Promise<string | undefined>;
   /** Rejects with `BlobStoreError` NotFound when there is no such object. */
   open(key: string): Promise<BlobReader>;
   /**

@@ -15,6 +15,10 @@ export interface S3Settings {
   readonly forcePathStyle: boolean;
   /** Undefined: found as the AWS SDK does (environment, web identity, instance). */
   readonly credentials?: Credentials | (() => Promise<Credentials & { readonly expiration: Date }>);
+  /** Who pulls a blob is sent to the service for its bytes. */
+  readonly redirect?: boolean;
+  /** Under which clients reach the service, where that is not `endpoint`. */
+  readonly redirectEndpoint?: string;
   /** Connections at once. */
   readonly connections: number;
   /** Milliseconds without a byte after which a request is asked again; 30 s by default. */

@@ -15,6 +15,7 @@ import { cannotStart } from "./s3-errors.ts";
 import { S3NamedObjects } from "./s3-named.ts";
 import { S3Objects } from "./s3-objects.ts";
 import { S3Reader } from "./s3-reader.ts";
+import { linkMaker, type Link } from "./s3-link.ts";
 import { listObjects, listUploads } from "./s3-listing.ts";
 import { removeFromS3 } from "./s3-removal.ts";
 import type { S3Settings } from "./s3-settings.ts";
@@ -36,7 +37,10 @@ export class S3BlobStore implements BlobStore {
   readonly #spoolFolder: string;
   readonly #tails = new LRUCache<string, Buffer>({ ...tailMemory, sizeCalculation: ({ byteLength }) => byteLength || 1 });
 
-  private constructor(s3: S3, settings: S3Settings) {
+  readonly #link: Link | undefined;
+
+  private constructor(s3: S3, settings: S3Settings, link: Link | undefined) {
+    this.#link = link;
     this.#s3 = s3;
     this.#objects = new S3Objects(s3, "blobs/");
     this.named = new S3NamedObjects(s3);
@@ -53,7 +57,7 @@ export class S3BlobStore implements BlobStore {
       s3.client.destroy();
       throw cannotStart(settings, error);
     }
-    return new S3BlobStore(s3, settings);
+    return new S3BlobStore(s3, settings, await linkMaker(settings));
   }
 
   async create(announce: Announce, options: { readonly bytes?: number } = {}): Promise<BlobWriter> {
@@ -77,6 +81,10 @@ export class S3BlobStore implements BlobStore {
     if (state.upload === undefined) return { suspended, bytes: this.#bytesOfTail(state.tail) };
     const whole = await this.#writer({ announce, from: state }).gather();
     return { suspended: { offset: state.offset, state: formatState(whole) }, bytes: this.#bytesOf(whole.tail?.key) };
+  }
+
+  async link(key: string): Promise<string | undefined> {
+    return this.#link?.(checked(key));
   }
 
   async open(key: string): Promise<BlobReader> {

@@ -44,10 +44,18 @@ export async function getBlob(exchange: RepositoryExchange<PathOf<"blob">>): Pro
     },
   };
   if (method === "HEAD" || length === 0) return answer;
+  // Who asks for a part has begun here, and some clients repeat the range nowhere else.
+  const elsewhere = headers.range === undefined ? await blob.link?.() : undefined;
+  if (elsewhere !== undefined) return redirected(elsewhere, blob.digest);
   return { ...answer, body: { reader: await blob.open(), start, length } };
 }
 
 const whole = { kind: "whole" } as const;
+
+/** The address is good for some minutes: nobody may keep it for longer than the blob. */
+function redirected(location: string, digest: Digest): Answer {
+  return emptyAnswer(307, { location, [headers.contentDigest]: digest, "cache-control": "no-store" });
+}
 
 function unsatisfiable(size: number): Answer {
   const refused = failureAnswer(new ServiceError("RANGE_INVALID", `The range begins behind the end: the blob has ${size} bytes.`));

@@ -50,7 +50,8 @@ export class OwnPull implements PullService {
     const claim = options.head && caller.mayPush;
     const found = await (claim ? claimBlob(this.#database, repository, digest) : this.#content.blob(repository, digest));
     if (found === undefined) throw await this.#unknown(repository, "BLOB_UNKNOWN", digest);
-    return { digest, size: found.size, open: () => this.#open(repository, digest, found) };
+    const link = async () => this.#store.link?.(found.key);
+    return { digest, size: found.size, link, open: () => this.#open(repository, digest, found) };
   }
 
   async tags(repository: string, _caller: Caller, page: { limit: number; after?: string }): Promise<TagPage> {

@@ -26,6 +26,8 @@ export interface ManifestAnswer {
 export interface BlobAnswer {
   readonly digest: Digest;
   readonly size: number;
+  /** An address that gives the whole blob in our place, where there is one. */
+  link?(): Promise<string | undefined>;
   /** Opens the bytes; not called for HEAD. */
   open(): Promise<BlobReader>;
 }
