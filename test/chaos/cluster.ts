@@ -80,6 +80,7 @@ export class Cluster {
         storage: { s3: bucket },
         spool: { folder: this.#folder, lowWaterBytes: 0 },
         gc: this.#options.gc,
+        backup: { interval: "0s" }, // else gc.doomDelay is two days
         ...this.#options.settings,
       },
       env: { ...credentialsOf(this.#s3.settings), ...(failpoints === undefined ? {} : { FAILPOINT: failpoints }) },
