@@ -87,6 +87,7 @@ describe("what is refused, and what it says", () => {
     ["no JSON", "{", undefined, "not JSON"],
     ["not an object", "[]", undefined, "must be an object"],
     ["too deep", `{"schemaVersion":2,"x":${deep}}`, undefined, "nested deeper than 32 levels"],
+    ["of more values than anybody needs", `{"schemaVersion":2,"x":[${"1,".repeat(50_000)}1]}`, undefined, "more than 50000 values"],
     ["no type at all", { ...image(), mediaType: undefined }, undefined, "needs a Content-Type"],
     ["another version", { ...image(), schemaVersion: 3 }, undefined, "`schemaVersion` must be 2"],
     ["schema 1 by its header", image(), mediaTypes.dockerSchema1Signed, "schema 1"],

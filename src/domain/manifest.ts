@@ -11,6 +11,8 @@ import { mediaTypes } from "./media-types.ts";
 export const maxManifestBytes = 4 * 1024 * 1024;
 export const maxDescriptors = 1_000;
 const maxJsonDepth = 32;
+/** Fifty for each of the most descriptors. Half a million fit into 4 MiB, and nobody else is answered for a second while they are read. */
+const maxJsonValues = 50_000;
 const maxTypeLength = 255;
 
 export interface Descriptor {
@@ -139,7 +141,7 @@ function indexOf(document: Json, common: Common, artifactType: string | undefine
 
 function parseDocument(bytes: Uint8Array): Json {
   try {
-    measureJson(bytes, { maxDepth: maxJsonDepth });
+    measureJson(bytes, { maxDepth: maxJsonDepth, maxTokens: maxJsonValues });
   } catch (cause) {
     throw new ManifestError(`The manifest is ${(cause as Error).message}.`, { cause });
   }
