@@ -3,7 +3,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
@@ -12,6 +11,7 @@ import { Client } from "pg";
 import { findPostgres } from "../../src/standalone/postgres/binaries.ts";
 import { collect, initialise, user } from "../../src/standalone/postgres/cluster.ts";
 import { createLauncher, type Launcher } from "../../src/standalone/postgres/unprivileged.ts";
+import { freePort } from "./distribution.ts";
 import { answerTo } from "./eventually.ts";
 import { program } from "./programs.ts";
 
@@ -170,14 +170,4 @@ async function childrenOf(pid: number): Promise<number[]> {
     .map((line) => line.trim().split(/\s+/).map(Number))
     .filter(([, parent]) => parent === pid)
     .map(([child = 0]) => child);
-}
-
-/** Free at this moment. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
