@@ -1,0 +1,74 @@
+// The version before this one, from the repository's own history: `test/previous/commit` names the commit that closed the issue before.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { program } from "./programs.ts";
+
+const repository = resolve(import.meta.dirname, "../..");
+
+export interface PreviousVersion {
+  /** Starts its registry, as a process. Resolves with the address and how to stop it in order. */
+  serve(options: { databaseUrl: string; folder: string; gc: object }): Promise<{ readonly url: string; stop(): Promise<number> }>;
+  remove(): Promise<void>;
+}
+
+/** Its sources in a folder of their own, with the dependencies of this version, which has all of them. */
+export async function previousVersion(): Promise<PreviousVersion> {
+  const commit = (await readFile(join(repository, "test/previous/commit"), "utf8")).trim();
+  const source = await mkdtemp(join(tmpdir(), "wharfinger-previous-"));
+  await unpack(commit, source);
+  await symlink(join(repository, "node_modules"), join(source, "node_modules"));
+  return {
+    serve: async ({ databaseUrl, folder, gc }) => {
+      const script = join(repository, "test/previous/serve.ts");
+      const child = spawn(process.execPath, [script, source, databaseUrl, folder, JSON.stringify(gc)], {
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      let said = "";
+      child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-4000)));
+      const ended = once(child, "exit");
+      const url = await new Promise<string>((ready, reject) => {
+        void ended.then(() => reject(new Error(`the version before ended: ${said}`)));
+        child.stdout.setEncoding("utf8").on("data", (text: string) => {
+          said = (said + text).slice(-4000);
+          const [, found] = /^ready (\S+)$/m.exec(said) ?? [];
+          if (found !== undefined) ready(found);
+        });
+      });
+      return {
+        url,
+        stop: async () => {
+          child.kill("SIGTERM");
+          const [code] = (await ended) as [number | null];
+          if (code !== 0) throw new Error(`the version before ended with ${code}: ${said}`);
+          return code;
+        },
+      };
+    },
+    remove: () => rm(source, { recursive: true, force: true }),
+  };
+}
+
+async function unpack(commit: string, folder: string): Promise<void> {
+  const git = (...args: string[]) => program("git", ["-C", repository, ...args]);
+  if ((await git("cat-file", "-e", `${commit}^{commit}`)).code !== 0) {
+    // A shallow clone has its newest commits only.
+    const fetched = await git("fetch", "--quiet", "--depth", "1", "origin", commit);
+    if (fetched.code !== 0) {
+      throw new Error(
+        `The version before (${commit}, test/previous/commit) is not in this clone, and cannot be fetched: ${fetched.stderr.trim()}`,
+      );
+    }
+  }
+  const archive = join(folder, "source.tar");
+  for (const { code, stderr } of [
+    await git("archive", "--format=tar", "-o", archive, commit, "src", "package.json", "crds"),
+    await program("tar", ["-xf", archive, "-C", folder]),
+  ])
+    if (code !== 0) throw new Error(`The version before (${commit}) cannot be unpacked: ${stderr.trim()}`);
+  await rm(archive);
+}
