@@ -145,7 +145,9 @@ export const settingsSchema = group({
           statement: wait("Longest statement; the server ends it. Migrations take their time."),
           lock: wait("How long a statement waits for what another transaction holds."),
           idleInTransaction: wait("A transaction whose process says nothing for this long is ended, and its locks with it."),
-          commit: wait("How long the answer to a COMMIT is awaited: within it a synchronous standby must have confirmed."),
+          commit: wait(
+            "How long the answer to a COMMIT, or to a single statement that writes, is awaited: within it a synchronous standby must have confirmed.",
+          ),
         },
         "How long is waited for what.",
       ),

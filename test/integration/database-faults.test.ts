@@ -225,6 +225,16 @@ describe("with a synchronous standby that is away", () => {
     await eventually(async () => expect(await attempt()).toBe(1));
   });
 
+  test("a single statement that writes is no other", async () => {
+    const brief = connect({ connections: 4, timeouts: { commit: 300, wait: 300 } });
+    for (const reason of ["OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN", "BUSY"])
+      expect(await failureOf(brief.execute(keep, ["single"]))).toMatchObject({ reason });
+    expect(await waitingIn("SyncRep")).toBe(3);
+    expect(await brief.query(one)).toEqual([{ one: 1 }]);
+    await end();
+    await eventually(async () => expect(await brief.execute(keep, ["single"])).toBe(1));
+  });
+
   test("a server that is told to stop waiting has not acknowledged anything either", async () => {
     const failure = failureOf(database.transaction((transaction) => transaction.execute(keep, ["cancelled"])));
     await eventually(async () => expect(await waitingIn("SyncRep")).toBe(1));

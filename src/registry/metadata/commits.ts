@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { outcomeOf, type CommitMark, type CommitOutcome } from "./commit-marks.ts";
-import type { Connection } from "./connections.ts";
+import type { Connection, Result } from "./connections.ts";
 import type { Queryable } from "./statement.ts";
 import { codeOf } from "./sql-state.ts";
 import { DatabaseUnavailable } from "./unavailable.ts";
@@ -32,10 +32,7 @@ export class Commits {
    * nobody can say so in time. `done` is called when the connection is free, which may be later. Without a mark what is not answered is `LOST`.
    */
   async commit(connection: Connection, mark: CommitMark | undefined, done: (failure?: unknown) => void): Promise<void> {
-    const answer = answerOf(connection, (failure) => {
-      this.#hanging.delete(connection);
-      done(failure);
-    });
+    const answer = answerOf(connection, (failure) => this.#free(connection, done, failure));
     if (mark === undefined) {
       if ((await answer) === "lost") throw notCommitted();
       return;
@@ -47,6 +44,37 @@ export class Commits {
     if (first === "lost") return this.#findOut(mark);
     answer.catch(() => undefined);
     await this.#decideLate(connection, mark);
+  }
+
+  /**
+   * The result of a single statement that writes. Rejects as the driver does, and with `OUTCOME_UNKNOWN` when there is no answer in time: the
+   * connection stays ours until there is one.
+   */
+  async inTime(connection: Connection, answer: Promise<Result>, done: (failure?: unknown) => void): Promise<Result> {
+    const over = new AbortController();
+    const settled = answer.then(
+      (result) => {
+        const missing = connection.unreplicated();
+        this.#free(connection, done);
+        if (missing) throw notReplicated();
+        return result;
+      },
+      (error: unknown) => {
+        this.#free(connection, done, error);
+        throw error;
+      },
+    );
+    const late = sleep(this.#patience, undefined, { signal: over.signal }).catch(() => undefined);
+    const first = await Promise.race([settled, late]).finally(() => over.abort());
+    if (first !== undefined) return first;
+    settled.catch(() => undefined);
+    this.#hanging.add(connection);
+    throw unknownOutcome();
+  }
+
+  #free(connection: Connection, done: (failure?: unknown) => void, failure?: unknown): void {
+    this.#hanging.delete(connection);
+    done(failure);
   }
 
   /** Ends what hangs: the servers decide it without us. */

@@ -48,7 +48,7 @@ export interface DatabaseTimeouts {
   readonly lock: number;
   /** A transaction whose process says nothing for so long is ended, and its locks with it. */
   readonly idleInTransaction: number;
-  /** How long the answer to a COMMIT is awaited: the time in which a synchronous standby must have confirmed. */
+  /** How long the answer to a COMMIT, or to a single statement that writes, is awaited: in it a synchronous standby must have confirmed. */
   readonly commit: number;
 }
 

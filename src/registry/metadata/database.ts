@@ -151,28 +151,46 @@ export class Database implements Queryable {
   /** One statement outside a transaction. A read whose connection was lost is asked once more, on another one. */
   async #alone(statement: Statement, values: readonly unknown[]): Promise<Result> {
     try {
-      return await this.#send(statement, values);
+      if (!isRead(statement)) return await this.#change(statement, values);
+      return await this.#ask(statement, values).catch((error: unknown) => {
+        if (reasonOf(error) !== "LOST") throw error;
+        return this.#ask(statement, values);
+      });
     } catch (error) {
-      if (reasonOf(error) !== "LOST" || !isRead(statement)) throw asUnavailable(error);
-    }
-    return this.#send(statement, values).catch((error: unknown) => {
       throw asUnavailable(error);
-    });
+    }
   }
 
-  async #send(statement: Statement, values: readonly unknown[]): Promise<Result> {
+  async #ask(statement: Statement, values: readonly unknown[]): Promise<Result> {
     const connection = await this.#connections.take();
     let failure: unknown;
     try {
-      const result = await connection.send({ ...statement, values });
-      if (connection.unreplicated()) throw notReplicated();
-      return result;
+      return await connection.send({ ...statement, values });
     } catch (error) {
       failure = error;
       throw error;
     } finally {
       connection.release(failure);
     }
+  }
+
+  /** Its COMMIT is part of it, and may wait for a standby as any other. */
+  async #change(statement: Statement, values: readonly unknown[]): Promise<Result> {
+    const { connection, done } = await this.#takeToWrite();
+    return this.#commits.inTime(connection, connection.send({ within: null, ...statement, values }), done);
+  }
+
+  async #takeToWrite(): Promise<{ readonly connection: Connection; readonly done: (failure?: unknown) => void }> {
+    const giveBack = await this.#writers.take();
+    const connection = await this.#connections.take().catch((error: unknown) => {
+      giveBack();
+      throw error;
+    });
+    const done = (failure?: unknown) => {
+      connection.release(failure);
+      giveBack();
+    };
+    return { connection, done };
   }
 
   async #reading<T>(work: (transaction: Queryable) => Promise<T>): Promise<T> {
@@ -192,15 +210,7 @@ export class Database implements Queryable {
   }
 
   async #writing<T>(work: (transaction: Queryable) => Promise<T>, options: TransactionOptions<T>): Promise<T> {
-    const giveBack = await this.#writers.take();
-    const connection = await this.#connections.take().catch((error: unknown) => {
-      giveBack();
-      throw error;
-    });
-    const done = (failure?: unknown) => {
-      connection.release(failure);
-      giveBack();
-    };
+    const { connection, done } = await this.#takeToWrite();
     let result: T;
     let mark: CommitMark | undefined;
     try {

@@ -1,5 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { copyFile, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { eventually } from "../../../test/support/eventually.ts";
 import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
 import { Database, statement } from "./database.ts";
 import { migrate } from "./migrate.ts";
@@ -40,6 +46,74 @@ test.each([
   });
   expect(JSON.stringify(plan)).toContain(index);
 });
+
+describe("files of a test", () => {
+  let folder: URL;
+  let files: Record<string, string>;
+  const names = () => Object.keys(files);
+  beforeEach(async () => {
+    folder = pathToFileURL(`${await mkdtemp(join(tmpdir(), "wharfinger-migrations-"))}/`);
+    // What has run before must be there.
+    files = {};
+    for (const file of await readdir(new URL("./migrations/", import.meta.url))) {
+      await copyFile(new URL(`./migrations/${file}`, import.meta.url), new URL(file, folder));
+    }
+  });
+  afterEach(async () => {
+    const database = connect();
+    for (const name of names()) await database.execute({ name: "", text: "DELETE FROM migrations WHERE name = $1" }, [name]);
+    await rm(folder, { recursive: true, force: true });
+  });
+  async function write(more: Record<string, string>): Promise<void> {
+    files = { ...files, ...more };
+    for (const [name, text] of Object.entries(more)) await writeFile(new URL(name, folder), text);
+  }
+
+  test("that begin with `-- concurrently` run outside a transaction, beside writers, by one of several processes", async () => {
+    await write({
+      "9001-numbers.sql": "CREATE TABLE numbers AS SELECT generate_series(1, 100) AS n",
+      "9002-index.sql": "-- concurrently\nCREATE INDEX CONCURRENTLY numbers_n ON numbers (n)",
+      "9003-after.sql": "ALTER TABLE numbers ADD COLUMN m integer",
+    });
+    const runs = await Promise.all([connect(), connect(), connect()].map((database) => migrate(database, { folder })));
+    expect(runs.flat().sort()).toEqual(names());
+    const database = connect();
+    expect(await valid(database, "numbers_n")).toEqual([{ indisvalid: true }]);
+
+    // What an interrupted build leaves is removed and built again.
+    await database.execute({ name: "", text: "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'numbers_n'::regclass" });
+    await database.execute({ name: "", text: "DELETE FROM migrations WHERE number = 9002" });
+    expect(await migrate(database, { folder })).toEqual(["9002-index.sql"]);
+    expect(await valid(database, "numbers_n")).toEqual([{ indisvalid: true }]);
+    await database.execute({ name: "", text: "DROP TABLE numbers" });
+  });
+
+  test("that need a lock which somebody holds give up shortly, let traffic through, and come again", async () => {
+    await write({ "9001-column.sql": "ALTER TABLE trash ADD COLUMN test_column integer" });
+    const holder = connect();
+    const waits: string[] = [];
+    let migrating: Promise<readonly string[]> | undefined;
+    await holder.transaction(async (transaction) => {
+      await transaction.query({ name: "", text: "LOCK TABLE trash IN ACCESS SHARE MODE" });
+      migrating = migrate(connect(), { folder, onWait: (why) => waits.push(why) });
+      await eventually(() => expect(waits.length).toBeGreaterThan(1));
+      // Who came after the migration that waited is not stuck behind it.
+      await connect().query({ name: "", text: "SELECT FROM trash" });
+    });
+    expect(await migrating).toEqual(["9001-column.sql"]);
+    await expect(
+      holder.transaction(async (transaction) => {
+        await transaction.query({ name: "", text: "LOCK TABLE trash IN ACCESS SHARE MODE" });
+        await write({ "9002-column.sql": "ALTER TABLE trash DROP COLUMN test_column" });
+        return migrate(connect(), { folder, patience: 0 });
+      }),
+    ).rejects.toThrow(/other sessions hold its tables/);
+    await migrate(connect(), { folder });
+  });
+});
+
+const valid = (database: Database, index: string) =>
+  database.query({ name: "", text: "SELECT indisvalid FROM pg_index WHERE indexrelid = $1::regclass" }, [index]);
 
 test("a database of a newer version is refused", async () => {
   const database = connect();

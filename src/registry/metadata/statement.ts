@@ -19,7 +19,14 @@ export interface Queryable {
   execute(statement: Statement, values?: readonly unknown[]): Promise<number>;
 }
 
+const reads = new WeakMap<Statement, boolean>();
+
 /** It changes nothing, so it may be asked again when the answer got lost. */
-export function isRead({ text }: Statement): boolean {
-  return /^\s*(?:SELECT|WITH)\b/i.test(text) && !/\b(?:INSERT|UPDATE|DELETE|MERGE)\b/i.test(text);
+export function isRead(statement: Statement): boolean {
+  let read = reads.get(statement);
+  if (read === undefined) {
+    read = /^\s*(?:SELECT|WITH|SHOW|EXPLAIN)\b/i.test(statement.text) && !/\b(?:INSERT|UPDATE|DELETE|MERGE)\b/i.test(statement.text);
+    reads.set(statement, read);
+  }
+  return read;
 }
