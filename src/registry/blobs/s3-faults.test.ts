@@ -216,6 +216,20 @@ test("a service that knows no uploads where none was ever begun", async () => {
   expect(hop.done).toHaveLength(1);
 });
 
+test("a late part over the last one, while an upload is gathered: it is gathered again", async () => {
+  const writer = await store.create(announce);
+  await writer.write([large]);
+  const suspended = await writer.suspend();
+  await writer.close();
+  const body = "<Error><Code>InvalidPart</Code></Error>";
+  hop.fail(/^POST .*uploadId=/, { answer: 400, body });
+  const { bytes } = await store.reread(suspended, announce);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of bytes) pieces.push(piece);
+  expect(Buffer.concat(pieces).equals(large)).toBe(true);
+  expect(hop.done).toHaveLength(1);
+});
+
 test("a lost answer to the gathering of an upload that is read again", async () => {
   const writer = await store.create(announce);
   await writer.write([large]);

@@ -26,6 +26,7 @@ import { spooled } from "./spool.ts";
 const keyPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Bytes of one read when a write is read again. */
 const readBytes = 1024 * 1024;
+const gatherAttempts = 3;
 /** Tails of suspended uploads stay in memory for the empty PUT that docker sends next. */
 const tailMemory = { maxSize: 64 * 1024 * 1024, ttl: 60_000 };
 
@@ -79,7 +80,7 @@ export class S3BlobStore implements BlobStore {
   async reread(suspended: SuspendedAt, announce: Announce): Promise<{ suspended: SuspendedAt; bytes: AsyncIterable<Uint8Array> }> {
     const state = parseState(suspended);
     if (state.upload === undefined) return { suspended, bytes: this.#bytesOfTail(state.tail) };
-    const whole = await this.#writer({ announce, from: state }).gather();
+    const whole = await this.#gathered(state, announce);
     return { suspended: { offset: state.offset, state: formatState(whole) }, bytes: this.#bytesOf(whole.tail?.key) };
   }
 
@@ -138,6 +139,17 @@ export class S3BlobStore implements BlobStore {
       holds: (key, digest) => this.#holds(key, digest),
       keepTail: (key, bytes) => void this.#tails.set(key, Buffer.from(bytes)),
     });
+  }
+
+  /** Again when it was disturbed: a writer that lost the session, and does not know, may put its part over the last one here, but only once. */
+  async #gathered(from: S3State, announce: Announce): Promise<S3State> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#writer({ announce, from }).gather();
+      } catch (error) {
+        if (attempt === gatherAttempts || !(error instanceof BlobStoreError) || error.code !== "NotFound") throw error;
+      }
+    }
   }
 
   async #holds(key: string, digest: Digest): Promise<boolean> {
