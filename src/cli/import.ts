@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 
-import { importOptions, sourceLoginFromEnvironment } from "../config/options.ts";
+import { importOptions, sourceLoginFromEnvironment, switchFromEnvironment } from "../config/options.ts";
 import type { Rename } from "../import/names.ts";
 import { parsePrefix, parseRename, parseSelection } from "../import/names.ts";
 import { ask, clientCommand, option, repeatable } from "./command-line.ts";
@@ -22,6 +22,8 @@ interface ImportValues {
   readonly untagged?: boolean;
   readonly dryRun?: boolean;
 }
+
+const switches = ["overwriteTags", "untagged", "dryRun"] as const;
 
 const help = `
 Sources:
@@ -44,19 +46,34 @@ export function importCommand(): Command {
     .addOption(option(importOptions.region))
     .addOption(repeatable(importOptions.allowHost, parseHost))
     .addOption(option(importOptions.concurrency, parseConcurrency));
-  for (const definition of [importOptions.overwriteTags, importOptions.untagged, importOptions.dryRun])
-    command.addOption(option(definition));
-  return command.addHelpText("after", help).action((source: string, values: ImportValues, command: Command) =>
-    ask(command, async ({ url, token }, output) => {
-      const result = await runImport(source, values, { url, ...(token === undefined ? {} : { token }) });
+  for (const name of switches) {
+    const { flags, description, variable } = importOptions[name];
+    command.option(flags, `${description} (env: ${variable})`);
+  }
+  return command.addHelpText("after", help).action((source: string, values: ImportValues, command: Command) => {
+    const switched = switchesOf(values, command);
+    return ask(command, async ({ url, token }, output) => {
+      const result = await runImport(source, { ...values, ...switched }, { url, ...(token === undefined ? {} : { token }) });
       await printResult(output, result, renderImport);
       const stayed = result.problems.length;
       if (stayed > 0)
         throw new CommandError(
           `${stayed} ${stayed === 1 ? "thing was" : "things were"} not imported as the source has ${stayed === 1 ? "it" : "them"}; each is named above.`,
         );
-    }),
-  );
+    });
+  });
+}
+
+/** On by flag or twin. A twin that says neither yes nor no is wrong usage. */
+function switchesOf(values: ImportValues, command: Command): Partial<ImportValues> {
+  const isOn = (name: (typeof switches)[number]) => {
+    try {
+      return values[name] === true || switchFromEnvironment(importOptions[name]);
+    } catch (error) {
+      return command.error(`error: ${importOptions[name].variable} is invalid. ${(error as Error).message}`);
+    }
+  };
+  return Object.fromEntries(switches.map((name) => [name, isOn(name)]));
 }
 
 async function runImport(text: string, values: ImportValues, target: { url: string; token?: string }) {

@@ -71,6 +71,16 @@ test("a mistake in the environment names the variable", async () => {
   expect([code, stderr]).toEqual([2, expect.stringContaining("WHARFINGER_OUTPUT")]);
 });
 
+test("import: a switch takes nothing that stands behind it, and its twin says true or false", async () => {
+  const args = ["import", "--dry-run", join(folder, "nowhere"), "--registry", "http://127.0.0.1:1"];
+  const twin = (text: string) => run(args, { WHARFINGER_IMPORT_UNTAGGED: text });
+  expect(await twin("false")).toMatchObject({ code: 1, stderr: `There is no folder ${join(folder, "nowhere")}.\n` });
+  expect(await twin("maybe")).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("WHARFINGER_IMPORT_UNTAGGED is invalid. Write true or false.") as string,
+  });
+});
+
 test("nothing runs on the data folder", async () => {
   const { code, stderr } = await run(["get"]);
   expect([code, stderr]).toEqual([

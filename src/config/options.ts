@@ -14,7 +14,7 @@ export interface OptionDefinition {
   /** In words, where the default is found rather than fixed. */
   readonly fallbackDescription?: string;
   readonly choices?: readonly string[];
-  /** A switch: given alone it means true, and its twin says true or false. */
+  /** A switch: given alone it means true, and its twin says true or false. So may what follows the flag, where `flags` says so. */
   readonly boolean?: true;
 }
 
@@ -169,19 +169,19 @@ export const importOptions = {
     fallback: "4",
   },
   overwriteTags: {
-    flags: "--overwrite-tags [true|false]",
+    flags: "--overwrite-tags",
     variable: "WHARFINGER_IMPORT_OVERWRITE_TAGS",
     description: "move tags that exist here and point elsewhere; left as they are and named otherwise",
     boolean: true,
   },
   untagged: {
-    flags: "--untagged [true|false]",
+    flags: "--untagged",
     variable: "WHARFINGER_IMPORT_UNTAGGED",
     description: "import manifests without a tag as well (folder and s3:// sources)",
     boolean: true,
   },
   dryRun: {
-    flags: "--dry-run [true|false]",
+    flags: "--dry-run",
     variable: "WHARFINGER_IMPORT_DRY_RUN",
     description: "say what would be imported and what is broken; store nothing",
     boolean: true,
@@ -207,6 +207,12 @@ export const tokenVariable = "WHARFINGER_TOKEN";
 export function tokenFromEnvironment(environment: NodeJS.ProcessEnv = process.env): string | undefined {
   const token = environment[tokenVariable]?.trim();
   return token === undefined || token === "" ? undefined : token;
+}
+
+/** The twin of a switch whose flag takes no value (what stands behind it is an argument of the command). Throws an Error as `parseBoolean` does. */
+export function switchFromEnvironment({ variable }: OptionDefinition, environment: NodeJS.ProcessEnv = process.env): boolean {
+  const text = environment[variable] ?? "";
+  return text !== "" && parseBoolean(text);
 }
 
 /** Throws an Error for anything but the ways to say yes or no. */
