@@ -28,6 +28,7 @@ gc:
   doomDelay: 0s
   interval: 1s
   brake: { percent: 100 }
+backup: { interval: 0s }
 `;
 const policy = `
 apiVersion: wharfinger.dev/v1alpha1
@@ -57,7 +58,8 @@ export async function benchCollect([tags = 100_000, blobs = 10]: readonly number
     const load: PullLoad = { url: `${server.url}/v2/bench/app/manifests/v1`, connections: 8, rate: 400 };
     say(`making ${tags} tags and ${tags * blobs} blobs`);
     await makeImages(database.client, { repository, tags, blobs });
-    await deleteByName(server, database, { token, load, count: Math.min(deletedByName, Math.floor(tags / 10)) });
+    // Of fewer tags the rounds would be too short to say anything.
+    if (tags >= 10 * deletedByName) await deleteByName(server, database, { token, load });
     await prune(control, database, { load, blobs });
   } finally {
     await control.close();
@@ -70,12 +72,11 @@ export async function benchCollect([tags = 100_000, blobs = 10]: readonly number
 interface DeletedByName {
   readonly token: string;
   readonly load: PullLoad;
-  readonly count: number;
 }
 
 /** Each round A/B/A: pulls alone, pulls beside the deletions, pulls alone. */
-async function deleteByName({ url }: Standalone, database: WatchedDatabase, { token, load, count }: DeletedByName): Promise<void> {
-  const each = Math.ceil(count / rounds);
+async function deleteByName({ url }: Standalone, database: WatchedDatabase, { token, load }: DeletedByName): Promise<void> {
+  const each = deletedByName / rounds;
   const ratios: number[] = [];
   const most: number[] = [];
   let seconds = 0;
@@ -146,7 +147,7 @@ async function idleSeconds(database: WatchedDatabase, load: PullLoad): Promise<n
 
 /** Until the collector has nothing before it. */
 async function collected(control: ControlClient): Promise<void> {
-  for (let told = 0; ; await sleep(500)) {
+  for (let told = 0; ; await sleep(3_000)) {
     const { due, doomed, live, swept } = await control.gc();
     if (due === 0 && doomed === 0 && swept === 0 && live < 100) return;
     if (performance.now() - told < 10_000) continue;

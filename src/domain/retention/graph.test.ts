@@ -7,7 +7,7 @@ import { digestOf, type Digest } from "../digest.ts";
 import { components } from "./components.ts";
 import { departures } from "./departures.ts";
 import type { ManifestFact, RepositoryFacts } from "./facts.ts";
-import { graphOf, lastPull, reach } from "./graph.ts";
+import { familyMaximum, graphOf, lastPull, reach } from "./graph.ts";
 import { inUseOf } from "./in-use.ts";
 import { compilePolicy } from "./policy.ts";
 import { createPlanner } from "./plan.ts";
@@ -127,4 +127,36 @@ test("more indexes around one child than a call takes arguments", slowMachine, (
   const policy = compilePolicy({ key: "d/p", spec: { ...keepNothing, inUse: {} } });
   if (policy.broken !== undefined) throw new Error(`the policy is broken: ${policy.broken}`);
   expect(inUseOf({ clusters: [cluster], now }).useOf(policy, graph, name(0))).toMatch(/^in use in cluster prod/);
+});
+
+test("what is known of an index, of what is around it and of what it leads to counts for each", () => {
+  fc.assert(
+    fc.property(contents, fc.array(fc.option(fc.nat()), { maxLength: 12 }), (manifests, values) => {
+      const graph = graphOf(repository(manifests));
+      const valueOf = (digest: Digest) => values[manifests.findIndex((one) => one.digest === digest)] ?? undefined;
+      const greatest = familyMaximum(graph, valueOf);
+      for (const { digest } of manifests) {
+        const family = reach([digest], graph.parentsOf).union(reach([digest], graph.childrenOf));
+        expect(greatest(digest)).toBe(Math.max(-Infinity, ...[...family].map((member) => valueOf(member) ?? -Infinity)));
+      }
+    }),
+  );
+});
+
+test("indexes in indexes in indexes: who uses them costs what they are, not their square", () => {
+  const deep = 3_000;
+  const manifests = Array.from({ length: deep }, (_, index) => manifest(name(index), index === 0 ? {} : { children: [name(index - 1)] }));
+  const real = graphOf(repository(manifests));
+  let steps = 0;
+  const counted = (next: (digest: Digest) => readonly Digest[]) => (digest: Digest) => {
+    steps++;
+    return next(digest);
+  };
+  const graph = { ...real, parentsOf: counted(real.parentsOf), childrenOf: counted(real.childrenOf) };
+  const clusters = [{ name: "prod", reportedAt: now, complete: true, images: new Map([[name(0), now]]) }];
+  const policy = compilePolicy({ key: "d/p", spec: { ...keepNothing, inUse: {} } });
+  if (policy.broken !== undefined) throw new Error(`the policy is broken: ${policy.broken}`);
+  const inUse = inUseOf({ clusters, now });
+  for (const { digest } of manifests) expect(inUse.useOf(policy, graph, digest)).toContain("cluster prod");
+  expect(steps).toBeLessThan(10 * deep);
 });

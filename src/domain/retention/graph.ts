@@ -105,14 +105,45 @@ export function reach(from: Iterable<Digest>, next: (digest: Digest) => readonly
   return found;
 }
 
-/** Nodes pull (and report) an index or one of its children, mostly by digest: what is known of one counts for both. */
-export function familyOf(graph: Graph, digest: Digest): readonly Digest[] {
-  if (graph.parentsOf(digest).length + graph.childrenOf(digest).length === 0) return [digest];
-  return [...reach([digest], graph.parentsOf).union(reach([digest], graph.childrenOf))];
+/**
+ * For each manifest the greatest value among itself, the indexes around it and what they lead down to it from: nodes pull (and report) an index or
+ * one of its children, mostly by digest, so what is known of one counts for both. -Infinity where none has a value. All together cost what the
+ * graph has edges, however deep indexes are nested.
+ */
+export function familyMaximum(graph: Graph, valueOf: (digest: Digest) => number | undefined): (digest: Digest) => number {
+  const above = maximum(graph.parentsOf, valueOf);
+  const below = maximum(graph.childrenOf, valueOf);
+  return (digest) => Math.max(above(digest), below(digest));
 }
+
+function maximum(next: (digest: Digest) => readonly Digest[], valueOf: (digest: Digest) => number | undefined): (digest: Digest) => number {
+  const known = new Map<Digest, number>();
+  // Depth first without recursion: what was entered waits on the path for all that it leads to.
+  const entered = new Set<Digest>();
+  return (first) => {
+    const path = [first];
+    for (let digest = path.at(-1); digest !== undefined; digest = path.at(-1)) {
+      const before = path.length;
+      if (!entered.has(digest)) {
+        entered.add(digest);
+        for (const other of next(digest)) if (!entered.has(other)) path.push(other);
+        if (path.length > before) continue;
+      }
+      path.pop();
+      if (known.has(digest)) continue;
+      const beyond = next(digest).reduce((most, other) => Math.max(most, known.get(other) ?? -Infinity), -Infinity);
+      known.set(digest, Math.max(beyond, valueOf(digest) ?? -Infinity));
+    }
+    return known.get(first) ?? -Infinity;
+  };
+}
+
+const pulls = new WeakMap<Graph, (digest: Digest) => number>();
 
 /** Last pull of the manifest, of an index around it or of a child; undefined: none was counted. */
 export function lastPull(graph: Graph, digest: Digest): number | undefined {
-  const pulls = familyOf(graph, digest).flatMap((member) => graph.manifests.get(member)?.pulledAt ?? []);
-  return pulls.length === 0 ? undefined : pulls.reduce((latest, pull) => Math.max(latest, pull));
+  let latest = pulls.get(graph);
+  if (latest === undefined) pulls.set(graph, (latest = familyMaximum(graph, (member) => graph.manifests.get(member)?.pulledAt)));
+  const pulled = latest(digest);
+  return pulled === -Infinity ? undefined : pulled;
 }

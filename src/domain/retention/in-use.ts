@@ -2,7 +2,7 @@
 
 import type { Digest } from "../digest.ts";
 import type { ClusterFacts } from "./facts.ts";
-import { familyOf, lastPull, type Graph } from "./graph.ts";
+import { familyMaximum, lastPull, type Graph } from "./graph.ts";
 import type { EvaluablePolicy } from "./policy.ts";
 import { formatTime } from "./words.ts";
 
@@ -24,6 +24,15 @@ export function inUseOf(facts: { readonly clusters: readonly ClusterFacts[]; rea
     if (policy.inUse.clusters.length === 0) return facts.clusters;
     return policy.inUse.clusters.map((name) => facts.clusters.find((cluster) => cluster.name === name) ?? name);
   };
+  const seenIn = new WeakMap<Graph, Map<string, (digest: Digest) => number>>();
+  /** When the cluster last used a manifest or what is around it; asked of one graph after the other. */
+  const lastSeen = (graph: Graph, { name, images }: ClusterFacts) => {
+    const ofGraph = seenIn.get(graph) ?? new Map<string, (digest: Digest) => number>();
+    seenIn.set(graph, ofGraph);
+    const seen = ofGraph.get(name) ?? familyMaximum(graph, (digest) => images.get(digest));
+    ofGraph.set(name, seen);
+    return seen;
+  };
   return {
     silence(policy) {
       const silent = asked(policy).flatMap((cluster) => silenceOf(cluster, facts.now) ?? []);
@@ -34,9 +43,9 @@ export function inUseOf(facts: { readonly clusters: readonly ClusterFacts[]; rea
       const keepFor = policy.inUse?.keepFor ?? 0;
       const clusters = asked(policy).filter((cluster) => typeof cluster !== "string");
       if (clusters.length === 0) return undefined;
-      const family = familyOf(graph, digest);
-      for (const { name, images } of clusters) {
-        const seen = family.reduce((latest, member) => Math.max(latest, images.get(member) ?? -Infinity), -Infinity);
+      for (const cluster of clusters) {
+        const { name } = cluster;
+        const seen = lastSeen(graph, cluster)(digest);
         if (seen > facts.now - keepFor) return `in use in cluster ${name}, last seen ${formatTime(seen)}`;
       }
       const reported = Math.min(...clusters.map(({ reportedAt }) => reportedAt ?? -Infinity));

@@ -24,17 +24,14 @@ export const answersWithin = 2_000;
 const since = statement(
   "changes-since",
   `SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()::text AS server, pg_is_in_recovery() AS standby,
-     ARRAY(
-       SELECT DISTINCT key FROM changes
-       WHERE xid >= pg_snapshot_xmax($1::pg_snapshot) OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
-     ) AS keys`,
+     changed_keys($1::pg_snapshot) AS keys`,
   { within: answersWithin },
 );
 
 /** `snapshot` null: the first question, which has no changes for an answer. Rejects when a standby answers. */
 export async function changesSince(database: Queryable, snapshot: string | null): Promise<Changes> {
-  const [row] = await database.query<Changes & { standby: boolean }>(since, [snapshot ?? "1:1:"]);
+  const [row] = await database.query<Changes & { standby: boolean }>(since, [snapshot]);
   if (row === undefined || row.standby) throw new Error("the database is a standby; what it says may be old");
   const { server, keys } = row;
-  return { snapshot: row.snapshot, server, keys: snapshot === null ? [] : keys };
+  return { snapshot: row.snapshot, server, keys };
 }

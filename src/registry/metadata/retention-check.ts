@@ -24,9 +24,13 @@ const moment = statement("retention-moment", "SELECT pg_current_snapshot()::text
 const tagsSince = statement(
   "retention-tags-since",
   `SELECT pg_current_snapshot()::text AS snapshot, pg_current_xact_id()::text AS xid, EXISTS (
-     SELECT FROM changes
-     WHERE (xid >= pg_snapshot_xmax($2::pg_snapshot) OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($2::pg_snapshot))))
-       AND xid IS DISTINCT FROM $3::text::xid8 AND starts_with(key, 'tag:' || $1::bigint || ':')
+     SELECT FROM (
+       SELECT xid, key FROM changes
+       WHERE xid >= pg_snapshot_xmax($2::pg_snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot())
+       UNION ALL
+       SELECT xid, key FROM changes WHERE xid = ANY (ARRAY(SELECT pg_snapshot_xip($2::pg_snapshot)))
+     ) since
+     WHERE xid IS DISTINCT FROM $3::text::xid8 AND starts_with(key, 'tag:' || $1::bigint || ':')
    ) AS changed`,
 );
 const epoch = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)::float8`;

@@ -2,7 +2,7 @@
 // takes away, not what the repository has. Time only ever takes reasons to keep away, and so do pushes and pulls of other images.
 
 import type { Digest } from "../../domain/digest.ts";
-import { familyOf } from "../../domain/retention/graph.ts";
+import { reach } from "../../domain/retention/graph.ts";
 import type { PolicySource } from "../../domain/retention/facts.ts";
 import type { JudgedRepository } from "../../domain/retention/plan.ts";
 import type { Queryable } from "../metadata/database.ts";
@@ -40,9 +40,9 @@ export async function stillJudged(
 
 /** With indexes and children, whose pulls count for each other, and with subjects, which may have come back. */
 function around({ graph }: JudgedRepository, digests: Iterable<Digest>): Set<Digest> {
-  const found = new Set<Digest>();
-  for (const digest of digests) {
-    for (const member of familyOf(graph, digest)) found.add(member);
+  const ours = [...digests];
+  const found = reach(ours, graph.parentsOf).union(reach(ours, graph.childrenOf));
+  for (const digest of ours) {
     const subject = graph.manifests.get(digest)?.subject;
     if (subject !== undefined) found.add(subject);
     for (const tag of graph.tagsOf(digest)) if ("names" in tag) found.add(tag.names as Digest);
