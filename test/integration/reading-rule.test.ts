@@ -326,8 +326,8 @@ describe("PostgreSQL that goes and comes back", () => {
 });
 
 describe("behind a connection pooler in transaction mode", () => {
-  let pooler: Pooler;
-  let pods: readonly TestRegistry[];
+  let pooler: Pooler | undefined;
+  let pods: readonly TestRegistry[] = [];
   let created: TestDatabase;
 
   beforeAll(async () => {
@@ -338,7 +338,7 @@ describe("behind a connection pooler in transaction mode", () => {
   });
   afterAll(async () => {
     await stopPods(pods);
-    await pooler.stop();
+    await pooler?.stop();
     await created.drop();
   });
 

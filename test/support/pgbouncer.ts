@@ -50,6 +50,9 @@ max_client_conn = 500
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (lastWords = (lastWords + chunk).slice(-2000)));
   const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
+  const endWithUs = () => void child.kill("SIGKILL");
+  process.once("exit", endWithUs);
+  void ended.then(() => process.off("exit", endWithUs));
   const stop = async () => {
     // SIGINT would wait for clients; there may be some that broke.
     child.kill("SIGTERM");
