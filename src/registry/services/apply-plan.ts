@@ -53,19 +53,20 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
     bytes += result.bytes;
   };
   for (let again = 0; ;) {
-    const moment = await readMoment(context.database);
-    let judgement: Judgement = { judged: await judge(context, context.database, repository), policies: await wordNow(context), moment };
-    const { judged } = judgement;
+    let moment = await readMoment(context.database);
+    const judged = await judge(context, context.database, repository);
+    const policies = await wordNow(context);
     const removals = stillPlanned(judged, planned).filter((removal) => !settled.has(nameOf(removal)));
     const batches = inBatches(departures(judged.graph, judged.condemned, removals));
     let held = true;
     for (const batch of batches) {
+      const judgement: Judgement = { judged, policies, moment };
       const apply = (transaction: Queryable) => applyJudged(context, transaction, { repository, judgement, batch });
       const result = await context.database.transaction(apply, { takesAway: true });
       held = result !== undefined;
       if (result === undefined) break;
       taken(result);
-      judgement = { ...judgement, moment: result.moment };
+      moment = result.moment;
       again = 0;
     }
     if (held) break;
