@@ -54,8 +54,9 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
   };
   for (let again = 0; ;) {
     let moment = await readMoment(context.database);
-    const judged = await judge(context, context.database, repository);
+    // Before the judgement: what changes while it is made is seen by the first batch.
     const policies = await wordNow(context);
+    const judged = await judge(context, context.database, repository);
     const removals = stillPlanned(judged, planned).filter((removal) => !settled.has(nameOf(removal)));
     const batches = inBatches(departures(judged.graph, judged.condemned, removals));
     let held = true;
