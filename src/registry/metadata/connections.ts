@@ -58,6 +58,8 @@ export class Connections {
   readonly pooled: boolean;
   readonly primary: Primary;
   readonly #pool: Pool;
+  /** What a session begins with. */
+  readonly #session: string;
   /** The pool is never asked for more than it may have: who waits for a connection and who waits for the network are told apart. */
   readonly #free: Slots;
   readonly #connect: () => Client;
@@ -89,20 +91,12 @@ export class Connections {
       types: numericTypes,
       application_name: "wharfinger",
       connectionTimeoutMillis: timeouts.connect,
-      // A pooler knows none of these, and would refuse the connection.
-      ...(this.pooled
-        ? {}
-        : {
-            statement_timeout: timeouts.statement,
-            lock_timeout: timeouts.lock,
-            idle_in_transaction_session_timeout: timeouts.idleInTransaction,
-            ...(options.readOnly === true ? { options: "-c default_transaction_read_only=on" } : {}),
-          }),
       keepAlive: true,
       keepAliveInitialDelayMillis: keepAliveAfter,
     });
     this.timeouts = timeouts;
     this.most = options.connections ?? defaultConnections;
+    this.#session = `${limitsOf(timeouts)}${options.readOnly === true ? "; SET default_transaction_read_only = on" : ""}`;
     this.#free = new Slots({ most: this.most, patience: timeouts.wait });
     this.#connect = () => new Client(config());
     this.#pool = new Pool({
@@ -176,6 +170,8 @@ export class Connections {
     });
     try {
       await this.primary.meet(client);
+      // Not with the start of the connection: a pooler knows none of these there, and would refuse it.
+      if (!this.pooled) await client.query(this.#session);
     } catch (error) {
       problem = error as Error;
     }
@@ -213,4 +209,8 @@ function refused(error: unknown): DatabaseUnavailable {
   const unavailable = asUnavailable(error);
   if (unavailable instanceof DatabaseUnavailable) return unavailable;
   return new DatabaseUnavailable("REFUSED", `The database refuses the registry: ${(error as Error).message}`, error);
+}
+
+function limitsOf({ statement, lock, idleInTransaction }: DatabaseTimeouts): string {
+  return `SET statement_timeout = ${statement}; SET lock_timeout = ${lock}; SET idle_in_transaction_session_timeout = ${idleInTransaction}`;
 }

@@ -104,20 +104,16 @@ export class Database implements Queryable {
     }
   }
 
-  /** Runs `work` on one connection without a transaction, however long its statements take. */
+  /** Runs `work` on one connection without a transaction, however long its statements take. The connection is closed after it. */
   async session<T>(work: (session: Queryable) => Promise<T>): Promise<T> {
     const connection = await this.#connections.take();
-    let failure: unknown;
     try {
       await connection.send({ text: "SET statement_timeout = 0; SET lock_timeout = 0" });
-      const result = await work(on(connection, { within: null }));
-      await connection.send({ text: "RESET statement_timeout; RESET lock_timeout" });
-      return result;
+      return await work(on(connection, { within: null }));
     } catch (error) {
-      failure = error;
       throw asUnavailable(error);
     } finally {
-      connection.release(failure, { close: failure !== undefined });
+      connection.release(undefined, { close: true });
     }
   }
 

@@ -14,6 +14,7 @@ import { pruneChangesBefore, pruneOldTrash, readHorizon, type Horizon } from "..
 import { reviewQueue } from "../metadata/gc-review.ts";
 import { writeGcTimes, type GcTimes } from "../metadata/gc-settings.ts";
 import { abandonSilentObjects, expireUploads } from "../metadata/gc-sweep.ts";
+import { DatabaseUnavailable } from "./errors.ts";
 import { forgetting, forgettingSteps, type ForgettingStep } from "./forgetting.ts";
 import { Sweeper, type Swept } from "./sweep.ts";
 
@@ -67,18 +68,24 @@ const snapshotsLive = 20 * 60_000;
 /** Milliseconds between two looks at what is old: each reads all that is kept of it, and it is kept for weeks. */
 const forgetEvery = 24 * 3_600_000;
 
+/** A database that was away is asked again after so many milliseconds: what is due has waited long enough. */
+const backWithin = 4_000;
+
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #sweeper: Sweeper;
   /** When which transaction was the oldest running one, oldest first. */
   #horizons: (Horizon & { readonly readAt: number })[] = [];
   readonly #forgotAt = new Map<ForgettingStep, number>();
+  /** Milliseconds until the next round. */
+  #pause: number;
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<unknown> = Promise.resolve();
   #stopping = false;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
+    this.#pause = options.times.interval;
     this.#sweeper = new Sweeper(options);
   }
 
@@ -119,18 +126,20 @@ export class Collector {
         .then((collected) => this.#report(collected))
         .catch((error: unknown) => this.#options.logger.error({ err: error }, "collecting failed; it is tried again"))
         .finally(() => this.#schedule());
-    }, this.#options.times.interval).unref();
+    }, this.#pause).unref();
   }
 
   async #collect(): Promise<Collected> {
     const { database, times } = this.#options;
     let failedSteps = 0;
+    this.#pause = this.#options.times.interval;
     // No step needs the one before: what cannot be swept today must not keep trash or silent uploads for ever.
     const step = async <T>(name: CollectorStep, nothing: T, work: () => Promise<T>): Promise<T> => {
       try {
         return await work();
       } catch (error) {
         failedSteps++;
+        if (error instanceof DatabaseUnavailable) this.#pause = Math.min(this.#pause, backWithin);
         this.#options.onStepFailed?.(name);
         this.#options.logger.error({ err: error, step: name }, "a step of collecting failed; it is tried again");
         return nothing;

@@ -19,6 +19,7 @@ import {
 } from "../metadata/proxy-eviction.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { deleteManifests } from "./delete-manifests.ts";
+import { DatabaseUnavailable } from "./errors.ts";
 import { planEviction, type CachedManifest } from "./eviction-plan.ts";
 import type { Turn } from "./turn.ts";
 
@@ -26,6 +27,8 @@ import type { Turn } from "./turn.ts";
 const firstAfter = 60_000;
 /** Milliseconds between the end of a round and the next one. */
 const pause = 3_600_000;
+/** A database that was away is asked again after so many milliseconds. */
+const backWithin = 4_000;
 /** Manifests in one transaction. */
 const batch = 200;
 const by = "eviction";
@@ -72,9 +75,19 @@ export class Eviction {
   #schedule(milliseconds: number): void {
     if (this.#stopping) return;
     this.#timer = setTimeout(() => {
-      this.runOnce()
-        .catch((error: unknown) => this.#options.logger.error({ err: error }, "a round of eviction failed; the next one is in an hour"))
-        .finally(() => this.#schedule(this.#options.times?.pause ?? pause));
+      void this.runOnce()
+        .then(
+          () => this.#options.times?.pause ?? pause,
+          (error: unknown) => {
+            const away = error instanceof DatabaseUnavailable;
+            this.#options.logger.error(
+              { err: error },
+              `a round of eviction failed; the next one is in ${away ? "some seconds" : "an hour"}`,
+            );
+            return away ? backWithin : (this.#options.times?.pause ?? pause);
+          },
+        )
+        .then((milliseconds) => this.#schedule(milliseconds));
     }, milliseconds).unref();
   }
 

@@ -1,0 +1,57 @@
+// What works by itself, in long pauses, comes back soon after a database that was away.
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { createLogger } from "../../observability/logger.ts";
+import type { Database } from "../metadata/database.ts";
+import { Collector, type CollectorOptions } from "./collect.ts";
+import { DatabaseUnavailable } from "./errors.ts";
+import { Eviction, type EvictionOptions } from "./eviction.ts";
+
+const hour = 3_600_000;
+const logger = createLogger({ level: "silent" });
+let failure: Error | undefined;
+let asked = 0;
+const answer = async () => {
+  asked++;
+  if (failure !== undefined) throw failure;
+  return [];
+};
+const database = { query: answer, execute: answer, transaction: answer } as unknown as Database;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  failure = undefined;
+});
+afterEach(() => vi.useRealTimers());
+
+/** Whether something is asked again within five seconds of a round that failed so. */
+async function comesBack(error: Error): Promise<boolean> {
+  failure = error;
+  await vi.advanceTimersByTimeAsync(hour);
+  asked = 0;
+  await vi.advanceTimersByTimeAsync(5_000);
+  return asked > 0;
+}
+
+const away = new DatabaseUnavailable("UNREACHABLE", "nobody is there");
+const times = { lease: hour, trashFor: hour, doomDelay: hour, interval: hour, uploadAbandonedAfter: hour };
+
+const failures = [
+  [away, true],
+  [new Error("a bug"), false],
+] as const;
+
+test.each(failures)("the collector after %s: %s", async (error, soon) => {
+  const collector = new Collector({ database, times, logger } as unknown as CollectorOptions);
+  await collector.start();
+  expect(await comesBack(error)).toBe(soon);
+  await collector.stop();
+});
+
+test.each(failures)("eviction after %s: %s", async (error, soon) => {
+  const eviction = new Eviction({ database, logger, times: { firstAfter: hour, pause: hour } } as unknown as EvictionOptions);
+  eviction.start();
+  expect(await comesBack(error)).toBe(soon);
+  await eviction.stop();
+});
