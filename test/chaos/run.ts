@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+import { faults } from "./faults.ts";
 import { killRounds } from "./kill-rounds.ts";
 import { raceDistribution } from "./race-distribution.ts";
 import { raceOurs } from "./race-ours.ts";
@@ -18,7 +19,7 @@ interface Row {
 
 const { values } = parseArgs({
   options: {
-    only: { type: "string", default: "kills,race,distribution" },
+    only: { type: "string", default: "kills,race,distribution,faults" },
     rounds: { type: "string", default: "500" },
     pushers: { type: "string", default: "32" },
     seconds: { type: "string", default: "600" },
@@ -26,6 +27,8 @@ const { values } = parseArgs({
 });
 const [rounds, pushers, seconds] = [values.rounds, values.pushers, values.seconds].map(Number) as [number, number, number];
 const leastCollected = Math.trunc((seconds * 5) / 3);
+/** Milliseconds. */
+const mostRecovery = 5_000;
 const say = (part: string) => (line: string) => void process.stderr.write(`${new Date().toISOString()} ${part}: ${line}\n`);
 
 const parts: Readonly<Record<string, () => Promise<Row>>> = {
@@ -39,6 +42,12 @@ const parts: Readonly<Record<string, () => Promise<Row>>> = {
     const problems = counted.broken.length + counted.problems.length + counted.refusedInLease;
     const seen = `${counted.acknowledged} manifests acknowledged, ${counted.collected} objects collected, ${problems} problems`;
     return { part: "race", result: problems === 0 && counted.collected >= leastCollected ? "held" : "BROKEN", seen, counted };
+  },
+  faults: async () => {
+    const counted = await faults({ hold: 10_000, onProgress: say("faults") });
+    const slowest = Math.max(...counted.rows.map(({ recoveredAfter }) => recoveredAfter));
+    const seen = `${counted.rows.length} faults, ${counted.acknowledged} pushes acknowledged, recovered within ${slowest} ms, ${counted.problems.length} problems`;
+    return { part: "faults", result: counted.problems.length === 0 && slowest <= mostRecovery ? "held" : "BROKEN", seen, counted };
   },
   distribution: async () => {
     const counted = await raceDistribution({ pushers, seconds, onProgress: say("distribution") });
