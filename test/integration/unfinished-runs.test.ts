@@ -1,5 +1,8 @@
 // Runs that are under way when a registry process starts: another process' job goes on, unless there can be none.
 
+import { cp } from "node:fs/promises";
+import { basename, join } from "node:path";
+
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { Database } from "../../src/registry/metadata/database.ts";
@@ -19,7 +22,10 @@ afterEach(async () => {
 
 /** What the run is once another process has started on the same database. */
 async function afterStartOf(part: { pod?: string; alone?: boolean }): Promise<unknown> {
-  const second = await startTestRegistry({ database: { url: first.databaseUrl }, ...part });
+  // A folder is one process's; a copy of it has the same marker.
+  const blobs = join(first.folder, "copy");
+  await cp(join(first.folder, "blobs"), blobs, { recursive: true, filter: (path) => !basename(path).startsWith("claim.") });
+  const second = await startTestRegistry({ database: { url: first.databaseUrl }, blobs: { folder: blobs }, ...part });
   await second.stop();
   const [run] = await database.query({ name: "", text: "SELECT state, result FROM runs" });
   return run;
