@@ -2,7 +2,7 @@
 // that fails in the middle fails the list, since what is left out here would be lost.
 
 import { discard, readWhole } from "../registry/upstream/exchange.ts";
-import { nextPage } from "../registry/upstream/links.ts";
+import { following } from "../registry/upstream/links.ts";
 import type { Requester } from "../registry/upstream/requester.ts";
 import { SourceError } from "./import-source.ts";
 
@@ -38,17 +38,15 @@ export async function* pages(requester: Requester, list: ListRequest): AsyncGene
     if (page === undefined) throw new SourceError("Failing", `${host} answers ${list.path} with something that is not a list`);
     yield page;
     first = false;
-    path = following(answer.headers["link"], new URL(path, requester.target.url));
+    path = nextOf(answer.headers["link"], new URL(path, requester.target.url));
   }
 }
 
 /** Path and query of the next page. Throws SourceError when there is one that cannot be asked for. */
-function following(link: string | string[] | undefined, current: URL): string | undefined {
-  const next = nextPage(link, current);
-  const stated = Array.isArray(link) ? link.join(", ") : (link ?? "");
-  if (next === undefined ? /\brel\s*=\s*"?next/i.test(stated) : next === current.pathname + current.search)
-    throw new SourceError("Unusable", `${current.host} pages ${current.pathname} by a Link that cannot be followed`);
-  return next;
+function nextOf(link: string | string[] | undefined, current: URL): string | undefined {
+  const next = following(link, current);
+  if (next === "Unusable") throw new SourceError("Unusable", `${current.host} pages ${current.pathname} by a Link that cannot be followed`);
+  return next.path;
 }
 
 function parse(body: Buffer): Readonly<Record<string, unknown>> | undefined {

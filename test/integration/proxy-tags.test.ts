@@ -338,6 +338,19 @@ test("tags: upstream's pages and the ledger's, sorted, paged, remembered, and as
   await expect(proxy.pull.tags(`${prefix}/team/unknown`, someone, { limit: 1 })).rejects.toMatchObject({ code: "NAME_UNKNOWN" });
 });
 
+test("lists that break off are refused, and never short", async () => {
+  for (let index = 0; index < 150; index++) image(`v${String(index).padStart(3, "0")}`, "same");
+  const list = () => proxy.pull.tags(`${prefix}/team/app`, someone, { limit: 1000 });
+  upstream.script("last=", { kind: "status", status: 404 }, 1);
+  await expect(list()).rejects.toMatchObject({
+    code: "UPSTREAM_FAILED",
+    message: expect.stringContaining("breaks off with 404") as string,
+  });
+  upstream.script("n=1000$", { kind: "headers", headers: { link: '</login?last=a>; rel="next"' } }, 1);
+  await expect(list()).rejects.toMatchObject({ code: "UPSTREAM_FAILED", message: expect.stringContaining("cannot be followed") as string });
+  expect((await list()).tags).toHaveLength(150);
+});
+
 test("a Link to another host is followed here", async () => {
   const stranger = await ScriptedUpstream.start();
   image("a", "a");

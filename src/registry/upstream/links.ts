@@ -9,3 +9,14 @@ export function nextPage(header: string | string[] | undefined, current: URL): s
   if (next === null || !next.pathname.startsWith("/v2/")) return undefined;
   return next.pathname + next.search;
 }
+
+/** What follows a page: nothing, `path` (with its query), or something that cannot be asked for: outside /v2/, unreadable, or this page again. */
+export type Following = { readonly path: string | undefined } | "Unusable";
+
+/** Who takes "Unusable" for the end has a short list that looks whole. */
+export function following(header: string | string[] | undefined, current: URL): Following {
+  const path = nextPage(header, current);
+  const stated = Array.isArray(header) ? header.join(", ") : (header ?? "");
+  const unusable = path === undefined ? /\brel\s*=\s*"?next/i.test(stated) : path === current.pathname + current.search;
+  return unusable ? "Unusable" : { path };
+}

@@ -136,3 +136,42 @@ test("a manifest that drips, and a token that does, are cut at their deadline, a
   expect(dripped).toHaveLength(2);
   await Promise.all(dripped);
 });
+
+const elsewhere = '</elsewhere?last=a>; rel="next"';
+const broken = (message: string) => ({ code: "UnexpectedAnswer", message: expect.stringContaining(message) as string });
+
+test.each<[string, (request: IncomingMessage, response: ServerResponse) => void, string]>([
+  [
+    "whose second page is not there",
+    (request, response) => (asked === 1 ? page(request, response, { tags: ["a"], manifests: [] }) : response.writeHead(404).end()),
+    "breaks off with 404",
+  ],
+  [
+    "whose second page is refused",
+    (request, response) => (asked === 1 ? page(request, response, { tags: ["a"], manifests: [] }) : response.writeHead(400).end()),
+    "breaks off with 400",
+  ],
+  [
+    "that goes on elsewhere",
+    (_, response) => response.writeHead(200, { link: elsewhere }).end('{"tags":["a"],"manifests":[]}'),
+    "goes on by a Link that cannot be followed",
+  ],
+  [
+    "whose page follows itself",
+    (request, response) => response.writeHead(200, { link: `<${request.url ?? ""}>; rel="next"` }).end('{"tags":["a"],"manifests":[]}'),
+    "goes on by a Link that cannot be followed",
+  ],
+])("a list %s fails, rather than be short", async (_, answer, message) => {
+  await expect(list(await against(answer))).rejects.toMatchObject(broken(`the list of tags of team/app at 127.0.0.1`));
+  await expect(list(await against(answer))).rejects.toMatchObject(broken(message));
+  await expect((await against(answer)).referrers("team/app", digestOf("subject"), "pull")).rejects.toMatchObject(broken(message));
+});
+
+test("referrers that end with a page of something else fail; no list at all is none", async () => {
+  const mixed = await against((request, response) => (asked === 1 ? page(request, response, { manifests: [] }) : response.end("{}")));
+  await expect(mixed.referrers("team/app", digestOf("subject"), "pull")).rejects.toMatchObject(broken("ends with a page that is no list"));
+  const none = await against((_, response) => response.writeHead(asked === 1 ? 400 : 404).end());
+  expect(await none.referrers("team/app", digestOf("subject"), "pull")).toBeUndefined();
+  expect(await list(none)).toBeUndefined();
+  await expect(list(await against((_, response) => response.writeHead(400).end()))).rejects.toMatchObject(broken("is answered with 400"));
+});

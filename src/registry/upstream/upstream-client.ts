@@ -7,7 +7,7 @@ import { isTag } from "../../domain/reference.ts";
 import type { Priority } from "./budget.ts";
 import { UpstreamError } from "./errors.ts";
 import { discard, piecesOf, readWhole, toUpstreamError, type Answer } from "./exchange.ts";
-import { nextPage } from "./links.ts";
+import { following } from "./links.ts";
 import type { Requester } from "./requester.ts";
 
 const maxPageBytes = 8 * 1024 * 1024;
@@ -43,8 +43,11 @@ export interface RemoteBody {
   discard(): void;
 }
 
-/** A page of tags or referrers, unchecked; undefined: a status other than 200. */
-type Page = { readonly tags?: unknown; readonly manifests?: unknown } | undefined;
+/** A page of tags or referrers, unchecked. */
+interface Page {
+  readonly tags?: unknown;
+  readonly manifests?: unknown;
+}
 
 interface List {
   readonly repository: string;
@@ -53,6 +56,8 @@ interface List {
   readonly priority: Priority;
   readonly headers: Readonly<Record<string, string>>;
   readonly limits: ListLimits;
+  /** The first page has this status: upstream has no such list. */
+  readonly isAbsent: (status: number) => boolean;
 }
 
 interface ListPage {
@@ -147,26 +152,34 @@ export class UpstreamClient {
 
   /** All tags, each once, in upstream's order; undefined when it has no such repository. Rejects with UpstreamError TooLarge beyond the limits. */
   async tags(repository: string, priority: Priority): Promise<readonly string[] | undefined> {
-    const list = { repository, start: `tags/list?n=${pageSize}`, priority, headers: {}, limits: tagLimits };
-    const found = await this.#pages(list, (page, index) => {
-      if (page === undefined) return index > 0 ? [] : undefined;
-      return Array.isArray(page.tags) ? page.tags.filter((tag: unknown) => typeof tag === "string" && isTag(tag)) : [];
-    });
+    const limits = tagLimits;
+    const list = {
+      repository,
+      start: `tags/list?n=${pageSize}`,
+      priority,
+      headers: {},
+      limits,
+      isAbsent: (status: number) => status === 404,
+    };
+    const found = await this.#pages(list, ({ tags }) =>
+      Array.isArray(tags) ? tags.filter((tag: unknown) => typeof tag === "string" && isTag(tag)) : [],
+    );
     return found === undefined ? undefined : [...new Set(found as string[])];
   }
 
   /** Descriptors of the referrers API, unchecked; undefined when upstream does not have this API. Rejects like `tags`. */
   async referrers(repository: string, digest: Digest, priority: Priority): Promise<readonly unknown[] | undefined> {
     const headers = { accept: mediaTypes.ociIndex };
-    const list = { repository, start: `referrers/${digest}`, priority, headers, limits: referrerLimits };
-    return this.#pages(list, (page, index) => {
-      if (page === undefined) return index > 0 ? [] : undefined;
-      return Array.isArray(page.manifests) ? (page.manifests as unknown[]) : undefined;
-    });
+    // Registries without this API say so in many ways.
+    const list = { repository, start: `referrers/${digest}`, priority, headers, limits: referrerLimits, isAbsent: () => true };
+    return this.#pages(list, ({ manifests }) => (Array.isArray(manifests) ? (manifests as unknown[]) : undefined));
   }
 
-  /** Follows Link and collects what `entriesOf` finds in each page; undefined as soon as it finds a page unusable. */
-  async #pages(list: List, entriesOf: (page: Page, index: number) => readonly unknown[] | undefined): Promise<unknown[] | undefined> {
+  /**
+   * Follows Link to the very end and collects what `entriesOf` finds in each page. Undefined: there is no such list, by the first page. A later
+   * page that cannot be had fails the list: a short one would look whole.
+   */
+  async #pages(list: List, entriesOf: (page: Page) => readonly unknown[] | undefined): Promise<unknown[] | undefined> {
     const { repository, start, limits } = list;
     const deadline = Date.now() + this.#listTime;
     const all: unknown[] = [];
@@ -174,35 +187,51 @@ export class UpstreamClient {
     let path: string | undefined = `/v2/${repository}/${start}`;
     for (let index = 0; path !== undefined; index++) {
       if (index === limits.pages) throw this.#tooLong(list, `${limits.pages} pages`);
-      const page: ListPage = await this.#page(list, path, { deadline, maxBytes: Math.min(maxPageBytes, limits.bytes - bytes) });
-      const entries = entriesOf(page.content, index);
-      if (entries === undefined) return undefined;
+      const maxBytes = Math.min(maxPageBytes, limits.bytes - bytes);
+      const page: ListPage | undefined = await this.#page(list, path, { deadline, maxBytes, first: index === 0 });
+      const entries = page && entriesOf(page.content);
+      if (page === undefined || entries === undefined) {
+        if (index === 0) return undefined;
+        throw this.#brokenOff(list, "ends with a page that is no list");
+      }
       bytes += page.bytes;
       if (all.length + entries.length > limits.entries) throw this.#tooLong(list, `${limits.entries} entries`);
       // Not push(...entries): every argument takes a place on the stack.
       for (const entry of entries) all.push(entry);
-      path = page.next === path ? undefined : page.next;
+      path = page.next;
     }
     return all;
   }
 
-  async #page(list: List, path: string, limits: { readonly deadline: number; readonly maxBytes: number }): Promise<ListPage> {
+  /** Undefined: upstream has no such list. */
+  async #page(
+    list: List,
+    path: string,
+    limits: { readonly deadline: number; readonly maxBytes: number; readonly first: boolean },
+  ): Promise<ListPage | undefined> {
     const { repository, priority } = list;
     const { target } = this.#requester;
     if (Date.now() >= limits.deadline) throw this.#tookTooLong(list);
     const answer = await this.#requester.request({ method: "GET", repository, path, headers: list.headers, priority });
     if (answer.status !== 200) {
       discard(answer.body);
-      return { content: undefined, bytes: 0, next: undefined };
+      if (limits.first && list.isAbsent(answer.status)) return undefined;
+      throw this.#brokenOff(list, limits.first ? `is answered with ${answer.status}` : `breaks off with ${answer.status}`);
     }
     // The pages before this one have had their part of the time.
     const timer = setTimeout(() => answer.body.destroy(this.#tookTooLong(list)), Math.max(0, limits.deadline - Date.now()));
     try {
       const body = await readWhole(target, answer, limits.maxBytes);
-      return { content: this.#json(body, path), bytes: body.byteLength, next: nextPage(answer.headers["link"], new URL(path, target.url)) };
+      const next = following(answer.headers["link"], new URL(path, target.url));
+      if (next === "Unusable") throw this.#brokenOff(list, "goes on by a Link that cannot be followed");
+      return { content: this.#json(body, path), bytes: body.byteLength, next: next.path };
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #brokenOff({ repository, start }: List, how: string): UpstreamError {
+    return new UpstreamError("UnexpectedAnswer", `the list of ${nameOf(start)} of ${repository} at ${this.#host} ${how}`);
   }
 
   #tooLong({ repository, start }: List, limit: string): UpstreamError {
@@ -245,7 +274,7 @@ export class UpstreamClient {
     throw new UpstreamError("UnexpectedAnswer", `${this.#host} answers ${subject} with an HTML page`);
   }
 
-  #json(body: Buffer, path: string): NonNullable<Page> {
+  #json(body: Buffer, path: string): Page {
     try {
       return (JSON.parse(body.toString("utf8")) as Page | null) ?? {};
     } catch {
