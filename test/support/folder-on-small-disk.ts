@@ -29,7 +29,7 @@ const committedFull = await first.commit().then(() => "done", code);
 await first.close();
 
 // What was acknowledged goes on: behind it there is room again.
-const again = await store.resume(suspended);
+const again = await store.resume(suspended, announce);
 await again.write([Buffer.from("and on")]);
 const key = await again.commit(digestOf(Buffer.concat([begin, Buffer.from("and on")])));
 

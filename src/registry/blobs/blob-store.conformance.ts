@@ -344,7 +344,7 @@ export function takeoverConformance(adapter: string, open: () => Promise<BlobSto
         await next.write([ours]);
         const goOn = await next.suspend();
         await next.close();
-        return { first, second, announce, start, late, theirs, goOn, whole: Buffer.concat([start, ours]) };
+        return { first, second, announce, suspended, start, late, theirs, goOn, whole: Buffer.concat([start, ours]) };
       };
       /** What the newer writer ends with: its bytes, or nothing; never anything else under this digest. */
       const end = async ({ second, announce, goOn, whole }: Awaited<ReturnType<typeof takenOver>>) => {
@@ -387,6 +387,20 @@ export function takeoverConformance(adapter: string, open: () => Promise<BlobSto
         const digest = digestOf(Buffer.concat([world.start, world.theirs]));
         await outcomeOf(world.late.write([world.theirs]).then(() => world.late.commit(digest)));
         await world.late.close();
+        expect((await content(world.first, key)).equals(world.whole)).toBe(true);
+      });
+
+      test("resumes after the newer one committed", async () => {
+        const world = await takenOver();
+        await world.late.close();
+        const { key = "", holds } = await end(world);
+        expect(holds).toBe("ours");
+        const again = world.first.resume(world.suspended, world.announce).then(async (late) => {
+          await late.write([world.theirs]);
+          await late.suspend();
+          await late.close();
+        });
+        await outcomeOf(again);
         expect((await content(world.first, key)).equals(world.whole)).toBe(true);
       });
 

@@ -47,7 +47,7 @@ test("a device that cannot be made durable fails the upload for good, and nothin
   const key = randomUUID();
   // It takes every byte and refuses fsync.
   await symlink("/dev/null", join(folder, "uploading", key));
-  const writer = await store.resume({ offset: 0, state: key });
+  const writer = await store.resume({ offset: 0, state: key }, announce);
   await writer.write([bytes]);
   await expect(writer.suspend()).rejects.toMatchObject({ code: "Failed", cause: { syscall: "fsync" } });
   await expect(writer.commit(digestOf(bytes))).rejects.toMatchObject({ code: "Failed" });
@@ -63,7 +63,7 @@ test("a rename that fails fails the commit; the bytes stay, and the next attempt
   await expect(writer.commit()).rejects.toMatchObject({ code: "Failed", cause: { syscall: "rename" } });
   await writer.close();
   await rmdir(finishedPath(writer.key));
-  const again = await store.resume(suspended);
+  const again = await store.resume(suspended, announce);
   const reader = await store.open(await again.commit(digestOf(bytes)));
   expect(reader.size).toBe(bytes.byteLength);
   await reader.close();
@@ -102,7 +102,7 @@ test("an upload whose bytes are fewer than what was acknowledged is gone, and no
   const suspended = await writer.suspend();
   await writer.close();
   await truncate(join(folder, "uploading", writer.key), 99_999);
-  await expect(store.resume(suspended)).rejects.toMatchObject({ code: "NotFound" });
+  await expect(store.resume(suspended, announce)).rejects.toMatchObject({ code: "NotFound" });
   const { bytes: again } = await store.reread(suspended);
   const read = async () => {
     for await (const piece of again) expect(piece.byteLength).toBeGreaterThan(0);

@@ -81,7 +81,7 @@ describe("failures", () => {
     const key = randomUUID();
     // The device that is always full, where the upload's file would be.
     await symlink("/dev/full", join(folder, "uploading", key));
-    const writer = await store.resume({ offset: 0, state: key });
+    const writer = await store.resume({ offset: 0, state: key }, announce);
     await expect(writer.write([Buffer.from("x")])).rejects.toMatchObject({ code: "NoSpace" });
     await writer.close();
   });
@@ -97,7 +97,7 @@ describe("failures", () => {
       code: "NoSpace",
       message: expect.stringContaining("storage.lowWaterBytes"),
     });
-    await expect(full.resume({ offset: 0, state: writer.key })).rejects.toMatchObject({ code: "NoSpace" });
+    await expect(full.resume({ offset: 0, state: writer.key }, announce)).rejects.toMatchObject({ code: "NoSpace" });
     const reader = await full.open(writer.key);
     expect(reader.size).toBe(0);
     await reader.close();

@@ -78,11 +78,12 @@ export class FolderBlobStore implements BlobStore {
     }
   }
 
-  async resume(suspended: SuspendedAt): Promise<BlobWriter> {
+  async resume(suspended: SuspendedAt, announce: Announce): Promise<BlobWriter> {
     await this.#refuseWhenLow();
     const { offset, state: key } = suspended;
     await this.#writers.get(key)?.fence();
-    const descriptor = await this.#openUnfinished(key);
+    const descriptor = await this.#openUnfinished(key, "r+");
+    if (descriptor === undefined) return this.#copyOf(suspended, announce);
     try {
       const size = await sizeOfFile(descriptor);
       if (size < offset) throw new BlobStoreError("NotFound", `Only ${size} of ${offset} bytes of the upload ${key} are still there.`);
@@ -155,7 +156,7 @@ export class FolderBlobStore implements BlobStore {
   }
 
   async *#bytesOf({ offset: end, state: key }: SuspendedAt): AsyncGenerator<Uint8Array> {
-    const descriptor = await this.#openUnfinished(key);
+    const descriptor = (await this.#openUnfinished(key, "r")) ?? (await failing(`read ${key}`, openFile(this.#finished(key), "r")));
     try {
       for (let position = 0; position < end;) {
         const buffer = Buffer.allocUnsafe(Math.min(readAgainBytes, end - position));
@@ -204,15 +205,31 @@ export class FolderBlobStore implements BlobStore {
     return making;
   }
 
-  /** A commit whose transaction failed left its bytes under the final name; the session goes on with them. */
-  async #openUnfinished(key: string): Promise<number> {
+  /** Undefined: it is finished, or gone. */
+  async #openUnfinished(key: string, flags: "r" | "r+"): Promise<number | undefined> {
     try {
-      return await openFile(this.#unfinished(key), "r+");
+      return await openFile(this.#unfinished(key), flags);
     } catch (error) {
-      if (codeOfFile(error) !== "ENOENT") throw failed(`open upload ${key}`, error);
+      if (codeOfFile(error) === "ENOENT") return undefined;
+      throw failed(`open upload ${key}`, error);
     }
-    await failing(`resume ${key}`, rename(this.#finished(key), this.#unfinished(key)));
-    return failing(`resume ${key}`, openFile(this.#unfinished(key), "r+"));
+  }
+
+  /**
+   * A commit whose transaction failed left its bytes under the final name; the session goes on with a copy under another key. What has its final
+   * name is never touched: it may be acknowledged, and who resumes be a request that lost the session long ago, which cannot announce a key.
+   */
+  async #copyOf(suspended: SuspendedAt, announce: Announce): Promise<BlobWriter> {
+    const { state: key } = suspended;
+    await failing(`resume ${key}`, stat(this.#finished(key)));
+    const writer = await this.create(announce);
+    try {
+      for await (const bytes of this.#bytesOf(suspended)) await writer.write([bytes]);
+      return writer;
+    } catch (error) {
+      await writer.close();
+      throw error;
+    }
   }
 
   async #remove(key: string): Promise<Error | undefined> {
