@@ -35,6 +35,9 @@ export const failpoints = [
   "D1.tagsGone",
   "D1.removed",
   "D1.settled",
+  // More follow than go at once: noted in the same transaction; then a batch of them was committed.
+  "D1.noted",
+  "D1.followed",
   "D1.committed",
   "D1.blobLocked",
   "D1.blobLooked",

@@ -8,6 +8,7 @@ import type { CollectorMetrics } from "../observability/collector-metrics.ts";
 import { compileGlobs, type NameTest } from "../domain/glob.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import type { ControlServices } from "./http/control-ports.ts";
+import { PublishedAccess } from "./http/published-access.ts";
 import { answersWithin } from "./metadata/changes.ts";
 import { Database } from "./metadata/database.ts";
 import { failUnfinishedRuns } from "./metadata/runs.ts";
@@ -140,9 +141,13 @@ export async function startServices(
   if (doomDelay > settings.gc.doomDelay)
     logger.warn({ doomDelay }, "gc.doomDelay counts as backup.interval and a day: what the newest snapshot names must still be there");
   const beforeDeletion = () => marker.raise();
+  // Whom it protects against depends on the policies alone.
+  const { tenants } = settings;
+  const access = new PublishedAccess({ configuration, anonymousPull: "None", openUntilFirstPolicy: false, tenants });
   const collector = new Collector({
     database,
     store,
+    isProtected: (repository, tag) => access.current().isProtected(repository, tag),
     times: { ...settings.gc, doomDelay },
     brake: settings.gc.brake,
     logger,

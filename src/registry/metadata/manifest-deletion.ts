@@ -16,8 +16,12 @@ export interface Holder {
   readonly name: string;
 }
 
+/** At most so many go with their subject in its own transaction, and in each that follows it. */
+export const followersAtOnce = 1_000;
+
 // Referrers of the doomed, of those referrers, and so on; and manifests under cosign's tags `sha256-<hex>` and `sha256-<hex>.<suffix>`.
 // "/" is the character behind "." : the range holds every tag that starts with the digest, the pattern picks the right ones.
+// The recursion ends with the limit (PostgreSQL reads no further than it is asked to), so that many cost no more than some.
 const followers = statement(
   "deletion-followers",
   `WITH RECURSIVE going AS (
@@ -34,7 +38,7 @@ const followers = statement(
          AND (t.name = replace(going.digest, ':', '-') OR t.name LIKE replace(going.digest, ':', '-') || '.%')
      ) next
    )
-   SELECT DISTINCT digest, subject FROM going WHERE subject IS NOT NULL AND digest <> subject`,
+   SELECT digest, subject FROM going WHERE subject IS NOT NULL AND digest <> subject LIMIT ${followersAtOnce + 1}`,
 );
 // As one array the digests are looked up in the index; with OR every manifest of the repository is read.
 const lock = statement(
@@ -83,9 +87,17 @@ const removePulls = statement(
 );
 const remove = statement("deletion-remove", "DELETE FROM manifests WHERE repository = $1 AND digest = ANY($2)");
 
-/** What goes when `digests` go: their referrers and manifests under referrer tags, transitively, each with the subject that takes it along. */
-export async function findFollowers(transaction: Queryable, repositoryId: number, digests: readonly Digest[]): Promise<Follower[]> {
-  return transaction.query<Follower>(followers, [repositoryId, digests]);
+/**
+ * What goes when `digests` go: their referrers and manifests under referrer tags, transitively, each with the subject that takes it along.
+ * `many`: there are more of them than go at once, and none is named.
+ */
+export async function findFollowers(
+  transaction: Queryable,
+  repositoryId: number,
+  digests: readonly Digest[],
+): Promise<{ readonly followers: readonly Follower[]; readonly many: boolean }> {
+  const found = await transaction.query<Follower>(followers, [repositoryId, digests]);
+  return found.length > followersAtOnce ? { followers: [], many: true } : { followers: found, many: false };
 }
 
 /** Locks `digests` and the children of those that are indexes, in digest order, against everything. Returns what is here. */

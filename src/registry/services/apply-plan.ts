@@ -12,6 +12,7 @@ import { readBlobsOf, readClock, readFreedBytes } from "../metadata/retention.ts
 import { readMoment, type Moment } from "../metadata/retention-check.ts";
 import { lockTags } from "../metadata/tags.ts";
 import { deleteManifests, deletionBatch } from "./delete-manifests.ts";
+import { followAfterwards } from "./departed.ts";
 import { deleteTags } from "./delete-tags.ts";
 import { readRepository, type PullsCounted } from "./retention-facts.ts";
 import { stillJudged, wordOf, type Judgement } from "./still-judged.ts";
@@ -48,9 +49,11 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
   /** What was judged under its locks once is not tried again. */
   const settled = new Set<string>();
   let bytes = 0;
+  let followersWait = false;
   const taken = (result: Taken) => {
     for (const key of result.keys) planned.delete(key);
     bytes += result.bytes;
+    followersWait ||= result.followersWait;
   };
   for (let again = 0; ;) {
     let moment = await readMoment(context.database);
@@ -78,6 +81,7 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
     taken(await context.database.transaction(apply, { takesAway: true }));
     for (const { removal } of first) settled.add(nameOf(removal));
   }
+  if (followersWait) await followAfterwards(context.database, { repositoryId: repository.id, isProtected: () => false });
   const deleted = entries.filter((entry) => !planned.has(keyOf(entry)));
   return { deleted, kept: await explainKept(context, repository, [...planned.values()]), proposals: [], bytes };
 }
@@ -111,6 +115,7 @@ interface Taken {
   readonly keys: readonly string[];
   /** That came free. */
   readonly bytes: number;
+  readonly followersWait: boolean;
 }
 
 interface Batch {
@@ -153,9 +158,11 @@ async function take(
   const why = { repositoryId: repository.id, by: context.identity, reason: `policy ${context.policy}` };
   const keys: string[] = [];
   const blobs = await readBlobsOf(transaction, repository.id, going);
+  let followersWait = false;
   // Subjects before their referrers, so that each finds what belongs to it still there.
   for (const digests of slices(going)) {
-    const { deleted } = await deleteManifests(transaction, { ...why, digests, onHeld: "Keep" });
+    const { deleted, ...result } = await deleteManifests(transaction, { ...why, digests, onHeld: "Keep" });
+    followersWait ||= result.followersWait;
     keys.push(...deleted.flatMap(({ digest, tags }) => [...tags, ...(now.graph.tagsOf(digest).length === 0 ? [digest] : [])]));
   }
   const gone = new Set(going);
@@ -164,7 +171,7 @@ async function take(
     const { deleted } = await deleteTags(transaction, { ...why, tags });
     keys.push(...deleted.map(({ name }) => name));
   }
-  return { keys, bytes: await readFreedBytes(transaction, blobs) };
+  return { keys, bytes: await readFreedBytes(transaction, blobs), followersWait };
 }
 
 /** The repository as the policies of now see it. */
@@ -210,7 +217,7 @@ function explain({ repository, tags, manifests }: JudgedRepository, entry: PlanE
 function inBatches(steps: readonly Departure[]): readonly (readonly Departure[])[] {
   const batches: Departure[][] = [];
   let room = 0;
-  for (const step of steps) {
+  for (const step of steps.flatMap(inParts)) {
     const size = 1 + step.manifests.length;
     const current = batches.at(-1);
     if (current === undefined || size > room) {
@@ -222,6 +229,16 @@ function inBatches(steps: readonly Departure[]): readonly (readonly Departure[])
     }
   }
   return batches;
+}
+
+/** A subject with very many referrers goes with the first of them; the order of a step puts it before them. */
+function inParts({ removal, manifests }: Departure): readonly Departure[] {
+  const most = deletionBatch - 1;
+  if (manifests.length <= most) return [{ removal, manifests }];
+  return Array.from({ length: Math.ceil(manifests.length / most) }, (_, index) => ({
+    removal,
+    manifests: manifests.slice(index * most, (index + 1) * most),
+  }));
 }
 
 function namesOf(batch: readonly Departure[]): readonly string[] {

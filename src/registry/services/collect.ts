@@ -14,6 +14,7 @@ import { pruneChangesBefore, pruneOldTrash, readHorizon, type Horizon } from "..
 import { reviewQueue } from "../metadata/gc-review.ts";
 import { writeGcTimes, type GcTimes } from "../metadata/gc-settings.ts";
 import { abandonSilentObjects, expireUploads } from "../metadata/gc-sweep.ts";
+import { followDeparted, type FollowingOptions } from "./departed.ts";
 import { DatabaseUnavailable } from "./errors.ts";
 import { forgetting, forgettingSteps, type ForgettingStep } from "./forgetting.ts";
 import { Sweeper, type Swept } from "./sweep.ts";
@@ -34,6 +35,8 @@ export interface CollectorOptions {
   readonly logger: Logger;
   /** Asked between a claim and its deletion, for each batch; false: nothing may be deleted (marker.ts). */
   readonly beforeDeletion?: () => Promise<boolean>;
+  /** Which tags hold what follows a deleted subject; by default none. */
+  readonly isProtected?: FollowingOptions["isProtected"];
   /** Counts steps that failed, by name. */
   readonly onStepFailed?: (step: CollectorStep) => void;
   readonly onSwept?: (swept: { readonly objects: number; readonly bytes: number }) => void;
@@ -41,10 +44,22 @@ export interface CollectorOptions {
   readonly onMeasured?: (backlog: GcBacklog) => void;
 }
 
-export type CollectorStep = "uploads" | "silent" | "review" | "sweep" | "trash" | "changes" | "sweeps" | "measure" | ForgettingStep;
+export type CollectorStep =
+  | "departed"
+  | "uploads"
+  | "silent"
+  | "review"
+  | "sweep"
+  | "trash"
+  | "changes"
+  | "sweeps"
+  | "measure"
+  | ForgettingStep;
 
 /** What one round did. */
 export interface Collected extends Swept {
+  /** Manifests that followed their subject. */
+  readonly followed: number;
   /** Upload sessions ended because nobody wrote to them. */
   readonly expiredUploads: number;
   /** Keys whose writer was silent. */
@@ -145,6 +160,7 @@ export class Collector {
         return nothing;
       }
     };
+    const followed = await step("departed", 0, () => this.#follow());
     const expiredUploads = await step("uploads", 0, () => this.#batches(() => expireUploads(database)));
     const abandoned = await step("silent", 0, () => this.#batches(() => abandonSilentObjects(database, times.uploadAbandonedAfter)));
     const { reviewed, links, blobs } = await step("review", { reviewed: 0, links: 0, blobs: 0 }, () => this.#review());
@@ -155,7 +171,31 @@ export class Collector {
     let forgotten = 0;
     for (const name of forgettingSteps) forgotten += await step(name, 0, () => this.#forget(name));
     await step("measure", undefined, async () => this.#options.onMeasured?.(await readBacklog(database)));
-    return { expiredUploads, abandoned, reviewed, links, blobs, swept, failed, prunedTrash, prunedChanges, forgotten, failedSteps };
+    return {
+      followed,
+      expiredUploads,
+      abandoned,
+      reviewed,
+      links,
+      blobs,
+      swept,
+      failed,
+      prunedTrash,
+      prunedChanges,
+      forgotten,
+      failedSteps,
+    };
+  }
+
+  /** What a request that died, or that the database left, had yet to take. */
+  async #follow(): Promise<number> {
+    const { database, isProtected = () => false } = this.#options;
+    let total = 0;
+    for await (const { deleted } of followDeparted(database, { isProtected })) {
+      total += deleted.length;
+      if (this.#stopping) break;
+    }
+    return total;
   }
 
   /** G1. What a batch queues for now (the blob of a link that it deleted) comes up in the next one. */

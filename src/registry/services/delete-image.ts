@@ -8,6 +8,7 @@ import { appendActivity } from "../metadata/activity.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
 import { takeTurnOnTags } from "../metadata/tags.ts";
 import { deleteManifests } from "./delete-manifests.ts";
+import { followAfterwards } from "./departed.ts";
 import { deleteTags } from "./delete-tags.ts";
 import { ServiceError } from "./errors.ts";
 import { heldBy, writable, type DeletionContext, type ImageToDelete } from "./image-deletion.ts";
@@ -37,15 +38,16 @@ async function deleteOnly(database: Database, { repository, repositoryId, what, 
   const why = { by: identity, reason: "administrator" };
   const work = async (transaction: Queryable) => {
     if ("digest" in what) {
-      const { deleted, kept } = await deleteManifests(transaction, { repositoryId, digests: [what.digest], onHeld: "Refuse", ...why });
-      if (kept[0] !== undefined) throw heldBy(what.digest, kept[0].holder);
-      return deleted;
+      const result = await deleteManifests(transaction, { repositoryId, digests: [what.digest], onHeld: "Refuse", ...why });
+      if (result.kept[0] !== undefined) throw heldBy(what.digest, result.kept[0].holder);
+      return result;
     }
     await takeTurnOnTags(transaction, repositoryId, [what.tag]);
     const { deleted } = await deleteTags(transaction, { repositoryId, tags: [{ name: what.tag }], ...why });
-    return deleted.map(({ name, digest }) => ({ digest, tags: [name] }));
+    return { deleted: deleted.map(({ name, digest }) => ({ digest, tags: [name] })), followersWait: false };
   };
-  const deleted = await database.transaction(work, { takesAway: true });
+  const { deleted, followersWait } = await database.transaction(work, { takesAway: true });
+  if (followersWait) await followAfterwards(database, { repositoryId, isProtected: () => false });
   return { repository, deleted: writable(deleted), trash: [], kept: [], swept: 0, bytes: 0, waiting: 0 };
 }
 

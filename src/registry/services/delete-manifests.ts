@@ -5,6 +5,7 @@ import { failpoint } from "#failpoints";
 import type { Digest } from "../../domain/digest.ts";
 import { digestOfReferrerTag } from "../../domain/reference.ts";
 import type { Queryable } from "../metadata/database.ts";
+import { noteDeparted } from "../metadata/departed.ts";
 import {
   findFollowers,
   findHolders,
@@ -31,6 +32,10 @@ export interface ManifestsToDelete {
   readonly onHeld: "Refuse" | "Keep";
   /** False: cached content, which upstream has and nobody restores. */
   readonly trash?: boolean;
+  /** A subject that is gone already: `digests` go because of it, and stay when they have a tag of their own. */
+  readonly following?: Digest;
+  /** Many followers are not noted but left: the caller deletes them too (eviction). */
+  readonly leaveMany?: boolean;
 }
 
 export interface KeptManifest {
@@ -46,15 +51,18 @@ export interface DeletedManifests {
   readonly kept: readonly KeptManifest[];
   /** Were not here. */
   readonly missing: readonly Digest[];
+  /** More follow than go in one transaction: those are to be taken in others (departed.ts). */
+  readonly followersWait: boolean;
 }
 
 /**
  * Deletes manifests with all their tags, their referrers and what is under their referrer tags. A manifest stays when an index that stays,
  * a version tag, evidence or a pin holds it, or when one of its tags is protected; a referrer also stays when it has a tag of its own.
+ * Of more than a thousand followers none goes here: they are noted, and follow in transactions of their own.
  */
 export async function deleteManifests(transaction: Queryable, options: ManifestsToDelete): Promise<DeletedManifests> {
   const { repositoryId, by, reason } = options;
-  const { here, followers } = await lockAll(transaction, repositoryId, options.digests);
+  const { here, followers, many } = await lockAll(transaction, repositoryId, options.digests);
   await failpoint("D1.locked");
   const asked = new Set(options.digests.filter((digest) => here.has(digest)));
   const missing = [...new Set(options.digests)].filter((digest) => !here.has(digest));
@@ -69,9 +77,11 @@ export async function deleteManifests(transaction: Queryable, options: Manifests
   const keep = (digest: Digest, holder: string, because: KeptManifest["because"]) => {
     if (going.delete(digest)) kept.set(digest, { digest, holder, because });
   };
+  const subjects = options.following === undefined ? candidates : new Set([...candidates, options.following]);
   for (const { name, digest } of tags) {
     if (options.isProtected?.(name) === true) keep(digest, `the protected tag ${name}`, "Protected");
-    else if (!asked.has(digest) && !followsOneOf(name, candidates)) keep(digest, `the tag ${name}`, "Held");
+    else if ((options.following !== undefined || !asked.has(digest)) && !followsOneOf(name, subjects))
+      keep(digest, `the tag ${name}`, "Held");
   }
   // Whatever stays may hold others, and its referrers stay with it: until nothing changes.
   for (let before = -1; before !== going.size;) {
@@ -81,7 +91,7 @@ export async function deleteManifests(transaction: Queryable, options: Manifests
   }
 
   const keptOfAsked = [...asked].flatMap((digest) => kept.get(digest) ?? []);
-  if (keptOfAsked.length > 0 && options.onHeld === "Refuse") return { deleted: [], kept: keptOfAsked, missing };
+  if (keptOfAsked.length > 0 && options.onHeld === "Refuse") return { deleted: [], kept: keptOfAsked, missing, followersWait: false };
   const digests = [...going].sort();
   const lost = tags.filter(({ digest }) => going.has(digest));
   if (options.trash !== false) await putIntoTrash(transaction, repositoryId, digests, { by, reason });
@@ -92,9 +102,22 @@ export async function deleteManifests(transaction: Queryable, options: Manifests
   await failpoint("D1.removed");
   await settleUntagged(transaction, repositoryId, loose);
   await failpoint("D1.settled");
+  const noted = many && options.leaveMany !== true ? await noteFollowed(transaction, digests, options) : 0;
   const names = Map.groupBy(lost, ({ digest }) => digest);
   const deleted = digests.map((digest) => ({ digest, tags: (names.get(digest) ?? []).map(({ name }) => name) }));
-  return { deleted, kept: keptOfAsked, missing };
+  return { deleted, kept: keptOfAsked, missing, followersWait: noted > 0 };
+}
+
+async function noteFollowed(transaction: Queryable, digests: readonly Digest[], options: ManifestsToDelete): Promise<number> {
+  const { repositoryId, by, reason, trash = true, isProtected } = options;
+  const noted = await noteDeparted(transaction, repositoryId, digests, {
+    by,
+    reason,
+    trash,
+    heedsProtection: trash && isProtected !== undefined,
+  });
+  await failpoint("D1.noted");
+  return noted;
 }
 
 /** Deletes rows of tags that are locked, and writes their history. */
@@ -114,14 +137,14 @@ async function lockAll(
   transaction: Queryable,
   repositoryId: number,
   digests: readonly Digest[],
-): Promise<{ here: ReadonlySet<Digest>; followers: readonly Follower[] }> {
-  let followers = await findFollowers(transaction, repositoryId, digests);
+): Promise<{ here: ReadonlySet<Digest>; followers: readonly Follower[]; many: boolean }> {
+  let { followers } = await findFollowers(transaction, repositoryId, digests);
   for (;;) {
     const wanted = new Set([...digests, ...followers.map(({ digest }) => digest)]);
     const here = await lockForDeletion(transaction, repositoryId, [...wanted]);
     const again = await findFollowers(transaction, repositoryId, digests);
-    if (again.every(({ digest }) => wanted.has(digest))) return { here, followers: again };
-    followers = again;
+    if (again.followers.every(({ digest }) => wanted.has(digest))) return { here, ...again };
+    followers = again.followers;
   }
 }
 

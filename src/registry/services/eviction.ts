@@ -139,6 +139,7 @@ export class Eviction {
           reason: by,
           onHeld: "Keep",
           trash: false,
+          leaveMany: true,
         });
         await finishEviction(transaction, repositoryId, blobs);
         return deleted.length;

@@ -5,38 +5,28 @@ import type { DeleteResult } from "../../api/control.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
-import { reviewNow } from "../metadata/gc-review.ts";
 import { claimByName } from "../metadata/gc-sweep.ts";
 import { findFollowers, lockForDeletion } from "../metadata/manifest-deletion.ts";
-import {
-  endHolds,
-  purgeTrash,
-  readFamily,
-  readNamedBlobs,
-  readUses,
-  reviewAtOnce,
-  type BlobUse,
-  type TrashRow,
-} from "../metadata/purge.ts";
+import { readFamily, readNamedBlobs, reviewAtOnce } from "../metadata/purge.ts";
 import { findTags, takeTurnOnTags } from "../metadata/tags.ts";
 import { deleteManifests, type DeletedManifests, type KeptManifest } from "./delete-manifests.ts";
+import { followDeparted } from "./departed.ts";
 import { heldBy, writable, type DeletionContext, type ImageToDelete } from "./image-deletion.ts";
+import { freeBlobs, type FreedBlobs } from "./purge-blobs.ts";
 import { deleteClaimed } from "./sweep.ts";
 
-interface Purged {
+interface Purged extends FreedBlobs {
   readonly deleted: DeletedManifests["deleted"];
   readonly kept: readonly KeptManifest[];
-  readonly uses: readonly BlobUse[];
-  readonly trash: readonly TrashRow[];
-  /** Keys that are doomed and due. */
-  readonly keys: readonly string[];
+  readonly followersWait: boolean;
 }
 
-const nothing: Purged = { deleted: [], kept: [], uses: [], trash: [], keys: [] };
+const nothing: Purged = { deleted: [], kept: [], uses: [], leaving: [], trash: [], keys: [], followersWait: false };
 
 export async function purge(context: DeletionContext, image: ImageToDelete): Promise<DeleteResult> {
   const { database } = context;
-  const purged = await database.transaction((transaction) => purgeRows(transaction, image), { takesAway: true });
+  const first = await database.transaction((transaction) => purgeRows(transaction, image), { takesAway: true });
+  const purged = first.followersWait ? await withFollowers(context, image, first) : first;
   const { swept, bytes, waiting } = await sweepNow(context, purged.keys);
   const holders = Map.groupBy(purged.uses, ({ digest }) => digest);
   return {
@@ -53,13 +43,31 @@ export async function purge(context: DeletionContext, image: ImageToDelete): Pro
   };
 }
 
+/** An error is the caller's: what is purged stays purged, the collector goes on, and nobody is told that all of it is gone. */
+async function withFollowers({ database }: DeletionContext, { repositoryId }: ImageToDelete, first: Purged): Promise<Purged> {
+  const parts: Purged[] = [first];
+  for await (const { deleted, freed } of followDeparted(database, { repositoryId, isProtected: () => false }))
+    if (freed !== undefined) parts.push({ ...nothing, deleted, ...freed });
+  // What a follower still named when the image went left with that follower.
+  const left = new Set(parts.flatMap(({ leaving }) => leaving));
+  return {
+    ...first,
+    deleted: parts.flatMap(({ deleted }) => deleted),
+    uses: parts.flatMap(({ uses }) => uses).filter(({ digest }) => !left.has(digest)),
+    trash: parts.flatMap(({ trash }) => trash),
+    keys: parts.flatMap(({ keys }) => keys),
+  };
+}
+
 async function purgeRows(transaction: Queryable, { repositoryId, what, identity }: ImageToDelete): Promise<Purged> {
   const root = await digestOf(transaction, repositoryId, what);
   if (root === undefined) return nothing;
   await reviewAtOnce(transaction);
   const children = (await readFamily(transaction, repositoryId, root)).filter((digest) => digest !== root);
-  const followers = await findFollowers(transaction, repositoryId, [root, ...children]);
-  const near = [...new Set([root, ...children, ...followers.map(({ digest }) => digest)])];
+  const ofRoot = await findFollowers(transaction, repositoryId, [root]);
+  const ofChildren = await findFollowers(transaction, repositoryId, children);
+  const followers = [...ofRoot.followers, ...ofChildren.followers].map(({ digest }) => digest);
+  const near = [...new Set([root, ...children, ...followers])];
   await lockForDeletion(transaction, repositoryId, near);
   const named = await readNamedBlobs(transaction, repositoryId, near);
 
@@ -70,15 +78,8 @@ async function purgeRows(transaction: Queryable, { repositoryId, what, identity 
   const below = await deleteManifests(transaction, { ...why, digests: children, onHeld: "Keep", isProtected: () => true });
   const deleted = [...image.deleted, ...below.deleted];
   const kept = below.kept.map((child) => ({ ...child, holder: child.holder.replace(/^the protected tag /, "the tag ") }));
-
-  const gone = new Set(deleted.map(({ digest }) => digest));
-  const blobs = [...new Set(named.filter(({ manifest }) => gone.has(manifest)).map(({ digest }) => digest))].sort();
-  const uses = await readUses(transaction, blobs);
-  const used = new Set(uses.map(({ digest }) => digest));
-  const leaving = blobs.filter((digest) => !used.has(digest));
-  const trash = await purgeTrash(transaction, { repositoryId, manifests: [...gone], blobs: leaving });
-  const links = await endHolds(transaction, leaving);
-  return { deleted, kept, uses, trash, keys: await reviewNow(transaction, links) };
+  const freed = await freeBlobs(transaction, { repositoryId, named, deleted });
+  return { deleted, kept, ...freed, followersWait: image.followersWait || below.followersWait };
 }
 
 async function digestOf(transaction: Queryable, repositoryId: number, what: ImageToDelete["what"]): Promise<Digest | undefined> {

@@ -11,6 +11,7 @@ import { findNamingManifest, lockBlobLink, unlinkBlob } from "../metadata/blobs.
 import type { Database, Queryable } from "../metadata/database.ts";
 import { takeTurnOnTags } from "../metadata/tags.ts";
 import { deleteManifests } from "./delete-manifests.ts";
+import { followAfterwards } from "./departed.ts";
 import { deleteTags } from "./delete-tags.ts";
 import { ServiceError } from "./errors.ts";
 import { mount, type MountOptions } from "./mount.ts";
@@ -124,7 +125,7 @@ export class Push implements PushService {
     const repositoryId = await this.#idOf(repository);
     if ("tag" in reference) return this.#deleteTag(repositoryId, reference.tag, why);
     const { digest } = reference;
-    const { deleted, kept } = await this.#database.transaction(
+    const { deleted, kept, followersWait } = await this.#database.transaction(
       (transaction) => deleteManifests(transaction, { repositoryId, digests: [digest], onHeld: "Refuse", ...why }),
       takingAway,
     );
@@ -133,6 +134,7 @@ export class Push implements PushService {
     if (holding?.because === "Protected") throw new ServiceError("DENIED", `${digest} has ${holding.holder}: it cannot be deleted.`);
     if (holding !== undefined) throw heldBy(digest, holding.holder);
     if (deleted.length === 0) throw unknownManifest(digest);
+    if (followersWait) await followAfterwards(this.#database, { repositoryId, isProtected: (_, tag) => options.isProtected(tag) });
   }
 
   async deleteBlob(repository: string, digest: Digest, _caller: Caller): Promise<void> {

@@ -9,6 +9,7 @@ import type { NameTest } from "../../domain/glob.ts";
 import { digestOfReferrerTag, isTag } from "../../domain/reference.ts";
 import { appendActivity } from "../metadata/activity.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
+import { cancelDeparted } from "../metadata/departed.ts";
 import { findMissing } from "../metadata/references.ts";
 import { findTags, takeTurnOnTags } from "../metadata/tags.ts";
 import { findPresent, findTrashed, findTrashedNaming, findTrashedTag, type TrashedManifest } from "../metadata/trash.ts";
@@ -78,8 +79,7 @@ async function restoreImage(
   const { transaction, repositoryId } = restoring;
   const [image] = await findTrashed(transaction, repositoryId, [root]);
   if (image === undefined) throw notInTrash(request);
-  const family = await familyOf(restoring, image);
-  const referrers = await referrersOf(restoring, family);
+  const { family, referrers } = await gather(restoring, image);
   await failpoint("restore.found");
   const pieces = [
     ...family.map((trashed) => piece(trashed, trashed.digest === root ? (asked ?? image.tags) : [])),
@@ -117,6 +117,19 @@ async function restoreImage(
     restored: restored.toSorted((a, b) => Number(b.digest === root) - Number(a.digest === root)),
     gone,
   };
+}
+
+/** What follows them still waits nowhere: what a batch took while we waited for it is in the trash, so it is looked for again. */
+async function gather(
+  restoring: Restoring,
+  image: TrashedManifest,
+): Promise<{ readonly family: readonly TrashedManifest[]; readonly referrers: readonly TrashedManifest[] }> {
+  for (;;) {
+    const family = await familyOf(restoring, image);
+    const referrers = await referrersOf(restoring, family);
+    const digests = [...family, ...referrers].map(({ digest }) => digest);
+    if ((await cancelDeparted(restoring.transaction, restoring.repositoryId, digests)) === 0) return { family, referrers };
+  }
 }
 
 /** The image and what it names, children first. A child that is neither here nor in the trash was absent before. */

@@ -88,6 +88,27 @@ async function age(hours: number): Promise<void> {
   }
 }
 
+test("a subject with more referrers than go at once: no transaction of the apply takes more, and all of them are gone", async () => {
+  const [first] = (await pushBuilds(2)) as [Digest, Digest];
+  await registry.rows(
+    `INSERT INTO manifests (repository, digest, media_type, bytes, subject, keep_until)
+     SELECT m.repository, 'sha256:' || md5(n::text) || md5(n::text), m.media_type, '', m.digest, now()
+     FROM manifests m, generate_series(1, 2500) n WHERE m.digest = $1`,
+    [first],
+  );
+  await age(1);
+  await publish({ builds: spec([{ name: "recent", tags: "build-.*", mostRecentlyPushed: 1 }]) });
+  const plan = await retention.plan("default/builds");
+  expect(deletes(plan)).toHaveLength(2_501);
+  const applied = await retention.apply("default/builds", { plan: plan.id }, "admin");
+  expect(names(applied.deleted)).toEqual(deletes(plan).toSorted());
+  expect(await registry.rows("SELECT count(*) AS manifests FROM manifests")).toEqual([{ manifests: 1 }]);
+  const transactions = await registry.rows<{ count: number }>("SELECT count(*) AS count FROM trash GROUP BY xmin::text");
+  expect(transactions.reduce((sum, { count }) => sum + count, 0)).toBe(2_501);
+  expect(Math.max(...transactions.map(({ count }) => count))).toBeLessThanOrEqual(1_000);
+  expect(await registry.rows("SELECT FROM departed")).toEqual([]);
+});
+
 test("plan, apply, restore, apply, collect: what no rule keeps goes, comes back, goes, and its bytes with it", async () => {
   const [first, second, third] = (await pushBuilds(3)) as [Digest, Digest, Digest];
   await pushImage(registry.push, repository, ["v1.0"]);

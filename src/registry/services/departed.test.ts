@@ -1,0 +1,178 @@
+// A subject with more referrers than one transaction takes: it is gone at once, they follow in batches, whoever dies meanwhile.
+
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+
+import {
+  longTimes,
+  openOwnRegistry,
+  pusher,
+  pushImage,
+  pushManifest,
+  reader,
+  unprotected,
+  type OwnRegistry,
+} from "../../../test/support/own-registry.ts";
+import type { Digest } from "../../domain/digest.ts";
+import { mediaTypes } from "../../domain/media-types.ts";
+import { observed } from "../../failpoints/armed.ts";
+import { createLogger } from "../../observability/logger.ts";
+import { deleteImage } from "./delete-image.ts";
+import { restore } from "./restore.ts";
+
+let registry: OwnRegistry;
+let repository = "";
+let subject: Digest;
+let number = 0;
+beforeAll(async () => {
+  registry = await openOwnRegistry();
+  await registry.setTimes(longTimes);
+});
+afterAll(() => registry.close());
+beforeEach(async () => {
+  repository = `team/app-${++number}`;
+  subject = (await pushImage(registry.push, repository, ["v1"])).digest;
+});
+
+/** Indexes of nothing, with a subject, as if each had been pushed a minute ago. In digest order. */
+async function referrers(count: number, of: Digest): Promise<Digest[]> {
+  const rows = await registry.rows<{ digest: Digest }>(
+    `WITH made AS (
+       SELECT convert_to(json_build_object('schemaVersion', 2, 'mediaType', $4::text, 'manifests', '[]'::json, 'annotations', json_build_object('n', n::text),
+         'subject', json_build_object('mediaType', $4::text, 'digest', $2::text, 'size', 1))::text, 'UTF8') AS bytes
+       FROM generate_series(1, $1::int) n)
+     INSERT INTO manifests (repository, digest, media_type, bytes, subject, pushed_at, keep_until)
+     SELECT r.id, 'sha256:' || encode(sha256(bytes), 'hex'), $4, bytes, $2, now() - interval '1 minute', now() FROM made, repositories r WHERE r.name = $3
+     RETURNING digest`,
+    [count, of, repository, mediaTypes.ociIndex],
+  );
+  return rows.map(({ digest }) => digest).sort();
+}
+/** What the repository still has. */
+const here = async () =>
+  (
+    await registry.rows<{ digest: Digest }>(
+      "SELECT m.digest FROM manifests m JOIN repositories r ON r.id = m.repository WHERE r.name = $1 ORDER BY 1",
+      [repository],
+    )
+  ).map(({ digest }) => digest);
+/** How many manifests each transaction put into the trash. */
+const trashed = async () =>
+  (
+    await registry.rows<{ count: number }>(
+      "SELECT count(*) AS count FROM trash t JOIN repositories r ON r.id = t.repository WHERE r.name = $1 GROUP BY t.xmin::text ORDER BY min(t.id)",
+      [repository],
+    )
+  ).map(({ count }) => count);
+const noted = () => registry.rows("SELECT digest FROM departed");
+const bytesOf = async (digest: Digest) => {
+  const [row] = await registry.rows<{ bytes: Buffer }>("SELECT bytes FROM manifests WHERE digest = $1", [digest]);
+  return row!.bytes;
+};
+const deleteIt = () => registry.push.deleteManifest(repository, { digest: subject }, pusher, unprotected);
+const bringBack = () => restore(registry.database, { repository, digest: subject }, "admin");
+
+test("2,500 referrers, and 1,200 of one of them, follow in batches of a thousand; what has a tag of its own stays", async () => {
+  const direct = await referrers(2_500, subject);
+  const signed = direct[1_700]!;
+  await referrers(1_200, signed);
+  const hex = subject.slice("sha256:".length);
+  const signature = await pushImage(registry.push, repository, [`sha256-${hex}.sig`]);
+  const report = await pushImage(registry.push, repository, ["report"], {
+    subject: { mediaType: mediaTypes.ociManifest, digest: subject, size: 1 },
+  });
+  registry.statements();
+  await deleteIt();
+  // 3,700 would be tens of thousands of statements, if any were for one of them.
+  expect(registry.statements().length).toBeLessThan(200);
+  expect(await here()).toEqual([report.digest]);
+  const batches = await trashed();
+  expect(batches.reduce((sum, count) => sum + count, 0)).toBe(3_702);
+  expect(batches[0]).toBe(1);
+  expect(Math.max(...batches)).toBeLessThanOrEqual(1_000);
+  expect(await noted()).toEqual([]);
+  expect((await registry.pull.referrers(repository, subject, reader, {})).referrers.map(({ digest }) => digest)).toEqual([report.digest]);
+  await expect(registry.pull.manifest(repository, { digest: signature.digest }, reader, { head: true })).rejects.toMatchObject({
+    code: "MANIFEST_UNKNOWN",
+  });
+});
+
+test("a process that dies between two batches leaves the rest to the collector; protected tags hold for that too", async () => {
+  await referrers(2_500, subject);
+  const hex = subject.slice("sha256:".length);
+  const [kept] = [
+    await pushImage(registry.push, repository, [`sha256-${hex}.keep`]),
+    await pushImage(registry.push, repository, [`sha256-${hex}.sig`]),
+  ];
+  const dead = observed((name) => {
+    if (name === "D1.followed") throw new Error("the process is gone");
+  }, deleteIt);
+  // The client is told what is so: the subject is gone.
+  await dead;
+  expect((await here()).length).toBe(1_502);
+  const isProtected = (name: string, tag: string) => name === repository && tag.endsWith(".keep");
+  const { followed, failedSteps } = await registry.collector(longTimes, undefined, { isProtected }).runOnce();
+  expect({ followed, failedSteps }).toEqual({ followed: 1_501, failedSteps: 0 });
+  expect(await here()).toEqual([kept.digest]);
+  expect(await noted()).toEqual([]);
+});
+
+test("what is pushed meanwhile stays, the subject or a referrer; what was deleted with the subject does not come back with it", async () => {
+  const before = await referrers(1_500, subject);
+  const last = before.at(-1)!;
+  const [subjectBytes, lastBytes] = [await bytesOf(subject), await bytesOf(last)];
+  let pushed = false;
+  await observed(async (name) => {
+    if (name !== "D1.followed" || pushed) return;
+    pushed = true;
+    await pushManifest(registry.push, repository, subjectBytes, { tags: ["v1"] });
+    await pushManifest(registry.push, repository, lastBytes);
+  }, deleteIt);
+  expect(await here()).toEqual([subject, last].sort());
+  expect(await noted()).toEqual([]);
+});
+
+test("a restore brings them back with their subject, after, before and between the batches", async () => {
+  const all = [...(await referrers(1_005, subject)), subject].sort();
+  await deleteIt();
+  expect(await here()).toEqual([]);
+  await bringBack();
+  expect(await here()).toEqual(all);
+
+  // `restored` counts as pushed now, so what is noted next is later.
+  let restored = 0;
+  await observed(async (name) => {
+    if (name !== "D1.committed") return;
+    restored = (await bringBack()).restored.length;
+  }, deleteIt);
+  expect(restored).toBe(1);
+  expect(await here()).toEqual(all);
+
+  await observed(async (name) => {
+    if (name !== "D1.followed" || restored > 1) return;
+    restored = (await bringBack()).restored.length;
+  }, deleteIt);
+  expect(restored).toBe(1_001);
+  expect(await here()).toEqual(all);
+  expect(await noted()).toEqual([]);
+});
+
+test("a purge takes them all, and a crash of it leaves nothing to restore", async () => {
+  await referrers(1_500, subject);
+  const { database, store } = registry;
+  const context = { database, store, logger: createLogger({ level: "silent" }) };
+  const purge = () => deleteImage(context, { repository, digest: subject, purge: true }, "admin");
+  const dead = observed((name) => {
+    if (name === "D1.followed") throw new Error("the process is gone");
+  }, purge);
+  await expect(dead).rejects.toThrow("the process is gone");
+  expect((await here()).length).toBe(500);
+  await expect(bringBack()).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await registry.collector(longTimes).runOnce();
+  expect(await here()).toEqual([]);
+  expect(await trashed()).toEqual([]);
+
+  subject = (await pushImage(registry.push, repository, ["v2"])).digest;
+  await referrers(1_500, subject);
+  const { deleted, kept, swept } = await purge();
+  expect({ deleted: deleted.length, kept, swept }).toEqual({ deleted: 1_501, kept: [], swept: 2 });
+});
