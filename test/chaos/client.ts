@@ -113,6 +113,8 @@ export interface PusherOptions {
   /** It never deletes more than so many. */
   readonly keep?: number;
   readonly largest?: number;
+  /** A POST with the whole blob is understood; true by default. */
+  readonly once?: boolean;
 }
 
 /** Pushes image after image to a repository of its own, and deletes some again, until it is stopped. Failures are told and gone over. */
@@ -124,7 +126,9 @@ export async function pushUntilStopped(options: PusherOptions): Promise<void> {
   for (let n = 0; !stopped(); n++) {
     try {
       const sizes = [200 + randomInt(2_000), 50_000 + randomInt(large - 50_000)];
-      const [config, layer] = await Promise.all(sizes.map((size) => pushBlob(url, repository, randomBytes(size), { once: true })));
+      const [config, layer] = await Promise.all(
+        sizes.map((size) => pushBlob(url, repository, randomBytes(size), { once: options.once ?? true })),
+      );
       const manifest = manifestOf(config!, [layer!]);
       const tag = `t${n % 5}`;
       const digest = sha256(manifest);

@@ -8,7 +8,8 @@ import { Client } from "pg";
 
 import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
 import { startEmbeddedPostgres, type EmbeddedPostgres } from "../../src/standalone/postgres/server.ts";
-import { bucketOf, credentialsOf, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { startFaultyHop, type FaultyHop } from "../support/faulty-hop.ts";
+import { bucketOf, credentialsOf, processToken, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
 import { startHop, type Hop } from "./hop.ts";
 import { findViolations } from "./invariants.ts";
@@ -19,6 +20,8 @@ export interface ClusterOptions {
   readonly gc: Readonly<Record<string, unknown>>;
   /** More settings. */
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** All pods reach the bucket through `Cluster.s3Errors`. */
+  readonly s3Errors?: boolean;
 }
 
 export interface Pod {
@@ -32,14 +35,17 @@ export class Cluster {
   readonly #options: ClusterOptions;
   readonly #folder: string;
   readonly pods: Pod[] = [];
+  /** Makes the S3 service answer with errors. */
+  readonly s3Errors: FaultyHop | undefined;
   #postgres: EmbeddedPostgres;
   #s3: S3Service;
 
-  private constructor(options: ClusterOptions, folder: string, postgres: EmbeddedPostgres, s3: S3Service) {
+  private constructor(options: ClusterOptions, folder: string, postgres: EmbeddedPostgres, s3: S3Service, s3Errors: FaultyHop | undefined) {
     this.#options = options;
     this.#folder = folder;
     this.#postgres = postgres;
     this.#s3 = s3;
+    this.s3Errors = s3Errors;
   }
 
   static async start(options: ClusterOptions): Promise<Cluster> {
@@ -49,10 +55,13 @@ export class Cluster {
       startEmbeddedPostgres({ folder: join(folder, "postgres"), maxConnections: 100 }),
       startS3Service(),
     ]);
-    const cluster = new Cluster(options, folder, postgres, s3);
+    // The S3 service keeps its port when it is started again.
+    const s3Errors = options.s3Errors === true ? await startFaultyHop(s3.settings.endpoint ?? "") : undefined;
+    const s3Port = Number(new URL(s3Errors?.url ?? s3.settings.endpoint ?? "").port);
+    const cluster = new Cluster(options, folder, postgres, s3, s3Errors);
     for (let number = 0; number < options.pods; number++) {
       const database = await startHop(() => ({ path: join(socketFolder(cluster.#postgres.url), ".s.PGSQL.5432") }));
-      const bucket = await startHop(() => ({ host: "127.0.0.1", port: Number(new URL(cluster.#s3.settings.endpoint ?? "").port) }));
+      const bucket = await startHop(() => ({ host: "127.0.0.1", port: s3Port }));
       cluster.pods.push({ number, hops: { database, s3: bucket }, process: undefined });
     }
     for (const pod of cluster.pods) await cluster.startPod(pod);
@@ -129,6 +138,16 @@ export class Cluster {
     }
   }
 
+  /** Objects that the pods which run now have deleted. */
+  async collected(): Promise<number> {
+    let sum = 0;
+    for (const url of this.urls()) {
+      const metrics = await (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${processToken}` } })).text();
+      sum += Number(/^wharfinger_gc_swept_objects_total (\d+)/m.exec(metrics)?.[1] ?? 0);
+    }
+    return sum;
+  }
+
   async ask<Row>(sql: string): Promise<Row[]> {
     const client = new Client({ connectionString: this.#postgres.url });
     await client.connect();
@@ -147,6 +166,7 @@ export class Cluster {
     for (const pod of this.pods) pod.process?.signal("SIGKILL");
     for (const { process } of this.pods) await process?.exited;
     for (const { hops } of this.pods) await Promise.all([hops.database.stop(), hops.s3.stop()]);
+    await this.s3Errors?.stop();
     await this.#s3.stop();
     await this.#postgres.stop();
     await rm(this.#folder, { recursive: true, force: true });

@@ -22,26 +22,37 @@ export interface FaultRow {
   readonly recoveredAfter: number;
 }
 
+export interface Fixed {
+  readonly digest: string;
+  readonly blob: string;
+}
+
 export interface FaultSummary {
   readonly rows: readonly FaultRow[];
   readonly acknowledged: number;
   readonly problems: readonly string[];
 }
 
-const gc = { lease: "60s", trashFor: "2s", doomDelay: "1s", interval: "200ms", uploadAbandonedAfter: "60s" };
-const modes: readonly { readonly name: string; readonly mode: HopMode }[] = [
-  { name: "refuses", mode: "refusing" },
-  { name: "stalls", mode: "stalled" },
-  { name: "is slow", mode: { delay: 150 } },
-];
+const modes = { refuses: "refusing", stalls: "stalled", "is slow": { delay: 150 } } satisfies Record<string, HopMode>;
 const patience = 3_000;
-const repository = "fixed/app";
+export const fixedRepository = "fixed/app";
 
-/** `hold`: milliseconds that each fault lasts. */
-export async function faults(options: { readonly hold: number; readonly onProgress?: (line: string) => void }): Promise<FaultSummary> {
+export interface FaultOptions {
+  /** Milliseconds that each fault lasts. */
+  readonly hold: number;
+  readonly pods: 1 | 2;
+  readonly modes: readonly (keyof typeof modes)[];
+  readonly onProgress?: (line: string) => void;
+}
+
+export async function faults(options: FaultOptions): Promise<FaultSummary> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-faults-"));
   const journal = new Journal(join(folder, "journal"));
-  const cluster = await Cluster.start({ pods: 2, gc });
+  const cluster = await Cluster.start({
+    pods: options.pods,
+    // A writer that was cut off is not given up for that.
+    gc: { lease: "60s", trashFor: "2s", doomDelay: "1s", interval: "200ms", uploadAbandonedAfter: `${5 + options.hold / 1000}s` },
+  });
   const rows: FaultRow[] = [];
   const problems: string[] = [];
   let stopping = false;
@@ -51,15 +62,16 @@ export async function faults(options: { readonly hold: number; readonly onProgre
   try {
     const fixed = await pushFixed(cluster.url(), "kept");
     for (const part of ["database", "s3"] as const) {
-      for (const { name, mode } of modes) {
-        for (const pods of [cluster.pods.slice(0, 1), cluster.pods]) {
-          const fault = `${part} ${name}, ${pods.length === 1 ? "one pod" : "both pods"}`;
-          for (const { hops } of pods) hops[part].mode(mode);
-          const pulls = await pullFor(options.hold, cluster, fixed);
+      for (const name of options.modes) {
+        for (const count of options.pods === 1 ? [1] : [1, 2]) {
+          const pods = cluster.pods.slice(0, count);
+          const fault = `${part} ${name}, ${count === 1 ? "one pod" : "both pods"}`;
+          for (const { hops } of pods) hops[part].mode(modes[name]);
+          const pulls = await pullFor(options.hold, cluster.urls(), fixed);
           for (const { hops } of pods) hops[part].mode("open");
-          const recoveredAfter = await recovery(cluster, fault);
+          const recoveredAfter = await recovery({ urls: cluster.urls(), logs: () => cluster.logs() }, fault);
           rows.push({ fault, pulls, recoveredAfter });
-          for (const status of ["404", "401", "403"]) if (status in pulls) problems.push(`${fault}: a pull of what is there was ${status}`);
+          problems.push(...lies(pulls, fault));
           options.onProgress?.(`${fault}: pulls ${JSON.stringify(pulls)}, recovered after ${recoveredAfter} ms`);
         }
       }
@@ -80,24 +92,25 @@ export async function faults(options: { readonly hold: number; readonly onProgre
   }
 }
 
-async function pushFixed(url: string, tag: string): Promise<{ digest: string; blob: string }> {
+/** An image that stays. */
+export async function pushFixed(url: string, tag: string): Promise<Fixed> {
   const bytes = Buffer.from(`the layer of ${tag}`);
-  const blob = await pushBlob(() => url, repository, bytes, { once: true });
+  const blob = await pushBlob(() => url, fixedRepository, bytes, { once: true });
   const manifest = manifestOf(blob, [blob], { tag });
-  await pushManifest(url, repository, tag, manifest);
+  await pushManifest(url, fixedRepository, tag, manifest);
   return { digest: sha256(manifest), blob: blob.digest };
 }
 
 /** Pulls by tag, by digest and of a blob, from every pod, and counts the answers. */
-async function pullFor(milliseconds: number, cluster: Cluster, fixed: { digest: string; blob: string }): Promise<Record<string, number>> {
+export async function pullFor(milliseconds: number, urls: readonly string[], fixed: Fixed): Promise<Record<string, number>> {
   const counted: Record<string, number> = {};
   const paths = [`manifests/kept`, `manifests/${fixed.digest}`, `blobs/${fixed.blob}`];
   const end = performance.now() + milliseconds;
   await Promise.all(
-    cluster.urls().flatMap((url) =>
+    urls.flatMap((url) =>
       paths.map(async (path) => {
         while (performance.now() < end) {
-          const status = await statusOf(`${url}/v2/${repository}/${path}`);
+          const status = await statusOf(`${url}/v2/${fixedRepository}/${path}`);
           counted[status] = (counted[status] ?? 0) + 1;
           await sleep(20);
         }
@@ -105,6 +118,11 @@ async function pullFor(milliseconds: number, cluster: Cluster, fixed: { digest: 
     ),
   );
   return counted;
+}
+
+/** A pull of what is there may fail, and never says that it is not. */
+export function lies(pulls: Readonly<Record<string, number>>, when: string): string[] {
+  return ["404", "401", "403"].filter((status) => status in pulls).map((status) => `2: ${when}: a pull of what is there was ${status}`);
 }
 
 async function statusOf(url: string): Promise<string> {
@@ -117,15 +135,15 @@ async function statusOf(url: string): Promise<string> {
   }
 }
 
-/** Every pod takes a push, and gives it. */
-async function recovery(cluster: Cluster, fault: string): Promise<number> {
+/** Milliseconds until every process took a push, and gave it. */
+export async function recovery({ urls, logs }: { urls: readonly string[]; logs: () => string }, fault: string): Promise<number> {
   const began = performance.now();
-  for (const url of cluster.urls()) {
+  for (const url of urls) {
     const works = async () => {
       const { digest } = await pushFixed(url, `after-${Math.trunc(performance.now())}`);
-      return (await statusOf(`${url}/v2/${repository}/manifests/${digest}`)) === "200" ? true : undefined;
+      return (await statusOf(`${url}/v2/${fixedRepository}/manifests/${digest}`)) === "200" ? true : undefined;
     };
-    await answerTo(`after "${fault}" pod ${url} works again`, works, { seconds: 120, context: () => cluster.logs() });
+    await answerTo(`after "${fault}" pod ${url} works again`, works, { seconds: 120, context: logs });
   }
   return Math.round(performance.now() - began);
 }

@@ -59,6 +59,15 @@ const questions = `
   SELECT '5: the blob ' || digest || ' has ' || b.size || ' bytes, its object ' || o.size FROM blobs b JOIN objects o ON o.key = b.object_key
   WHERE o.size IS DISTINCT FROM b.size
   UNION ALL
+  SELECT '5: the repository ' || coalesce(u.repository, h.repository) || ' counts ' || coalesce(u.bytes, 0) || ' bytes and holds ' || coalesce(h.bytes, 0)
+  FROM (SELECT repository, sum(bytes) AS bytes FROM repository_usage GROUP BY repository) u
+  FULL JOIN (
+    SELECT repository, sum(bytes) AS bytes FROM (
+      SELECT l.repository, b.size AS bytes FROM repository_blobs l JOIN blobs b ON b.digest = l.digest
+      UNION ALL SELECT repository, length(bytes) FROM manifests) held
+    GROUP BY repository) h ON h.repository = u.repository
+  WHERE coalesce(u.bytes, 0) <> coalesce(h.bytes, 0)
+  UNION ALL
   SELECT '6: the version ' || repository || ':' || tag || ' is not in the published ledger' FROM ledger served
   WHERE NOT EXISTS (SELECT FROM ledgers l WHERE l.repository = served.repository AND l.document -> 'tags' ->> served.tag = served.digest)`;
 

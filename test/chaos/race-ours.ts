@@ -1,4 +1,3 @@
-import { processToken } from "../support/registry-process.ts";
 import { Cluster } from "./cluster.ts";
 import { settled } from "./kill-rounds.ts";
 import { race, type RaceSummary } from "./race.ts";
@@ -17,12 +16,7 @@ export async function raceOurs(options: {
   try {
     const summary = await race({ ...options, lease, once: true, url: () => cluster.url(), urls: () => cluster.urls() });
     const problems = await settled(cluster);
-    let collected = 0;
-    for (const url of cluster.urls()) {
-      const metrics = await (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${processToken}` } })).text();
-      collected += Number(/^wharfinger_gc_swept_objects_total (\d+)/m.exec(metrics)?.[1] ?? 0);
-    }
-    return { ...summary, collected, problems };
+    return { ...summary, collected: await cluster.collected(), problems };
   } finally {
     await cluster.stop();
   }

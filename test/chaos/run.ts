@@ -1,25 +1,22 @@
 // `npm run test:chaos`: the long form. `-- --only kills,race` picks parts; `--rounds`, `--pushers` and `--seconds` make it shorter.
-// Progress on stderr, a table on stdout, everything that was counted in test/chaos/results.json.
+// Progress on stderr, a Markdown table on stdout, everything that was counted in test/chaos/results.json.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+import { disksFull } from "./disk-full.ts";
 import { faults } from "./faults.ts";
 import { killRounds } from "./kill-rounds.ts";
+import { killDistribution } from "./kills-distribution.ts";
 import { raceDistribution } from "./race-distribution.ts";
 import { raceOurs } from "./race-ours.ts";
-
-interface Row {
-  readonly part: string;
-  readonly result: "held" | "BROKEN" | "for comparison";
-  readonly seen: string;
-  readonly counted: unknown;
-}
+import { resultTable, type Part } from "./result-table.ts";
+import { s3Errors } from "./s3-errors.ts";
 
 const { values } = parseArgs({
   options: {
-    only: { type: "string", default: "kills,race,distribution,faults" },
+    only: { type: "string" },
     rounds: { type: "string", default: "500" },
     pushers: { type: "string", default: "32" },
     seconds: { type: "string", default: "600" },
@@ -29,38 +26,103 @@ const [rounds, pushers, seconds] = [values.rounds, values.pushers, values.second
 const leastCollected = Math.trunc((seconds * 5) / 3);
 /** Milliseconds. */
 const mostRecovery = 5_000;
+/** How many push while something is killed or fails. */
+const pushersOfFaults = 4;
 const say = (part: string) => (line: string) => void process.stderr.write(`${new Date().toISOString()} ${part}: ${line}\n`);
+const slowest = (rows: readonly { readonly recoveredAfter: number }[]) => Math.max(...rows.map(({ recoveredAfter }) => recoveredAfter));
 
-const parts: Readonly<Record<string, () => Promise<Row>>> = {
+type Outcome = Omit<Part, "part">;
+
+const parts: Readonly<Record<string, () => Promise<Outcome>>> = {
   kills: async () => {
-    const counted = await killRounds({ rounds, pushers: 4, onProgress: say("kills") });
-    const seen = `${rounds} rounds of kill -9, ${counted.acknowledged} pushes acknowledged, ${counted.cut} cut, ${counted.problems.length} problems`;
-    return { part: "kills", result: counted.problems.length === 0 ? "held" : "BROKEN", seen, counted };
+    const counted = await killRounds({ rounds, pushers: pushersOfFaults, onProgress: say("kills") });
+    const { acknowledged, cut, problems } = counted;
+    return {
+      result: problems.length === 0 ? "held" : "BROKEN",
+      did: `${rounds} × kill -9 of pods, PostgreSQL and S3`,
+      seen: `${acknowledged} pushes acknowledged, ${cut} cut, ${problems.length} problems`,
+      counted,
+    };
   },
+  "kills-distribution": () => killsOfDistribution("filesystem"),
+  "kills-distribution-s3": () => killsOfDistribution("s3"),
   race: async () => {
     const counted = await raceOurs({ pushers, seconds, onProgress: say("race") });
+    const { acknowledged, collected } = counted;
     const problems = counted.broken.length + counted.problems.length + counted.refusedInLease;
-    const seen = `${counted.acknowledged} manifests acknowledged, ${counted.collected} objects collected, ${problems} problems`;
-    return { part: "race", result: problems === 0 && counted.collected >= leastCollected ? "held" : "BROKEN", seen, counted };
-  },
-  faults: async () => {
-    const counted = await faults({ hold: 10_000, onProgress: say("faults") });
-    const slowest = Math.max(...counted.rows.map(({ recoveredAfter }) => recoveredAfter));
-    const seen = `${counted.rows.length} faults, ${counted.acknowledged} pushes acknowledged, recovered within ${slowest} ms, ${counted.problems.length} problems`;
-    return { part: "faults", result: counted.problems.length === 0 && slowest <= mostRecovery ? "held" : "BROKEN", seen, counted };
+    return {
+      result: problems === 0 && collected >= leastCollected ? "held" : "BROKEN",
+      did: `${pushers} pushers race the collectors of two pods for ${seconds} s`,
+      seen: `${acknowledged} manifests acknowledged, ${collected} objects collected, ${problems} problems`,
+      counted,
+    };
   },
   distribution: async () => {
     const counted = await raceDistribution({ pushers, seconds, onProgress: say("distribution") });
-    const seen = `${counted.acknowledged} manifests acknowledged, ${counted.collected} blobs collected, ${counted.broken.length} broken, ${counted.refusedLater} refused`;
-    return { part: "distribution", result: "for comparison", seen, counted };
+    const { acknowledged, collected, broken, refusedLater } = counted;
+    return {
+      result: "for comparison",
+      did: `${pushers} pushers race \`garbage-collect\` of CNCF distribution for ${seconds} s`,
+      seen: `${acknowledged} manifests acknowledged, ${collected} blobs collected, ${broken.length} broken, ${refusedLater} refused`,
+      counted,
+    };
+  },
+  faults: async () => {
+    const modes = ["refuses", "stalls", "is slow"] as const;
+    const counted = await faults({ hold: 10_000, pods: 2, modes, onProgress: say("faults") });
+    return recovering(counted, slowest(counted.rows), {
+      did: `${counted.rows.length} faults: one pod or both are cut off from database or bucket, or reach it slowly`,
+      seen: `${counted.acknowledged} pushes acknowledged`,
+    });
+  },
+  "s3-errors": async () => {
+    const counted = await s3Errors({ seconds: 30, pushers: pushersOfFaults, onProgress: say("s3-errors") });
+    const done = Object.values(counted.faults).reduce((sum, times) => sum + times, 0);
+    return recovering(counted, counted.recoveredAfter, {
+      did: `S3 answers ${done} requests with errors, cut or not at all within 30 s`,
+      seen: `${counted.acknowledged} pushes acknowledged, ${counted.failed} failed, ${counted.collected} objects collected`,
+    });
+  },
+  "disk-full": async () => {
+    const counted = await disksFull({ hold: 10_000, pushers: pushersOfFaults, onProgress: say("disk-full") });
+    const refused = Object.values(counted.refused).reduce((sum, times) => sum + times, 0);
+    return recovering(counted, slowest(counted.rows), {
+      did: `disks of blobs and of the database fill up, ${counted.rows.length} times`,
+      seen: `${counted.acknowledged} pushes acknowledged, ${refused} requests refused`,
+    });
   },
 };
 
-const chosen = values.only.split(",");
+async function killsOfDistribution(driver: "filesystem" | "s3"): Promise<Outcome> {
+  const counted = await killDistribution({ rounds, pushers: pushersOfFaults, driver, onProgress: say(`distribution on ${driver}`) });
+  const { acknowledged, cut, broken } = counted;
+  return {
+    result: "for comparison",
+    did: `${rounds} × kill -9 of CNCF distribution on its ${driver} driver${driver === "s3" ? ", and of S3" : ""}`,
+    seen: `${acknowledged} pushes acknowledged, ${cut} cut, ${broken.length} lost or broken`,
+    counted,
+  };
+}
+
+function recovering(
+  counted: { readonly problems: readonly string[] },
+  recovered: number,
+  { did, seen }: Pick<Outcome, "did" | "seen">,
+): Outcome {
+  const { length } = counted.problems;
+  const said = `${seen}, recovered within ${(recovered / 1000).toFixed(1)} s, ${length} problems`;
+  return { result: length === 0 && recovered <= mostRecovery ? "held" : "BROKEN", did, seen: said, counted };
+}
+
+const chosen = values.only?.split(",") ?? Object.keys(parts);
 const unknown = chosen.filter((name) => parts[name] === undefined);
 if (unknown.length > 0) throw new Error(`--only ${unknown.join(",")}: there are ${Object.keys(parts).join(", ")}`);
-const rows: Row[] = [];
-for (const name of chosen) rows.push(await parts[name]!());
-for (const { part, result, seen } of rows) process.stdout.write(`${part.padEnd(14)}${result.padEnd(16)}${seen}\n`);
-writeFileSync(join(import.meta.dirname, "results.json"), `${JSON.stringify({ at: new Date().toISOString(), rows }, null, 2)}\n`);
-process.exitCode = rows.some(({ result }) => result === "BROKEN") ? 1 : 0;
+const results: Part[] = [];
+// Written after each part: a run of hours that is stopped has said what it saw.
+for (const part of chosen) {
+  results.push({ part, ...(await parts[part]!()) });
+  const report = { at: new Date().toISOString(), parts: results };
+  writeFileSync(join(import.meta.dirname, "results.json"), `${JSON.stringify(report, null, 2)}\n`);
+}
+process.stdout.write(resultTable(results));
+process.exitCode = results.some(({ result }) => result === "BROKEN") ? 1 : 0;

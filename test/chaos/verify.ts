@@ -1,6 +1,7 @@
 // Invariants 1, 2 and 3 over HTTP: what the journal says was acknowledged is there (or gone), on every process, and hashes to its digest.
 
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Entry } from "./journal.ts";
 
@@ -17,6 +18,8 @@ export interface Verified {
 }
 
 const atOnce = 8;
+/** Milliseconds for which somebody who asks is told to come again: a busy machine, and nothing lost. */
+const patience = 60_000;
 
 /** `urls`: every process is asked for every manifest and tag, one of them for each blob. Call it when nobody writes. */
 export async function verifyJournal(entries: readonly Entry[], urls: readonly string[]): Promise<Verified> {
@@ -101,7 +104,12 @@ function expectationsOf(entries: readonly Entry[]): {
 
 async function read(url: string, digest: string): Promise<{ status: number; hash: string }> {
   const accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
-  const reply = await fetch(url, { headers: { accept }, signal: AbortSignal.timeout(60_000) });
+  const get = () => fetch(url, { headers: { accept }, signal: AbortSignal.timeout(patience) });
+  let reply = await get();
+  for (const end = performance.now() + patience; reply.status === 503 && performance.now() < end; reply = await get()) {
+    await reply.arrayBuffer();
+    await sleep(500);
+  }
   const [algorithm = ""] = digest.split(":");
   return {
     status: reply.status,

@@ -28,6 +28,8 @@ export interface FaultyHop {
   readonly url: string;
   /** Does it to the next `times` requests (once by default) that match, given as `METHOD /path?query`. */
   fail(matching: RegExp, fault: Fault, times?: number): void;
+  /** Forgets what it was to do. */
+  calm(): void;
   /** How often a fault was done, every request, and those that the service has answered. */
   readonly done: readonly string[];
   readonly requests: readonly string[];
@@ -99,6 +101,7 @@ export async function startFaultyHop(target: string): Promise<FaultyHop> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     fail: (matching, fault, times = 1) => void waiting.push({ matching, fault, left: times }),
+    calm: () => void waiting.splice(0),
     done,
     requests,
     answered,

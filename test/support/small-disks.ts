@@ -39,6 +39,9 @@ export async function fillUp(folder: string, left: number): Promise<void> {
   try {
     const piece = Buffer.alloc(1024 * 1024, 1);
     for (let rest = bavail * bsize - left; rest > 0; rest -= piece.length) await file.write(piece, 0, Math.min(piece.length, rest));
+  } catch (error) {
+    // Who writes there meanwhile took the rest.
+    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
   } finally {
     await file.close();
   }

@@ -215,10 +215,20 @@ export class UploadSessions {
       const signs = heartbeat(touch, { every: this.#touchEvery, onGivenUp: (reason) => interruption.interrupt(reason) });
       try {
         return await work(writing);
+      } catch (error) {
+        await this.#endUnused(repository, writing, error);
+        throw error;
       } finally {
         signs.stop();
       }
     });
+  }
+
+  /** Without space for its first byte a session ends: clients begin another one, and when there is space again all they may have would be open. */
+  async #endUnused(repository: string, { upload, writer }: Writing, error: unknown): Promise<void> {
+    if (upload.offset > 0 || !(error instanceof ServiceError) || error.code !== "INSUFFICIENT_STORAGE") return;
+    // It expires by itself when the database does not answer now.
+    await cancelUpload(this.#database, repository, upload.id, writer).catch(() => undefined);
   }
 
   async #take(repository: string, id: string, caller: Caller, start: number | undefined, interruption: Interruption): Promise<Writing> {
