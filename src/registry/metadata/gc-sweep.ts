@@ -36,6 +36,13 @@ const claimKeys = statement(
   "gc-claim-keys",
   claiming("SELECT key, state FROM objects WHERE key = ANY($1) AND state = 'doomed' ORDER BY key FOR UPDATE SKIP LOCKED"),
 );
+const objectsOf = statement("gc-objects-of", "SELECT key, size FROM objects WHERE key = ANY($1)");
+// Deleted in the store, for good or for the first of two times.
+const deletedOf = statement(
+  "gc-deleted-of",
+  `SELECT given.key FROM unnest($1::text[]) AS given (key)
+   WHERE NOT EXISTS (SELECT FROM objects o WHERE o.key = given.key AND NOT (o.state = 'swept' AND o.deletions > 0))`,
+);
 // A key that was never live may still have a paused writer: it is deleted once more after a week, then forgotten.
 const forget = statement(
   "gc-forget-objects",
@@ -132,6 +139,15 @@ export function claimByName(database: Pick<Database, "transaction">, keys: reado
     if (objects.length > 0) await noteSweep(transaction, { objects: objects.length, bytes, approvedBytes: bytes });
     return { objects, bytes };
   });
+}
+
+export function readObjects(database: Queryable, keys: readonly string[]): Promise<ClaimedObject[]> {
+  return database.query<ClaimedObject>(objectsOf, [keys]);
+}
+
+/** Those of `keys` that the store has deleted, whoever asked it to. */
+export async function deletedKeys(database: Queryable, keys: readonly string[]): Promise<readonly string[]> {
+  return (await database.query<{ key: string }>(deletedOf, [keys])).map(({ key }) => key);
 }
 
 function sizeOf(objects: readonly ClaimedObject[]): number {

@@ -3,6 +3,7 @@
 import type { Digest } from "../../domain/digest.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { reviewNow } from "../metadata/gc-review.ts";
+import { readObjects, type ClaimedObject } from "../metadata/gc-sweep.ts";
 import { endHolds, purgeTrash, readUses, type BlobUse, type NamedBlob, type TrashRow } from "../metadata/purge.ts";
 import type { DeletedManifests } from "./delete-manifests.ts";
 
@@ -11,8 +12,8 @@ export interface FreedBlobs {
   readonly uses: readonly BlobUse[];
   readonly leaving: readonly Digest[];
   readonly trash: readonly TrashRow[];
-  /** Keys that are doomed and due. */
-  readonly keys: readonly string[];
+  /** Doomed and due. */
+  readonly objects: readonly ClaimedObject[];
 }
 
 /** `named`: what `deleted` and others named before they went. */
@@ -27,5 +28,5 @@ export async function freeBlobs(
   const leaving = blobs.filter((digest) => !used.has(digest));
   const trash = await purgeTrash(transaction, { repositoryId: purged.repositoryId, manifests: [...gone], blobs: leaving });
   const links = await endHolds(transaction, leaving);
-  return { uses, leaving, trash, keys: await reviewNow(transaction, links) };
+  return { uses, leaving, trash, objects: await readObjects(transaction, await reviewNow(transaction, links)) };
 }

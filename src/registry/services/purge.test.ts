@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-import { afterAll, beforeAll, beforeEach, describe as describeTests, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe as describeTests, expect, test, vi } from "vitest";
 
 import {
   describe,
@@ -160,6 +160,18 @@ describeTests("purge", () => {
     });
     expect(await keysOf([child.config, child.layer])).toHaveLength(2);
     expect(await registry.rows("SELECT FROM gc_queue WHERE digest = $1 AND review_after <= now()", [child.layer])).toEqual([]);
+  });
+
+  test("waits for a collector that came first, and counts what that one deleted", async () => {
+    await pushImage(registry.push, repository, ["v1"]);
+    const { database } = registry;
+    const transaction = database.transaction.bind(database);
+    vi.spyOn(database, "transaction").mockImplementationOnce(async (work, options) => {
+      const result = await transaction(work, options);
+      await registry.collector(longTimes).runOnce();
+      return result;
+    });
+    expect(await remove({ tag: "v1", purge: true })).toMatchObject({ swept: 2, bytes: 160, waiting: 0 });
   });
 
   test("does not wait for the brake, but for a store that is in doubt: the collector deletes then", async () => {

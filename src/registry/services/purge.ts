@@ -5,7 +5,7 @@ import type { DeleteResult } from "../../api/control.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
-import { claimByName } from "../metadata/gc-sweep.ts";
+import { claimByName, deletedKeys, type ClaimedObject } from "../metadata/gc-sweep.ts";
 import { findFollowers, lockForDeletion } from "../metadata/manifest-deletion.ts";
 import { readFamily, readNamedBlobs, reviewAtOnce } from "../metadata/purge.ts";
 import { findTags, takeTurnOnTags } from "../metadata/tags.ts";
@@ -21,13 +21,17 @@ interface Purged extends FreedBlobs {
   readonly followersWait: boolean;
 }
 
-const nothing: Purged = { deleted: [], kept: [], uses: [], leaving: [], trash: [], keys: [], followersWait: false };
+/** Milliseconds between two looks at what another collector deletes, and how many there are. */
+const othersEvery = 100;
+const othersAsked = 50;
+
+const nothing: Purged = { deleted: [], kept: [], uses: [], leaving: [], trash: [], objects: [], followersWait: false };
 
 export async function purge(context: DeletionContext, image: ImageToDelete): Promise<DeleteResult> {
   const { database } = context;
   const first = await database.transaction((transaction) => purgeRows(transaction, image), { takesAway: true });
   const purged = first.followersWait ? await withFollowers(context, image, first) : first;
-  const { swept, bytes, waiting } = await sweepNow(context, purged.keys);
+  const { swept, bytes, waiting } = await sweepNow(context, purged.objects);
   const holders = Map.groupBy(purged.uses, ({ digest }) => digest);
   return {
     repository: image.repository,
@@ -55,7 +59,7 @@ async function withFollowers({ database }: DeletionContext, { repositoryId }: Im
     deleted: parts.flatMap(({ deleted }) => deleted),
     uses: parts.flatMap(({ uses }) => uses).filter(({ digest }) => !left.has(digest)),
     trash: parts.flatMap(({ trash }) => trash),
-    keys: parts.flatMap(({ keys }) => keys),
+    objects: parts.flatMap(({ objects }) => objects),
   };
 }
 
@@ -91,11 +95,26 @@ async function digestOf(transaction: Queryable, repositoryId: number, what: Imag
 /** Without doomDelay, and whatever the brake says: a person has named it. Where the store is in doubt, nothing is deleted in it. */
 async function sweepNow(
   context: DeletionContext,
-  keys: readonly string[],
+  doomed: readonly ClaimedObject[],
 ): Promise<{ readonly swept: number; readonly bytes: number; readonly waiting: number }> {
   const inDoubt = (await readGcPauses(context.database)).some(({ reason }) => reason !== "brake");
-  if (inDoubt || keys.length === 0) return { swept: 0, bytes: 0, waiting: keys.length };
-  const { objects, bytes } = await claimByName(context.database, keys);
-  const { gone } = await deleteClaimed(context, objects);
-  return { swept: gone, bytes, waiting: keys.length - gone };
+  if (inDoubt || doomed.length === 0) return { swept: 0, bytes: 0, waiting: doomed.length };
+  const keys = doomed.map(({ key }) => key);
+  const { objects } = await claimByName(context.database, keys);
+  await deleteClaimed(context, objects);
+  const gone = await deletedByAnybody(context, { keys, mine: objects.length === keys.length });
+  const bytes = doomed.reduce((sum, { key, size }) => sum + (gone.has(key) ? (size ?? 0) : 0), 0);
+  return { swept: gone.size, bytes, waiting: keys.length - gone.size };
+}
+
+/** What was due may have been claimed by a collector first (not `mine`): it is waited for. */
+async function deletedByAnybody(
+  { database }: DeletionContext,
+  { keys, mine }: { readonly keys: readonly string[]; readonly mine: boolean },
+): Promise<ReadonlySet<string>> {
+  for (let asked = 1; ; asked++) {
+    const deleted = new Set(await deletedKeys(database, keys));
+    if (mine || deleted.size === keys.length || asked === othersAsked) return deleted;
+    await new Promise((resolve) => setTimeout(resolve, othersEvery));
+  }
 }
