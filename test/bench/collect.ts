@@ -133,7 +133,7 @@ async function prune(
   tell(
     `Prune of ${tags} tags and ${tags * blobs} blobs: ${((seconds / (tags * blobs)) * 1e6).toFixed(1)} µs of database CPU a blob ` +
       `(plan ${(planned - before).toFixed(1)} s, deletion ${(pruned - planned).toFixed(1)} s, collection ${(after - pruned).toFixed(1)} s, ` +
-      `with ${idle.toFixed(3)} s/s for pulls taken off), longest transaction ${longest.toFixed(0)} ms, ${since(started)} in all; ` +
+      `with ${idle.toFixed(3)} s/s for pulls taken off), longest transaction ${longest.milliseconds.toFixed(0)} ms (${longest.statement}), ${since(started)} in all; ` +
       `pulls meanwhile: ${formatted(result.latencies)}`,
   );
 }

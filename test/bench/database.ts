@@ -29,18 +29,29 @@ export async function watchDatabase(dataFolder: string): Promise<WatchedDatabase
   };
 }
 
-/** The longest transaction of the registry that a look every few milliseconds found while `work` ran, in milliseconds. */
-export async function longestTransaction<T>(client: Client, work: Promise<T>): Promise<{ readonly longest: number; readonly result: T }> {
+export interface LongestTransaction {
+  readonly milliseconds: number;
+  /** The statement in which it was seen last, shortened. */
+  readonly statement: string;
+}
+
+/** The longest transaction of the registry that a look every few milliseconds found while `work` ran. */
+export async function longestTransaction<T>(
+  client: Client,
+  work: Promise<T>,
+): Promise<{ readonly longest: LongestTransaction; readonly result: T }> {
   const state = { busy: true };
   const ended = work.finally(() => (state.busy = false));
-  let longest = 0;
+  let longest: LongestTransaction = { milliseconds: 0, statement: "" };
   const watching = (async () => {
     for (; state.busy; await sleep(25)) {
-      const { rows } = await client.query<{ longest: number | null }>(
-        `SELECT max(extract(epoch FROM clock_timestamp() - xact_start) * 1000)::float8 AS longest
-         FROM pg_stat_activity WHERE application_name = 'wharfinger' AND state <> 'idle'`,
+      const { rows } = await client.query<LongestTransaction>(
+        `SELECT (extract(epoch FROM clock_timestamp() - xact_start) * 1000)::float8 AS milliseconds,
+           left(regexp_replace(query, '\\s+', ' ', 'g'), 60) AS statement
+         FROM pg_stat_activity WHERE application_name = 'wharfinger' AND state <> 'idle' AND xact_start IS NOT NULL
+         ORDER BY xact_start LIMIT 1`,
       );
-      longest = Math.max(longest, rows[0]?.longest ?? 0);
+      if (rows[0] !== undefined && rows[0].milliseconds > longest.milliseconds) longest = rows[0];
     }
   })();
   const [result] = await Promise.all([ended, watching]);

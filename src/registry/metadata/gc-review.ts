@@ -3,6 +3,7 @@
 import { failpoint } from "#failpoints";
 
 import { statement, type Database, type Queryable } from "./database.ts";
+import { planByIndex } from "./steady-plans.ts";
 
 const reviewBatch = 1_000;
 
@@ -18,6 +19,8 @@ interface Link {
   readonly digest: string;
 }
 
+// The rest of the queue's rows come from triggers; here it is known at the end of the transaction whether anything is left to look at.
+const settleOwn = statement("gc-settle-own", "SELECT set_config('wharfinger.links_settled', 'on', true)");
 const take = statement(
   "gc-take",
   `SELECT id, repository, digest FROM gc_queue
@@ -41,9 +44,10 @@ const deleteLinks = statement(
    USING unnest($1::bigint[], $2::text[]) AS due (repository, digest)
    WHERE l.repository = due.repository AND l.digest = due.digest
      AND NOT EXISTS (SELECT FROM manifest_blobs b WHERE b.repository = l.repository AND b.digest = l.digest)
-     AND NOT EXISTS (SELECT FROM gc_queue q WHERE q.repository = l.repository AND q.digest = l.digest AND q.review_after > now())`,
+     AND NOT EXISTS (SELECT FROM gc_queue q WHERE q.repository = l.repository AND q.digest = l.digest AND q.review_after > now())
+   RETURNING l.repository, l.digest`,
 );
-// A blob that a link names needs no look: when that link goes, its trigger queues the digest again.
+// A blob that a link names needs no look: when that link goes, the digest is queued again.
 const lockBlobs = statement(
   "gc-lock-blobs",
   `SELECT digest FROM blobs b
@@ -62,7 +66,7 @@ const deleteBlobs = statement(
   "gc-delete-blobs",
   `DELETE FROM blobs b
    WHERE digest = ANY($1) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
-   RETURNING object_key AS key, cached`,
+   RETURNING digest, object_key AS key, cached`,
 );
 // What only ever was a copy of an Upstream's is due at once: upstream has it, and the space is why it went.
 const doom = statement(
@@ -70,7 +74,8 @@ const doom = statement(
   `UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = CASE WHEN key = ANY($2) THEN now() END
    WHERE key = ANY($1) AND state = 'live'`,
 );
-// Leased links come back when the lease ends; a link or a blob that somebody had locked comes back in a minute.
+// Leased links come back when the lease ends; a link or a blob that somebody had locked comes back in a minute. A blob that stayed when its link
+// went comes back at once: its other link may be going in a transaction that cannot see that this one went.
 const postpone = statement(
   "gc-postpone",
   `INSERT INTO gc_queue (repository, digest, review_after)
@@ -82,7 +87,10 @@ const postpone = statement(
    SELECT due.repository, due.digest, now() + interval '1 minute'
    FROM unnest($1::bigint[], $2::text[]) AS due (repository, digest)
    JOIN blobs b ON b.digest = due.digest
-   WHERE NOT b.digest = ANY($5) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)`,
+   WHERE NOT b.digest = ANY($5) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
+   UNION ALL
+   SELECT gone.repository, gone.digest, now()
+   FROM unnest($6::bigint[], $7::text[]) AS gone (repository, digest)`,
 );
 const forget = statement("gc-forget", "DELETE FROM gc_queue WHERE id = ANY($1)");
 
@@ -95,19 +103,24 @@ export function reviewQueue(database: Pick<Database, "transaction">): Promise<Re
     const due = distinct(batch);
     const digests = [...new Set(due.map(({ digest }) => digest))];
 
+    await transaction.query(settleOwn);
+    await planByIndex(transaction);
     const locked = await transaction.query<Link>(lockLinks, columns(due));
     await failpoint("G1.linksLocked");
-    const links = locked.length === 0 ? 0 : await transaction.execute(deleteLinks, columns(locked));
+    const links = locked.length === 0 ? [] : await transaction.query<Link>(deleteLinks, columns(locked));
     await failpoint("G1.linksGone");
     const loose = (await transaction.query<{ digest: string }>(lockBlobs, [digests])).map(({ digest }) => digest);
     await failpoint("G1.blobsLocked");
-    const blobs = await deleteLoose(transaction, loose);
+    const gone = new Set(await deleteLoose(transaction, loose));
 
-    await transaction.execute(postpone, [...columns(due), ...columns(locked), loose]);
+    // What went whole, link and blob, needs no further look: that is nearly everything, when much goes.
+    const left = links.filter(({ digest }) => !gone.has(digest));
+    const open = due.filter(({ digest }) => !gone.has(digest));
+    if (open.length > 0) await transaction.execute(postpone, [...columns(open), ...columns(locked), loose, ...columns(left)]);
     await failpoint("G1.postponed");
     await transaction.execute(forget, [batch.map(({ id }) => id)]);
     await failpoint("G1.forgotten");
-    return { reviewed: batch.length, links, blobs };
+    return { reviewed: batch.length, links: links.length, blobs: gone.size };
   });
 }
 
@@ -117,6 +130,7 @@ export function reviewQueue(database: Pick<Database, "transaction">): Promise<Re
  */
 export async function reviewNow(transaction: Queryable, links: readonly Link[]): Promise<string[]> {
   if (links.length === 0) return [];
+  await planByIndex(transaction);
   await transaction.execute(deleteLinks, columns(links));
   const digests = [...new Set(links.map(({ digest }) => digest))];
   const loose = (await transaction.query<{ digest: string }>(awaitBlobs, [digests])).map(({ digest }) => digest);
@@ -125,14 +139,15 @@ export async function reviewNow(transaction: Queryable, links: readonly Link[]):
   return keys;
 }
 
-async function deleteLoose(transaction: Queryable, digests: readonly string[]): Promise<number> {
-  if (digests.length === 0) return 0;
-  const gone = await transaction.query<{ key: string; cached: boolean }>(deleteBlobs, [digests]);
+/** Returns the digests that went. */
+async function deleteLoose(transaction: Queryable, digests: readonly string[]): Promise<string[]> {
+  if (digests.length === 0) return [];
+  const gone = await transaction.query<{ digest: string; key: string; cached: boolean }>(deleteBlobs, [digests]);
   await failpoint("G1.blobsGone");
   const keysOf = (blobs: typeof gone) => blobs.map(({ key }) => key);
   if (gone.length > 0) await transaction.execute(doom, [keysOf(gone), keysOf(gone.filter(({ cached }) => cached))]);
   await failpoint("G1.doomed");
-  return gone.length;
+  return gone.map(({ digest }) => digest);
 }
 
 function distinct(links: readonly Link[]): Link[] {

@@ -157,8 +157,8 @@ function sizeOf(objects: readonly ClaimedObject[]): number {
 /** The store confirmed that these are gone. */
 export async function forgetObjects(database: Queryable, keys: readonly string[]): Promise<void> {
   if (keys.length === 0) return;
-  await database.execute(forget, [keys]);
-  await database.execute(again, [keys]);
+  const forgotten = await database.execute(forget, [keys]);
+  if (forgotten < keys.length) await database.execute(again, [keys]);
 }
 
 /** The store could not delete these; they are tried again in five minutes. */

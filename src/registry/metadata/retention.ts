@@ -104,15 +104,15 @@ const freeable = statement(
    FROM free, unnest(free.repositories, free.manifests) AS named (repository, manifest)`,
 );
 const blobsOf = statement("retention-blobs-of", "SELECT DISTINCT digest FROM manifest_blobs WHERE repository = $1 AND manifest = ANY($2)");
+// Asked for each blob: as NOT EXISTS it would be joined with everything that any repository holds.
 const freed = statement(
   "retention-freed",
   `SELECT coalesce(sum(b.size), 0)::bigint AS bytes
    FROM blobs b
    WHERE b.digest = ANY($1)
-     AND NOT EXISTS (
-       SELECT FROM repository_blobs l
-       JOIN manifest_blobs n ON n.repository = l.repository AND n.digest = l.digest
-       WHERE l.digest = b.digest)`,
+     AND (SELECT true FROM repository_blobs l
+          JOIN manifest_blobs n ON n.repository = l.repository AND n.digest = l.digest
+          WHERE l.digest = b.digest LIMIT 1) IS NULL`,
 );
 // Referrers belong to their subject, also to one that is not here yet; to one that was deleted they belong no more.
 const noteUntagged = statement(

@@ -6,9 +6,12 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
+/** foreign_key_violation, and restrict_violation, which is how PostgreSQL 18 and later call it where the foreign key says RESTRICT. */
+const foreignKeyViolations = new Set(["23503", "23001"]);
+
 /** Something is named that is not here, or taken away that is still named. */
 export function isForeignKeyViolation(error: unknown): boolean {
-  return codeOf(error) === "23503";
+  return foreignKeyViolations.has(codeOf(error) ?? "");
 }
 
 /** Name of the constraint that a statement broke. */

@@ -10,6 +10,7 @@ import { lockForDeletion } from "../metadata/manifest-deletion.ts";
 import type { Repository } from "../metadata/repositories.ts";
 import { readBlobsOf, readClock, readFreedBytes } from "../metadata/retention.ts";
 import { readMoment, type Moment } from "../metadata/retention-check.ts";
+import { planByIndex } from "../metadata/steady-plans.ts";
 import { lockTags } from "../metadata/tags.ts";
 import { deleteManifests, deletionBatch } from "./delete-manifests.ts";
 import { followAfterwards } from "./departed.ts";
@@ -37,6 +38,8 @@ export interface Applied {
   readonly bytes: number;
 }
 
+/** A manifest, with its layers and what is queued for them, costs about as much as so many tags: no transaction takes long. */
+const tagsPerManifest = 5;
 /** After so many batches in a row that had to be judged again, the next one is judged under its locks: somebody pushes all the time. */
 const judgedOutside = 2;
 
@@ -103,6 +106,7 @@ async function applyJudged(
   const removals = batch.map(({ removal }) => removal);
   const going = batch.flatMap(({ manifests }) => manifests);
   const digests = new Set([...removals.map(digestOf), ...going]);
+  await planByIndex(transaction);
   await lockForDeletion(transaction, repository.id, [...digests]);
   await lockTags(transaction, repository.id, namesOf(batch));
   const moment = await stillJudged(transaction, repository.id, { judgement, policies: await wordNow(context), digests });
@@ -218,7 +222,7 @@ function inBatches(steps: readonly Departure[]): readonly (readonly Departure[])
   const batches: Departure[][] = [];
   let room = 0;
   for (const step of steps.flatMap(inParts)) {
-    const size = 1 + step.manifests.length;
+    const size = 1 + tagsPerManifest * step.manifests.length;
     const current = batches.at(-1);
     if (current === undefined || size > room) {
       batches.push([step]);

@@ -23,6 +23,8 @@ import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import type { GcBacklog } from "../metadata/gc-numbers.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
+import { reviewQueue } from "../metadata/gc-review.ts";
+import type { Statement } from "../metadata/statement.ts";
 import type { CollectorOptions, CollectorTimes } from "./collect.ts";
 
 let registry: OwnRegistry;
@@ -104,6 +106,40 @@ describe("leases", () => {
   });
 });
 
+test("a blob whose links go in two transactions at once goes after the later one", async () => {
+  await registry.setTimes(noTimes);
+  const bytes = randomBytes(30);
+  for (const name of [repository, "team/other"]) await pushBlob(registry.push, name, bytes);
+  const [gone, looked] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  // A collector that settled its link, and has not committed yet.
+  const other = registry.database.transaction(async (transaction) => {
+    await transaction.query({ name: "", text: "SELECT set_config('wharfinger.links_settled', 'on', true)" });
+    const [row] = await transaction.query<{ id: number }>({ name: "", text: "SELECT id FROM repositories WHERE name = 'team/other'" });
+    await transaction.execute({ name: "", text: "DELETE FROM gc_queue WHERE repository = $1" }, [row!.id]);
+    await transaction.execute({ name: "", text: "DELETE FROM repository_blobs WHERE repository = $1" }, [row!.id]);
+    gone.resolve();
+    await looked.promise;
+  });
+  await gone.promise;
+  const reviewed = await reviewQueue({
+    transaction: (work) =>
+      registry.database.transaction((ours) =>
+        work({
+          execute: (statement, values) => ours.execute(statement, values),
+          query: async <Row>(statement: Statement, values?: readonly unknown[]) => {
+            const rows = await ours.query<Row>(statement, values);
+            if (statement.name !== "gc-lock-blobs") return rows;
+            looked.resolve();
+            await other;
+            return rows;
+          },
+        }),
+      ),
+  });
+  expect(reviewed).toMatchObject({ links: 1, blobs: 0 });
+  expect(await collect(noTimes)).toMatchObject({ links: 0, blobs: 1 });
+});
+
 describe("what holds a link", () => {
   test("a manifest that names it, also without a foreign key", async () => {
     await registry.setTimes(noTimes);
@@ -152,10 +188,12 @@ describe("what holds a link", () => {
   test("the foreign key, when everything else is wrong", async () => {
     const image = await pushImage(registry.push, repository);
     await expect(registry.rows("DELETE FROM repository_blobs WHERE digest = $1", [image.layer])).rejects.toMatchObject({
-      code: "23503",
+      code: expect.stringMatching(/^23(?:503|001)$/),
       constraint: "manifest_blobs_held",
     });
-    await expect(registry.rows("DELETE FROM blobs WHERE digest = $1", [image.layer])).rejects.toMatchObject({ code: "23503" });
+    await expect(registry.rows("DELETE FROM blobs WHERE digest = $1", [image.layer])).rejects.toMatchObject({
+      code: expect.stringMatching(/^23(?:503|001)$/),
+    });
   });
 });
 
@@ -371,9 +409,10 @@ test("more than a batch is collected in one round, in a number of statements tha
   await registry.rows("INSERT INTO blobs SELECT 'sha256:' || md5(key) || md5(key), 7, key FROM objects");
   await registry.rows("INSERT INTO repository_blobs SELECT r.id, digest, now() FROM blobs, repositories r");
   registry.statements();
-  expect(await collect(noTimes)).toMatchObject({ links: 2500, blobs: 2500, swept: 2500 });
+  // Once each: the link and its blob go in one transaction, which leaves nothing to look at again.
+  expect(await collect(noTimes)).toMatchObject({ reviewed: 2500, links: 2500, blobs: 2500, swept: 2500 });
   const statements = registry.statements();
-  expect(statements.length).toBeLessThan(80);
+  expect(statements.length).toBeLessThan(60);
   expect([await count("objects"), await count("blobs"), await count("gc_queue")]).toEqual([0, 0, 0]);
 });
 

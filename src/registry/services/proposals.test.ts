@@ -60,7 +60,7 @@ test("with copy: Image the whole closure is held from then on, and let go when i
   const image = await pulled();
   const { id } = await proposals.propose(proposalOf(run, image));
   await database.execute(statement("test-drop-tags", "DELETE FROM tags"));
-  const held = (constraint: string) => ({ code: "23503", constraint });
+  const held = (constraint: string) => ({ code: expect.stringMatching(/^23(?:503|001)$/), constraint });
   for (const digest of [image.layer, image.document])
     await expect(database.execute(dropLink, [digest])).rejects.toMatchObject(held("manifest_blobs_held"));
   for (const digest of [image.digest, image.evidence])

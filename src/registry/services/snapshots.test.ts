@@ -90,7 +90,7 @@ describe("what is restored", () => {
     ).toEqual([{ next: true }]);
     await rows(database, `DELETE FROM tags WHERE digest = '${image.digest}'`);
     expect(await rows(database, "SELECT key FROM changes WHERE key LIKE 'tag:%'")).toHaveLength(1);
-    await expect(rows(database, "DELETE FROM blobs")).rejects.toMatchObject({ code: "23503" });
+    await expect(rows(database, "DELETE FROM blobs")).rejects.toMatchObject({ code: expect.stringMatching(/^23(?:503|001)$/) });
     expect((await pendingMigrations(database)).missing).toEqual([]);
   });
 
