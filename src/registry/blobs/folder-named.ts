@@ -5,8 +5,8 @@ import { createReadStream } from "node:fs";
 import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-import { BlobStoreError } from "./blob-store.ts";
-import { closeFile, codeOfFile, isFull, openFile, syncFolder, writeFilePieces } from "./file.ts";
+import { closeFile, codeOfFile, openFile, syncFolder, writeFilePieces } from "./file.ts";
+import { failing, folderFailure } from "./folder-errors.ts";
 import { behind } from "./gather.ts";
 import type { NamedObject, NamedObjects } from "./named-objects.ts";
 import { checkedName, checkedPrefix } from "./object-name.ts";
@@ -54,7 +54,7 @@ export class FolderNamedObjects implements NamedObjects {
     try {
       yield* createReadStream(join(this.#options.folder, checkedName(name))) as AsyncIterable<Buffer>;
     } catch (error) {
-      throw failed(`read ${name}`, error);
+      throw folderFailure(`read ${name}`, error);
     }
   }
 
@@ -63,7 +63,7 @@ export class FolderNamedObjects implements NamedObjects {
     const top = checkedPrefix(prefix).slice(0, prefix.lastIndexOf("/") + 1);
     const entries = await readdir(join(folder, top), { recursive: true, withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return [];
-      throw failed(`list ${prefix}`, error);
+      throw folderFailure(`list ${prefix}`, error);
     });
     for (const entry of entries) {
       const path = join(entry.parentPath, entry.name);
@@ -123,21 +123,5 @@ const always = () => true;
 const never = () => false;
 
 function ignoreMissing(error: unknown): void {
-  if (codeOfFile(error) !== "ENOENT") throw failed("delete", error);
-}
-
-async function failing<T>(what: string, work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw failed(what, error);
-  }
-}
-
-function failed(what: string, error: unknown): BlobStoreError {
-  if (error instanceof BlobStoreError) return error;
-  const code = codeOfFile(error);
-  if (code === "ENOENT") return new BlobStoreError("NotFound", `Not in the store: ${what}.`, { cause: error });
-  if (isFull(code)) return new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error });
-  return new BlobStoreError("Failed", `The blob store failed to ${what}.`, { cause: error });
+  if (codeOfFile(error) !== "ENOENT") throw folderFailure("delete", error);
 }

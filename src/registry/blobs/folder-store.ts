@@ -7,8 +7,9 @@ import { join } from "node:path";
 
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { freeBytesOf } from "../../observability/free-bytes.ts";
-import { closeFile, codeOfFile, isFull, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
+import { closeFile, codeOfFile, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
 import { claimFolder, type FolderClaim } from "./folder-claim.ts";
+import { failing, folderFailure } from "./folder-errors.ts";
 import { FolderNamedObjects } from "./folder-named.ts";
 import { FolderReader } from "./folder-reader.ts";
 import { FolderWriter } from "./folder-writer.ts";
@@ -63,7 +64,7 @@ export class FolderBlobStore implements BlobStore {
     } catch (error) {
       // Not one upload is gone but the place for all of them.
       if (codeOfFile(error) === "ENOENT") throw new BlobStoreError("Failed", "The folder of the blob store is gone.", { cause: error });
-      throw failed(`create ${key}`, error);
+      throw folderFailure(`create ${key}`, error);
     }
   }
 
@@ -211,7 +212,7 @@ export class FolderBlobStore implements BlobStore {
       return await openFile(this.#unfinished(key), flags);
     } catch (error) {
       if (codeOfFile(error) === "ENOENT") return undefined;
-      throw failed(`open upload ${key}`, error);
+      throw folderFailure(`open upload ${key}`, error);
     }
   }
 
@@ -238,7 +239,7 @@ export class FolderBlobStore implements BlobStore {
       await rm(this.#unfinished(key), { force: true });
       return undefined;
     } catch (error) {
-      return failed(`delete ${key}`, error);
+      return folderFailure(`delete ${key}`, error);
     }
   }
 
@@ -268,20 +269,4 @@ export class FolderBlobStore implements BlobStore {
 function checked(key: string): string {
   if (!keyPattern.test(key)) throw new BlobStoreError("Failed", "A key of the folder store is a uuid.");
   return key;
-}
-
-async function failing<T>(what: string, work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw failed(what, error);
-  }
-}
-
-function failed(what: string, error: unknown): BlobStoreError {
-  if (error instanceof BlobStoreError) return error;
-  const code = codeOfFile(error);
-  if (code === "ENOENT") return new BlobStoreError("NotFound", `Not in the store: ${what}.`, { cause: error });
-  if (isFull(code)) return new BlobStoreError("NoSpace", "No space is left where blobs are stored.", { cause: error });
-  return new BlobStoreError("Failed", `The blob store failed to ${what}.`, { cause: error });
 }

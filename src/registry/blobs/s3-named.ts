@@ -5,14 +5,13 @@ import { BlobStoreError } from "./blob-store.ts";
 import type { NamedObject, NamedObjects } from "./named-objects.ts";
 import { checkedName, checkedPrefix } from "./object-name.ts";
 import { partSize } from "./part-size.ts";
+import { readWhole } from "./read-whole.ts";
 import type { S3 } from "./s3-client.ts";
 import { S3Objects, type MultipartUpload } from "./s3-objects.ts";
 import { S3Reader } from "./s3-reader.ts";
 import { listObjects, listUploads } from "./s3-listing.ts";
 import { abortUploads, removeFromS3 } from "./s3-removal.ts";
 import type { S3Part } from "./s3-state.ts";
-
-const readBytes = 1024 * 1024;
 
 export class S3NamedObjects implements NamedObjects {
   readonly #s3: S3;
@@ -51,17 +50,7 @@ export class S3NamedObjects implements NamedObjects {
   async *get(name: string): AsyncGenerator<Uint8Array> {
     checkedName(name);
     const get = (position: number, etag?: string) => this.#objects.get(name, position, etag);
-    const reader = new S3Reader(get, await get(0));
-    try {
-      for (let position = 0; position < reader.size;) {
-        const piece = Buffer.allocUnsafe(Math.min(readBytes, reader.size - position));
-        const count = await reader.read(piece, position);
-        yield piece.subarray(0, count);
-        position += count;
-      }
-    } finally {
-      await reader.close();
-    }
+    yield* readWhole(new S3Reader(get, await get(0)));
   }
 
   async *list(prefix: string): AsyncGenerator<NamedObject> {

@@ -10,6 +10,7 @@ import { freeBytesOf } from "../../observability/free-bytes.ts";
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { PartMemory } from "./part-memory.ts";
 import { smallestPart } from "./part-size.ts";
+import { readWhole } from "./read-whole.ts";
 import { connectS3, type S3 } from "./s3-client.ts";
 import { cannotStart } from "./s3-errors.ts";
 import { S3NamedObjects } from "./s3-named.ts";
@@ -24,8 +25,6 @@ import { S3Writer } from "./s3-writer.ts";
 import { spooled } from "./spool.ts";
 
 const keyPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-/** Bytes of one read when a write is read again. */
-const readBytes = 1024 * 1024;
 const gatherAttempts = 3;
 /** Tails of suspended uploads stay in memory for the empty PUT that docker sends next. */
 const tailMemory = { maxSize: 64 * 1024 * 1024, ttl: 60_000 };
@@ -177,17 +176,7 @@ export class S3BlobStore implements BlobStore {
     if (key === undefined) return;
     const known = this.#tails.get(key);
     if (known !== undefined) return yield known;
-    const reader = await this.open(key);
-    try {
-      for (let position = 0; position < reader.size;) {
-        const piece = Buffer.allocUnsafe(Math.min(readBytes, reader.size - position));
-        const count = await reader.read(piece, position);
-        yield piece.subarray(0, count);
-        position += count;
-      }
-    } finally {
-      await reader.close();
-    }
+    yield* readWhole(await this.open(key));
   }
 }
 
