@@ -34,6 +34,7 @@ async function serving(listener: RequestListener): Promise<string> {
 test.each([
   ["/no/such/folder", "There is no folder /no/such/folder."],
   ["registry.example.com", "There is no folder registry.example.com. A running registry is written https://registry.example.com."],
+  ["ftp://old.example.com", "There is no folder ftp://old.example.com. A source is a folder, s3://bucket/prefix, or https://host."],
   ["s3://", "Write s3://bucket or s3://bucket/prefix"],
   ["s3://key:secret@bucket/x", "Write s3://bucket or s3://bucket/prefix"],
   ["https://", "Write https://host or https://host:port"],

@@ -26,7 +26,8 @@ async function openFolder(folder: string): Promise<ImportSource> {
   const found = await stat(folder).catch(() => undefined);
   if (found?.isDirectory() !== true) {
     const hint = /^[\w.-]+(:\d+)?$/.test(folder) && folder.includes(".") ? ` A running registry is written https://${folder}.` : "";
-    throw new SourceError("Unusable", `There is no folder ${folder}.${hint}`);
+    const forms = /^[a-z][\w+.-]*:\/\//i.test(folder) ? " A source is a folder, s3://bucket/prefix, or https://host." : "";
+    throw new SourceError("Unusable", `There is no folder ${folder}.${hint}${forms}`);
   }
   const { FolderTree } = await import("./folder-tree.ts");
   return RegistryLayout.open(new FolderTree(folder.replace(/(?<=.)\/+$/, "")));
