@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 
-import type { AdoptReport } from "../api/control.ts";
+import type { AdoptReport } from "../api/control/audit.ts";
 import { formatBytes } from "../domain/bytes.ts";
 import { ask } from "./command-line.ts";
 import { CommandError } from "./failure.ts";

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 
-import type { AuditReport } from "../api/control.ts";
+import type { AuditReport } from "../api/control/audit.ts";
 import { adoptStore } from "./adopt.ts";
 import { ask, clientCommand } from "./command-line.ts";
 import { CommandError } from "./failure.ts";

@@ -2,8 +2,9 @@
 
 import { Command } from "commander";
 
-import type { SnapshotView } from "../api/control.ts";
+import type { SnapshotView } from "../api/control/backup.ts";
 import { formatBytes } from "../domain/bytes.ts";
+import { formatTime } from "../domain/retention/words.ts";
 import { ask, clientCommand } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { printResult, progressLine, table } from "./output.ts";
@@ -33,6 +34,12 @@ export function backupCommand(): Command {
 function render(snapshots: readonly SnapshotView[]): string {
   return table(
     ["SNAPSHOT", "TAKEN", "FOR", "ROWS", "SIZE"],
-    snapshots.map(({ name, takenAt, reason, rows, bytes }) => [name, takenAt, reason, String(rows), formatBytes(bytes)]),
+    snapshots.map(({ name, takenAt, reason, rows, bytes }) => [
+      name,
+      formatTime(Date.parse(takenAt)),
+      reason,
+      String(rows),
+      formatBytes(bytes),
+    ]),
   );
 }

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 
-import type { DeleteResult } from "../api/control.ts";
+import type { DeleteResult } from "../api/control/deletion.ts";
 import { formatBytes } from "../domain/bytes.ts";
 import { ask, clientCommand, parseImage, type ImageReference } from "./command-line.ts";
 import { CommandError } from "./failure.ts";

@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 
-import type { GcStatus } from "../api/control.ts";
+import type { GcStatus } from "../api/control/gc.ts";
 import { formatBytes } from "../domain/bytes.ts";
 import { ask, clientCommand } from "./command-line.ts";
 import { note, printResult } from "./output.ts";

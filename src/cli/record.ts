@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { Command } from "commander";
 
-import type { RecordState } from "../api/control.ts";
+import type { RecordState } from "../api/control/record.ts";
 import { clientOptions } from "../config/options.ts";
 import { ask, clientCommand, option } from "./command-line.ts";
 import { CommandError } from "./failure.ts";

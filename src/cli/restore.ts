@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 
-import type { RestoreResult } from "../api/control.ts";
+import type { RestoreResult } from "../api/control/deletion.ts";
 import { ask, clientCommand, parseImage, type ImageReference } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { printResult } from "./output.ts";

@@ -1,36 +1,18 @@
-// The control API as typed calls: what operator, jobs, reporters and the CLI use. The shapes are those of src/api/control.ts.
+// The control API as typed calls: what operator, jobs, reporters and the CLI use. The shapes are those of src/api/control.
 
-import type {
-  ActivityEntry,
-  AdoptLine,
-  ApplyRequest,
-  ApplyResult,
-  AuditLine,
-  AuditRequest,
-  BackupLine,
-  DeleteRequest,
-  DeleteResult,
-  FinishedRun,
-  GcResumed,
-  GcStatus,
-  Plan,
-  PrefetchRequest,
-  PrefetchResult,
-  Proposal,
-  ProposalRequest,
-  PublishRequest,
-  RecordState,
-  RepositoryView,
-  ResourceView,
-  RestoreRequest,
-  RestoreResult,
-  Run,
-  RunRequest,
-  RunUpdate,
-  SnapshotView,
-  UpstreamView,
-  VersionsView,
-} from "../api/control.ts";
+import type { ActivityEntry } from "../api/control/activity.ts";
+import type { AdoptLine, AuditLine, AuditRequest } from "../api/control/audit.ts";
+import type { BackupLine, SnapshotView } from "../api/control/backup.ts";
+import type { RepositoryView, UpstreamView } from "../api/control/contents.ts";
+import type { DeleteRequest, DeleteResult, RestoreRequest, RestoreResult } from "../api/control/deletion.ts";
+import type { GcResumed, GcStatus } from "../api/control/gc.ts";
+import type { PrefetchRequest, PrefetchResult } from "../api/control/prefetch.ts";
+import type { Proposal, ProposalRequest } from "../api/control/proposals.ts";
+import type { PublishRequest, RecordState } from "../api/control/record.ts";
+import type { ResourceView } from "../api/control/resources.ts";
+import type { ApplyRequest, ApplyResult, Plan } from "../api/control/retention.ts";
+import type { FinishedRun, Run, RunRequest, RunUpdate } from "../api/control/runs.ts";
+import type { VersionsView } from "../api/control/versions.ts";
 import { Transport } from "./transport.ts";
 
 export interface WaitOptions {

@@ -1,7 +1,7 @@
 // Reading images through the registry's /v2, as a job does it: manifests whole and verified, documents under a cap.
 
 import { digestOf, algorithmOf, isDigest, type Digest } from "../domain/digest.ts";
-import { runHeader } from "../api/control.ts";
+import { runHeader } from "../api/control/protocol.ts";
 import { acceptedManifestTypes, headers } from "../domain/media-types.ts";
 import { ClientError } from "./errors.ts";
 import { Transport } from "./transport.ts";

@@ -1,7 +1,8 @@
 // One run of a RetentionPolicy: plan, and with `action: Delete` apply what nothing stopped (design: retention.md). A client of the control API.
 
 import { howToApprove } from "../api/approval.ts";
-import type { ApplyResult, Plan, PlanEntry, Run } from "../api/control.ts";
+import type { ApplyResult, Plan, PlanEntry } from "../api/control/retention.ts";
+import type { Run } from "../api/control/runs.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { reportRun, type RunEnd } from "./reported-run.ts";
 

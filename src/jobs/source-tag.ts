@@ -1,6 +1,7 @@
 // One source tag of one image, from upstream's `latest` to a published version (design: tag-sync, points 1 to 8).
 
-import type { MintProposal, Proposal, SyncOutcome } from "../api/control.ts";
+import type { MintProposal, Proposal } from "../api/control/proposals.ts";
+import type { SyncOutcome } from "../api/control/runs.ts";
 import type { PolicyImage, SourceTag, TagPolicySpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { ClientError } from "../client/errors.ts";

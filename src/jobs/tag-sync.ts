@@ -1,6 +1,6 @@
 // One run of a TagPolicy: each source tag of each image, a few at a time, each with an outcome of its own (design: tag-sync, "One run").
 
-import type { Run, SyncOutcome } from "../api/control.ts";
+import type { Run, SyncOutcome } from "../api/control/runs.ts";
 import type { PolicyImage, TagPolicySpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import type { RegistryClient } from "../client/registry-client.ts";

@@ -1,6 +1,8 @@
 // The operator without its Kubernetes: sources in, Git and the registry out. What happens, and when; a round does the work.
 
-import type { RecordState, ResourceView, UpstreamView } from "../api/control.ts";
+import type { UpstreamView } from "../api/control/contents.ts";
+import type { RecordState } from "../api/control/record.ts";
+import type { ResourceView } from "../api/control/resources.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import type { ResourceKey } from "../domain/resource.ts";
 import type { SecretSource } from "../domain/secrets.ts";

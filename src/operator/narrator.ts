@@ -1,6 +1,6 @@
 // What the log says of the control plane's work: changes, each once, in sentences.
 
-import type { Condition, ResourceView } from "../api/control.ts";
+import type { Condition, ResourceView } from "../api/control/resources.ts";
 import { conditionTypes } from "../api/conditions.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";

@@ -1,7 +1,7 @@
 // After the commits and the publish: how each resource came through, for its conditions.
 
 import { reasons } from "../api/conditions.ts";
-import type { RecordState } from "../api/control.ts";
+import type { RecordState } from "../api/control/record.ts";
 import { keyString } from "../domain/resource.ts";
 import type { History } from "../record/history.ts";
 import type { RecordView } from "../record/record-view.ts";

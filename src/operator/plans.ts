@@ -3,7 +3,7 @@
 import { stringify } from "yaml";
 
 import { recordApiVersion } from "../api/conditions.ts";
-import type { PlanEntry } from "../api/control.ts";
+import type { PlanEntry } from "../api/control/retention.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import { planCommit, type Committer } from "../record/messages.ts";
 import type { JobOutcome } from "./ports.ts";

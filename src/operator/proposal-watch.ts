@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { Proposal } from "../api/control.ts";
+import type { Proposal } from "../api/control/proposals.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import type { Logger } from "../observability/logger.ts";
 

@@ -1,6 +1,6 @@
 // The effective configuration of one view of the record, in Git's order: what the registry is asked to serve.
 
-import type { RecordedResource } from "../api/control.ts";
+import type { RecordedResource } from "../api/control/record.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { History } from "../record/history.ts";
 import type { RecordedFile, RecordView } from "../record/record-view.ts";

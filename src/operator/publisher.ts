@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 
-import type { PublishRequest, RecordedResource, RecordState } from "../api/control.ts";
+import type { PublishRequest, RecordedResource, RecordState } from "../api/control/record.ts";
 import type { UpstreamSpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { ClientError } from "../client/errors.ts";

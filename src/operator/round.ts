@@ -1,7 +1,7 @@
 // One round: everything that the sources, Git and the registry's proposals ask for, as one run of commits. Pure: what it needs is handed in.
 
 import { kinds, keyString } from "../domain/resource.ts";
-import type { Proposal } from "../api/control.ts";
+import type { Proposal } from "../api/control/proposals.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import type { History } from "../record/history.ts";
 import { adoptionCommit, removalCommit, resourceCommit, type Committer } from "../record/messages.ts";

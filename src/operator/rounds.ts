@@ -1,6 +1,6 @@
 // Round after round, level-triggered: everything is looked at, what is missing is committed, and what Git says is published.
 
-import type { Proposal } from "../api/control.ts";
+import type { Proposal } from "../api/control/proposals.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { keyString } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";

@@ -1,6 +1,6 @@
 // What runs did, heard once each: from the scheduler that ran them, or from the registry when somebody else did (`wharfinger job`, another leader).
 
-import type { FinishedRun } from "../api/control.ts";
+import type { FinishedRun } from "../api/control/runs.ts";
 import type { ResourceKey } from "../domain/resource.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import type { History } from "../record/history.ts";

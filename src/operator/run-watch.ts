@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { FinishedRun } from "../api/control.ts";
+import type { FinishedRun } from "../api/control/runs.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import type { Logger } from "../observability/logger.ts";
 

@@ -1,6 +1,7 @@
 // Proposals become commits: each on top of the one before, what people decided first (design: tag-sync, point 8; record, "Ledger files").
 
-import type { MintProposal, Proposal, PublishRequest, RetireProposal } from "../api/control.ts";
+import type { MintProposal, Proposal, RetireProposal } from "../api/control/proposals.ts";
+import type { PublishRequest } from "../api/control/record.ts";
 import type { TagPolicySpec } from "../api/kinds.ts";
 import type { Digest } from "../domain/digest.ts";
 import type { Build, Ledger } from "../domain/ledger.ts";

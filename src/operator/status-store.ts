@@ -1,6 +1,6 @@
 // What `kubectl get` would show, in memory: conditions that change only when something changed.
 
-import type { Condition, ResourceView } from "../api/control.ts";
+import type { Condition, ResourceView } from "../api/control/resources.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 
 export interface ConditionDraft {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import type { UpstreamView } from "../api/control.ts";
+import type { UpstreamView } from "../api/control/contents.ts";
 import { watchUpstreams } from "./upstream-watch.ts";
 
 test("tells what is new, and what is said first after silence, though it is the same", async () => {

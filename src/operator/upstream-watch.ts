@@ -1,6 +1,6 @@
 // What the registry says of its Upstreams, asked every few seconds: nobody tells when one becomes unreachable.
 
-import type { UpstreamView } from "../api/control.ts";
+import type { UpstreamView } from "../api/control/contents.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { every } from "./every.ts";
 

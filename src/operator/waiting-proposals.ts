@@ -1,6 +1,6 @@
 // Proposals of the registry's jobs between the long poll that brings them and the round that looks at them.
 
-import type { Proposal } from "../api/control.ts";
+import type { Proposal } from "../api/control/proposals.ts";
 import type { Settled } from "./settle-proposals.ts";
 
 export class WaitingProposals {

@@ -3,7 +3,7 @@
 import { Document, isMap, isSeq } from "yaml";
 import { Compile } from "typebox/compile";
 
-import { LedgerDocument } from "../api/control.ts";
+import { LedgerDocument } from "../api/control/record.ts";
 import type { Ledger } from "../domain/ledger.ts";
 import { isTag } from "../domain/reference.ts";
 import { isProblem, fileLimits, parseYaml, type FieldPath, type FileProblem } from "./yaml-file.ts";

@@ -1,6 +1,7 @@
 // What a registry process is given.
 
-import type { ControlPlaneStatus, ResourceView } from "../api/control.ts";
+import type { ControlPlaneStatus } from "../api/control/record.ts";
+import type { ResourceView } from "../api/control/resources.ts";
 import type { Settings } from "../config/settings.ts";
 import type { SecretSource } from "../domain/secrets.ts";
 import type { Logger } from "../observability/logger.ts";

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { RunRequest } from "../api/control.ts";
+import type { RunRequest } from "../api/control/runs.ts";
 import { ControlClient } from "../client/control-client.ts";
 import { ClientError } from "../client/errors.ts";
 import { RegistryClient } from "../client/registry-client.ts";

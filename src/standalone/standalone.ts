@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import type { ControlPlaneStatus } from "../api/control.ts";
+import type { ControlPlaneStatus } from "../api/control/record.ts";
 import { ControlClient } from "../client/control-client.ts";
 import { localUrl, type ListenAddress } from "../config/listen.ts";
 import type { Settings } from "../config/settings.ts";

@@ -1,6 +1,6 @@
 // The line that says it is ready: what is served, since which commit, and what to type next.
 
-import type { UpstreamView } from "../api/control.ts";
+import type { UpstreamView } from "../api/control/contents.ts";
 
 /** Something to pull that these registries have had for years. */
 const wellKnown: Readonly<Record<string, string>> = {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { stringify } from "yaml";
 
-import type { AuditReport } from "../../src/api/control.ts";
+import type { AuditReport } from "../../src/api/control/audit.ts";
 import { answerTo } from "../support/eventually.ts";
 import { fillUp, makeRoom, seenBy, underSmallDisks } from "../support/small-disks.ts";
 import { startStandalone, type Standalone } from "../support/standalone.ts";

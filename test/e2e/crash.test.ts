@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import type { AuditReport } from "../../src/api/control.ts";
+import type { AuditReport } from "../../src/api/control/audit.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { answerTo } from "../support/eventually.ts";
 import { pushImage } from "../support/images.ts";

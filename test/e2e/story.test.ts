@@ -7,7 +7,12 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import type { AuditReport, GcStatus, Plan, ResourceView, RestoreResult, VersionsView } from "../../src/api/control.ts";
+import type { AuditReport } from "../../src/api/control/audit.ts";
+import type { RestoreResult } from "../../src/api/control/deletion.ts";
+import type { GcStatus } from "../../src/api/control/gc.ts";
+import type { ResourceView } from "../../src/api/control/resources.ts";
+import type { Plan } from "../../src/api/control/retention.ts";
+import type { VersionsView } from "../../src/api/control/versions.ts";
 import { createCosignKey, slsaProvenance, spdxDocument, type CosignKey } from "../support/cosign.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { answerTo } from "../support/eventually.ts";

@@ -3,7 +3,7 @@
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import type { StorageUsage } from "../../src/api/control.ts";
+import type { StorageUsage } from "../../src/api/control/contents.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { digestOf, pushImage, randomBlob } from "../conformance/content.ts";

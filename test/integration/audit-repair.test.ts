@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 
 import { afterEach, expect, test } from "vitest";
 
-import type { AuditReport } from "../../src/api/control.ts";
+import type { AuditReport } from "../../src/api/control/audit.ts";
 import { digestOf } from "../../src/domain/digest.ts";
 import type { AuditContext } from "../../src/registry/services/audit-step.ts";
 import { audit } from "../../src/registry/services/audit.ts";

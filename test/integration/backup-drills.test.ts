@@ -11,7 +11,7 @@ import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 
-import type { AdoptReport } from "../../src/api/control.ts";
+import type { AdoptReport } from "../../src/api/control/audit.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings, type Settings } from "../../src/config/settings.ts";
 import { digestOf } from "../../src/domain/digest.ts";

@@ -7,7 +7,10 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import type { GcStatus, Plan, RecordState, ResourceView } from "../../src/api/control.ts";
+import type { GcStatus } from "../../src/api/control/gc.ts";
+import type { RecordState } from "../../src/api/control/record.ts";
+import type { ResourceView } from "../../src/api/control/resources.ts";
+import type { Plan } from "../../src/api/control/retention.ts";
 import { answerTo, eventually } from "../support/eventually.ts";
 import { use } from "../support/programs.ts";
 import { startStandalone, type Standalone } from "../support/standalone.ts";

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import type { RunUpdate } from "../../src/api/control.ts";
+import type { RunUpdate } from "../../src/api/control/runs.ts";
 import { eventually } from "../support/eventually.ts";
 import { World } from "../support/control-plane.ts";
 import { adminToken } from "../support/registry.ts";

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import type { RecordState } from "../../src/api/control.ts";
+import type { RecordState } from "../../src/api/control/record.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { World } from "../support/control-plane.ts";
 import { eventually } from "../support/eventually.ts";

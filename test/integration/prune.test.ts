@@ -2,7 +2,8 @@
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import type { LedgerDocument, RecordedResource, RunRequest } from "../../src/api/control.ts";
+import type { LedgerDocument, RecordedResource } from "../../src/api/control/record.ts";
+import type { RunRequest } from "../../src/api/control/runs.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { runPrune, type PruneEnd, type PruneOptions } from "../../src/jobs/prune.ts";

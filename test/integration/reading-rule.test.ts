@@ -10,7 +10,7 @@ import { hashSync } from "bcryptjs";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import type { LedgerDocument, RecordedResource } from "../../src/api/control.ts";
+import type { LedgerDocument, RecordedResource } from "../../src/api/control/record.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";

@@ -5,7 +5,8 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import type { Proposal, RecordState } from "../../src/api/control.ts";
+import type { Proposal } from "../../src/api/control/proposals.ts";
+import type { RecordState } from "../../src/api/control/record.ts";
 import { ControlClient, type WaitOptions } from "../../src/client/control-client.ts";
 import { World } from "../support/control-plane.ts";
 import { eventually } from "../support/eventually.ts";

@@ -8,7 +8,7 @@ import { Client } from "pg";
 import { pino } from "pino";
 import { afterEach, expect, test } from "vitest";
 
-import type { LedgerDocument, PublishRequest, RecordedResource } from "../../src/api/control.ts";
+import type { LedgerDocument, PublishRequest, RecordedResource } from "../../src/api/control/record.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
 import { blobsOf, childrenOf, parseManifest } from "../../src/domain/manifest.ts";

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { Client } from "pg";
 import { pino } from "pino";
 
-import type { MintProposal, ResourceView } from "../../src/api/control.ts";
+import type { MintProposal } from "../../src/api/control/proposals.ts";
+import type { ResourceView } from "../../src/api/control/resources.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from "../../src/operator/control-plane.ts";

@@ -1,6 +1,7 @@
 // The operator's part by hand, through the API alone: what waits is minted into ledgers and published, revision after revision, without Git.
 
-import type { Proposal, PublishRequest, RecordedResource } from "../../src/api/control.ts";
+import type { Proposal } from "../../src/api/control/proposals.ts";
+import type { PublishRequest, RecordedResource } from "../../src/api/control/record.ts";
 import type { TagPolicySpec } from "../../src/api/kinds.ts";
 import type { ControlClient } from "../../src/client/control-client.ts";
 import type { Build, Ledger } from "../../src/domain/ledger.ts";

@@ -4,7 +4,8 @@ import { generateKeyPairSync } from "node:crypto";
 
 import { pino } from "pino";
 
-import type { MintProposal, RecordedResource } from "../../src/api/control.ts";
+import type { MintProposal } from "../../src/api/control/proposals.ts";
+import type { RecordedResource } from "../../src/api/control/record.ts";
 import type { TagPolicySpec } from "../../src/api/kinds.ts";
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
 import type { Build } from "../../src/domain/ledger.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { pino } from "pino";
 
-import type { RecordedResource } from "../../src/api/control.ts";
+import type { RecordedResource } from "../../src/api/control/record.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings, type Settings } from "../../src/config/settings.ts";
 import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";

@@ -1,6 +1,6 @@
 // What an audit found, for people: the invariant in words, since its number is known only to who has read the design.
 
-import type { AuditReport } from "../../api/control.ts";
+import type { AuditReport } from "../../api/control/audit.ts";
 import { table } from "../output.ts";
 
 /** As numbered in docs/design/storage.md, "Invariants"; 2 is about time and cannot be seen in what is stored. */

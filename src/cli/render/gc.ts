@@ -1,6 +1,6 @@
 // The collector's numbers for people.
 
-import type { GcStatus } from "../../api/control.ts";
+import type { GcStatus } from "../../api/control/gc.ts";
 import { formatDuration } from "../../domain/duration.ts";
 import { formatBytes } from "../../domain/bytes.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import type { Plan, PlanEntry } from "../../api/control.ts";
+import type { Plan, PlanEntry } from "../../api/control/retention.ts";
 import { renderApplied, renderPlan } from "./plan.ts";
 
 const digest = `sha256:${"a".repeat(64)}`;

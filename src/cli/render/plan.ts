@@ -1,7 +1,7 @@
 // A retention plan for a person: keep or delete for every tag, by which rule and why, and what comes free. Pure text.
 
 import { howToApprove } from "../../api/approval.ts";
-import type { ApplyResult, Plan, PlanEntry } from "../../api/control.ts";
+import type { ApplyResult, Plan, PlanEntry } from "../../api/control/retention.ts";
 import { bad, faint, good, table } from "../output.ts";
 import { formatBytes } from "../../domain/bytes.ts";
 

@@ -1,6 +1,6 @@
 // Resources as `kubectl get` and `kubectl describe` would show them.
 
-import type { Condition, ResourceView } from "../../api/control.ts";
+import type { Condition, ResourceView } from "../../api/control/resources.ts";
 import { conditionTypes } from "../../api/conditions.ts";
 import { bad, good, table } from "../output.ts";
 import { renderDetails } from "./details.ts";

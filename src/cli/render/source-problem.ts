@@ -1,4 +1,4 @@
-import type { ControlPlaneStatus } from "../../api/control.ts";
+import type { ControlPlaneStatus } from "../../api/control/record.ts";
 
 /** `Not taken over: upstreams.yaml:12: what is wrong`. */
 export function describeSourceProblem({ source, line, message }: ControlPlaneStatus["sourceProblems"][number]): string {

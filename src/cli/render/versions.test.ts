@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import type { VersionsView } from "../../api/control.ts";
+import type { VersionsView } from "../../api/control/versions.ts";
 import { renderVersions } from "./versions.ts";
 
 const digest = `sha256:${"a".repeat(64)}`;

@@ -1,6 +1,7 @@
 // A version and what it stands on, for a person who asks why.
 
-import type { LedgerDocument, VersionsView } from "../../api/control.ts";
+import type { LedgerDocument } from "../../api/control/record.ts";
+import type { VersionsView } from "../../api/control/versions.ts";
 import type { ImageReference } from "../command-line.ts";
 import { faint, table } from "../output.ts";
 import { gitInRecord } from "./record-hint.ts";

@@ -1,6 +1,6 @@
 // What a kind adds to the skeleton.
 
-import type { UpstreamView } from "../../api/control.ts";
+import type { UpstreamView } from "../../api/control/contents.ts";
 import type { Specs } from "../../api/kinds.ts";
 import type { Kind, ResourceKey } from "../../domain/resource.ts";
 import type { SecretSource } from "../../domain/secrets.ts";

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 
-import type { UpstreamView } from "../../api/control.ts";
+import type { UpstreamView } from "../../api/control/contents.ts";
 import { annotations } from "../../api/conditions.ts";
 import type { Kind } from "../../domain/resource.ts";
 import { emptyView } from "../../record/record-view.ts";

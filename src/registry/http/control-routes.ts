@@ -2,38 +2,19 @@
 
 import { Type, type Static, type TSchema } from "typebox";
 
-import {
-  ActivityEntry,
-  AdoptLine,
-  ApplyRequest,
-  ApplyResult,
-  AuditLine,
-  AuditRequest,
-  BackupLine,
-  DeleteRequest,
-  DeleteResult,
-  FinishedRun,
-  GcResumed,
-  GcStatus,
-  Plan,
-  PrefetchRequest,
-  PrefetchResult,
-  Proposal,
-  ProposalRequest,
-  PublishRequest,
-  RecordState,
-  RepositoryView,
-  ResourceView,
-  RestoreRequest,
-  RestoreResult,
-  Run,
-  RunRequest,
-  RunUpdate,
-  SnapshotView,
-  StorageUsage,
-  UpstreamView,
-  VersionsView,
-} from "../../api/control.ts";
+import { ActivityEntry } from "../../api/control/activity.ts";
+import { AdoptLine, AuditLine, AuditRequest } from "../../api/control/audit.ts";
+import { BackupLine, SnapshotView } from "../../api/control/backup.ts";
+import { RepositoryView, StorageUsage, UpstreamView } from "../../api/control/contents.ts";
+import { DeleteRequest, DeleteResult, RestoreRequest, RestoreResult } from "../../api/control/deletion.ts";
+import { GcResumed, GcStatus } from "../../api/control/gc.ts";
+import { PrefetchRequest, PrefetchResult } from "../../api/control/prefetch.ts";
+import { Proposal, ProposalRequest } from "../../api/control/proposals.ts";
+import { PublishRequest, RecordState } from "../../api/control/record.ts";
+import { ResourceView } from "../../api/control/resources.ts";
+import { ApplyRequest, ApplyResult, Plan } from "../../api/control/retention.ts";
+import { FinishedRun, Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
+import { VersionsView } from "../../api/control/versions.ts";
 import { isRepositoryName } from "../../domain/reference.ts";
 import { nameMessage } from "../../domain/v2-path.ts";
 import { ServiceError } from "../services/errors.ts";

@@ -2,7 +2,7 @@
 
 import type { TSchema } from "typebox";
 
-import { ErrorReply } from "../../api/control.ts";
+import { ErrorReply } from "../../api/control/protocol.ts";
 import { controlRoutes, type ControlRoute } from "./control-routes.ts";
 import { longestWait } from "./control.ts";
 

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import { runHeader } from "../../api/control.ts";
+import { runHeader } from "../../api/control/protocol.ts";
 import { describeIdentity, type Access, type Action, type Identity } from "../../domain/access.ts";
 import { headers } from "../../domain/media-types.ts";
 import { parseV2Path, type V2Path, type V2PathProblem } from "../../domain/v2-path.ts";

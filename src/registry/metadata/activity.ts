@@ -1,6 +1,6 @@
 // Who changed what: the table behind GET /api/v1/activity. Append-only, pruned by age.
 
-import type { ActivityEntry } from "../../api/control.ts";
+import type { ActivityEntry } from "../../api/control/activity.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export interface NewActivity {

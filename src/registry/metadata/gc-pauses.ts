@@ -3,7 +3,7 @@
 // `store-behind`: the store is older than its marker, or another one took its place. `foreign-marker`: another installation has put its marker
 // into the store ("Backup").
 
-import type { GcPauseReason } from "../../api/control.ts";
+import type { GcPauseReason } from "../../api/control/gc.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export interface GcPause {

@@ -1,6 +1,6 @@
 // Plans as they were made, for 90 days: what a run did, and what a person approves.
 
-import type { Plan } from "../../api/control.ts";
+import type { Plan } from "../../api/control/retention.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export interface StoredPlan {

@@ -1,6 +1,6 @@
 // Versions found by tag-sync, or to be retired by prune, on their way into Git (design: tag-sync, points 7 and 8; record, "Publishing").
 
-import type { Proposal, ProposalRequest } from "../../api/control.ts";
+import type { Proposal, ProposalRequest } from "../../api/control/proposals.ts";
 import { statement, type Queryable } from "./database.ts";
 
 interface ProposalRow {

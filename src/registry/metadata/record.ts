@@ -1,6 +1,6 @@
 // The published revision, and what each process serves (design: record, "Publishing").
 
-import type { RecordedResource, RefusedResource } from "../../api/control.ts";
+import type { RecordedResource, RefusedResource } from "../../api/control/record.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export interface RecordDocument {

@@ -1,6 +1,7 @@
 // Runs of jobs: registered by the operator or by hand, one at a time for a policy, heard from while they work (design: operator.md, "Jobs").
 
-import type { ApplyResult, Run, RunRequest, RunUpdate } from "../../api/control.ts";
+import type { ApplyResult } from "../../api/control/retention.ts";
+import type { Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export type StoredRun = Omit<Run, "spec" | "upstream" | "keys" | "settled">;

@@ -1,6 +1,6 @@
 // How tag-sync settled each digest, so that one that did not change costs one HEAD (design: tag-sync, point 1).
 
-import type { SyncOutcome } from "../../api/control.ts";
+import type { SyncOutcome } from "../../api/control/runs.ts";
 import { statement, type Queryable } from "./database.ts";
 
 interface OutcomeRow {

@@ -1,6 +1,6 @@
 // Bytes and counts of repositories, and of the installation: what is named, what is stored once, what could come free.
 
-import type { StorageUsage } from "../../api/control.ts";
+import type { StorageUsage } from "../../api/control/contents.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export interface RepositoryUsage {

@@ -1,6 +1,6 @@
 // Who changed what. Pushes, deletes, publishes, restores and applies append; GET activity reads, newest first.
 
-import type { ActivityEntry } from "../../api/control.ts";
+import type { ActivityEntry } from "../../api/control/activity.ts";
 import { appendActivity, newestActivity, type NewActivity } from "../metadata/activity.ts";
 import type { Queryable } from "../metadata/database.ts";
 

@@ -14,7 +14,7 @@ import {
   readBlob,
   type OwnRegistry,
 } from "../../../test/support/own-registry.ts";
-import type { AdoptReport } from "../../api/control.ts";
+import type { AdoptReport } from "../../api/control/audit.ts";
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { adopt, type AdoptOptions } from "./adopt.ts";
 

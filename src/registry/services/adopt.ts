@@ -8,7 +8,7 @@
 // 4. Marker and database count on together, and the collector goes on.
 // Whatever else the store has is counted and left alone: `audit --repair` deletes what is older than 7 days.
 
-import type { AdoptLine, AdoptReport } from "../../api/control.ts";
+import type { AdoptLine, AdoptReport } from "../../api/control/audit.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { BlobStoreError, type BlobStore } from "../blobs/blob-store.ts";

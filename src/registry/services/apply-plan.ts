@@ -1,6 +1,6 @@
 // A plan applied to one own repository: in batches, each one transaction in which every entry is judged again under lock.
 
-import type { PlanEntry } from "../../api/control.ts";
+import type { PlanEntry } from "../../api/control/retention.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { departures, inOrder, nameOf, type Departure, type Removal } from "../../domain/retention/departures.ts";
 import type { PolicySource } from "../../domain/retention/facts.ts";

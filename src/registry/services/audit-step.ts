@@ -1,6 +1,6 @@
 // What the parts of an audit are given, and what they say.
 
-import type { AuditReport } from "../../api/control.ts";
+import type { AuditReport } from "../../api/control/audit.ts";
 import type { NameTest } from "../../domain/glob.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";

@@ -19,7 +19,7 @@ import {
   type OwnRegistry,
   type PushedImage,
 } from "../../../test/support/own-registry.ts";
-import type { AuditLine, AuditReport } from "../../api/control.ts";
+import type { AuditLine, AuditReport } from "../../api/control/audit.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";

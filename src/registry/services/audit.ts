@@ -1,7 +1,7 @@
 // `wharfinger audit`: the checker of storage.md's invariants 1, 3, 4, 5 and 6. Online: it lists the store first, then asks the database, in plain
 // SELECTs and pages; what looks wrong is looked at again before it is reported, because pushes and the collector go on meanwhile.
 
-import type { AuditLine, AuditRequest } from "../../api/control.ts";
+import type { AuditLine, AuditRequest } from "../../api/control/audit.ts";
 import { findContradictions, questions, readAuditCounts } from "../metadata/audit.ts";
 import { auditBlobs, auditManifests, auditSample } from "./audit-contents.ts";
 import type { AuditContext, AuditFinding, AuditStep, Mended } from "./audit-step.ts";

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { BackupLine, SnapshotView } from "../../api/control.ts";
+import type { BackupLine, SnapshotView } from "../../api/control/backup.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { NamedObjects } from "../blobs/named-objects.ts";
 import { codeOf, type Database } from "../metadata/database.ts";

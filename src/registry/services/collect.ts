@@ -2,7 +2,7 @@
 
 import { failpoint } from "#failpoints";
 
-import type { GcStatus } from "../../api/control.ts";
+import type { GcStatus } from "../../api/control/gc.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";

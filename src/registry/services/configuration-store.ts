@@ -1,6 +1,6 @@
 // The published configuration in memory: read at start and after each publish, and followed when another process published.
 
-import type { RecordedResource } from "../../api/control.ts";
+import type { RecordedResource } from "../../api/control/record.ts";
 import type { AccessPolicySpec, RetentionPolicySpec, TagPolicySpec, UpstreamSpec } from "../../api/kinds.ts";
 import { canonicalHost } from "../../domain/upstream-names.ts";
 import type { Logger } from "../../observability/logger.ts";

@@ -1,7 +1,7 @@
 // `wharfinger delete`: D1 by an administrator's word, whom no protected tag stops. With `purge` (a leaked secret) nothing is left to restore and the
 // bytes go at once, as far as nothing else needs them.
 
-import type { DeleteRequest, DeleteResult } from "../../api/control.ts";
+import type { DeleteRequest, DeleteResult } from "../../api/control/deletion.ts";
 import { isDigest } from "../../domain/digest.ts";
 import { isTag } from "../../domain/reference.ts";
 import { appendActivity } from "../metadata/activity.ts";
@@ -58,5 +58,8 @@ function referenceOf({ tag, digest }: DeleteRequest): ImageToDelete["what"] {
 }
 
 function notHere({ repository, tag, digest }: DeleteRequest): ServiceError {
-  return new ServiceError("NOT_FOUND", `${repository}${tag === undefined ? `@${digest ?? ""}` : `:${tag}`} is not here.`);
+  return new ServiceError(
+    "NOT_FOUND",
+    `${repository}${tag === undefined ? `@${digest ?? ""}` : `:${tag}`} is not here: nothing was deleted.`,
+  );
 }

@@ -1,6 +1,6 @@
 // What deleting and purging an image share.
 
-import type { DeleteResult } from "../../api/control.ts";
+import type { DeleteResult } from "../../api/control/deletion.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";

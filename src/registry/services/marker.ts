@@ -12,7 +12,7 @@
 // that was stopped, a request that hung) cannot put a lower number in the place of a higher one. Nobody needs a lock or a conditional write: who
 // reads the store first and the database then sees a database at least as high, since a number is committed there before the store hears of it.
 
-import type { GcPauseReason } from "../../api/control.ts";
+import type { GcPauseReason } from "../../api/control/gc.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { NamedObjects } from "../blobs/named-objects.ts";
 import type { Database } from "../metadata/database.ts";

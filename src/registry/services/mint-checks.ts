@@ -1,7 +1,7 @@
 // What a proposed version must agree with before it is stored (design: tag-sync, point 7): the policy as published, and what this registry saw itself.
 // So a job that was taken over can misname a build of the same image, never bind foreign bytes.
 
-import type { MintProposal } from "../../api/control.ts";
+import type { MintProposal } from "../../api/control/proposals.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { predicateTypes } from "../../domain/evidence-types.ts";
 import { readPublicKey } from "../../domain/public-key.ts";

@@ -1,6 +1,6 @@
 // A TagPolicy as a run may use it: the policy as published, its Upstream, what its images are called here, the keys that it names.
 
-import type { Run } from "../../api/control.ts";
+import type { Run } from "../../api/control/runs.ts";
 import type { TagPolicySpec, UpstreamSpec } from "../../api/kinds.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { canonicalHost, findByRepository } from "../../domain/upstream-names.ts";

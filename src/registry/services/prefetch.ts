@@ -1,6 +1,6 @@
 // POST prefetch: an image with its index, children, layers and evidence comes in before it is needed (design: tag-sync.md, point 6).
 
-import type { PrefetchRequest, PrefetchResult } from "../../api/control.ts";
+import type { PrefetchRequest, PrefetchResult } from "../../api/control/prefetch.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, parseManifest } from "../../domain/manifest.ts";
 import { parseReference, type Reference } from "../../domain/reference.ts";

@@ -16,7 +16,7 @@ import {
   startFixture,
   stopFixture,
 } from "../../../test/support/proposals.ts";
-import type { MintProposal } from "../../api/control.ts";
+import type { MintProposal } from "../../api/control/proposals.ts";
 import { digestOf } from "../../domain/digest.ts";
 import type { Build } from "../../domain/ledger.ts";
 import { mint } from "../../domain/minting.ts";

@@ -2,7 +2,7 @@
 
 import { failpoint } from "#failpoints";
 
-import type { MintProposal, Proposal, ProposalRequest, RetireProposal } from "../../api/control.ts";
+import type { MintProposal, Proposal, ProposalRequest, RetireProposal } from "../../api/control/proposals.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";

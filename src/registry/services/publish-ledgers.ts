@@ -2,7 +2,7 @@
 
 import { failpoint } from "#failpoints";
 
-import type { PublishRequest, RecordedResource } from "../../api/control.ts";
+import type { PublishRequest, RecordedResource } from "../../api/control/record.ts";
 import type { UpstreamSpec } from "../../api/kinds.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Ledger } from "../../domain/ledger.ts";

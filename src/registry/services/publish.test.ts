@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import type { PublishRequest, RecordedResource } from "../../api/control.ts";
+import type { PublishRequest, RecordedResource } from "../../api/control/record.ts";
 import { createLogger } from "../../observability/logger.ts";
 import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
 import { Database } from "../metadata/database.ts";

@@ -2,7 +2,7 @@
 
 import { failpoint } from "#failpoints";
 
-import type { PublishRequest, RecordedResource, RecordState, RefusedResource } from "../../api/control.ts";
+import type { PublishRequest, RecordedResource, RecordState, RefusedResource } from "../../api/control/record.ts";
 import { reasons, recordApiVersion } from "../../api/conditions.ts";
 import type { UpstreamSpec } from "../../api/kinds.ts";
 import { describeKey, keyString } from "../../domain/resource.ts";

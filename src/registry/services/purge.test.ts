@@ -16,7 +16,7 @@ import {
   unprotected,
   type OwnRegistry,
 } from "../../../test/support/own-registry.ts";
-import type { DeleteRequest } from "../../api/control.ts";
+import type { DeleteRequest } from "../../api/control/deletion.ts";
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { createLogger } from "../../observability/logger.ts";

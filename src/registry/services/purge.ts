@@ -1,7 +1,7 @@
 // A purge (storage.md, D1): the image with its children and referrers, the trash that names the same layers, their leases and reviews, and the
 // bytes, in one transaction; then the store is asked at once. Whatever something else needs stays, and is named.
 
-import type { DeleteResult } from "../../api/control.ts";
+import type { DeleteResult } from "../../api/control/deletion.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";

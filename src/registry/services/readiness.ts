@@ -1,7 +1,7 @@
 // Ready = the schema is known (the process started), database and blob store answer, and an orderly stop has not begun. An empty record is
 // valid and served. Never depends on the operator, Git or an upstream.
 
-import type { ControlPlaneStatus } from "../../api/control.ts";
+import type { ControlPlaneStatus } from "../../api/control/record.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";

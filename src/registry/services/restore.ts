@@ -2,7 +2,7 @@
 
 import { failpoint } from "#failpoints";
 
-import type { RestoreRequest, RestoreResult } from "../../api/control.ts";
+import type { RestoreRequest, RestoreResult } from "../../api/control/deletion.ts";
 import { isDigest, type Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, parseManifest, type Manifest } from "../../domain/manifest.ts";
 import type { NameTest } from "../../domain/glob.ts";

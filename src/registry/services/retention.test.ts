@@ -18,7 +18,8 @@ import {
   type OwnRegistry,
   type PushedImage,
 } from "../../../test/support/own-registry.ts";
-import type { LedgerDocument, PlanEntry, PublishRequest } from "../../api/control.ts";
+import type { LedgerDocument, PublishRequest } from "../../api/control/record.ts";
+import type { PlanEntry } from "../../api/control/retention.ts";
 import { digestOf, hexOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { createLogger } from "../../observability/logger.ts";

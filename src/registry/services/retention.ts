@@ -3,7 +3,7 @@
 import { setImmediate } from "node:timers/promises";
 
 import { howToApprove } from "../../api/approval.ts";
-import type { ApplyRequest, ApplyResult, Plan, PlanEntry } from "../../api/control.ts";
+import type { ApplyRequest, ApplyResult, Plan, PlanEntry } from "../../api/control/retention.ts";
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
 import { digestOf, hexOf } from "../../domain/digest.ts";
 import { addTo } from "../../domain/groups.ts";

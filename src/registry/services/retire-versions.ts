@@ -1,6 +1,7 @@
 // Version tags are not deleted here: they are proposed to retire, the record says so, and the publish removes them. Git first, also here.
 
-import type { PlanEntry, RetireProposal } from "../../api/control.ts";
+import type { RetireProposal } from "../../api/control/proposals.ts";
+import type { PlanEntry } from "../../api/control/retention.ts";
 import { insertProposal, lockProposals, waitingProposalsOf } from "../metadata/proposals.ts";
 import type { Repository } from "../metadata/repositories.ts";
 import { judge, type Applied, type ApplyContext } from "./apply-plan.ts";

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
 import { database, pem, publish, runs, secrets, startFixture, stopFixture } from "../../../test/support/proposals.ts";
-import type { SyncOutcome } from "../../api/control.ts";
+import type { SyncOutcome } from "../../api/control/runs.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { statement } from "../metadata/database.ts";
 import { failUnfinishedRuns, noteRunApplied, pruneRuns } from "../metadata/runs.ts";

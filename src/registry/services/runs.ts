@@ -1,6 +1,6 @@
 // Runs of jobs (design: tag-sync, "One run"; operator.md, "Jobs"): registering one, telling it all it needs, hearing how it goes.
 
-import type { FinishedRun, Run, RunRequest, RunUpdate, SyncOutcome } from "../../api/control.ts";
+import type { FinishedRun, Run, RunRequest, RunUpdate, SyncOutcome } from "../../api/control/runs.ts";
 import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { Database } from "../metadata/database.ts";

@@ -1,6 +1,6 @@
 // The Upstreams as they run: one client each, kept while its configuration and Secrets stay the same, and how each one is doing.
 
-import type { UpstreamView } from "../../api/control.ts";
+import type { UpstreamView } from "../../api/control/contents.ts";
 import type { UpstreamSpec } from "../../api/kinds.ts";
 import { milliseconds } from "../../domain/duration.ts";
 import type { SecretSource } from "../../domain/secrets.ts";

@@ -1,6 +1,6 @@
 // GET repositories and usage: names, counts and bytes, of what the caller may pull.
 
-import type { RepositoryView, StorageUsage } from "../../api/control.ts";
+import type { RepositoryView, StorageUsage } from "../../api/control/contents.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { listRepositoryUsage, readStorageUsage } from "../metadata/usage.ts";
 

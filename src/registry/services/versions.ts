@@ -1,6 +1,8 @@
 // GET versions/<repository>: why a version tag points where it points (design: tag-sync, "Why does this tag point there?").
 
-import type { LedgerDocument, SyncOutcome, VersionsView } from "../../api/control.ts";
+import type { LedgerDocument } from "../../api/control/record.ts";
+import type { SyncOutcome } from "../../api/control/runs.ts";
+import type { VersionsView } from "../../api/control/versions.ts";
 import { prefixOf } from "../../domain/reference.ts";
 import { findByName } from "../../domain/upstream-names.ts";
 import type { Database } from "../metadata/database.ts";

@@ -1,7 +1,7 @@
 // What is interleaved: each operation of storage.md's protocol on the world's content, the answers that it may give at all, what an answer
 // promises and what it takes away.
 
-import type { PublishRequest } from "../../../src/api/control.ts";
+import type { PublishRequest } from "../../../src/api/control/record.ts";
 import { defaultSettings } from "../../../src/config/settings.ts";
 import { digestOf, type Digest } from "../../../src/domain/digest.ts";
 import { parseManifest } from "../../../src/domain/manifest.ts";
