@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { Client } from "pg";
 
 import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
-import { startEmbeddedPostgres, type EmbeddedPostgres } from "../../src/standalone/postgres/server.ts";
 import { startFaultyHop, type FaultyHop } from "../support/faulty-hop.ts";
 import { bucketOf, credentialsOf, processToken, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
+import { embeddedDatabase, type ClusterDatabase } from "./cluster-database.ts";
 import { startHop, type Hop } from "./hop.ts";
 import { findViolations } from "./invariants.ts";
 
@@ -22,6 +22,8 @@ export interface ClusterOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** All pods reach the bucket through `Cluster.s3Errors`. */
   readonly s3Errors?: boolean;
+  /** Stopped with the cluster; an embedded one by default. */
+  readonly database?: ClusterDatabase;
 }
 
 export interface Pod {
@@ -37,32 +39,27 @@ export class Cluster {
   readonly pods: Pod[] = [];
   /** Makes the S3 service answer with errors. */
   readonly s3Errors: FaultyHop | undefined;
-  #postgres: EmbeddedPostgres;
+  readonly #database: ClusterDatabase;
   #s3: S3Service;
 
-  private constructor(options: ClusterOptions, folder: string, postgres: EmbeddedPostgres, s3: S3Service, s3Errors: FaultyHop | undefined) {
+  private constructor(options: ClusterOptions, folder: string, database: ClusterDatabase, s3: S3Service, s3Errors: FaultyHop | undefined) {
     this.#options = options;
     this.#folder = folder;
-    this.#postgres = postgres;
+    this.#database = database;
     this.#s3 = s3;
     this.s3Errors = s3Errors;
   }
 
   static async start(options: ClusterOptions): Promise<Cluster> {
     const folder = await mkdtemp(join(tmpdir(), "wharfinger-chaos-"));
-    // Durable: a killed server must not lose what it said.
-    const [postgres, s3] = await Promise.all([
-      startEmbeddedPostgres({ folder: join(folder, "postgres"), maxConnections: 100 }),
-      startS3Service(),
-    ]);
+    const [database, s3] = await Promise.all([options.database ?? embeddedDatabase(join(folder, "postgres")), startS3Service()]);
     // The S3 service keeps its port when it is started again.
     const s3Errors = options.s3Errors === true ? await startFaultyHop(s3.settings.endpoint ?? "") : undefined;
     const s3Port = Number(new URL(s3Errors?.url ?? s3.settings.endpoint ?? "").port);
-    const cluster = new Cluster(options, folder, postgres, s3, s3Errors);
+    const cluster = new Cluster(options, folder, database, s3, s3Errors);
     for (let number = 0; number < options.pods; number++) {
-      const database = await startHop(() => ({ path: join(socketFolder(cluster.#postgres.url), ".s.PGSQL.5432") }));
-      const bucket = await startHop(() => ({ host: "127.0.0.1", port: s3Port }));
-      cluster.pods.push({ number, hops: { database, s3: bucket }, process: undefined });
+      const hops = { database: await startHop(() => database.address()), s3: await startHop(() => ({ host: "127.0.0.1", port: s3Port })) };
+      cluster.pods.push({ number, hops, process: undefined });
     }
     for (const pod of cluster.pods) await cluster.startPod(pod);
     return cluster;
@@ -81,7 +78,7 @@ export class Cluster {
   /** `failpoints`: what FAILPOINT says. */
   async startPod(pod: Pod, failpoints?: string): Promise<void> {
     const { database, s3 } = pod.hops;
-    const url = new URL(this.#postgres.url);
+    const url = new URL(this.#database.url());
     const bucket = { ...bucketOf(this.#s3.settings), endpoint: `http://127.0.0.1:${s3.port}` };
     pod.process = await startRegistryProcess({
       settings: {
@@ -104,12 +101,8 @@ export class Cluster {
     await killed?.exited;
   }
 
-  /** kill -9 of the postmaster and a new one on the same files. */
-  async crashPostgres(): Promise<void> {
-    const ended = this.#postgres.died;
-    process.kill(this.#postgres.pid, "SIGKILL");
-    await ended;
-    this.#postgres = await startEmbeddedPostgres({ folder: join(this.#folder, "postgres"), maxConnections: 100 });
+  crashPostgres(): Promise<void> {
+    return this.#database.crash();
   }
 
   async crashS3(): Promise<void> {
@@ -119,7 +112,7 @@ export class Cluster {
 
   /** The six invariants as far as rows and objects show them. */
   async violations(options: { readonly collected: boolean }): Promise<string[]> {
-    const client = new Client({ connectionString: this.#postgres.url });
+    const client = new Client({ connectionString: this.#database.url() });
     await client.connect();
     const store = await S3BlobStore.open(this.#s3.settings);
     try {
@@ -149,7 +142,7 @@ export class Cluster {
   }
 
   async ask<Row>(sql: string): Promise<Row[]> {
-    const client = new Client({ connectionString: this.#postgres.url });
+    const client = new Client({ connectionString: this.#database.url() });
     await client.connect();
     try {
       return (await client.query(sql)).rows as Row[];
@@ -168,11 +161,7 @@ export class Cluster {
     for (const { hops } of this.pods) await Promise.all([hops.database.stop(), hops.s3.stop()]);
     await this.s3Errors?.stop();
     await this.#s3.stop();
-    await this.#postgres.stop();
+    await this.#database.stop();
     await rm(this.#folder, { recursive: true, force: true });
   }
-}
-
-function socketFolder(url: string): string {
-  return new URL(url).searchParams.get("host") ?? "";
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { disksFull } from "./disk-full.ts";
+import { failovers } from "./failover.ts";
 import { faults } from "./faults.ts";
 import { killRounds } from "./kill-rounds.ts";
 import { killDistribution } from "./kills-distribution.ts";
@@ -28,6 +29,7 @@ const leastCollected = Math.trunc((seconds * 5) / 3);
 const mostRecovery = 5_000;
 /** How many push while something is killed or fails. */
 const pushersOfFaults = 4;
+const failoverRounds = Math.ceil(rounds / 25);
 const say = (part: string) => (line: string) => void process.stderr.write(`${new Date().toISOString()} ${part}: ${line}\n`);
 const slowest = (rows: readonly { readonly recoveredAfter: number }[]) => Math.max(...rows.map(({ recoveredAfter }) => recoveredAfter));
 
@@ -73,6 +75,13 @@ const parts: Readonly<Record<string, () => Promise<Outcome>>> = {
     return recovering(counted, slowest(counted.rows), {
       did: `${counted.rows.length} faults: one pod or both are cut off from database or bucket, or reach it slowly`,
       seen: `${counted.acknowledged} pushes acknowledged`,
+    });
+  },
+  failover: async () => {
+    const counted = await failovers({ rounds: failoverRounds, pushers: pushersOfFaults, onProgress: say("failover") });
+    return recovering(counted, slowest(counted.rows), {
+      did: `${failoverRounds} failovers to a synchronous standby, from a primary that was killed or left alone`,
+      seen: `${counted.acknowledged} pushes and ${counted.deleted} deletes acknowledged`,
     });
   },
   "s3-errors": async () => {

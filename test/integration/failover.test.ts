@@ -59,8 +59,7 @@ beforeAll(async () => {
     const registry = await startTestRegistry({
       pod,
       blobs: { s3: s3.settings },
-      // As with an address that is not this machine's own.
-      database: { url: address.url("registry"), watch: true, timeouts },
+      database: { url: address.url("registry"), timeouts },
     });
     pods.push({ address, registry });
   }

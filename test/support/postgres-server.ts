@@ -22,7 +22,7 @@ export interface PostgresServer {
   /** Runs SQL as the superuser, on a connection of its own. */
   run<Row = Record<string, unknown>>(text: string, options?: { database?: string; values?: readonly unknown[] }): Promise<Row[]>;
   /** Another server that follows this one, under the name `name` in its synchronous_standby_names. */
-  standby(name: string): Promise<PostgresServer>;
+  standby(name: string, settings?: Readonly<Record<string, string>>): Promise<PostgresServer>;
   promote(): Promise<void>;
   /** SIGKILL, SIGSTOP, SIGCONT to the server and everything it started. */
   signal(name: NodeJS.Signals): Promise<void>;
@@ -90,7 +90,7 @@ async function launch(launcher: Launcher, folder: string, options: PostgresServe
     port,
     url,
     run,
-    standby: (name) => standbyOf(launcher, { folder, port }, name),
+    standby: (name, own) => standbyOf(launcher, { folder, port }, name, own),
     promote: async () => {
       await run("SELECT pg_promote()");
     },
@@ -126,6 +126,7 @@ async function standbyOf(
   launcher: Launcher,
   primary: Pick<PostgresServer, "port"> & { readonly folder: string },
   name: string,
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<PostgresServer> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-test-pg-"));
   const client = new Client({ host: "127.0.0.1", port: primary.port, user, database: "postgres" });
@@ -145,7 +146,7 @@ async function standbyOf(
   }
   await writeFile(join(folder, "standby.signal"), "");
   const follow = `host=127.0.0.1 port=${primary.port} user=${user} application_name=${name}`;
-  return launch(launcher, folder, { settings: { primary_conninfo: follow, wal_retrieve_retry_interval: "200ms" } });
+  return launch(launcher, folder, { settings: { ...settings, primary_conninfo: follow, wal_retrieve_retry_interval: "200ms" } });
 }
 
 /** The server is the leader of its own session's group; its children have groups of their own, and its death is theirs. */

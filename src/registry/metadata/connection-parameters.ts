@@ -84,9 +84,14 @@ function tlsOf(url: URL, host: string): DatabaseTls {
   return { mode, ...file("sslrootcert", "caFile"), ...file("sslcert", "certificateFile"), ...file("sslkey", "keyFile") };
 }
 
+/** A socket in a folder: whoever answers there is this machine's own server. */
+export function isSocket(host: string): boolean {
+  return host.startsWith("/");
+}
+
 /** A socket in a folder, or this machine. */
 export function isLocal(host: string): boolean {
-  return host.startsWith("/") || host === "localhost" || host === "::1" || host.startsWith("127.");
+  return isSocket(host) || host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
 async function readPassword(file: string): Promise<string> {

@@ -2,7 +2,7 @@
 
 import { Client, Pool, TypeOverrides, type ClientBase, type PoolClient, type Submittable } from "pg";
 
-import { connectionParameters, isLocal, tlsContext } from "./connection-parameters.ts";
+import { connectionParameters, isSocket, tlsContext } from "./connection-parameters.ts";
 import { defaultConnections, defaultTimeouts, type DatabaseOptions, type DatabaseTimeouts } from "./database-options.ts";
 import { cut, Primary } from "./primary.ts";
 import { Slots, type Line } from "./slots.ts";
@@ -112,7 +112,8 @@ export class Connections {
     // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
     this.#pool.on("error", ({ message }) => onTrouble(`a database connection broke: ${message}`));
     this.#pool.on("remove", (client) => this.primary.forget(client));
-    if (options.watch ?? !isLocal(where.host)) this.#watch = setInterval(() => void this.#look(), lookEvery).unref();
+    // Also on a loopback address: a proxy may listen there that leads elsewhere.
+    if (!isSocket(where.host)) this.#watch = setInterval(() => void this.#look(), lookEvery).unref();
   }
 
   /** Those who wait for a connection. */

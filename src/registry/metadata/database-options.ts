@@ -14,11 +14,6 @@ export interface DatabaseOptions {
   readonly preparedStatements?: boolean;
   /** What would write is an error of the database's (not behind such a pooler, whose sessions take no settings). */
   readonly readOnly?: boolean;
-  /**
-   * The address may come to lead to another server while connections to the old one live on: it is asked every few seconds. By default unless it
-   * is a socket or this machine.
-   */
-  readonly watch?: boolean;
   /** Connections that broke, servers that changed: for the log. Never holds a password. */
   readonly onTrouble?: (message: string) => void;
 }
