@@ -56,7 +56,7 @@ export default defineConfig({
         },
       },
     ],
-    globalSetup: ["test/support/global-postgres.ts"],
+    globalSetup: ["test/support/global-compile-cache.ts", "test/support/global-postgres.ts"],
     testTimeout: 20_000,
     // What comes by itself comes late on a busy machine.
     expect: { poll: { timeout: 15_000 } },

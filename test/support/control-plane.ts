@@ -59,7 +59,8 @@ export class World {
 
   async start(options: Partial<Pick<ControlPlaneOptions, "client" | "times">> & { installation?: string } = {}): Promise<ControlPlane> {
     const { logger, config } = this;
-    this.source = await openFolderSource(config, { logger });
+    // A test changes a file in one step, and nobody waits for an editor.
+    this.source = await openFolderSource(config, { logger, times: { pause: 50, settle: 20 } });
     this.record = await openRecord({
       folder: this.recordFolder,
       author: { name: "Wharfinger", email: "wharfinger@localhost" },

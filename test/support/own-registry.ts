@@ -19,7 +19,6 @@ import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
 import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
 import type { Database } from "../../src/registry/metadata/database.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
-import { migrate } from "../../src/registry/metadata/migrate.ts";
 import { Collector, type CollectorOptions, type CollectorStep, type CollectorTimes } from "../../src/registry/services/collect.ts";
 import { OwnPull } from "../../src/registry/services/own-pull.ts";
 import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
@@ -30,7 +29,7 @@ import { StoredContent } from "../../src/registry/services/stored-content.ts";
 import { View } from "../../src/registry/services/view.ts";
 import { CountingDatabase } from "./counting-database.ts";
 import { startFaultyHop, type FaultyHop } from "./faulty-hop.ts";
-import { createDatabase } from "./postgres.ts";
+import { createMigratedDatabase } from "./postgres.ts";
 import { startS3Service } from "./s3-service.ts";
 
 declare module "vitest" {
@@ -83,10 +82,9 @@ export async function openOwnRegistry(
     mayMissBlobs?: NameTest;
   } = {},
 ): Promise<OwnRegistry> {
-  const created = await createDatabase();
+  const created = await createMigratedDatabase();
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-own-"));
   const database = new CountingDatabase({ url: created.url, connections: options.connections ?? 8 });
-  await migrate(database);
   const blobs =
     (options.blobStore ?? inject("blobStore") ?? "folder") === "s3" ? await openBucket() : await openFolder(folder, options.lowWaterBytes);
   const { store, hop } = blobs;

@@ -13,13 +13,12 @@ import { parseManifest } from "../../src/domain/manifest.ts";
 import { mediaTypes } from "../../src/domain/media-types.ts";
 import { readPublicKey } from "../../src/domain/public-key.ts";
 import { Database, statement } from "../../src/registry/metadata/database.ts";
-import { migrate } from "../../src/registry/metadata/migrate.ts";
 import { storeProxiedManifest } from "../../src/registry/metadata/proxy-manifests.ts";
 import { ConfigurationStore } from "../../src/registry/services/configuration-store.ts";
 import { Proposals } from "../../src/registry/services/proposals.ts";
 import { PublishService } from "../../src/registry/services/publish.ts";
 import { Runs } from "../../src/registry/services/runs.ts";
-import { createDatabase, type TestDatabase } from "./postgres.ts";
+import { createMigratedDatabase, type TestDatabase } from "./postgres.ts";
 import { upstreamSpec } from "./proxy.ts";
 import { TestSecrets } from "./registry.ts";
 
@@ -40,9 +39,8 @@ let revision: string | null = null;
 let count = 0;
 
 export async function startFixture(): Promise<void> {
-  fresh = await createDatabase();
+  fresh = await createMigratedDatabase();
   database = new Database({ url: fresh.url, connections: 6 });
-  await migrate(database);
   secrets = new TestSecrets();
   configuration = new ConfigurationStore({ database, pod: "test", logger: pino({ level: "silent" }) });
   await configuration.start();

@@ -15,7 +15,6 @@ import { createMetrics, type RegistryMetrics } from "../../src/observability/met
 import { FolderBlobStore } from "../../src/registry/blobs/folder-store.ts";
 import type { BlobReader } from "../../src/registry/blobs/blob-store.ts";
 import type { Database } from "../../src/registry/metadata/database.ts";
-import { migrate } from "../../src/registry/metadata/migrate.ts";
 import type { Configuration, ConfigurationSource, Published } from "../../src/registry/services/configuration.ts";
 import { Collector } from "../../src/registry/services/collect.ts";
 import { Eviction } from "../../src/registry/services/eviction.ts";
@@ -29,7 +28,7 @@ import { View } from "../../src/registry/services/view.ts";
 import { forgetConfirmations } from "../../src/registry/metadata/proxy-repositories.ts";
 import { EgressPolicy } from "../../src/registry/upstream/egress.ts";
 import { CountingDatabase } from "./counting-database.ts";
-import { createDatabase } from "./postgres.ts";
+import { createMigratedDatabase } from "./postgres.ts";
 import { TestSecrets } from "./registry.ts";
 
 type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K] extends object ? DeepPartial<T[K]> : T[K] };
@@ -140,9 +139,8 @@ export interface TestProxyOptions {
 }
 
 export async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
-  const testDatabase = await createDatabase();
+  const testDatabase = await createMigratedDatabase();
   const database = new CountingDatabase({ url: testDatabase.url });
-  await migrate(database);
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-proxy-"));
   const store = await FolderBlobStore.open({ folder, lowWaterBytes: options.lowWaterBytes ?? 0 });
   const configuration = new TestConfiguration();

@@ -12,7 +12,7 @@ import { defaultSettings, type Settings } from "../../src/config/settings.ts";
 import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
 import { startRegistry, type RunningRegistry } from "../../src/registry/main.ts";
 import type { RegistryOptions } from "../../src/registry/options.ts";
-import { createDatabase, type TestDatabase } from "./postgres.ts";
+import { createMigratedDatabase } from "./postgres.ts";
 
 export const adminToken = "test-admin-token";
 
@@ -68,14 +68,15 @@ export async function publishFirst(
   if (refused.length > 0) throw new Error(JSON.stringify(refused));
 }
 
-/** Open on loopback by default. `stop` drops the database and the folder too. */
+/** Open on loopback by default, and on a database of its own. `stop` drops that and the folder too. */
 export async function startTestRegistry(part: Partial<RegistryOptions> & { settings?: Settings } = {}): Promise<TestRegistry> {
-  const database: TestDatabase = await createDatabase();
+  const own = part.database === undefined ? await createMigratedDatabase() : undefined;
+  const { url } = part.database ?? own!;
   const folder = await mkdtemp(join(tmpdir(), "registry-"));
   const log: Record<string, unknown>[] = [];
   const secrets = new TestSecrets();
   const running = await startRegistry({
-    database: { url: database.url },
+    database: { url },
     blobs: { folder: join(folder, "blobs") },
     listen: { host: "127.0.0.1", port: 0 },
     settings: defaultSettings,
@@ -92,12 +93,12 @@ export async function startTestRegistry(part: Partial<RegistryOptions> & { setti
   return {
     ...running,
     folder,
-    databaseUrl: database.url,
+    databaseUrl: url,
     log,
     secrets,
     stop: async () => {
       await running.stop();
-      await database.drop();
+      await own?.drop();
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -2,17 +2,15 @@
 
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
-import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
+import { createMigratedDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
 import { Database, type Statement } from "./database.ts";
-import { migrate } from "./migrate.ts";
 import { pruneOutcomes, settledOutcomes } from "./sync-outcomes.ts";
 
 let fresh: TestDatabase;
 let database: Database;
 beforeAll(async () => {
-  fresh = await createDatabase();
+  fresh = await createMigratedDatabase();
   database = new Database({ url: fresh.url });
-  await migrate(database);
 });
 afterAll(async () => {
   await database.close();

@@ -4,9 +4,8 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { PublishRequest, RecordedResource } from "../../api/control/record.ts";
 import { createLogger } from "../../observability/logger.ts";
-import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
+import { createMigratedDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
 import { Database } from "../metadata/database.ts";
-import { migrate } from "../metadata/migrate.ts";
 import { ConfigurationStore } from "./configuration-store.ts";
 import { PublishService } from "./publish.ts";
 
@@ -16,9 +15,8 @@ let configuration: ConfigurationStore;
 let service: PublishService;
 
 beforeEach(async () => {
-  created = await createDatabase();
+  created = await createMigratedDatabase();
   database = new Database({ url: created.url });
-  await migrate(database);
   configuration = new ConfigurationStore({ database, pod: "pod-1", logger: createLogger({ level: "silent" }) });
   await configuration.start();
   service = new PublishService({ database, configuration });

@@ -1,18 +1,16 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
+import { createMigratedDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { createLogger } from "../../observability/logger.ts";
 import { Database } from "../metadata/database.ts";
-import { migrate } from "../metadata/migrate.ts";
 import { SharedTurn } from "./turn.ts";
 
 let created: TestDatabase;
 let database: Database;
 beforeAll(async () => {
-  created = await createDatabase();
+  created = await createMigratedDatabase();
   database = new Database({ url: created.url });
-  await migrate(database);
 });
 afterAll(async () => {
   await database.close();

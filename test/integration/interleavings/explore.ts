@@ -51,6 +51,8 @@ export interface Explored {
 interface Serial {
   readonly answers: readonly [string, string];
   readonly state: string;
+  /** Failpoints of the one that was first: until it is stopped it is alone in a world that is always the same, so it reaches as many again. */
+  readonly points: number;
 }
 
 const patience = 20_000;
@@ -74,8 +76,9 @@ export class Explorer {
 
   /** `a` stops at each of its failpoints. `inOneProcess`: both requests come to the same one. */
   async pair(a: Operation, b: Operation, options: { readonly inOneProcess?: boolean } = {}): Promise<void> {
-    const orders = [await this.#inOrder(a, b), turned(await this.#inOrder(b, a))];
-    for (let at = 0; await this.#interleave(a, b, at, orders, options.inOneProcess ?? false); at++);
+    const first = await this.#inOrder(a, b);
+    const orders = [first, turned(await this.#inOrder(b, a))];
+    for (let at = 0; at < first.points; at++) await this.#interleave(a, b, at, orders, options.inOneProcess ?? false);
   }
 
   async close(): Promise<void> {
@@ -84,16 +87,11 @@ export class Explorer {
     for (const database of this.#databases) await database.close();
   }
 
-  /** False: `a` has fewer failpoints. */
-  async #interleave(a: Operation, b: Operation, at: number, orders: readonly Serial[], inOneProcess: boolean): Promise<boolean> {
+  async #interleave(a: Operation, b: Operation, at: number, orders: readonly Serial[], inOneProcess: boolean): Promise<void> {
     const [first, second, witness] = await this.#begin();
     const points: Failpoint[] = [];
     const running = stopAt(at, () => a.run(first), points);
-    if (!(await running.reached)) {
-      await running.result.catch(() => undefined);
-      await this.#drain(() => undefined);
-      return false;
-    }
+    if (!(await running.reached)) throw new Error(`${a.name} had more failpoints than ${at} when it was alone`);
     const heard = hear(() => b.run(inOneProcess ? first : second));
     const waited = await this.#endsOrWaits(heard.result, () => heard.points.at(-1) === "session.interrupting");
     running.release();
@@ -117,7 +115,6 @@ export class Explorer {
     if (same.length > 0 && same.every((order) => order.state !== state)) {
       tell(`in order, the same answers leave something else:\n${differences(same[0]!.state, state)}`);
     }
-    return true;
   }
 
   #inOrder(a: Operation, b: Operation): Promise<Serial> {
@@ -126,12 +123,16 @@ export class Explorer {
     if (known !== undefined) return known;
     const run = async (): Promise<Serial> => {
       const [first, second] = await this.#begin();
-      const answers = [await answerOf(a, a.run(first)), await answerOf(b, b.run(second))] as const;
+      const alone = hear(() => a.run(first));
+      const before = await answerOf(a, alone.result);
+      const points = alone.points.length;
+      const answers = [before, await answerOf(b, b.run(second))] as const;
       for (const [index, operation] of [a, b].entries()) {
         if (!operation.answers.includes(answers[index]!))
           this.explored.problems.push(`${key}: ${answers[index]} is no answer of ${operation.name}`);
       }
-      return { answers, state: await this.#drain((problem) => void this.explored.problems.push(`${key} in order: ${problem}`)) };
+      const state = await this.#drain((problem) => void this.explored.problems.push(`${key} in order: ${problem}`));
+      return { answers, state, points };
     };
     const serial = run();
     this.#serial.set(key, serial);
@@ -229,8 +230,8 @@ async function inTime<T>(work: Promise<T>): Promise<T> {
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
-function turned({ answers: [b, a], state }: Serial): Serial {
-  return { answers: [a, b], state };
+function turned({ answers: [b, a], state, points }: Serial): Serial {
+  return { answers: [a, b], state, points };
 }
 
 /** Lines that only one of two states has. */

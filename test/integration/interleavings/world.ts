@@ -21,12 +21,11 @@ import { FolderBlobStore } from "../../../src/registry/blobs/folder-store.ts";
 import { S3BlobStore } from "../../../src/registry/blobs/s3-store.ts";
 import { Database } from "../../../src/registry/metadata/database.ts";
 import { writeGcTimes } from "../../../src/registry/metadata/gc-settings.ts";
-import { migrate } from "../../../src/registry/metadata/migrate.ts";
 import { announceObject } from "../../../src/registry/metadata/objects.ts";
 import { commitFill } from "../../../src/registry/metadata/proxy-blobs.ts";
 import { storeProxiedManifest } from "../../../src/registry/metadata/proxy-manifests.ts";
 import { Push } from "../../../src/registry/services/push.ts";
-import { createDatabase } from "../../support/postgres.ts";
+import { createMigratedDatabase } from "../../support/postgres.ts";
 import { startS3Service } from "../../support/s3-service.ts";
 import {
   bodyOf,
@@ -171,9 +170,8 @@ export async function makeWorld(): Promise<World> {
 /** The same with a bucket in the place of the folder, and nothing in it but the sessions, which every reset begins anew. */
 export async function makeWorldOfSessions(): Promise<World> {
   const service = await startS3Service();
-  const created = await createDatabase();
+  const created = await createMigratedDatabase();
   const database = new Database({ url: created.url, connections: 2 });
-  await migrate(database);
   const store = await S3BlobStore.open(service.settings);
   await writeGcTimes(database, { lease: hour, trashFor: 0, doomDelay: 0 });
   const { ask, end } = await connect(created.url);
