@@ -1,4 +1,4 @@
-// A real connection pooler in transaction mode, in front of a test's PostgreSQL: every transaction may get another session.
+// A real connection pooler in transaction mode, in front of a test's PostgreSQL: every transaction gets another session.
 
 import { spawn } from "node:child_process";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -41,6 +41,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = ${sessions}
 max_client_conn = 500
+server_round_robin = 1
 `,
   );
   await chmod(folder, 0o755);

@@ -104,11 +104,14 @@ export class Database implements Queryable {
     }
   }
 
-  /** Runs `work` on one connection without a transaction, however long its statements take. The connection is closed after it. */
+  /**
+   * Runs `work` on one connection without a transaction, however long its statements take. The connection is closed after it. Behind a pooler each
+   * statement has a session of its own, with the limits that the server gives it.
+   */
   async session<T>(work: (session: Queryable) => Promise<T>): Promise<T> {
     const connection = await this.#connections.take();
     try {
-      await connection.send({ text: "SET statement_timeout = 0; SET lock_timeout = 0" });
+      if (!this.#connections.pooled) await connection.send({ text: "SET statement_timeout = 0; SET lock_timeout = 0" });
       return await work(on(connection, { within: null }));
     } catch (error) {
       throw asUnavailable(error);

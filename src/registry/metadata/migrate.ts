@@ -4,15 +4,15 @@
 import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { statement, type Database, type Queryable } from "./database.ts";
+import { codeOf, statement, type Database, type Queryable } from "./database.ts";
 import { reasonOf } from "./unavailable.ts";
 
 const folder = new URL("./migrations/", import.meta.url);
 
 // Tried, never waited for: a transaction that waits has a snapshot, and an index that is built concurrently waits for all of those.
 const lock = statement("migrate-lock", "SELECT pg_try_advisory_xact_lock(hashtext('wharfinger-migrations')) AS ours");
-const sessionLock = statement("migrate-session-lock", "SELECT pg_try_advisory_lock(hashtext('wharfinger-migrations')) AS ours");
-const sessionUnlock = statement("migrate-session-unlock", "SELECT pg_advisory_unlock(hashtext('wharfinger-migrations'))");
+const readCommitted = statement("", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+const idly = statement("", "SET LOCAL idle_in_transaction_session_timeout = 0");
 /** Everybody who comes later waits behind a lock that is waited for. */
 const shortly = statement("migrate-patience", "SET LOCAL lock_timeout = '1s'");
 const there = statement("migrate-there", "SELECT to_regclass('migrations') IS NOT NULL AS there");
@@ -47,6 +47,7 @@ export interface MigrateOptions {
 /** Milliseconds between two tries: traffic that had to wait behind us gets through. The same for all would meet again. */
 const pause = () => 200 + Math.random() * 800;
 const defaultPatience = 600_000;
+const queryCanceled = "57014";
 
 /**
  * Brings the schema up to date. Rejects when the database is newer than this program, or when others hold its tables for longer than patience.
@@ -144,7 +145,7 @@ function refuseNewer(known: readonly Migration[], done: readonly { readonly numb
 async function next(database: Database, known: readonly Migration[]): Promise<string[] | "wait"> {
   try {
     const outcome = await database.transaction((transaction) => together(transaction, known), { unhurried: true, unmarked: true });
-    return outcome === "wait" || Array.isArray(outcome) ? outcome : await alone(database, outcome);
+    return outcome === "wait" || Array.isArray(outcome) ? outcome : await alone(database, known, outcome);
   } catch (error) {
     if (reasonOf(error) === "LOCKED") return "wait";
     throw error;
@@ -173,19 +174,45 @@ function isConcurrent({ text }: Migration): boolean {
   return text.startsWith("-- concurrently\n");
 }
 
+/**
+ * One that runs outside a transaction, while the lock is that of a transaction which does nothing else: a lock of the session would stay behind where
+ * a pooler gives each statement another one.
+ */
+async function alone(database: Database, known: readonly Migration[], migration: Migration): Promise<string[] | "wait"> {
+  const holder = database.dedicated();
+  try {
+    return await holder.transaction(
+      async (transaction) => {
+        await transaction.query(readCommitted);
+        const [row] = await transaction.query<{ ours: boolean }>(lock);
+        if (row?.ours !== true) return "wait";
+        const missing = await missingOf(transaction, known);
+        if (!missing.some(({ number }) => number === migration.number)) return [];
+        // Last, and not prepared: what a prepared statement leaves open keeps its snapshot, for which the building of the index would wait.
+        await transaction.query(idly);
+        return database.session((session) => build(session, migration));
+      },
+      { unhurried: true, unmarked: true },
+    );
+  } finally {
+    await holder.close();
+  }
+}
+
 /** May be interrupted anywhere: what is half built is removed and built again. */
-function alone(database: Database, { number, name, text }: Migration): Promise<string[] | "wait"> {
-  return database.session(async (session) => {
-    const [row] = await session.query<{ ours: boolean }>(sessionLock);
-    if (row?.ours !== true) return "wait";
-    try {
-      for (const index of await session.query<{ name: string }>(halfBuilt)) {
-        await session.query({ name: "", text: `DROP INDEX CONCURRENTLY ${index.name}` });
-      }
-      await session.query({ name: "", text });
-      return (await session.execute(note, [number, name])) === 1 ? [name] : [];
-    } finally {
-      await session.query(sessionUnlock);
+async function build(session: Queryable, { number, name, text }: Migration): Promise<string[]> {
+  try {
+    for (const index of await session.query<{ name: string }>(halfBuilt)) {
+      await session.query({ name: "", text: `DROP INDEX CONCURRENTLY ${index.name}` });
     }
-  });
+    await session.query({ name: "", text });
+  } catch (error) {
+    // Behind a pooler nothing can lift the limit that the role has.
+    if (codeOf(error) !== queryCanceled) throw error;
+    throw new Error(
+      `The index of ${name} takes longer than the database lets a statement of this role take (statement_timeout), or somebody ended it. Behind a pooler that gives each transaction another session, start the first process of this version with the server's own address, or lift the limit until it has started; then start again.`,
+      { cause: error },
+    );
+  }
+  return (await session.execute(note, [number, name])) === 1 ? [name] : [];
 }
