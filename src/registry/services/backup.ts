@@ -177,12 +177,16 @@ async function take(options: BackupOptions, reason: SnapshotReason, onTable?: Sn
   return snapshot;
 }
 
-/** Not while the database may be the wrong one: then the old ones are what it is restored from. */
+/** Not while the database may be the wrong one: then the old ones are what it is restored from. What fails costs space, and comes again. */
 async function prune({ database, named, logger }: Pick<BackupOptions, "database" | "named" | "logger">, keep: number): Promise<void> {
-  const doubts = (await readGcPauses(database)).filter(({ reason }) => reason !== "brake");
-  if (doubts.length > 0) return logger.warn("older snapshots are kept: database and store may not belong together (gc status)");
-  const { id } = await readInstallation(database);
-  await pruneSnapshots(named, id, keep);
+  try {
+    const doubts = (await readGcPauses(database)).filter(({ reason }) => reason !== "brake");
+    if (doubts.length > 0) return logger.warn("older snapshots are kept: database and store may not belong together (gc status)");
+    const { id } = await readInstallation(database);
+    await pruneSnapshots(named, id, keep);
+  } catch (error) {
+    logger.warn({ err: error }, "older snapshots are kept until the next one is written: they could not be looked through");
+  }
 }
 
 function viewOf({ name, manifest }: StoredSnapshot): SnapshotView {

@@ -7,7 +7,15 @@ import { createGunzip } from "node:zlib";
 import type { NamedObjects } from "../blobs/named-objects.ts";
 import { codeOf, type Database } from "../metadata/database.ts";
 import { writeSnapshot } from "../metadata/snapshot-write.ts";
-import { listSnapshots, readManifest, tableOf, type SnapshotManifest, type StoredSnapshot } from "./snapshot-manifest.ts";
+import {
+  readManifest,
+  readSnapshots,
+  tableOf,
+  timeOf,
+  type SnapshotError,
+  type SnapshotManifest,
+  type StoredSnapshot,
+} from "./snapshot-manifest.ts";
 import { hashed } from "./snapshots.ts";
 
 export interface RestoreMetadataOptions {
@@ -35,9 +43,12 @@ export async function restoreMetadata(options: RestoreMetadataOptions): Promise<
 }
 
 async function find({ named, snapshot }: RestoreMetadataOptions): Promise<StoredSnapshot> {
-  const stored = await listSnapshots(named);
+  const { stored, unread } = await readSnapshots(named);
   if (snapshot === undefined) {
     const [newest] = stored;
+    // An older one is not what was asked for.
+    const newer = unread.find(({ name }) => newest === undefined || timeOf(name) >= timeOf(newest.name));
+    if (newer !== undefined) throw unreadable(newer.error, newest);
     if (newest === undefined) throw new Error("There is no snapshot of the metadata in the store: nothing can be restored from it.");
     const installations = new Set(stored.map(({ manifest }) => manifest.installation));
     if (installations.size > 1)
@@ -48,8 +59,13 @@ async function find({ named, snapshot }: RestoreMetadataOptions): Promise<Stored
   }
   const given = stored.find(({ name }) => name === snapshot || name.endsWith(`/${snapshot}`));
   if (given !== undefined) return given;
-  // One whose manifest is broken is not in the list: say so rather than "none".
+  // One that cannot be read is not among them: say so rather than "none".
   return { name: snapshot, manifest: await readManifest(named, snapshot) };
+}
+
+function unreadable(error: SnapshotError, older: StoredSnapshot | undefined): Error {
+  const next = older === undefined ? "" : ` The newest that can be read is --snapshot ${older.name}, of ${older.manifest.takenAt}.`;
+  return new Error(`${error.message}${next} Nothing was restored.`, { cause: error });
 }
 
 async function loadTable(

@@ -49,9 +49,20 @@ export async function writeManifest(named: NamedObjects, name: string, manifest:
   await named.put(manifestOf(name), once(bytes));
 }
 
-/** Rejects with an Error that says what is wrong with it. */
+/** NotFound: there is no whole snapshot of the name. Broken: it is not what was written. Newer: of a form that this version does not know. */
+export class SnapshotError extends Error {
+  readonly code: "NotFound" | "Broken" | "Newer";
+  constructor(code: SnapshotError["code"], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "SnapshotError";
+    this.code = code;
+  }
+}
+
+/** Rejects with SnapshotError, and with what the store says when it cannot be asked. */
 export async function readManifest(named: NamedObjects, name: string): Promise<SnapshotManifest> {
-  const broken = (cause?: unknown) => new Error(`The snapshot ${name} has a manifest that cannot be read; take another one.`, { cause });
+  const broken = (cause?: unknown) =>
+    new SnapshotError("Broken", `The snapshot ${name} has a manifest that cannot be read; take another one.`, { cause });
   const pieces: Uint8Array[] = [];
   let size = 0;
   try {
@@ -62,25 +73,51 @@ export async function readManifest(named: NamedObjects, name: string): Promise<S
     }
   } catch (error) {
     if (error instanceof BlobStoreError && error.code === "NotFound")
-      throw new Error(`There is no whole snapshot ${name} in the store. \`wharfinger backup list\` names those that are there.`, {
-        cause: error,
-      });
+      throw new SnapshotError(
+        "NotFound",
+        `There is no whole snapshot ${name} in the store. \`wharfinger backup list\` names those that are there.`,
+        { cause: error },
+      );
     throw error;
   }
   const { digest, ...manifest } = parse(Buffer.concat(pieces).toString(), broken);
+  if (typeof manifest["format"] === "number" && manifest["format"] > 1)
+    throw new SnapshotError("Newer", `The snapshot ${name} was written by a newer Wharfinger: use that version, or take another one.`);
   if (!Value.Check(SnapshotManifest, manifest)) throw broken();
   if (digest !== digestOf(manifest)) throw broken();
   return manifest;
 }
 
-/** Whole ones, newest first; `installation`: only of this one. Those that cannot be read are left out. */
-export async function listSnapshots(named: NamedObjects, installation?: string): Promise<StoredSnapshot[]> {
-  const found: StoredSnapshot[] = [];
+/** Whole ones, newest first. Broken ones and those of a newer form are left out. */
+export async function listSnapshots(named: NamedObjects): Promise<readonly StoredSnapshot[]> {
+  return (await readSnapshots(named)).stored;
+}
+
+export interface SnapshotsFound {
+  /** Newest first. */
+  readonly stored: readonly StoredSnapshot[];
+  readonly unread: readonly { readonly name: string; readonly error: SnapshotError }[];
+}
+
+/** All that have a manifest; `installation`: only of this one. Rejects when the store cannot be asked for one of them: that says nothing about it. */
+export async function readSnapshots(named: NamedObjects, installation?: string): Promise<SnapshotsFound> {
+  const stored: StoredSnapshot[] = [];
+  const unread: { readonly name: string; readonly error: SnapshotError }[] = [];
   for (const name of await namesOfWhole(named, installation)) {
-    const manifest = await readManifest(named, name).catch(() => undefined);
-    if (manifest !== undefined) found.push({ name, manifest });
+    try {
+      stored.push({ name, manifest: await readManifest(named, name) });
+    } catch (error) {
+      if (!(error instanceof SnapshotError)) throw error;
+      // Taken away since it was listed.
+      if (error.code !== "NotFound") unread.push({ name, error });
+    }
   }
-  return found.sort((a, b) => Date.parse(b.manifest.takenAt) - Date.parse(a.manifest.takenAt));
+  return { stored: stored.sort((a, b) => Date.parse(b.manifest.takenAt) - Date.parse(a.manifest.takenAt)), unread };
+}
+
+/** `<installation>/20261122t020000z-3f9a` → `20261122t020000z`: sorts as its time does. A name of another form counts as the newest. */
+export function timeOf(name: string): string {
+  return /\/(\d{8}t\d{6}z)/.exec(name)?.[1] ?? "~";
 }
 
 async function namesOfWhole(named: NamedObjects, installation: string | undefined): Promise<readonly string[]> {

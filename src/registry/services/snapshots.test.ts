@@ -5,12 +5,13 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { openOwnRegistry, pushBlob, pushImage, type OwnRegistry } from "../../../test/support/own-registry.ts";
 import { createDatabase } from "../../../test/support/postgres.ts";
+import { BlobStoreError } from "../blobs/blob-store.ts";
 import { Database } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
 import { migrate, migrateTo, pendingMigrations } from "../metadata/migrate.ts";
 import { Backup, backedUp, doomDelayBeside } from "./backup.ts";
 import { restoreMetadata } from "./restore-metadata.ts";
-import { listSnapshots } from "./snapshot-manifest.ts";
+import { listSnapshots, manifestOf, tableOf, writeManifest } from "./snapshot-manifest.ts";
 import { pruneSnapshots, takeSnapshot } from "./snapshots.ts";
 import { alwaysMine } from "./turn.ts";
 
@@ -60,6 +61,34 @@ const spoil = async (name: string, change: (bytes: Buffer) => Buffer) => {
       yield bytes;
     })(),
   );
+};
+
+/** Names of all of which anything is in the store. */
+const snapshotsLeft = async () => {
+  const left = new Set<string>();
+  for await (const { name } of named().list("backup/")) left.add(name.split("/").slice(1, 3).join("/"));
+  return [...left].sort();
+};
+/** `count` without tables, an hour between each and the next. Their names, oldest first. */
+const takeHourly = async (count: number) => {
+  const { name, manifest } = await take();
+  for (const table of manifest.tables) await named().delete([tableOf(name, table.name)]);
+  await named().delete([manifestOf(name)]);
+  const taken = [];
+  for (let at = 0; at < count; at++) {
+    taken.push(`${manifest.installation}/20260101t0${at}0000z-0000`);
+    await writeManifest(named(), taken[at]!, { ...manifest, tables: [], takenAt: `2026-01-01T0${at}:00:00.000Z` });
+  }
+  return taken;
+};
+/** Until `back` the store cannot say what the manifest is. */
+const breakReading = (snapshot: string): { back(): void } => {
+  const get = named().get.bind(named());
+  named().get = (name) => {
+    if (name === `backup/${snapshot}/manifest.json`) throw new BlobStoreError("Unavailable", "The store is away.");
+    return get(name);
+  };
+  return { back: () => void (named().get = get) };
 };
 
 describe("what is restored", () => {
@@ -209,9 +238,60 @@ describe("taking and keeping", () => {
     await pruneSnapshots(named(), "00000000-0000-4000-8000-000000000000", 1);
     await pruneSnapshots(named(), installation, 2);
     expect((await listSnapshots(named())).map(({ name }) => name)).toEqual(taken.slice(2).reverse());
-    const left = new Set<string>();
-    for await (const { name } of named().list("backup/")) left.add(name.split("/").slice(1, 3).join("/"));
-    expect([...left].sort()).toEqual(taken.slice(2).sort());
+    expect(await snapshotsLeft()).toEqual(taken.slice(2).sort());
+  });
+
+  test("while the store cannot give a manifest none goes, and what is whole counts as taken", async () => {
+    const taken = [];
+    for (let count = 0; count < 3; count++) taken.push((await take()).name);
+    const [installation = ""] = taken[0]!.split("/");
+    const away = breakReading(taken[2]!);
+    await expect(pruneSnapshots(named(), installation, 1)).rejects.toMatchObject({ code: "Unavailable" });
+    await expect(restoreMetadata({ database: await emptyDatabase(), named: named() })).rejects.toMatchObject({ code: "Unavailable" });
+    const backup = new Backup({
+      database: registry.database,
+      named: named(),
+      times: { ...times, keep: 1 },
+      version: "0",
+      logger,
+      turn: alwaysMine,
+    });
+    const lines = [];
+    for await (const line of backup.now()) lines.push(line);
+    const last = lines.at(-1)!;
+    const { name: fourth } = "snapshot" in last ? last.snapshot : { name: "" };
+    away.back();
+    expect((await listSnapshots(named())).map(({ name }) => name)).toEqual([fourth, ...taken.reverse()]);
+  });
+
+  test("what a newer version wrote stays, and is not passed over in silence; a broken one goes when it is older than those that are kept", async () => {
+    const [first = "", second = "", third = "", fourth = "", fifth = ""] = await takeHourly(5);
+    const [installation = ""] = first.split("/");
+    for (const name of [first, fourth]) await spoil(`backup/${name}/manifest.json`, () => Buffer.from('{"format": 2, "digest": "?"}'));
+    for (const name of [second, fifth]) await spoil(`backup/${name}/manifest.json`, () => Buffer.from("{"));
+    const database = await emptyDatabase();
+    await expect(restoreMetadata({ database, named: named() })).rejects.toThrow(
+      new RegExp(`cannot be read; take another one\\. The newest that can be read is --snapshot ${third}, of .* Nothing was restored\\.`),
+    );
+    await pruneSnapshots(named(), installation, 2);
+    expect(await snapshotsLeft()).toEqual([first, second, third, fourth, fifth]);
+    await pruneSnapshots(named(), installation, 1);
+    expect(await snapshotsLeft()).toEqual([first, third, fourth, fifth]);
+    await named().delete([`backup/${fifth}/manifest.json`]);
+    await expect(restoreMetadata({ database, named: named() })).rejects.toThrow(`${fourth} was written by a newer Wharfinger`);
+  });
+
+  test("one that is finished while others are pruned stays", async () => {
+    const taken = [(await take()).name];
+    const [installation = ""] = taken[0]!.split("/");
+    const list = named().list.bind(named());
+    named().list = async function* (prefix) {
+      yield* list(prefix);
+      named().list = list;
+      taken.push((await take()).name);
+    };
+    await pruneSnapshots(named(), installation, 1);
+    expect(await snapshotsLeft()).toContain(taken[1]);
   });
 
   test("one is due after the interval, never of an empty database, and a person gets one at once", async () => {

@@ -9,8 +9,10 @@ import type { NamedObjects } from "../blobs/named-objects.ts";
 import type { Database } from "../metadata/database.ts";
 import { readSnapshot, type SnapshotSource, type SnapshotTable } from "../metadata/snapshot-read.ts";
 import {
-  listSnapshots,
+  manifestOf,
+  readSnapshots,
   tableOf,
+  timeOf,
   writeManifest,
   type SnapshotManifest,
   type SnapshotReason,
@@ -55,29 +57,46 @@ export function takeSnapshot(options: SnapshotOptions): Promise<StoredSnapshot> 
   });
 }
 
-/** Keeps the newest `keep` of this installation. Others' are not touched: they may be all that is left of a lost database. */
+/**
+ * Keeps the newest `keep` of this installation, what is newer than the oldest of them, and what a newer version wrote. Others' are not touched:
+ * they may be all that is left of a lost database. Rejects, and nothing is deleted, when one that is there cannot be read.
+ */
 export async function pruneSnapshots(named: NamedObjects, installation: string, keep: number): Promise<void> {
-  const kept = new Set((await listSnapshots(named, installation)).slice(0, keep).map(({ name }) => name));
-  const doomed = new Map<string, { names: string[]; whole: boolean; newest: number }>();
-  for await (const { name, modified } of named.list(`backup/${installation}/`)) {
-    const [, owner = "", stamp = ""] = name.split("/");
-    const snapshot = `${owner}/${stamp}`;
-    if (kept.has(snapshot)) continue;
-    const found = doomed.get(snapshot) ?? { names: [], whole: false, newest: 0 };
-    found.names.push(name);
-    doomed.set(snapshot, {
-      ...found,
-      whole: found.whole || name.endsWith("/manifest.json"),
-      newest: Math.max(found.newest, modified.getTime()),
+  // Listed before anything is read: what is finished meanwhile counts as being written.
+  const found = await objectsOf(named, installation);
+  const { stored, unread } = await readSnapshots(named, installation);
+  const oldest = stored.at(keep - 1);
+  const broken = unread.filter(({ name, error }) => error.code === "Broken" && oldest !== undefined && timeOf(name) < timeOf(oldest.name));
+  const unfinished = [...found].filter(([, { whole, newest }]) => !whole && Date.now() - newest >= mayBeWriting).map(([name]) => name);
+  for (const name of [...[...stored.slice(keep), ...broken].map((snapshot) => snapshot.name), ...unfinished]) {
+    const names = found.get(name)?.names ?? [];
+    // First what makes it a snapshot: half of one must never be taken for whole.
+    await named.delete(names.filter((object) => object === manifestOf(name)));
+    await named.delete(names.filter((object) => object !== manifestOf(name)));
+  }
+}
+
+interface SnapshotObjects {
+  readonly names: readonly string[];
+  /** It has a manifest. */
+  readonly whole: boolean;
+  /** When one of them was written last. */
+  readonly newest: number;
+}
+
+/** By the name of the snapshot. */
+async function objectsOf(named: NamedObjects, installation: string): Promise<ReadonlyMap<string, SnapshotObjects>> {
+  const found = new Map<string, SnapshotObjects>();
+  for await (const { name, modified, finished } of named.list(`backup/${installation}/`)) {
+    const snapshot = name.split("/").slice(1, 3).join("/");
+    const { names = [], whole = false, newest = 0 } = found.get(snapshot) ?? {};
+    found.set(snapshot, {
+      names: [...names, name],
+      whole: whole || (finished && name === manifestOf(snapshot)),
+      newest: Math.max(newest, modified.getTime()),
     });
   }
-  for (const { names, whole, newest } of doomed.values()) {
-    if (!whole && Date.now() - newest < mayBeWriting) continue;
-    // First what makes it a snapshot: half of one must never be taken for whole.
-    const manifest = names.filter((name) => name.endsWith("/manifest.json"));
-    await named.delete(manifest);
-    await named.delete(names.filter((name) => !manifest.includes(name)));
-  }
+  return found;
 }
 
 async function writeTable(
