@@ -3,6 +3,7 @@
 
 import { parseDigest, type Digest } from "./digest.ts";
 import { isRepositoryName, isTag, maxNameLength, type Reference } from "./reference.ts";
+import { isUuid } from "./uuid.ts";
 
 export type V2Path =
   | { readonly kind: "base" }
@@ -23,7 +24,6 @@ export interface V2PathProblem {
 
 /** Longer paths cannot name anything: prefix, name, the longest digest and the words between them. */
 const maxPathLength = 1024;
-const sessionPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** Parses the path of a request target as it came over the wire: no query, not decoded, from `/v2` on. */
 export function parseV2Path(path: string): V2Path | V2PathProblem {
@@ -70,7 +70,7 @@ function manifest(name: string, text: string): V2Path | V2PathProblem {
 }
 
 function upload(name: string, session: string): V2Path | V2PathProblem {
-  if (sessionPattern.test(session)) return { kind: "upload", name, session };
+  if (isUuid(session)) return { kind: "upload", name, session };
   return {
     kind: "invalid",
     code: "BLOB_UPLOAD_UNKNOWN",

@@ -1,5 +1,5 @@
 // Every place where a test can stop, slow, fail or kill a process: the steps of storage.md's protocol, named after them. A name says what
-// has just happened; `…Committed` is between COMMIT and the answer.
+// has just happened, or with `…ing` what is about to; `….committed` is between COMMIT and the answer.
 
 export const failpoints = [
   // U1: the database knows of a key of which the store has not heard.

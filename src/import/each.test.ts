@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { each, Slots } from "./each.ts";
+import { each, Limit } from "./each.ts";
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -35,12 +35,12 @@ test("each: after a failure nothing is begun; a list that fails is a failure", a
   await expect(each(broken(), { limit: 2 }, async () => {})).rejects.toThrow("cut");
 });
 
-test("slots: as many at a time as there are, in order, also after failures", async () => {
-  const slots = new Slots(2);
+test("limit: as many at a time as there are, in order, also after failures", async () => {
+  const limit = new Limit(2);
   const order: number[] = [];
   let running = 0;
   const work = (item: number) =>
-    slots.run(async () => {
+    limit.run(async () => {
       expect(++running).toBeLessThanOrEqual(2);
       order.push(item);
       await turn();

@@ -24,7 +24,7 @@ export async function each<T>(
 }
 
 /** At most so many at a time, whoever asks; the others wait in order. */
-export class Slots {
+export class Limit {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 

@@ -1,5 +1,5 @@
 // What a registry that is taken over is asked, wherever its content lies. Adapters: registry-layout.ts (a folder or a bucket) and
-// registry-source.ts (a running registry). Every adapter passes the conformance suite beside this file.
+// running-registry.ts. Every adapter passes the conformance suite beside this file.
 
 import type { Digest } from "../domain/digest.ts";
 

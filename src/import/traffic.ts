@@ -2,7 +2,7 @@
 
 import { ClientError } from "../client/errors.ts";
 import type { PushClient } from "../client/push-client.ts";
-import { Slots } from "./each.ts";
+import { Limit } from "./each.ts";
 import { SourceError, type ImportSource } from "./import-source.ts";
 import type { Patience } from "./patience.ts";
 import type { ProblemKind } from "./report.ts";
@@ -29,14 +29,14 @@ export interface Traffic {
 }
 
 export function createTraffic(options: { source: ImportSource; target: PushClient; concurrency: number; patience: Patience }): Traffic {
-  const slots = new Slots(options.concurrency);
+  const limit = new Limit(options.concurrency);
   return {
     source: options.source,
     target: options.target,
     async run(work) {
       try {
         // Who waits for a better moment is in nobody's way.
-        return await options.patience.with((attempt) => slots.run(() => work(attempt)));
+        return await options.patience.with((attempt) => limit.run(() => work(attempt)));
       } catch (error) {
         throw judged(error);
       }

@@ -12,7 +12,7 @@ import { Cluster } from "./cluster.ts";
 import { ReplicatedDatabase } from "./cluster-database.ts";
 import { recovery } from "./faults.ts";
 import { Journal } from "./journal.ts";
-import { settled } from "./kill-rounds.ts";
+import { settled } from "./settled.ts";
 import { verifyJournal } from "./verify.ts";
 
 export interface FailoverRow {

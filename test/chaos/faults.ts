@@ -11,7 +11,7 @@ import { manifestOf, pushBlob, pushManifest, pushUntilStopped, sha256 } from "./
 import { Cluster } from "./cluster.ts";
 import type { HopMode } from "./hop.ts";
 import { Journal } from "./journal.ts";
-import { settled } from "./kill-rounds.ts";
+import { settled } from "./settled.ts";
 import { verifyJournal } from "./verify.ts";
 
 export interface FaultRow {

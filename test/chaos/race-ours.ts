@@ -1,5 +1,5 @@
 import { Cluster } from "./cluster.ts";
-import { settled } from "./kill-rounds.ts";
+import { settled } from "./settled.ts";
 import { race, type RaceSummary } from "./race.ts";
 
 const lease = 3_000;

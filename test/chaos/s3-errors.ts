@@ -12,7 +12,7 @@ import { pushUntilStopped } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { lies, pullFor, pushFixed, recovery } from "./faults.ts";
 import { Journal } from "./journal.ts";
-import { settled } from "./kill-rounds.ts";
+import { settled } from "./settled.ts";
 import { verifyJournal } from "./verify.ts";
 
 export interface S3ErrorSummary {

@@ -6,6 +6,7 @@ import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
+import { isUuid } from "../../domain/uuid.ts";
 import { freeBytesOf } from "../../observability/free-bytes.ts";
 import { closeFile, codeOfFile, openFile, readFile, sizeOfFile, syncFile, syncFolder, truncateFile } from "./file.ts";
 import { claimFolder, type FolderClaim } from "./folder-claim.ts";
@@ -14,7 +15,6 @@ import { FolderNamedObjects } from "./folder-named.ts";
 import { FolderReader } from "./folder-reader.ts";
 import { FolderWriter } from "./folder-writer.ts";
 
-const keyPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const deletionsAtOnce = 16;
 const readAgainBytes = 1024 * 1024;
 
@@ -150,7 +150,7 @@ export class FolderBlobStore implements BlobStore {
 
   async *#listFolder(folder: string, finished: boolean): AsyncGenerator<{ key: string; size: number; modified: Date; finished: boolean }> {
     for (const key of await readdir(join(this.#folder, folder))) {
-      if (!keyPattern.test(key)) continue;
+      if (!isUuid(key)) continue;
       const found = await stat(join(this.#folder, folder, key)).catch(() => undefined);
       if (found !== undefined) yield { key, size: found.size, modified: found.mtime, finished };
     }
@@ -267,6 +267,6 @@ export class FolderBlobStore implements BlobStore {
 }
 
 function checked(key: string): string {
-  if (!keyPattern.test(key)) throw new BlobStoreError("Failed", "A key of the folder store is a uuid.");
+  if (!isUuid(key)) throw new BlobStoreError("Failed", "A key of the folder store is a uuid.");
   return key;
 }

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
 
 import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
+import { isUuid } from "../../domain/uuid.ts";
 import { freeBytesOf } from "../../observability/free-bytes.ts";
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { PartMemory } from "./part-memory.ts";
@@ -24,7 +25,6 @@ import { formatState, parseState, type S3State } from "./s3-state.ts";
 import { S3Writer } from "./s3-writer.ts";
 import { spooled } from "./spool.ts";
 
-const keyPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const gatherAttempts = 3;
 /** Tails of suspended uploads stay in memory for the empty PUT that docker sends next. */
 const tailMemory = { maxSize: 64 * 1024 * 1024, ttl: 60_000 };
@@ -93,9 +93,9 @@ export class S3BlobStore implements BlobStore {
   }
 
   async delete(keys: readonly string[], sizes?: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, Error | undefined>> {
-    const ours = keys.filter((key) => keyPattern.test(key));
+    const ours = keys.filter((key) => isUuid(key));
     const removed = await removeFromS3(this.#s3, this.#objects, ours, sizes);
-    return new Map(keys.map((key) => [key, keyPattern.test(key) ? removed.get(key) : notAKey()]));
+    return new Map(keys.map((key) => [key, isUuid(key) ? removed.get(key) : notAKey()]));
   }
 
   async *list(): AsyncGenerator<{ key: string; size: number; modified: Date; finished: boolean }> {
@@ -103,13 +103,13 @@ export class S3BlobStore implements BlobStore {
     for await (const page of listUploads(this.#s3, folder)) {
       for (const { Key = "", Initiated = new Date(0) } of page) {
         const key = Key.slice(folder.length);
-        if (keyPattern.test(key)) yield { key, size: 0, modified: Initiated, finished: false };
+        if (isUuid(key)) yield { key, size: 0, modified: Initiated, finished: false };
       }
     }
     for await (const page of listObjects(this.#s3, folder)) {
       for (const { Key = "", Size = 0, LastModified = new Date(0) } of page) {
         const key = Key.slice(folder.length);
-        if (keyPattern.test(key)) yield { key, size: Size, modified: LastModified, finished: true };
+        if (isUuid(key)) yield { key, size: Size, modified: LastModified, finished: true };
       }
     }
   }
@@ -181,7 +181,7 @@ export class S3BlobStore implements BlobStore {
 }
 
 function checked(key: string): string {
-  if (!keyPattern.test(key)) throw notAKey();
+  if (!isUuid(key)) throw notAKey();
   return key;
 }
 

@@ -1,4 +1,4 @@
-// What the routes of the control API need from the services: one narrow interface each. registry/main.ts wires them.
+// What the routes of the control API need from the services: one narrow interface each. services-wiring.ts wires them.
 
 import type { ActivityEntry } from "../../api/control/activity.ts";
 import type { AdoptLine, AuditLine, AuditRequest } from "../../api/control/audit.ts";

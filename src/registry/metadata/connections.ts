@@ -3,7 +3,7 @@
 import { Client, Pool, TypeOverrides, type ClientBase, type PoolClient, type Submittable } from "pg";
 
 import { connectionParameters, isSocket, tlsContext } from "./connection-parameters.ts";
-import { defaultConnections, defaultTimeouts, type DatabaseOptions, type DatabaseTimeouts } from "./database-options.ts";
+import { defaultConnections, defaultTimeouts, limitsOf, type DatabaseOptions, type DatabaseTimeouts } from "./database-options.ts";
 import { cut, Primary } from "./primary.ts";
 import { Slots, type Line } from "./slots.ts";
 import { asUnavailable, DatabaseUnavailable, reasonOf } from "./unavailable.ts";
@@ -96,7 +96,7 @@ export class Connections {
     });
     this.timeouts = timeouts;
     this.most = options.connections ?? defaultConnections;
-    this.#session = `${limitsOf(timeouts)}${options.readOnly === true ? "; SET default_transaction_read_only = on" : ""}`;
+    this.#session = `${limitsOf(timeouts, "SESSION")}${options.readOnly === true ? "; SET default_transaction_read_only = on" : ""}`;
     this.#free = new Slots({ most: this.most, patience: timeouts.wait });
     this.#connect = () => new Client(config());
     this.#pool = new Pool({
@@ -210,8 +210,4 @@ function refused(error: unknown): DatabaseUnavailable {
   const unavailable = asUnavailable(error);
   if (unavailable instanceof DatabaseUnavailable) return unavailable;
   return new DatabaseUnavailable("REFUSED", `The database refuses the registry: ${(error as Error).message}`, error);
-}
-
-function limitsOf({ statement, lock, idleInTransaction }: DatabaseTimeouts): string {
-  return `SET statement_timeout = ${statement}; SET lock_timeout = ${lock}; SET idle_in_transaction_session_timeout = ${idleInTransaction}`;
 }

@@ -57,3 +57,11 @@ export const defaultTimeouts: DatabaseTimeouts = {
   idleInTransaction: 30_000,
   commit: 10_000,
 };
+
+/** SQL that has the server keep these limits, in a session or in one transaction. */
+export function limitsOf({ statement, lock, idleInTransaction }: DatabaseTimeouts, scope: "SESSION" | "LOCAL"): string {
+  const limits = { statement_timeout: statement, lock_timeout: lock, idle_in_transaction_session_timeout: idleInTransaction };
+  return Object.entries(limits)
+    .map(([name, value]) => `SET ${scope} ${name} = ${value}`)
+    .join("; ");
+}

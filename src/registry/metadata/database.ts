@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { marked, markFor, newToken, type CommitMark } from "./commit-marks.ts";
 import { Commits, notReplicated } from "./commits.ts";
 import { Connections, type Connection, type Result } from "./connections.ts";
-import type { DatabaseOptions, DatabaseTimeouts } from "./database-options.ts";
+import { limitsOf, type DatabaseOptions, type DatabaseTimeouts } from "./database-options.ts";
 import { Slots } from "./slots.ts";
 import { codeOf } from "./sql-state.ts";
 import { isRead, type Queryable, type Statement } from "./statement.ts";
@@ -58,7 +58,7 @@ export class Database implements Queryable {
     this.#connections = new Connections(options, beside === undefined ? undefined : beside.#connections.primary);
     const { most, timeouts } = this.#connections;
     this.#writers = new Slots({ most: most - Math.floor(most / reservedForReads), patience: timeouts.wait });
-    this.#limits = this.#connections.pooled ? limitsOf(timeouts) : "";
+    this.#limits = this.#connections.pooled ? `${limitsOf(timeouts, "LOCAL")}; ` : "";
     this.#commits = new Commits({ database: this, patience: timeouts.commit });
   }
 
@@ -222,10 +222,6 @@ export class Database implements Queryable {
     await this.#commits.commit(connection, mark, done);
     return result;
   }
-}
-
-function limitsOf({ statement, lock, idleInTransaction }: DatabaseTimeouts): string {
-  return `SET LOCAL statement_timeout = ${statement}; SET LOCAL lock_timeout = ${lock}; SET LOCAL idle_in_transaction_session_timeout = ${idleInTransaction}; `;
 }
 
 async function begin(

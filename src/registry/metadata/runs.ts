@@ -2,6 +2,7 @@
 
 import type { ApplyResult } from "../../api/control/retention.ts";
 import type { Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
+import { isUuid } from "../../domain/uuid.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export type StoredRun = Omit<Run, "spec" | "upstream" | "keys" | "settled">;
@@ -55,7 +56,7 @@ export async function insertRun(
 const byId = statement("run-by-id", `SELECT ${columns} FROM runs WHERE id = $1`);
 
 export async function runById(queryable: Queryable, id: string): Promise<StoredRun | undefined> {
-  if (!isRunId(id)) return undefined;
+  if (!isUuid(id)) return undefined;
   const [row] = await queryable.query<RunRow>(byId, [id]);
   return row === undefined ? undefined : stored(row);
 }
@@ -93,7 +94,7 @@ export async function noteRunApplied(
   queryable: Queryable,
   { id, policy, applied }: { readonly id: string; readonly policy: string; readonly applied: ApplyResult },
 ): Promise<void> {
-  if (!isRunId(id)) return;
+  if (!isUuid(id)) return;
   const listed = { ...applied, deleted: applied.deleted.slice(0, maxApplied), kept: applied.kept.slice(0, maxApplied) };
   await queryable.execute(noteApplied, [id, policy, json({ deleted: applied.deleted.length, bytes: applied.bytes, applied: listed })]);
 }
@@ -102,7 +103,7 @@ const endOf = statement("run-end-of", `SELECT ended::text AS "end" FROM runs WHE
 
 /** The place of a run in the order of ends; undefined when it has not ended, or is not known (any more). */
 export async function endOfRun(queryable: Queryable, id: string): Promise<string | undefined> {
-  if (!isRunId(id)) return undefined;
+  if (!isUuid(id)) return undefined;
   const [row] = await queryable.query<{ readonly end: string }>(endOf, [id]);
   return row?.end;
 }
@@ -159,10 +160,6 @@ const prune = statement(
 /** Runs of more than 30 days ago, a batch of them; the last one of a policy stays, because it says when that was. */
 export function pruneRuns(queryable: Queryable): Promise<number> {
   return queryable.execute(prune);
-}
-
-function isRunId(id: string): boolean {
-  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id);
 }
 
 function json(value: unknown): string | null {

@@ -30,8 +30,11 @@ export interface SnapshotSource {
   sequences(): Promise<readonly SnapshotSequence[]>;
 }
 
-/** Of one server, or of one hour: who is running, who has the turn, what views have yet to hear, which COMMITs somebody may still ask about. */
-const momentary = new Set(["migrations", "changes", "commits", "pods", "turns"]);
+/**
+ * Tables that no snapshot holds, of one server or of one hour: who is running, who has the turn, what views have yet to hear, which COMMITs somebody
+ * may still ask about.
+ */
+export const momentary = new Set(["migrations", "changes", "commits", "pods", "turns"]);
 
 const form =
   "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL bytea_output = 'hex'";

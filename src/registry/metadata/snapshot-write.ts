@@ -7,7 +7,7 @@ import { from as copyFrom } from "pg-copy-streams";
 import { statement, type Copying, type Database, type Queryable } from "./database.ts";
 import { pauseGc } from "./gc-pauses.ts";
 import { migrateRest, migrateTo } from "./migrate.ts";
-import { quoted, type SnapshotSequence, type SnapshotTable } from "./snapshot-read.ts";
+import { momentary, quoted, type SnapshotSequence, type SnapshotTable } from "./snapshot-read.ts";
 
 export interface SnapshotToWrite {
   readonly migrations: readonly string[];
@@ -34,7 +34,7 @@ const freeSequences = statement(
 const setSequence = statement("restore-set-sequence", "SELECT setval($1::text::regclass, $2::bigint)");
 
 /** What a start writes by itself: rows there do not make a database one that holds something. */
-const written = new Set(["migrations", "installation", "gc_settings", "gc_pauses", "pods", "turns", "changes", "commits"]);
+const written = new Set([...momentary, "installation", "gc_settings", "gc_pauses"]);
 
 export interface SnapshotWriter {
   /** Rows that were taken. */

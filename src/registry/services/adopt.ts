@@ -11,13 +11,13 @@
 import type { AdoptLine, AdoptReport } from "../../api/control/audit.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
-import { BlobStoreError, type BlobStore } from "../blobs/blob-store.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
 import { appendActivity } from "../metadata/activity.ts";
 import { adoptForBlob, adoptForManifests, findUnheldBlobs, imagesOfBlob, type WantedBlob } from "../metadata/adoption.ts";
 import { findObjects, listLiveObjects } from "../metadata/audit.ts";
 import type { Database } from "../metadata/database.ts";
 import { letGoOfBytes } from "../metadata/forget-copy.ts";
-import { hashesTo } from "./blob-hash.ts";
+import { blobInObject, isStored } from "./stored-object.ts";
 import type { Marker } from "./marker.ts";
 
 export interface AdoptOptions {
@@ -103,7 +103,7 @@ async function* compare(
     const gone: MissingBlob[] = [];
     for (const { key } of rows) {
       // What came after the listing is there now.
-      if (stored.delete(key) || (await isThere(store, key))) continue;
+      if (stored.delete(key) || (await isStored(store, key))) continue;
       const row = (await findObjects(database, [key])).get(key);
       if (row?.state !== "live" || row.digest === null) continue;
       gone.push({ digest: row.digest, size: row.size ?? 0, key });
@@ -148,7 +148,7 @@ async function claim(
 ): Promise<Digest | undefined> {
   const candidates = wanted.get(size);
   if (candidates === undefined || candidates.size === 0) return undefined;
-  const blob = await hashesTo(store, key, [...candidates.values()], signal);
+  const blob = await blobInObject(store, key, [...candidates.values()], signal);
   if (blob === undefined) return undefined;
   const lost = missing.get(blob.digest);
   const adopted =
@@ -157,16 +157,6 @@ async function claim(
   candidates.delete(blob.digest);
   missing.delete(blob.digest);
   return blob.digest;
-}
-
-async function isThere(store: Pick<BlobStore, "open">, key: string): Promise<boolean> {
-  try {
-    await (await store.open(key)).close();
-    return true;
-  } catch (error) {
-    if (error instanceof BlobStoreError && error.code === "NotFound") return false;
-    throw error;
-  }
 }
 
 function progress(step: string, done: number, total: number): AdoptLine {

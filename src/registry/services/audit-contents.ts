@@ -2,10 +2,10 @@
 
 import { randomBytes } from "node:crypto";
 
-import { algorithmOf, digestOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
+import { algorithmOf, digestOf, type Digest } from "../../domain/digest.ts";
 import { blobsOf, childrenOf, ManifestError, parseManifest, type Manifest } from "../../domain/manifest.ts";
 import type { NameTest } from "../../domain/glob.ts";
-import { BlobStoreError, type BlobReader } from "../blobs/blob-store.ts";
+import { BlobStoreError } from "../blobs/blob-store.ts";
 import {
   findBlobRow,
   findManifestToAudit,
@@ -17,11 +17,11 @@ import {
 } from "../metadata/audit.ts";
 import { mendCopy } from "./audit-repair.ts";
 import type { AuditContext, AuditFinding, AuditStep } from "./audit-step.ts";
+import { digestsOfObject } from "./stored-object.ts";
 
 /** A manifest has at most 4 MiB: a page stays under 128 MiB. */
 const manifestsAtOnce = 32;
 const blobsAtOnce = 200;
-const bufferSize = 1024 * 1024;
 /** Of an audit that is not deep. */
 const sampleBlobs = 100;
 const sampleBytes = 1024 ** 3;
@@ -93,7 +93,6 @@ function compare(what: string, said: readonly Digest[], rows: readonly Digest[])
 export async function* auditBlobs(context: AuditContext): AsyncGenerator<AuditStep> {
   const { database } = context;
   const { blobs: total } = await readAuditCounts(database);
-  const buffer = Buffer.allocUnsafe(bufferSize);
   let done = 0;
   let bytes = 0;
   for (let after = ""; ;) {
@@ -101,7 +100,7 @@ export async function* auditBlobs(context: AuditContext): AsyncGenerator<AuditSt
     const last = page.at(-1);
     if (last === undefined) break;
     for (const row of page) {
-      yield* hashBlob(context, row, buffer);
+      yield* hashBlob(context, row);
       bytes += row.size;
       yield { step: "blobs", done: ++done, total: Math.max(done, total) };
     }
@@ -116,54 +115,39 @@ export async function* auditSample(context: AuditContext): AsyncGenerator<AuditS
   const behind = await listBlobs(context.database, { after: from, limit: sampleBlobs });
   const first = await listBlobs(context.database, { after: "", limit: sampleBlobs - behind.length });
   const sample = [...behind, ...first.filter(({ digest }) => digest <= from)];
-  const buffer = Buffer.allocUnsafe(bufferSize);
   let hashed = 0;
   let left = sampleBytes;
   for (const row of sample) {
     if (row.size > left) continue;
-    yield* hashBlob(context, row, buffer);
+    yield* hashBlob(context, row);
     left -= row.size;
     yield { step: "sample", done: ++hashed, total: sample.length };
   }
   yield { checked: { hashed } };
 }
 
-async function* hashBlob(context: AuditContext, row: BlobRow, buffer: Buffer): AsyncGenerator<AuditStep> {
+async function* hashBlob(context: AuditContext, row: BlobRow): AsyncGenerator<AuditStep> {
   context.signal.throwIfAborted();
   const { digest } = row;
-  if ((await hashOf(context, row, buffer)) === undefined) return;
+  if ((await flawOf(context, row)) === undefined) return;
   // A second look: the blob may have gone since, or come back under another key.
   const again = await findBlobRow(context.database, digest);
-  const message = again && (await hashOf(context, again, buffer));
-  if (again === undefined || message === undefined) return;
-  const wrong = again.cached && message.includes(hashesTo);
-  yield {
-    finding: { invariant: 1, subject: digest, message },
-    ...(wrong ? { mend: () => mendCopy(context, { digest, key: again.key }) } : {}),
-  };
+  const flaw = again && (await flawOf(context, again));
+  if (again === undefined || flaw === undefined) return;
+  const mend = flaw.readable && again.cached ? { mend: () => mendCopy(context, { digest, key: again.key }) } : {};
+  yield { finding: { invariant: 1, subject: digest, message: flaw.message }, ...mend };
 }
 
-const hashesTo = "that hash to";
-
 /** What is wrong with the bytes; undefined: they are what the digest says. Objects that are not in the store are reported by `auditStore`. */
-async function hashOf({ store, signal }: AuditContext, { digest, key }: BlobRow, buffer: Buffer): Promise<string | undefined> {
-  let reader: BlobReader | undefined;
+async function flawOf(
+  { store, signal }: AuditContext,
+  { digest, key }: BlobRow,
+): Promise<{ readonly message: string; readonly readable: boolean } | undefined> {
   try {
-    reader = await store.open(key);
-    const algorithm = algorithmOf(digest);
-    const hash = startDigest(algorithm);
-    for (let position = 0; position < reader.size;) {
-      signal.throwIfAborted();
-      const count = await reader.read(buffer, position);
-      hash.update(buffer.subarray(0, count));
-      position += count;
-    }
-    const found = finishDigest(hash, algorithm);
-    return found === digest ? undefined : `has bytes under ${key} ${hashesTo} ${found}`;
+    const [found] = await digestsOfObject(store, key, new Set([algorithmOf(digest)]), signal);
+    return found === digest ? undefined : { message: `has bytes under ${key} that hash to ${found}`, readable: true };
   } catch (error) {
     if (!(error instanceof BlobStoreError)) throw error;
-    return error.code === "NotFound" ? undefined : `cannot be read: ${error.message}`;
-  } finally {
-    await reader?.close();
+    return error.code === "NotFound" ? undefined : { message: `cannot be read: ${error.message}`, readable: false };
   }
 }

@@ -1,9 +1,9 @@
 // Invariant 4: objects in the store are the rows that the database has of them, no more and no fewer.
 
-import { BlobStoreError } from "../blobs/blob-store.ts";
 import { findObjects, listLiveObjects, type ObjectRow } from "../metadata/audit.ts";
 import { mendCopy, mendUnknown } from "./audit-repair.ts";
 import type { AuditContext, AuditedStore, AuditFinding, AuditStep, Mended } from "./audit-step.ts";
+import { isStored } from "./stored-object.ts";
 
 const pageSize = 1_000;
 
@@ -78,7 +78,7 @@ async function judgePage(
     const complained = complaint(listed, row);
     if (complained === undefined) continue;
     // Since it was listed the collector may have deleted it, and an upload may have become whole.
-    const there = await isThere(store, listed.key);
+    const there = await isStored(store, listed.key);
     if (there === listed.finished) judged.push({ listed, finding: { subject: listed.key, ...complained }, known: row !== undefined });
   }
   return judged;
@@ -100,7 +100,7 @@ async function missing(context: AuditContext, rows: readonly ObjectRow[], listed
   const { database, store } = context;
   const judged: Judged[] = [];
   for (const { key } of rows) {
-    if (listed.has(key) || (await isThere(store, key))) continue;
+    if (listed.has(key) || (await isStored(store, key))) continue;
     const row = (await findObjects(database, [key])).get(key);
     if (row?.state !== "live") continue;
     const { digest, cached } = row;
@@ -113,15 +113,4 @@ async function missing(context: AuditContext, rows: readonly ObjectRow[], listed
     judged.push({ finding: { invariant: 1, subject: digest, message }, ...mend });
   }
   return judged;
-}
-
-async function isThere(store: AuditedStore, key: string): Promise<boolean> {
-  try {
-    const reader = await store.open(key);
-    await reader.close();
-    return true;
-  } catch (error) {
-    if (error instanceof BlobStoreError && error.code === "NotFound") return false;
-    throw error;
-  }
 }

@@ -9,6 +9,7 @@ import { BlobStoreError } from "../blobs/blob-store.ts";
 import { Database } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
 import { migrate, migrateTo, pendingMigrations } from "../metadata/migrate.ts";
+import { momentary } from "../metadata/snapshot-read.ts";
 import { Backup, backedUp, doomDelayBeside } from "./backup.ts";
 import { restoreMetadata } from "./restore-metadata.ts";
 import { listSnapshots, manifestOf, tableOf, writeManifest } from "./snapshot-manifest.ts";
@@ -40,13 +41,13 @@ async function emptyDatabase(): Promise<Database> {
   return database;
 }
 const rows = (database: Database, text: string) => database.query({ name: "", text });
-const momentary = new Set(["changes", "commits", "gc_pauses", "migrations", "pods", "turns"]);
 /** Every row of every table that a snapshot holds, as text. */
 async function content(database: Database): Promise<Record<string, string[]>> {
   const tables = await rows(database, "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 1");
   const whole: Record<string, string[]> = {};
   for (const { name } of tables) {
-    if (momentary.has(String(name))) continue;
+    // A restored registry pauses its collector.
+    if (momentary.has(String(name)) || name === "gc_pauses") continue;
     whole[String(name)] = (await rows(database, `SELECT t::text AS line FROM "${String(name)}" t`)).map(({ line }) => String(line)).sort();
   }
   return whole;

@@ -1,4 +1,4 @@
-// One process of many does the housekeeping that would be the same work in each: eviction, copies of versions. What it does may be done twice
+// One process of many does the housekeeping that would be the same work in each: eviction, copies of versions, snapshots. What it does may be done twice
 // without harm (a process that was stopped believes for a moment that it still has the turn); it is only not done by all.
 
 import type { Logger } from "../../observability/logger.ts";

@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto";
 import { admin, describeIdentity } from "../../domain/access.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { prefixOf } from "../../domain/reference.ts";
+import { isUuid } from "../../domain/uuid.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { claimBlob } from "../metadata/blobs.ts";
 import type { Database } from "../metadata/database.ts";
@@ -298,8 +299,4 @@ function refuseLength(announced: number | undefined, { bytes }: Received<UploadH
 
 function isGone(error: unknown): boolean {
   return error instanceof ServiceError && error.code === "BLOB_UPLOAD_UNKNOWN";
-}
-
-function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
 }

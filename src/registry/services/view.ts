@@ -23,14 +23,12 @@ const forgetAfter = 600_000;
 const clockTolerance = 1_000;
 /** Milliseconds between questions while the database fails. */
 const askAgainAfter = 20;
-const defaultBytes = 64 * 1024 * 1024;
+const rememberedBytes = 64 * 1024 * 1024;
 const defaultServeOldFor = 60_000;
 
 export interface ViewOptions {
   /** Who asks: a connection of its own, so that a question never waits behind other statements. */
   readonly database: Queryable;
-  /** Bytes of remembered values. */
-  readonly maxBytes?: number;
   /** Milliseconds: what was confirmed this recently is good enough for `getEvenOld` while the database is silent. 0: nothing is. */
   readonly serveOldFor?: number;
 }
@@ -79,10 +77,10 @@ export class View {
   /** When a pull last waited in vain. */
   #inVain = -Infinity;
 
-  constructor({ database, maxBytes = defaultBytes, serveOldFor = defaultServeOldFor }: ViewOptions) {
+  constructor({ database, serveOldFor = defaultServeOldFor }: ViewOptions) {
     this.#database = database;
     this.#serveOldFor = serveOldFor;
-    this.#values = new LRUCache({ maxSize: maxBytes });
+    this.#values = new LRUCache({ maxSize: rememberedBytes });
   }
 
   /** Another number: nothing that was learned from the database before holds now (another server answers, or too much time went by). */
