@@ -243,7 +243,7 @@ export const settingsSchema = group({
   spool: group(
     {
       folder: file(
-        "Where fetches lie while they are on their way to the bucket; local and fast. Without it a folder of the system's place for temporary files.",
+        "Where fetches lie while they are on their way to the bucket, and parts of pushes that come slowly while there is no memory for them (up to 8 MiB a transfer); local and fast. Without it a folder of the system's place for temporary files.",
       ),
       lowWaterBytes: bytes("Free bytes below which blobs fetched from upstreams are passed through and not kept."),
       maxBlobBytes: bytes("The largest blob that is fetched from an upstream; larger ones are refused.", { [least]: 1024 * 1024 }),

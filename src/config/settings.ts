@@ -121,7 +121,7 @@ export interface Settings {
   readonly tenants: readonly Tenant[];
   readonly record: { readonly author: { readonly name: string; readonly email: string } };
   readonly spool: {
-    /** Where fetches lie while they are on their way to the bucket; undefined: in the system's folder for temporary files. */
+    /** Where fetches lie while they are on their way to the bucket, and parts of pushes while there is no memory for them; undefined: in the system's folder for temporary files. */
     readonly folder?: string;
     readonly lowWaterBytes: number;
     /** Larger blobs of upstreams are refused. */

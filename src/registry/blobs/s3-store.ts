@@ -132,6 +132,7 @@ export class S3BlobStore implements BlobStore {
       ...options,
       objects: this.#objects,
       memory: this.#memory,
+      spoolFolder: this.#spoolFolder,
       newKey: randomUUID,
       read: (key) => this.#bytesOf(key),
       isKnown: (key) => this.#tails.has(key),

@@ -1,8 +1,10 @@
 // One write to a bucket: what fits into less than a part is one PutObject; more is a multipart upload (storage.md, "Uploads").
-// A part is whole in memory before it is sent, so that it can be sent again. The next one fills while one or two are on their way.
+// A part is whole in memory before it is sent, so that it can be sent again. The next one fills while one or two are on their way; where it fills
+// is ./filling-part.ts.
 
 import type { Digest } from "../../domain/digest.ts";
 import { BlobStoreError, type Announce, type BlobWriter, type Suspended } from "./blob-store.ts";
+import { FillingPart } from "./filling-part.ts";
 import type { PartBuffer, PartMemory } from "./part-memory.ts";
 import { copyRanges, partSize, smallestPart } from "./part-size.ts";
 import type { S3Objects } from "./s3-objects.ts";
@@ -14,6 +16,8 @@ const sendingAtOnce = 3;
 export interface S3WriterOptions {
   readonly objects: S3Objects;
   readonly memory: PartMemory;
+  /** For parts that fill while there is no memory. */
+  readonly spoolFolder: string;
   readonly announce: Announce;
   readonly newKey: () => string;
   /** Where a suspended write goes on. */
@@ -38,9 +42,8 @@ export class S3Writer implements BlobWriter {
   #inParts: number;
   /** Durable bytes behind the parts, in an object of their own. */
   #tail: { readonly key: string; readonly size: number } | undefined;
-  /** Bytes behind the parts in memory; with `#tail` undefined or taken over. */
-  #buffer: PartBuffer | undefined;
-  #filled = 0;
+  /** Bytes behind the parts, not sent yet; with `#tail` undefined or taken over. */
+  #filling: FillingPart | undefined;
   readonly #sending = new Set<Promise<void>>();
   #failure: unknown;
   #open = true;
@@ -65,8 +68,9 @@ export class S3Writer implements BlobWriter {
 
   async suspend(): Promise<Suspended> {
     this.#check();
-    if (this.#filled >= smallestPart) await this.#send();
-    if (this.#filled > 0) await this.#putTail();
+    const filled = this.#filling?.filled ?? 0;
+    if (filled >= smallestPart) await this.#send();
+    else if (filled > 0) await this.#putTail();
     await this.#settle();
     const state = this.#state();
     const keys = [state.upload?.key, state.tail?.key].filter((key) => key !== undefined);
@@ -102,27 +106,34 @@ export class S3Writer implements BlobWriter {
   async close(): Promise<void> {
     this.#open = false;
     await Promise.allSettled(this.#sending);
-    this.#buffer?.release();
-    this.#buffer = undefined;
+    const filling = this.#filling;
+    this.#filling = undefined;
+    await filling?.close();
   }
 
   async #take(chunk: Uint8Array): Promise<void> {
     for (let rest = chunk; rest.byteLength > 0;) {
-      const { bytes } = await this.#room();
-      const count = Math.min(rest.byteLength, bytes.byteLength - this.#filled);
-      bytes.set(rest.subarray(0, count), this.#filled);
-      this.#filled += count;
+      const filling = await this.#room();
+      const size = partSize(this.#parts.length + 1);
+      const count = Math.min(rest.byteLength, size - filling.filled);
+      await filling.add(rest.subarray(0, count)).catch((error: unknown) => {
+        throw this.#fail(error);
+      });
       this.#offset += count;
       rest = rest.subarray(count);
-      if (this.#filled === partSize(this.#parts.length + 1)) await this.#send();
+      if (filling.filled === size) await this.#send();
     }
   }
 
-  /** A buffer with at least one free byte, behind the tail that was suspended. */
-  async #room(): Promise<PartBuffer> {
+  /** A part with at least one free byte, behind the tail that was suspended. */
+  async #room(): Promise<FillingPart> {
     if (this.#tail !== undefined) await this.#goOnFromTail({ more: true });
-    if (this.#buffer === undefined) return (this.#buffer = await this.#acquire(Math.max(1, this.#expected())));
-    return this.#filled < this.#buffer.bytes.byteLength ? this.#buffer : this.#grow(this.#buffer);
+    if (this.#filling !== undefined) return this.#filling;
+    const { memory, spoolFolder } = this.#options;
+    const expected = Math.max(1, this.#expected());
+    // The memory of parts that are on their way comes back by itself.
+    if (!memory.hasToSpare(expected)) await this.#settle();
+    return (this.#filling = new FillingPart({ memory, spoolFolder, expected }));
   }
 
   /** `more`: bytes follow, so that what is too small to be a part must be in memory with them. */
@@ -169,39 +180,16 @@ export class S3Writer implements BlobWriter {
     return Math.min(part, (from?.offset ?? 0) + bytes - this.#inParts);
   }
 
-  /** While parts are on their way their memory comes back by itself; without any, waiting for others is safe. */
-  async #acquire(size: number): Promise<PartBuffer> {
-    const { memory } = this.#options;
-    const spare = memory.tryAcquire(size);
-    if (spare !== undefined) return spare;
-    await this.#settle();
-    return memory.acquire(size);
-  }
-
-  /** More came than was announced. */
-  async #grow(full: PartBuffer): Promise<PartBuffer> {
-    const copy = Buffer.from(full.bytes.subarray(0, this.#filled));
-    full.release();
-    this.#buffer = undefined;
-    this.#buffer = await this.#acquire(partSize(this.#parts.length + 1));
-    this.#buffer.bytes.set(copy);
-    return this.#buffer;
-  }
-
-  /** Sends what is in the buffer as the next part. Resolves when the next may be filled. */
+  /** Sends what has come as the next part. Resolves when the next may be filled. */
   async #send(): Promise<void> {
-    const buffer = this.#buffer;
-    if (buffer === undefined) return;
-    const bytes = buffer.bytes.subarray(0, this.#filled);
-    this.#buffer = undefined;
-    this.#filled = 0;
+    const { bytes, release } = await this.#whole();
     this.#inParts += bytes.byteLength;
     const index = this.#parts.push(undefined) - 1;
     const { objects } = this.#options;
     try {
       this.#upload ??= await this.#begin();
     } catch (error) {
-      buffer.release();
+      release();
       throw this.#fail(error);
     }
     const sending = objects
@@ -211,7 +199,7 @@ export class S3Writer implements BlobWriter {
         (error: unknown) => void this.#fail(error),
       )
       .finally(() => {
-        buffer.release();
+        release();
         this.#sending.delete(sending);
       });
     this.#sending.add(sending);
@@ -225,14 +213,28 @@ export class S3Writer implements BlobWriter {
     return { key, id: await this.#options.objects.beginUpload(key) };
   }
 
+  /** What has come behind the parts, to be sent at once. */
+  async #whole(): Promise<PartBuffer> {
+    const filling = this.#filling;
+    try {
+      return (await filling?.whole()) ?? { bytes: Buffer.alloc(0), release: () => undefined };
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      this.#filling = undefined;
+      await filling?.close();
+    }
+  }
+
   async #putTail(): Promise<void> {
-    const bytes = this.#buffer?.bytes.subarray(0, this.#filled) ?? Buffer.alloc(0);
-    const key = await this.#putObject(bytes);
-    this.#options.keepTail(key, bytes);
-    this.#tail = { key, size: bytes.byteLength };
-    this.#buffer?.release();
-    this.#buffer = undefined;
-    this.#filled = 0;
+    const { bytes, release } = await this.#whole();
+    try {
+      const key = await this.#putObject(bytes);
+      this.#options.keepTail(key, bytes);
+      this.#tail = { key, size: bytes.byteLength };
+    } finally {
+      release();
+    }
   }
 
   async #putObject(bytes: Uint8Array): Promise<string> {
@@ -249,7 +251,12 @@ export class S3Writer implements BlobWriter {
   /** Less than a part in all: a tail that nothing followed is the blob already. */
   async #putWhole(): Promise<string> {
     if (this.#tail !== undefined) return this.#tail.key;
-    return this.#putObject(this.#buffer?.bytes.subarray(0, this.#filled) ?? Buffer.alloc(0));
+    const { bytes, release } = await this.#whole();
+    try {
+      return await this.#putObject(bytes);
+    } finally {
+      release();
+    }
   }
 
   /**
@@ -268,7 +275,7 @@ export class S3Writer implements BlobWriter {
 
   async #completeAll(upload: { readonly key: string; readonly id: string }): Promise<void> {
     await this.#goOnFromTail({ more: false });
-    if (this.#filled > 0) await this.#send();
+    if ((this.#filling?.filled ?? 0) > 0) await this.#send();
     await this.#settle();
     await this.#options.objects.completeUpload(upload, this.#wholeParts());
   }

@@ -13,10 +13,16 @@ import { behind, gatherPieces } from "./gather.ts";
 
 /** `folder` must be there. */
 export async function spooled(writer: BlobWriter, folder: string): Promise<{ writer: BlobWriter; written: BlobReader }> {
+  const descriptor = await openUnnamed(folder);
+  return { writer: new SpooledWriter(writer, descriptor), written: new FolderReader(descriptor, 0) };
+}
+
+/** A file without a name, for reading and writing; its descriptor. */
+export async function openUnnamed(folder: string): Promise<number> {
   const path = join(folder, randomUUID());
   const descriptor = await openFile(path, "wx+");
   await rm(path);
-  return { writer: new SpooledWriter(writer, descriptor), written: new FolderReader(descriptor, 0) };
+  return descriptor;
 }
 
 class SpooledWriter implements BlobWriter {
