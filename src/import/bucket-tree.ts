@@ -1,11 +1,10 @@
 // A registry's files in a bucket, as distribution's s3 driver lays them out: the same paths below a prefix.
 
 import type { Readable } from "node:stream";
-import { buffer } from "node:stream/consumers";
 
 import { connectS3, type S3, type S3Connection } from "../registry/blobs/s3-client.ts";
 import { SourceError, type SourceBlob } from "./import-source.ts";
-import type { LayoutTree } from "./layout-tree.ts";
+import { wholeWithin, type LayoutTree } from "./layout-tree.ts";
 
 export class BucketTree implements LayoutTree {
   readonly name: string;
@@ -44,13 +43,7 @@ export class BucketTree implements LayoutTree {
 
   async read(path: string, maxBytes: number): Promise<Buffer | undefined> {
     const found = await this.#get(path, 0);
-    if (found === undefined) return undefined;
-    const { body, size } = found;
-    if (size > maxBytes) {
-      body.destroy();
-      throw new SourceError("Unsupported", `${path} has ${size} bytes; at most ${maxBytes} are read`);
-    }
-    return this.#ask(path, buffer(body));
+    return found === undefined ? undefined : this.#ask(path, wholeWithin(path, found.body, maxBytes));
   }
 
   async has(path: string): Promise<boolean> {
@@ -61,7 +54,7 @@ export class BucketTree implements LayoutTree {
   async open(path: string, from: number): Promise<SourceBlob | undefined> {
     // A range of nothing is refused.
     const found = await this.#get(path, from);
-    return found === undefined ? undefined : { start: from, size: found.size, body: this.#pieces(path, found.body) };
+    return found === undefined ? undefined : { ...found, body: this.#pieces(path, found.body) };
   }
 
   async close(): Promise<void> {
@@ -72,12 +65,15 @@ export class BucketTree implements LayoutTree {
     return { Bucket: this.#s3.bucket, Key: `${this.#s3.prefix}${path}` };
   }
 
-  async #get(path: string, from: number): Promise<{ body: Readable; size: number } | undefined> {
+  async #get(path: string, from: number): Promise<(SourceBlob & { readonly body: Readable }) | undefined> {
     const { sdk, client } = this.#s3;
     const request = new sdk.GetObjectCommand({ ...this.#at(path), ...(from > 0 ? { Range: `bytes=${from}-` } : {}) });
     const answer = await this.#ask(path, client.send(request));
     if (answer === undefined) return undefined;
-    return { body: answer.Body as Readable, size: from + (answer.ContentLength ?? 0) };
+    // Some services answer a range with the whole, and with pieces of no stated length.
+    const start = answer.$metadata.httpStatusCode === 206 ? from : 0;
+    const size = answer.ContentLength === undefined ? undefined : start + answer.ContentLength;
+    return { body: answer.Body as Readable, start, size };
   }
 
   async *#pieces(path: string, body: Readable): AsyncGenerator<Uint8Array> {

@@ -1,11 +1,11 @@
 // A registry's files in a folder of this machine.
 
-import { createReadStream } from "node:fs";
+import { constants } from "node:fs";
 import { open, readdir, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 import { SourceError, type SourceBlob } from "./import-source.ts";
-import type { LayoutTree } from "./layout-tree.ts";
+import { wholeWithin, type LayoutTree } from "./layout-tree.ts";
 
 const pieceSize = 1024 * 1024;
 
@@ -26,15 +26,13 @@ export class FolderTree implements LayoutTree {
   }
 
   async read(path: string, maxBytes: number): Promise<Buffer | undefined> {
-    const opened = await this.#find(path, openFile);
-    if (opened === undefined) return undefined;
+    const handle = await this.#find(path, openFile);
+    if (handle === undefined) return undefined;
     try {
-      if (opened.size > maxBytes) throw new SourceError("Unsupported", `${path} has ${opened.size} bytes; at most ${maxBytes} are read`);
-      return await opened.handle.readFile();
+      // Not by the size that it says: it may grow meanwhile. Iterating closes the handle.
+      return await wholeWithin(path, handle.createReadStream({ end: maxBytes }), maxBytes);
     } catch (error) {
       throw this.#failure(path, error);
-    } finally {
-      await opened.handle.close();
     }
   }
 
@@ -53,7 +51,8 @@ export class FolderTree implements LayoutTree {
   /** Opened when the first piece is taken, so that a body that nobody reads holds nothing. */
   async *#pieces(path: string, from: number): AsyncGenerator<Uint8Array> {
     try {
-      yield* createReadStream(join(this.name, path), { start: from, highWaterMark: pieceSize });
+      const handle = await openFile(join(this.name, path));
+      yield* handle.createReadStream({ start: from, highWaterMark: pieceSize });
     } catch (error) {
       throw this.#failure(path, error);
     }
@@ -86,9 +85,16 @@ export class FolderTree implements LayoutTree {
   }
 }
 
-async function openFile(file: string): Promise<{ readonly handle: FileHandle; readonly size: number }> {
-  const handle = await open(file);
-  return { handle, size: (await handle.stat()).size };
+/** Without waiting for whoever might write into a pipe, and nothing but a file: the others have no end. */
+async function openFile(file: string): Promise<FileHandle> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if ((await handle.stat()).isFile()) return handle;
+    throw new SourceError("BrokenLink", `${file} is not a file`);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 const codeOf = (error: unknown) => (error as { code?: string }).code ?? "unknown error";

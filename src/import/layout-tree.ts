@@ -1,6 +1,6 @@
 // Where a registry's files lie: folders and files by path, `/` between names, relative to a root. In a bucket a folder is what its keys say.
 
-import type { SourceBlob } from "./import-source.ts";
+import { SourceError, type SourceBlob } from "./import-source.ts";
 
 /** Every call rejects with SourceError; an absent folder is an empty one, an absent file undefined. */
 export interface LayoutTree {
@@ -13,4 +13,17 @@ export interface LayoutTree {
   has(path: string): Promise<boolean>;
   open(path: string, from: number): Promise<SourceBlob | undefined>;
   close(): Promise<void>;
+}
+
+/** Ends reading, and the body with it, as soon as there is more than `maxBytes`: SourceError Unsupported. */
+export async function wholeWithin(path: string, body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of body) {
+    length += piece.byteLength;
+    if (length > maxBytes)
+      throw new SourceError("Unsupported", `${path} has more than ${maxBytes} bytes, which is all that is read of such a file`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
 }
