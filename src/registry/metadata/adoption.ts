@@ -9,12 +9,12 @@ export interface WantedBlob {
   readonly size: number;
 }
 
-// Manifests of own repositories that name what their repository does not have: it was let go, or a setting allowed it.
+// What manifests of own repositories held until its bytes were let go. What was absent when they were pushed is no claim: anybody can name a digest.
 const unheld = statement(
   "adopt-unheld",
   `SELECT n.digest, max(n.size) AS size
    FROM manifest_blobs n JOIN repositories r ON r.id = n.repository
-   WHERE r.upstream IS NULL AND n.held IS NULL
+   WHERE r.upstream IS NULL AND n.held IS NULL AND n.once_held
      AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.repository = n.repository AND l.digest = n.digest)
    GROUP BY n.digest`,
 );
@@ -28,6 +28,7 @@ const enliven = statement(
 const move = statement("adopt-move", "UPDATE blobs SET object_key = $3, size = $4 WHERE digest = $1 AND object_key = $2");
 const drop = statement("adopt-drop", "DELETE FROM objects WHERE key = $1 AND state = 'live'");
 const add = statement("adopt-blob", "INSERT INTO blobs (digest, size, object_key) VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING");
+// The trigger of the new links holds all that wait in their repositories, also what never was held (0010-repository-usage.sql).
 const naming = statement(
   "adopt-naming",
   `SELECT m.repository, m.digest FROM manifests m
@@ -42,19 +43,14 @@ const link = statement(
   `INSERT INTO repository_blobs (repository, digest, keep_until)
    SELECT DISTINCT n.repository, n.digest, now() + g.lease
    FROM manifest_blobs n JOIN repositories r ON r.id = n.repository AND r.upstream IS NULL CROSS JOIN gc_settings g
-   WHERE n.digest = $1 AND n.held IS NULL
+   WHERE n.digest = $1 AND n.held IS NULL AND n.once_held
    ORDER BY n.repository
    ON CONFLICT (repository, digest) DO NOTHING`,
-);
-const hold = statement(
-  "adopt-hold",
-  `UPDATE manifest_blobs n SET held = n.digest FROM repositories r
-   WHERE r.id = n.repository AND r.upstream IS NULL AND n.digest = $1 AND n.held IS NULL`,
 );
 const images = statement(
   "adopt-images",
   `WITH RECURSIVE naming AS (
-     SELECT n.repository, n.manifest AS digest, 0 AS level FROM manifest_blobs n WHERE n.digest = $1
+     SELECT n.repository, n.manifest AS digest, 0 AS level FROM manifest_blobs n WHERE n.digest = $1 AND n.held IS NOT NULL
      UNION
      SELECT c.repository, c.manifest, level + 1 FROM naming
      JOIN manifest_children c ON c.repository = naming.repository AND c.child = naming.digest
@@ -98,14 +94,15 @@ export function adoptForBlob(
   });
 }
 
-/** Own repositories whose manifests name the blob have it again. False, and nothing is changed: somebody else brought it meanwhile. */
+/**
+ * Own repositories that lost the blob have it again. False, and nothing is changed: somebody else brought it meanwhile, or nobody is left who had it.
+ */
 export function adoptForManifests(database: Database, blob: WantedBlob, key: string): Promise<boolean> {
   return unlessOtherwise(database, async (transaction) => {
     await transaction.query(naming, [blob.digest]);
     await must(transaction.execute(enliven, [key, blob.size]));
     await must(transaction.execute(add, [blob.digest, blob.size, key]));
-    await transaction.execute(link, [blob.digest]);
-    await transaction.execute(hold, [blob.digest]);
+    if ((await transaction.execute(link, [blob.digest])) === 0) throw new Otherwise();
   });
 }
 

@@ -6,6 +6,8 @@ import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import {
+  describe,
+  imageOf,
   noTimes,
   openOwnRegistry,
   pushBlob,
@@ -123,6 +125,25 @@ test("bytes that turn up after their blob was let go are taken in for every repo
   expect(await run()).toMatchObject({ adopted: [{ digest: image.layer, key: again }], lost: [] });
   expect(await readBlob(registry.pull, "team/app", image.layer)).toEqual(layer);
   expect(await registry.rows("SELECT held FROM manifest_blobs WHERE digest = $1", [image.layer])).toEqual([{ held: image.layer }]);
+});
+
+test("who only named a digest gains nothing when its bytes turn up", async () => {
+  const image = await pushImage(registry.push, "team/app", ["v1"]);
+  const layer = await readBlob(registry.pull, "team/app", image.layer);
+  const secret = randomBytes(777);
+  const config = randomBytes(8);
+  await pushBlob(registry.push, "stranger/app", config);
+  const absent = [secret, layer].map((bytes) => describe("application/vnd.oci.image.layer.nondistributable.v1.tar", bytes));
+  await pushManifest(registry.push, "stranger/app", imageOf(describe("c/c", config), absent));
+  await lose(image.layer);
+  const { lost } = await run();
+
+  const [unseen, again] = [await unknown(secret), await unknown(layer)];
+  expect(await run()).toMatchObject({ adopted: [{ digest: image.layer, key: again }], unknown: { objects: 1, keys: [unseen] } });
+  expect(await readBlob(registry.pull, "team/app", image.layer)).toEqual(layer);
+  for (const digest of [image.layer, digestOf(secret)])
+    await expect(readBlob(registry.pull, "stranger/app", digest)).rejects.toMatchObject({ code: "BLOB_UNKNOWN" });
+  expect(lost).toEqual([{ digest: image.layer, images: ["team/app:v1"] }]);
 });
 
 test("a cached blob without bytes is forgotten, and its version tag is to be copied again", async () => {

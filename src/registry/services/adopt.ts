@@ -1,8 +1,8 @@
 // `wharfinger audit --adopt`: after database or store were restored, one goes over the other (storage.md, "Backup"). Nothing is deleted in the store.
 //
 // 1. The store is listed; live objects that it does not have are missing.
-// 2. Objects that no blob here has are hashed where their size is that of a blob that misses its bytes, or that an own manifest names and does not
-//    have. The right ones are adopted: an image that was deleted, collected and pushed again since the backup is one.
+// 2. Objects that no blob here has are hashed where their size is that of a blob that misses its bytes, or that an own manifest held until they
+//    were let go. The right ones are adopted: an image that was deleted, collected and pushed again since the backup is one.
 // 3. What is still missing is let go: cached copies are fetched again by the next pull, pushed ones are named, and a push brings them back. (Were
 //    they kept, a client that pushes would be told that they exist, and nothing would ever mend the image.)
 // 4. Marker and database count on together, and the collector goes on.
