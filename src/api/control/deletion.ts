@@ -20,7 +20,10 @@ export const DeleteResult = Type.Object({
   trash: Type.Array(Type.Object({ repository: Type.String(), digest, tags: Type.Array(Type.String()) })),
   /** purge: children and layers that stay, and what needs them: `team-b/app@sha256:…`, `the tag v1-amd64`. */
   kept: Type.Array(Type.Object({ digest, holders: Type.Array(Type.String()) })),
-  /** purge: objects that the store has deleted, their bytes, and those that it could not delete yet. */
+  /**
+   * purge: objects that the store has deleted, their bytes; and how much is still there: objects that it could not delete yet, and referrers that
+   * another process has yet to take (at least).
+   */
   swept: Type.Integer(),
   bytes: Type.Integer(),
   waiting: Type.Integer(),

@@ -40,7 +40,7 @@ const next = statement(
   "departed-next",
   `SELECT d.id, d.repository AS "repositoryId", r.name AS repository, d.digest, d.by, d.reason, d.trash, d.heeds_protection AS "heedsProtection"
    FROM departed d JOIN repositories r ON r.id = d.repository
-   WHERE $1::bigint IS NULL OR d.repository = $1
+   WHERE $1::bigint IS NULL OR d.repository = $1 AND CASE WHEN $2::text IS NULL THEN d.trash ELSE NOT d.trash AND d.reason = $2 END
    ORDER BY d.id
    LIMIT 1
    FOR UPDATE OF d SKIP LOCKED`,
@@ -69,6 +69,7 @@ const followers = statement(
    ORDER BY found.digest
    LIMIT $2`,
 );
+const ofPurge = statement("departed-of-purge", "SELECT id FROM departed WHERE repository = $1 AND NOT trash AND reason = $2 ORDER BY id");
 const advance = statement("departed-advance", "UPDATE departed SET taken_to = $2 WHERE id = $1");
 const end = statement("departed-end", "DELETE FROM departed WHERE id = $1");
 const cancel = statement("departed-cancel", "DELETE FROM departed WHERE repository = $1 AND digest = ANY($2) AND trash");
@@ -78,10 +79,18 @@ export function noteDeparted(transaction: Queryable, repositoryId: number, diges
   return transaction.execute(note, [repositoryId, digests, why.by, why.reason, why.trash, why.heedsProtection]);
 }
 
-/** Locks the oldest one, of the repository or of all, that no other process works on. */
-export async function lockDeparted(transaction: Queryable, repositoryId: number | undefined): Promise<Departed | undefined> {
-  const [row] = await transaction.query<Departed>(next, [repositoryId ?? null]);
+/** `All`: of every repository. Else those that can be restored, or those of one purge, by its reason. */
+export type DepartedOf = "All" | { readonly repositoryId: number; readonly purge?: string };
+
+/** Locks the oldest one that no other process works on. */
+export async function lockDeparted(transaction: Queryable, of: DepartedOf): Promise<Departed | undefined> {
+  const [row] = await transaction.query<Departed>(next, of === "All" ? [null, null] : [of.repositoryId, of.purge ?? null]);
   return row;
+}
+
+/** Those of the purge, whoever works on them. */
+export async function listOfPurge(database: Queryable, repositoryId: number, purge: string): Promise<number[]> {
+  return (await database.query<{ id: number }>(ofPurge, [repositoryId, purge])).map(({ id }) => id);
 }
 
 /** In digest order, those that refer to it, were pushed before it was deleted, and were not judged yet. */

@@ -43,6 +43,12 @@ const deletedOf = statement(
   `SELECT given.key FROM unnest($1::text[]) AS given (key)
    WHERE NOT EXISTS (SELECT FROM objects o WHERE o.key = given.key AND NOT (o.state = 'swept' AND o.deletions > 0))`,
 );
+// That were doomed to go at once since then, and are not deleted.
+const due = statement(
+  "gc-due-at-once",
+  `SELECT key FROM objects
+   WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL AND ever_live AND doomed_at >= to_timestamp($1 / 1000.0)`,
+);
 // A key that was never live may still have a paused writer: it is deleted once more after a week, then forgotten.
 const forget = statement(
   "gc-forget-objects",
@@ -148,6 +154,11 @@ export function readObjects(database: Queryable, keys: readonly string[]): Promi
 /** Those of `keys` that the store has deleted, whoever asked it to. */
 export async function deletedKeys(database: Queryable, keys: readonly string[]): Promise<readonly string[]> {
   return (await database.query<{ key: string }>(deletedOf, [keys])).map(({ key }) => key);
+}
+
+/** What was named by something once, was doomed without a delay since `since` (milliseconds since 1970, the database's clock), and is not deleted. */
+export async function dueAtOnce(database: Queryable, since: number): Promise<readonly string[]> {
+  return (await database.query<{ key: string }>(due, [since])).map(({ key }) => key);
 }
 
 function sizeOf(objects: readonly ClaimedObject[]): number {

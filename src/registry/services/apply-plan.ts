@@ -84,7 +84,7 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
     taken(await context.database.transaction(apply, { takesAway: true }));
     for (const { removal } of first) settled.add(nameOf(removal));
   }
-  if (followersWait) await followAfterwards(context.database, { repositoryId: repository.id, isProtected: () => false });
+  if (followersWait) await followAfterwards(context.database, { of: { repositoryId: repository.id }, isProtected: () => false });
   const deleted = entries.filter((entry) => !planned.has(keyOf(entry)));
   return { deleted, kept: await explainKept(context, repository, [...planned.values()]), proposals: [], bytes };
 }

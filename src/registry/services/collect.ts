@@ -17,6 +17,7 @@ import { abandonSilentObjects, expireUploads } from "../metadata/gc-sweep.ts";
 import { followDeparted, type FollowingOptions } from "./departed.ts";
 import { DatabaseUnavailable } from "./errors.ts";
 import { forgetting, forgettingSteps, type ForgettingStep } from "./forgetting.ts";
+import { deleteFreed } from "./purge-sweep.ts";
 import { Sweeper, type Swept } from "./sweep.ts";
 
 /** All in milliseconds. */
@@ -191,8 +192,9 @@ export class Collector {
   async #follow(): Promise<number> {
     const { database, isProtected = () => false } = this.#options;
     let total = 0;
-    for await (const { deleted } of followDeparted(database, { isProtected })) {
+    for await (const { deleted, freed } of followDeparted(database, { of: "All", isProtected })) {
       total += deleted.length;
+      if (freed !== undefined) await deleteFreed(this.#options, freed.objects);
       if (this.#stopping) break;
     }
     return total;

@@ -47,7 +47,7 @@ async function deleteOnly(database: Database, { repository, repositoryId, what, 
     return { deleted: deleted.map(({ name, digest }) => ({ digest, tags: [name] })), followersWait: false };
   };
   const { deleted, followersWait } = await database.transaction(work, { takesAway: true });
-  if (followersWait) await followAfterwards(database, { repositoryId, isProtected: () => false });
+  if (followersWait) await followAfterwards(database, { of: { repositoryId }, isProtected: () => false });
   return { repository, deleted: writable(deleted), trash: [], kept: [], swept: 0, bytes: 0, waiting: 0 };
 }
 

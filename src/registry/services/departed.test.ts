@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
+import { eventually } from "../../../test/support/eventually.ts";
 import {
   longTimes,
   openOwnRegistry,
@@ -15,7 +16,10 @@ import {
 import type { Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { observed } from "../../failpoints/armed.ts";
+import type { Failpoint } from "../../failpoints/names.ts";
 import { createLogger } from "../../observability/logger.ts";
+import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
+import type { Collected } from "./collect.ts";
 import { deleteImage } from "./delete-image.ts";
 import { restore } from "./restore.ts";
 
@@ -154,13 +158,15 @@ test("a restore brings them back with their subject, after, before and between t
   expect(restored).toBe(1_001);
   expect(await here()).toEqual(all);
   expect(await noted()).toEqual([]);
-});
+}, 60_000);
+
+const purge = () => {
+  const { database, store } = registry;
+  return deleteImage({ database, store, logger: createLogger({ level: "silent" }) }, { repository, digest: subject, purge: true }, "admin");
+};
 
 test("a purge takes them all, and a crash of it leaves nothing to restore", async () => {
   await referrers(1_500, subject);
-  const { database, store } = registry;
-  const context = { database, store, logger: createLogger({ level: "silent" }) };
-  const purge = () => deleteImage(context, { repository, digest: subject, purge: true }, "admin");
   const dead = observed((name) => {
     if (name === "D1.followed") throw new Error("the process is gone");
   }, purge);
@@ -175,4 +181,77 @@ test("a purge takes them all, and a crash of it leaves nothing to restore", asyn
   await referrers(1_500, subject);
   const { deleted, kept, swept } = await purge();
   expect({ deleted: deleted.length, kept, swept }).toEqual({ deleted: 1_501, kept: [], swept: 2 });
+});
+
+/** A purge beside a collector that has locked its second batch, from the moment that the first one is committed. */
+function purgeBesideCollector() {
+  const [locked, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const hold = async (name: Failpoint) => {
+    if (name !== "D1.locked") return;
+    locked.resolve();
+    await released.promise;
+  };
+  const collecting = Promise.withResolvers<Collected>();
+  let begun = false;
+  const purging = observed(async (name) => {
+    if (name !== "D1.followed" || begun) return;
+    begun = true;
+    collecting.resolve(observed(hold, () => registry.collector(longTimes).runOnce()));
+    await locked.promise;
+  }, purge);
+  return { purging, collecting: collecting.promise, release: () => released.resolve() };
+}
+/** Of every blob that is here, in the store. */
+const keysHere = async () => {
+  const keys: string[] = [];
+  for await (const { key } of registry.store.list()) keys.push(key);
+  return keys.sort();
+};
+
+test("a purge waits for a collector that took a part of it, whose bytes go as the purge's do, whatever the brake says", async () => {
+  const before = await keysHere();
+  const first = subject;
+  subject = (await pushImage(registry.push, repository, ["v2"])).digest;
+  await referrers(2_500, subject);
+  // One of them, with layers, is in the last batch.
+  for (let last = ""; last < "sha256:d";)
+    last = (await pushImage(registry.push, repository, [], { subject: { mediaType: mediaTypes.ociManifest, digest: subject, size: 1 } }))
+      .digest;
+  await pauseGc(registry.database, "brake", "much");
+  const { purging, collecting, release } = purgeBesideCollector();
+  await eventually(() => expect(registry.statements()).toContain("departed-of-purge")).finally(release);
+  const { waiting, kept } = await purging;
+  expect({ waiting, kept, left: await here(), bytes: await keysHere() }).toEqual({
+    waiting: 0,
+    kept: [],
+    left: [first],
+    bytes: before,
+  });
+  expect((await collecting).failedSteps).toBe(0);
+  await endGcPauses(registry.database, ["brake"]);
+});
+
+test("a purge whose followers another process does not let go of says so", async () => {
+  await referrers(2_500, subject);
+  const { purging, collecting, release } = purgeBesideCollector();
+  const { deleted, waiting } = await purging.finally(release);
+  expect({ deleted: deleted.length, waiting }).toEqual({ deleted: 1_001, waiting: 1_000 });
+  expect((await collecting).followed).toBe(1_500);
+  expect(await here()).toEqual([]);
+});
+
+test("what a client deletes beside a purge takes nothing of it: the purge counts its own bytes", async () => {
+  await referrers(1_500, subject);
+  const other = (await pushImage(registry.push, repository, ["v2"])).digest;
+  await referrers(1_100, other);
+  let begun = false;
+  let left = 0;
+  const { swept } = await observed(async (name) => {
+    if (name !== "D1.followed" || begun) return;
+    begun = true;
+    await registry.push.deleteManifest(repository, { digest: other }, pusher, unprotected);
+    left = (await here()).length;
+  }, purge);
+  expect({ left, swept }).toEqual({ left: 500, swept: 2 });
+  expect(await here()).toEqual([]);
 });

@@ -5,15 +5,14 @@ import { failpoint } from "#failpoints";
 
 import type { Digest } from "../../domain/digest.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
-import { advanceDeparted, lockDeparted, readFollowers } from "../metadata/departed.ts";
+import { advanceDeparted, lockDeparted, readFollowers, type DepartedOf } from "../metadata/departed.ts";
 import { findFollowers, followersAtOnce, lockForDeletion } from "../metadata/manifest-deletion.ts";
 import { readNamedBlobs, reviewAtOnce } from "../metadata/purge.ts";
 import { deleteManifests, type DeletedManifests } from "./delete-manifests.ts";
 import { freeBlobs, type FreedBlobs } from "./purge-blobs.ts";
 
 export interface FollowingOptions {
-  /** Undefined: of every repository. */
-  readonly repositoryId?: number;
+  readonly of: DepartedOf;
   readonly isProtected: (repository: string, tag: string) => boolean;
 }
 
@@ -42,8 +41,8 @@ export async function followAfterwards(database: Database, options: FollowingOpt
   }
 }
 
-async function followNext(transaction: Queryable, { repositoryId: within, isProtected }: FollowingOptions): Promise<Followed | undefined> {
-  const departed = await lockDeparted(transaction, within);
+async function followNext(transaction: Queryable, { of, isProtected }: FollowingOptions): Promise<Followed | undefined> {
+  const departed = await lockDeparted(transaction, of);
   if (departed === undefined) return undefined;
   const { id, repositoryId, repository, by, reason, trash } = departed;
   const seen = await readFollowers(transaction, id, followersAtOnce);

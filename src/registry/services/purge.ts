@@ -1,19 +1,21 @@
 // A purge (storage.md, D1): the image with its children and referrers, the trash that names the same layers, their leases and reviews, and the
 // bytes, in one transaction; then the store is asked at once. Whatever something else needs stays, and is named.
 
+import { randomUUID } from "node:crypto";
+
 import type { DeleteResult } from "../../api/control/deletion.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Queryable } from "../metadata/database.ts";
-import { readGcPauses } from "../metadata/gc-pauses.ts";
-import { claimByName, deletedKeys, type ClaimedObject } from "../metadata/gc-sweep.ts";
-import { findFollowers, lockForDeletion } from "../metadata/manifest-deletion.ts";
+import { listOfPurge, readFollowers } from "../metadata/departed.ts";
+import { findFollowers, followersAtOnce, lockForDeletion } from "../metadata/manifest-deletion.ts";
 import { readFamily, readNamedBlobs, reviewAtOnce } from "../metadata/purge.ts";
+import { readClock } from "../metadata/retention.ts";
 import { findTags, takeTurnOnTags } from "../metadata/tags.ts";
 import { deleteManifests, type DeletedManifests, type KeptManifest } from "./delete-manifests.ts";
 import { followDeparted } from "./departed.ts";
 import { heldBy, writable, type DeletionContext, type ImageToDelete } from "./image-deletion.ts";
 import { freeBlobs, type FreedBlobs } from "./purge-blobs.ts";
-import { deleteClaimed } from "./sweep.ts";
+import { askedOften, sweepNow } from "./purge-sweep.ts";
 
 interface Purged extends FreedBlobs {
   readonly deleted: DeletedManifests["deleted"];
@@ -21,17 +23,18 @@ interface Purged extends FreedBlobs {
   readonly followersWait: boolean;
 }
 
-/** Milliseconds between two looks at what another collector deletes, and how many there are. */
-const othersEvery = 100;
-const othersAsked = 50;
-
 const nothing: Purged = { deleted: [], kept: [], uses: [], leaving: [], trash: [], objects: [], followersWait: false };
 
 export async function purge(context: DeletionContext, image: ImageToDelete): Promise<DeleteResult> {
   const { database } = context;
-  const first = await database.transaction((transaction) => purgeRows(transaction, image), { takesAway: true });
-  const purged = first.followersWait ? await withFollowers(context, image, first) : first;
-  const { swept, bytes, waiting } = await sweepNow(context, purged.objects);
+  // Who follows is known by it in `departed`, also to a process that goes on with it.
+  const reason = `purge ${randomUUID()}`;
+  const { now } = await readClock(database);
+  const first = await database.transaction((transaction) => purgeRows(transaction, image, reason), { takesAway: true });
+  const { following, ...purged } = first.followersWait
+    ? await withFollowers(context, image, { first, reason })
+    : { ...first, following: 0 };
+  const { swept, bytes, waiting } = await sweepNow(context, purged.objects, first.followersWait ? now : undefined);
   const holders = Map.groupBy(purged.uses, ({ digest }) => digest);
   return {
     repository: image.repository,
@@ -43,15 +46,24 @@ export async function purge(context: DeletionContext, image: ImageToDelete): Pro
     ],
     swept,
     bytes,
-    waiting,
+    waiting: waiting + following,
   };
 }
 
 /** An error is the caller's: what is purged stays purged, the collector goes on, and nobody is told that all of it is gone. */
-async function withFollowers({ database }: DeletionContext, { repositoryId }: ImageToDelete, first: Purged): Promise<Purged> {
+async function withFollowers(
+  { database }: DeletionContext,
+  { repositoryId }: ImageToDelete,
+  { first, reason }: { readonly first: Purged; readonly reason: string },
+): Promise<Purged & { readonly following: number }> {
   const parts: Purged[] = [first];
-  for await (const { deleted, freed } of followDeparted(database, { repositoryId, isProtected: () => false }))
-    if (freed !== undefined) parts.push({ ...nothing, deleted, ...freed });
+  const of = { repositoryId, purge: reason };
+  // A collector may be at some of them: it is waited for, and what it leaves is taken here.
+  const following = await askedOften(async () => {
+    for await (const { deleted, freed } of followDeparted(database, { of, isProtected: () => false }))
+      if (freed !== undefined) parts.push({ ...nothing, deleted, ...freed });
+    return countFollowing(database, repositoryId, reason);
+  });
   // What a follower still named when the image went left with that follower.
   const left = new Set(parts.flatMap(({ leaving }) => leaving));
   return {
@@ -60,10 +72,19 @@ async function withFollowers({ database }: DeletionContext, { repositoryId }: Im
     uses: parts.flatMap(({ uses }) => uses).filter(({ digest }) => !left.has(digest)),
     trash: parts.flatMap(({ trash }) => trash),
     objects: parts.flatMap(({ objects }) => objects),
+    following,
   };
 }
 
-async function purgeRows(transaction: Queryable, { repositoryId, what, identity }: ImageToDelete): Promise<Purged> {
+/** At least how many another process has yet to take. */
+async function countFollowing(database: Queryable, repositoryId: number, reason: string): Promise<number> {
+  let count = 0;
+  for (const id of await listOfPurge(database, repositoryId, reason))
+    count += Math.max(1, (await readFollowers(database, id, followersAtOnce)).length);
+  return count;
+}
+
+async function purgeRows(transaction: Queryable, { repositoryId, what, identity }: ImageToDelete, reason: string): Promise<Purged> {
   const root = await digestOf(transaction, repositoryId, what);
   if (root === undefined) return nothing;
   await reviewAtOnce(transaction);
@@ -75,7 +96,7 @@ async function purgeRows(transaction: Queryable, { repositoryId, what, identity 
   await lockForDeletion(transaction, repositoryId, near);
   const named = await readNamedBlobs(transaction, repositoryId, near);
 
-  const why = { repositoryId, by: identity, reason: "purge", trash: false };
+  const why = { repositoryId, by: identity, reason, trash: false };
   const image = await deleteManifests(transaction, { ...why, digests: [root], onHeld: "Refuse" });
   if (image.kept[0] !== undefined) throw heldBy(root, image.kept[0].holder);
   // A child with a tag of its own is an image of its own.
@@ -90,31 +111,4 @@ async function digestOf(transaction: Queryable, repositoryId: number, what: Imag
   if ("digest" in what) return what.digest;
   await takeTurnOnTags(transaction, repositoryId, [what.tag]);
   return (await findTags(transaction, repositoryId, [what.tag]))[0]?.digest;
-}
-
-/** Without doomDelay, and whatever the brake says: a person has named it. Where the store is in doubt, nothing is deleted in it. */
-async function sweepNow(
-  context: DeletionContext,
-  doomed: readonly ClaimedObject[],
-): Promise<{ readonly swept: number; readonly bytes: number; readonly waiting: number }> {
-  const inDoubt = (await readGcPauses(context.database)).some(({ reason }) => reason !== "brake");
-  if (inDoubt || doomed.length === 0) return { swept: 0, bytes: 0, waiting: doomed.length };
-  const keys = doomed.map(({ key }) => key);
-  const { objects } = await claimByName(context.database, keys);
-  await deleteClaimed(context, objects);
-  const gone = await deletedByAnybody(context, { keys, mine: objects.length === keys.length });
-  const bytes = doomed.reduce((sum, { key, size }) => sum + (gone.has(key) ? (size ?? 0) : 0), 0);
-  return { swept: gone.size, bytes, waiting: keys.length - gone.size };
-}
-
-/** What was due may have been claimed by a collector first (not `mine`): it is waited for. */
-async function deletedByAnybody(
-  { database }: DeletionContext,
-  { keys, mine }: { readonly keys: readonly string[]; readonly mine: boolean },
-): Promise<ReadonlySet<string>> {
-  for (let asked = 1; ; asked++) {
-    const deleted = new Set(await deletedKeys(database, keys));
-    if (mine || deleted.size === keys.length || asked === othersAsked) return deleted;
-    await new Promise((resolve) => setTimeout(resolve, othersEvery));
-  }
 }

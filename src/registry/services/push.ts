@@ -134,7 +134,7 @@ export class Push implements PushService {
     if (holding?.because === "Protected") throw new ServiceError("DENIED", `${digest} has ${holding.holder}: it cannot be deleted.`);
     if (holding !== undefined) throw heldBy(digest, holding.holder);
     if (deleted.length === 0) throw unknownManifest(digest);
-    if (followersWait) await followAfterwards(this.#database, { repositoryId, isProtected: (_, tag) => options.isProtected(tag) });
+    if (followersWait) await followAfterwards(this.#database, { of: { repositoryId }, isProtected: (_, tag) => options.isProtected(tag) });
   }
 
   async deleteBlob(repository: string, digest: Digest, _caller: Caller): Promise<void> {
