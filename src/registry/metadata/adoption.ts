@@ -6,17 +6,18 @@ import { statement, type Database, type Queryable } from "./database.ts";
 /** Bytes that are looked for. */
 export interface WantedBlob {
   readonly digest: Digest;
+  /** As a manifest states it: a push does not compare it with the blob. */
   readonly size: number;
 }
 
 // What manifests of own repositories held until its bytes were let go. What was absent when they were pushed is no claim: anybody can name a digest.
+// Nor does anybody's `size` count against another's: each is tried, and the hash decides.
 const unheld = statement(
   "adopt-unheld",
-  `SELECT n.digest, max(n.size) AS size
+  `SELECT DISTINCT n.digest, n.size
    FROM manifest_blobs n JOIN repositories r ON r.id = n.repository
    WHERE r.upstream IS NULL AND n.held IS NULL AND n.once_held
-     AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.repository = n.repository AND l.digest = n.digest)
-   GROUP BY n.digest`,
+     AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.repository = n.repository AND l.digest = n.digest)`,
 );
 // What is being uploaded is left to its writer; one that was silent for so long was, in the restored database's view, never finished.
 const enliven = statement(
@@ -72,6 +73,7 @@ const images = statement(
 
 class Otherwise extends Error {}
 
+/** Once for each size that is stated. */
 export function findUnheldBlobs(database: Queryable): Promise<WantedBlob[]> {
   return database.query<WantedBlob>(unheld);
 }

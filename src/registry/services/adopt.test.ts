@@ -127,6 +127,22 @@ test("bytes that turn up after their blob was let go are taken in for every repo
   expect(await registry.rows("SELECT held FROM manifest_blobs WHERE digest = $1", [image.layer])).toEqual([{ held: image.layer }]);
 });
 
+test("a size that somebody else states keeps nobody's bytes away", async () => {
+  const image = await pushImage(registry.push, "team/app", ["v1"]);
+  const layer = await readBlob(registry.pull, "team/app", image.layer);
+  const config = randomBytes(8);
+  for (const bytes of [config, layer]) await pushBlob(registry.push, "stranger/app", bytes);
+  for (const size of [layer.byteLength - 1, layer.byteLength + 1]) {
+    const stated = { ...describe("application/vnd.oci.image.layer.v1.tar", layer), size };
+    await pushManifest(registry.push, "stranger/app", imageOf(describe("c/c", config), [stated]));
+  }
+  await lose(image.layer);
+  await run();
+  const again = await unknown(layer);
+  expect(await run()).toMatchObject({ adopted: [{ digest: image.layer, key: again }], unknown: { objects: 0 } });
+  expect(await readBlob(registry.pull, "team/app", image.layer)).toEqual(layer);
+});
+
 test("who only named a digest gains nothing when its bytes turn up", async () => {
   const image = await pushImage(registry.push, "team/app", ["v1"]);
   const layer = await readBlob(registry.pull, "team/app", image.layer);
