@@ -7,7 +7,7 @@ import { adoptStore } from "./adopt.ts";
 import { ask, clientCommand } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult, progressLine } from "./output.ts";
-import { renderAudit } from "./render/audit.ts";
+import { auditVerdict, renderAudit } from "./render/audit.ts";
 import { formatBytes } from "../domain/bytes.ts";
 
 export function auditCommand(): Command {
@@ -27,13 +27,13 @@ export function auditCommand(): Command {
         progressLine("");
         if (report === undefined)
           throw new CommandError("The audit was cut off before it had a result. The registry's log says why; run it again.");
-        const { checked, findings } = report;
+        const { checked } = report;
         note(
           `Checked ${checked.repositories} repositories, ${checked.manifests} manifests, ${checked.blobs} blobs and ${checked.objects} stored objects (${formatBytes(checked.bytes)})${deep ? "" : `, and read ${checked.hashed} of the blobs (--deep reads all)`}.`,
         );
         await printResult(output, report, renderAudit);
-        const left = findings.filter(({ repaired }) => repaired === undefined).length;
-        if (left > 0) throw new CommandError(`${left} ${left === 1 ? "finding" : "findings"}${repair ? " left" : ""}.`);
+        const verdict = auditVerdict(report, { repair });
+        if (verdict !== undefined) throw new CommandError(verdict);
       });
     });
 }

@@ -30,6 +30,15 @@ export const AuditReport = Type.Object({
     hashed: Type.Integer({ description: "blobs that were read and hashed" }),
   }),
   findings: Type.Array(AuditFinding),
+  truncated: Type.Optional(
+    Type.Object(
+      {
+        found: Type.Integer({ description: "findings in all; more where one question alone has very many answers" }),
+        repaired: Type.Integer({ description: "of them" }),
+      },
+      { description: "present when more was found than is listed; everything was checked, and repaired, all the same" },
+    ),
+  ),
 });
 export type AuditReport = Static<typeof AuditReport>;
 

@@ -24,6 +24,18 @@ export function renderAudit({ findings }: AuditReport): string {
   );
 }
 
+/** Why an audit is no success; undefined: it is one. Not where there may be more than was found. */
+export function auditVerdict({ findings, truncated }: AuditReport, { repair }: { readonly repair: boolean }): string | undefined {
+  if (truncated !== undefined) {
+    const { found, repaired } = truncated;
+    const mended = repair ? `, ${repaired} of them repaired` : "";
+    return `${found} findings at least${mended}; ${findings.length} are listed. Run it again when these are mended: there may be more.`;
+  }
+  const left = findings.filter(({ repaired }) => repaired === undefined).length;
+  if (left === 0) return undefined;
+  return `${left} ${left === 1 ? "finding" : "findings"}${repair ? " left" : ""}.`;
+}
+
 function describe(invariant: number): string {
   const known = words[invariant];
   return known === undefined ? `invariant ${invariant}` : `${invariant}: ${known}`;

@@ -4,8 +4,9 @@
 import type { Digest } from "../../domain/digest.ts";
 import { statement, type Queryable } from "./database.ts";
 
-/** Rows of one question: more than this of one kind says nothing more. */
-const most = 1_000;
+/** Rows of one question: of one kind more says nothing more. Who gets so many knows that there may be others. */
+export const mostContradictions = 1_000;
+const most = mostContradictions;
 
 export interface AuditCounts {
   readonly repositories: number;

@@ -23,8 +23,9 @@ export interface AuditContext {
   readonly now?: () => number;
 }
 
-/** What one part of the audit says: how far it is, what it found, what it counted. */
+/** What one part of the audit says: how far it is, what it found, what it counted; `cut`: there is more than it found. */
 export type AuditStep =
   | { readonly done: number; readonly total: number; readonly step: string }
   | { readonly finding: AuditFinding; readonly mend?: () => Promise<Mended> }
-  | { readonly checked: Partial<AuditReport["checked"]> };
+  | { readonly checked: Partial<AuditReport["checked"]> }
+  | { readonly cut: true };

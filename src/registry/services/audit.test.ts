@@ -22,6 +22,7 @@ import {
 import type { AuditLine, AuditReport } from "../../api/control/audit.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
+import { BlobStoreError } from "../blobs/blob-store.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import type { AuditedStore } from "./audit-step.ts";
 import { audit } from "./audit.ts";
@@ -381,6 +382,56 @@ describeTests("repair", () => {
     for (const { message, repaired } of findings)
       expect([message, repaired]).toEqual([expect.stringContaining("the wrong one"), undefined]);
     expect(await listed()).toHaveLength(11);
+  });
+
+  test("more than the report lists is checked and repaired all the same, counted, and hides nothing of another kind", async () => {
+    const known = 1_500;
+    const listedOfOneKind = 1_000;
+    const keys = new Set<string>(Array.from({ length: listedOfOneKind + 100 }, () => randomUUID()));
+    await registry.rows(`
+      BEGIN;
+      CREATE TEMPORARY TABLE made AS SELECT gen_random_uuid()::text AS key, 'sha256:' || encode(sha256(n::text::bytea), 'hex') AS digest FROM generate_series(1, ${known}) n;
+      INSERT INTO objects (key, state, size) SELECT key, 'live', 1 FROM made;
+      INSERT INTO blobs (digest, size, object_key) SELECT digest, 1, key FROM made;
+      DROP TABLE made;
+      COMMIT
+    `);
+    const made = new Set((await registry.rows<{ key: string }>("SELECT key FROM objects WHERE size = 1")).map(({ key }) => key));
+    const modified = new Date();
+    const { database, store } = registry;
+    await store.delete([await keyOf(image.layer)]);
+    const large: AuditedStore = {
+      async open(key) {
+        if (made.has(key)) throw new BlobStoreError("NotFound", "not in this test");
+        return keys.has(key) ? { size: 1, read: async () => 0, close: async () => undefined } : store.open(key);
+      },
+      async delete(deleted) {
+        for (const key of deleted) keys.delete(key);
+        return new Map(deleted.map((key) => [key, undefined]));
+      },
+      async *list() {
+        yield* store.list();
+        for (const key of [...made, ...keys]) yield { key, size: 1, modified, finished: true };
+      },
+    };
+    const lines: AuditLine[] = [];
+    const context = { database, store: large, signal: new AbortController().signal, now: () => Date.now() + week };
+    for await (const line of audit(context, { deep: false, repair: true })) lines.push(line);
+    const last = lines.at(-1);
+    const report = last !== undefined && "report" in last ? last.report : undefined;
+    expect(keys.size).toBe(0);
+    expect(report?.truncated).toEqual({ found: listedOfOneKind + 101, repaired: listedOfOneKind + 100 });
+    expect(report?.findings).toHaveLength(listedOfOneKind + 1);
+    expect(report?.findings.filter(({ repaired }) => repaired === undefined)).toMatchObject([{ invariant: 1, subject: image.layer }]);
+  });
+
+  test("so many rows that contradict one another that a question does not name them all", async () => {
+    await damage(
+      `INSERT INTO tags (repository, name, digest) SELECT 1, 't' || n, '${digestOf("nowhere")}' FROM generate_series(1, 1001) n`,
+    );
+    const { findings, truncated } = (await run({ deep: false })).report;
+    expect(findings).toHaveLength(1_000);
+    expect(truncated).toEqual({ found: 1_000, repaired: 0 });
   });
 
   test("a pushed blob that lost its bytes stays an alarm", async () => {

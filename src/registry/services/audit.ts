@@ -2,13 +2,12 @@
 // SELECTs and pages; what looks wrong is looked at again before it is reported, because pushes and the collector go on meanwhile.
 
 import type { AuditLine, AuditRequest } from "../../api/control/audit.ts";
-import { findContradictions, questions, readAuditCounts } from "../metadata/audit.ts";
+import { findContradictions, mostContradictions, questions, readAuditCounts } from "../metadata/audit.ts";
 import { auditBlobs, auditManifests, auditSample } from "./audit-contents.ts";
 import type { AuditContext, AuditFinding, AuditStep, Mended } from "./audit-step.ts";
 import { auditStore } from "./audit-store.ts";
+import { ListedFindings } from "./listed-findings.ts";
 
-/** Findings in a report: a store that is broken throughout says so in fewer words. */
-const mostFindings = 10_000;
 const progressEvery = 250;
 
 /**
@@ -16,7 +15,7 @@ const progressEvery = 250;
  * memory. `repair` mends what can be mended, each finding as it is found.
  */
 export async function* audit(context: AuditContext, { deep, repair = false }: AuditRequest): AsyncGenerator<AuditLine> {
-  const findings: AuditFinding[] = [];
+  const findings = new ListedFindings();
   const checked = { ...(await readAuditCounts(context.database)), objects: 0, hashed: 0 };
   const pace = paced();
   const parts = [
@@ -27,13 +26,13 @@ export async function* audit(context: AuditContext, { deep, repair = false }: Au
   for (const part of parts) {
     for await (const said of part) {
       context.signal.throwIfAborted();
-      if ("finding" in said) findings.push(repair ? await mended(said) : said.finding);
+      if ("finding" in said) findings.add(repair ? await mended(said) : said.finding);
+      else if ("cut" in said) findings.cut();
       else if ("checked" in said) Object.assign(checked, said.checked);
       else if (pace(said)) yield { progress: said };
-      if (findings.length >= mostFindings) break;
     }
   }
-  yield { report: { deep, checked, findings } };
+  yield { report: { deep, checked, ...findings.report() } };
 }
 
 async function mended({ finding, mend }: AuditStep & { finding: AuditFinding; mend?: () => Promise<Mended> }): Promise<AuditFinding> {
@@ -58,6 +57,7 @@ async function* auditRows({ database }: AuditContext): AsyncGenerator<AuditStep>
     yield { step: `rows: ${question.step}`, done: index, total: questions.length };
     const found = await findContradictions(database, question);
     if (found.length === 0) continue;
+    if (found.length === mostContradictions) yield { cut: true };
     const again = new Set((await findContradictions(database, question)).map(({ subject, message }) => `${subject} ${message}`));
     const lasting = found.filter(({ subject, message }) => again.has(`${subject} ${message}`));
     for (const { subject, message } of lasting) yield { finding: { invariant: question.invariant, subject, message } };
