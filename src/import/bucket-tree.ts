@@ -41,6 +41,11 @@ export class BucketTree implements LayoutTree {
     return names.filter((name) => name !== "");
   }
 
+  /** There are no links. */
+  async place(path: string): Promise<string> {
+    return path;
+  }
+
   async read(path: string, maxBytes: number): Promise<Buffer | undefined> {
     const found = await this.#get(path, 0);
     return found === undefined ? undefined : this.#ask(path, wholeWithin(path, found.body, maxBytes));

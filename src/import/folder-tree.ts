@@ -1,7 +1,7 @@
 // A registry's files in a folder of this machine.
 
 import { constants } from "node:fs";
-import { open, readdir, stat, type FileHandle } from "node:fs/promises";
+import { open, readdir, realpath, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 import { SourceError, type SourceBlob } from "./import-source.ts";
@@ -23,6 +23,10 @@ export class FolderTree implements LayoutTree {
       entry.isDirectory() || (entry.isSymbolicLink() && (await this.#isFolder(`${path}/${entry.name}`))) ? [entry.name] : [],
     );
     return (await Promise.all(folders)).flat();
+  }
+
+  async place(path: string): Promise<string> {
+    return (await this.#find(path, (file) => realpath(file))) ?? path;
   }
 
   async read(path: string, maxBytes: number): Promise<Buffer | undefined> {
@@ -58,8 +62,13 @@ export class FolderTree implements LayoutTree {
     }
   }
 
+  /** Also when it cannot be told: whoever goes in is told why not, and only he. */
   async #isFolder(path: string): Promise<boolean> {
-    return (await this.#find(path, (file) => stat(file)))?.isDirectory() === true;
+    try {
+      return (await this.#find(path, (file) => stat(file)))?.isDirectory() === true;
+    } catch {
+      return true;
+    }
   }
 
   /** Undefined: there is no such file or folder. */

@@ -24,8 +24,8 @@ export interface SourceBlob {
 export interface ImportSource {
   /** For messages: folder, bucket or address; never a credential. */
   readonly name: string;
-  /** Every repository. SourceError Unlisted where the source has no list. */
-  repositories(): AsyncIterable<string>;
+  /** Every repository. `leftOut`: what cannot be looked into, while the others go on. SourceError Unlisted where the source has no list. */
+  repositories(leftOut: (folder: string, why: SourceError) => void): AsyncIterable<string>;
   tags(repository: string): Promise<readonly string[] | undefined>;
   /** What a tag points at. */
   resolve(repository: string, tag: string): Promise<Digest | undefined>;

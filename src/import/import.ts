@@ -13,7 +13,7 @@ import { explicitNames, nameHere, selects, type NameOptions } from "./names.ts";
 import { Patience, type PatienceOptions } from "./patience.ts";
 import { ImportReport, type ImportResult } from "./report.ts";
 import { RepositoryImport, type RepositoryOptions } from "./repository-import.ts";
-import { createTraffic, RepositoryRefused } from "./traffic.ts";
+import { createTraffic, kindOf, RepositoryRefused } from "./traffic.ts";
 
 export interface ImportOptions {
   readonly source: ImportSource;
@@ -72,7 +72,13 @@ async function selected({ source, names, report }: ImportOptions): Promise<Reado
   const repositories = new Map<string, string>();
   const isSelected = selects(names);
   let seen = 0;
-  for await (const from of explicitNames(names) ?? source.repositories()) {
+  const leftOut = (folder: string, why: SourceError) =>
+    report.problem({
+      kind: kindOf(why) ?? "unreadable",
+      repository: folder,
+      message: `${why.message}; no repository below it was looked for`,
+    });
+  for await (const from of explicitNames(names) ?? source.repositories(leftOut)) {
     seen++;
     if (!isSelected(from)) continue;
     const to = nameHere(from, names);

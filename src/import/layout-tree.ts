@@ -8,6 +8,8 @@ export interface LayoutTree {
   readonly name: string;
   /** Names of the folders in `path` (`""`: the root), in no order. */
   folders(path: string): Promise<readonly string[]>;
+  /** Paths of one place are one folder: where links lead. */
+  place(path: string): Promise<string>;
   /** A small file whole; SourceError Unsupported beyond `maxBytes`. */
   read(path: string, maxBytes: number): Promise<Buffer | undefined>;
   has(path: string): Promise<boolean>;

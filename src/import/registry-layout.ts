@@ -9,6 +9,7 @@ import { mediaTypes } from "../domain/media-types.ts";
 import { each } from "./each.ts";
 import { SourceError, type ImportSource, type SourceBlob, type SourceManifest } from "./import-source.ts";
 import type { LayoutTree } from "./layout-tree.ts";
+import { repositoryFolders } from "./layout-walk.ts";
 
 const below = "docker/registry/v2";
 const maxLinkBytes = 1024;
@@ -39,17 +40,8 @@ export class RegistryLayout implements ImportSource {
     this.name = tree.name;
   }
 
-  repositories(): AsyncIterable<string> {
-    return this.#repositoriesIn("");
-  }
-
-  /** In no order. Distribution knows a repository by its tags or its layers; one without manifests has nothing to import. */
-  async *#repositoriesIn(parent: string): AsyncGenerator<string> {
-    const folders = await this.#tree.folders(`${this.#root}repositories${parent === "" ? "" : `/${parent}`}`);
-    if (parent !== "" && folders.includes("_manifests")) yield parent;
-    // Upload sessions and layers are no repositories.
-    for (const folder of folders.filter((name) => !name.startsWith("_")).sort())
-      yield* this.#repositoriesIn(parent === "" ? folder : `${parent}/${folder}`);
+  repositories(leftOut: (folder: string, why: SourceError) => void): AsyncIterable<string> {
+    return repositoryFolders({ tree: this.#tree, root: `${this.#root}repositories`, leftOut });
   }
 
   async tags(repository: string): Promise<readonly string[] | undefined> {

@@ -3,7 +3,7 @@
 import { ClientError } from "../client/errors.ts";
 import type { PushClient } from "../client/push-client.ts";
 import { Limit } from "./each.ts";
-import { SourceError, type ImportSource } from "./import-source.ts";
+import { SourceError, type ImportSource, type SourceErrorCode } from "./import-source.ts";
 import type { Patience } from "./patience.ts";
 import type { ProblemKind } from "./report.ts";
 
@@ -44,18 +44,21 @@ export function createTraffic(options: { source: ImportSource; target: PushClien
   };
 }
 
-const kindOfSource = {
+const kinds: Partial<Record<SourceErrorCode, ProblemKind>> = {
   Failing: "unreadable",
   Denied: "unreadable",
   Schema1: "schema1",
   Unsupported: "unsupportedManifest",
   BrokenLink: "brokenLink",
   WrongBytes: "wrongBytes",
-} as const;
+};
+
+/** Undefined: it is about the whole source. */
+export const kindOf = (error: SourceError): ProblemKind | undefined => kinds[error.code];
 
 function judged(error: unknown): unknown {
   if (error instanceof SourceError) {
-    const kind = kindOfSource[error.code as keyof typeof kindOfSource] as ProblemKind | undefined;
+    const kind = kindOf(error);
     return kind === undefined ? error : new Unimportable(kind, error.message, { cause: error });
   }
   if (!(error instanceof ClientError) || error.status === 0 || error.code === "Unauthorized") return error;

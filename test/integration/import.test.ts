@@ -1,7 +1,7 @@
 // wharfinger import from a real distribution: what comes along, what is left and named, and that it can be ended at any time.
 
 import { spawn } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -144,6 +144,22 @@ test("a tag that points elsewhere here is left and named, until --overwrite-tags
   const moved = await importFolder(join(folder, "old"), { ...options, overwriteTags: true });
   expect([moved.tags.moved, moved.problems]).toEqual([1, []]);
   expect(await here("moved/win", "ltsc")).not.toBe(mine.digest);
+});
+
+test("a link in a circle is named, and the repositories beside it come along", async () => {
+  const linked = join(folder, "linked");
+  await mkdir(linked);
+  await symlink(join(folder, "old", layout, "blobs"), join(linked, "blobs"));
+  await cp(join(folder, "old", layout, "repositories"), join(linked, "repositories"), { recursive: true });
+  for (const name of ["b", "c"]) await symlink(".", join(linked, "repositories", name));
+  const result = await importFolder(linked, prefixed("linked"));
+  expect(result.repositories).toEqual({ selected: 3, done: 3 });
+  expect(result.problems.map(({ kind, repository }) => [kind, repository])).toEqual([
+    ["brokenLink", "b"],
+    ["brokenLink", "c"],
+  ]);
+  expect(result.problems[0]?.message).toBe("repositories/b is a link to a folder that it lies in; no repository below it was looked for");
+  expect(await here("linked/team/app", "1.0")).toBe(content.image);
 });
 
 test("a running registry with users: refused without the right login, which no output repeats", async () => {
