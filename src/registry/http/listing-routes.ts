@@ -21,19 +21,22 @@ interface Page {
   readonly after?: string;
 }
 
-export async function listTags({ path, query, repository, caller }: RepositoryExchange<PathOf<"tags">>): Promise<Answer> {
+/** Told how many bytes a list that is made for one request has so far. Throws ServiceError UNAVAILABLE when there is no room for them. */
+export type Hold = (bytes: number) => void;
+
+export async function listTags({ path, query, repository, caller }: RepositoryExchange<PathOf<"tags">>, hold: Hold): Promise<Answer> {
   const page = parsePage(query);
   const { tags, more } = await repository.pull.tags(repository.name, caller, { ...page, limit: Math.max(page.limit, 1) });
   // Asked even for nothing, so that n=0 of an unknown repository is still 404.
   const shown = page.limit === 0 ? [] : tags;
   return listAnswer(
     { name: path.name, tags: shown },
-    { url: `/v2/${path.name}/tags/list`, query, page, last: more ? shown.at(-1) : undefined },
+    { url: `/v2/${path.name}/tags/list`, query, page, last: more ? shown.at(-1) : undefined, hold },
   );
 }
 
 /** Only what the caller may pull. */
-export async function listRepositories({ query, identity, access }: Exchange, catalog: RepositoryNames): Promise<Answer> {
+export async function listRepositories({ query, identity, access }: Exchange, catalog: RepositoryNames, hold: Hold): Promise<Answer> {
   const page = parsePage(query);
   const repositories: string[] = [];
   let { after } = page;
@@ -46,14 +49,18 @@ export async function listRepositories({ query, identity, access }: Exchange, ca
   }
   const shown = repositories.slice(0, page.limit);
   const last = repositories.length > shown.length ? shown.at(-1) : undefined;
-  return listAnswer({ repositories: shown }, { url: "/v2/_catalog", query, page, last });
+  return listAnswer({ repositories: shown }, { url: "/v2/_catalog", query, page, last, hold });
 }
 
 /** `last` undefined: nothing follows. */
-function listAnswer(body: unknown, options: { url: string; query: URLSearchParams; page: Page; last: string | undefined }): Answer {
-  const { url, query, page, last } = options;
-  if (last === undefined) return jsonAnswer(body);
-  return jsonAnswer(body, { headers: nextLink(url, query, { n: String(page.limit), last }) });
+function listAnswer(
+  body: unknown,
+  options: { url: string; query: URLSearchParams; page: Page; last: string | undefined; hold: Hold },
+): Answer {
+  const { url, query, page, last, hold } = options;
+  const answer = jsonAnswer(body, last === undefined ? {} : { headers: nextLink(url, query, { n: String(page.limit), last }) });
+  hold(answer.body?.byteLength ?? 0);
+  return answer;
 }
 
 /** The relative Link to the next page; a node that asks with `ns` asks for that one with it too. */

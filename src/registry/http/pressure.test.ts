@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { Pressure } from "./pressure.ts";
 
@@ -44,4 +44,37 @@ test.each([
 test("without being told it looks at this process", () => {
   const made = new Pressure({ database: { line: { waited: 0, perConnection: 0 } }, transfers: { all: 1000 } });
   expect(() => made.refuse(sends)).not.toThrow();
+});
+
+describe("long lists", () => {
+  const mebibyte = 1024 * 1024;
+  const list = ({ made }: ReturnType<typeof pressure>, sender: string) => {
+    let end = () => {};
+    const hold = made.list(sender, (work) => (end = work));
+    return { hold, end: () => end() };
+  };
+
+  test("one sender has a quarter, all together what there is, and what was sent makes room", () => {
+    const all = pressure({});
+    const lists = ["a", "b", "c", "d"].map((sender) => list(all, sender));
+    for (const { hold } of lists) hold(16 * mebibyte);
+    expect(() => list(all, "a").hold(65_537)).toThrow(comeAgain);
+    expect(() => list(all, "e").hold(65_537)).toThrow(comeAgain);
+    expect(all.refused).toEqual(["memory", "memory"]);
+    list(all, "e").hold(65_536);
+    lists[0]!.end();
+    list(all, "a").hold(8 * mebibyte);
+    list(all, "e").hold(8 * mebibyte);
+    expect(() => list(all, "f").hold(65_537)).toThrow(comeAgain);
+  });
+
+  test("a list counts while it is made, and ends when its client has left", () => {
+    const all = pressure({});
+    const growing = list(all, "a");
+    for (let bytes = 1000; bytes <= 16 * mebibyte; bytes += 1000) growing.hold(bytes);
+    expect(() => growing.hold(16 * mebibyte + 65_537)).toThrow(comeAgain);
+    growing.end();
+    expect(() => growing.hold(17 * mebibyte)).toThrow("did not wait");
+    list(all, "a").hold(16 * mebibyte);
+  });
 });

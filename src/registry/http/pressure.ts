@@ -1,10 +1,11 @@
 // When there is more to do than can be done, what is new is told at once to come again: somebody who is refused after half a minute, with his
 // bytes already sent, comes again too. What is measured and why: docs/adr/0011-what-is-shed.md. Probes, the control API, pulls of what is in
-// memory, and pushes that have begun are never refused here.
+// memory, and pushes that have begun are never refused here. Lists have an amount of memory of their own.
 
 import { totalmem } from "node:os";
 
 import { ServiceError } from "../services/errors.ts";
+import { MemoryBudget } from "./memory-budget.ts";
 
 export interface PressureOptions {
   readonly database: {
@@ -26,12 +27,23 @@ const retryAfter = 2;
 const mostMemory = 0.8;
 /** So few transfers are not what fills it: memory that was used and not given back must not stop them for ever. */
 const harmlessTransfers = 16;
+/** Bytes of lists that wait for their readers: who reads nothing keeps one for as long as a client may be silent. */
+const listBytes = 64 * 1024 * 1024;
+/** Bytes of one list that count as nothing: most lists are smaller. */
+const shortList = 64 * 1024;
 /** Milliseconds for which a look at the memory counts. */
 const lookEvery = 100;
 
 export class Pressure {
   readonly #options: PressureOptions;
   readonly #memory: () => { readonly used: number; readonly limit: number };
+  readonly #lists = new MemoryBudget({
+    most: listBytes,
+    words: {
+      ofSender: "You have as many long lists under way as you may. Read those, and ask again.",
+      ofAll: "Too many long lists are under way. Try again shortly.",
+    },
+  });
   #isFull = false;
   #lookedAt = -Infinity;
 
@@ -54,6 +66,36 @@ export class Pressure {
       throw new ServiceError("UNAVAILABLE", "The registry has as many transfers under way as its memory holds. Try again shortly.", {
         retryAfter,
       });
+    }
+  }
+
+  /**
+   * For one list, of which the result is told how many bytes it has so far, while it is made and when it is done: throws ServiceError UNAVAILABLE
+   * when there is no room for them. `whenOver` is called once, with what to do when the list was sent or its client left.
+   */
+  list(sender: string, whenOver: (work: () => void) => void): (bytes: number) => void {
+    let held = 0;
+    let isOver = false;
+    const giveBack = () => {
+      isOver = true;
+      this.#lists.give(held, sender);
+    };
+    return (bytes) => {
+      if (isOver) throw new Error("The client did not wait for the list");
+      if (bytes <= held + shortList) return;
+      this.#takeForList(bytes - held, sender);
+      const isFirst = held === 0;
+      held = bytes;
+      if (isFirst) whenOver(giveBack);
+    };
+  }
+
+  #takeForList(bytes: number, sender: string): void {
+    try {
+      this.#lists.take(bytes, sender);
+    } catch (error) {
+      this.#options.onRefused?.("memory");
+      throw error;
     }
   }
 

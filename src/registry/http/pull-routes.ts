@@ -11,7 +11,7 @@ import { emptyAnswer, failureAnswer, jsonAnswer, type Answer } from "./answer.ts
 import { contentHeaders, isUnchanged, rangeCounts } from "./conditional.ts";
 import { HttpError } from "./errors.ts";
 import type { PathOf, RepositoryExchange } from "./exchange.ts";
-import { nextLink } from "./listing-routes.ts";
+import { nextLink, type Hold } from "./listing-routes.ts";
 
 export async function getManifest({ method, path, headers, repository, caller }: RepositoryExchange<PathOf<"manifest">>): Promise<Answer> {
   const manifest = await repository.pull.manifest(repository.name, path.reference, caller, { head: method === "HEAD" });
@@ -63,13 +63,16 @@ function unsatisfiable(size: number): Answer {
 }
 
 /** Never 404: clients take that for a registry without this API, for good. */
-export async function getReferrers({ path, query, repository, caller }: RepositoryExchange<PathOf<"referrers">>): Promise<Answer> {
+export async function getReferrers(
+  { path, query, repository, caller }: RepositoryExchange<PathOf<"referrers">>,
+  hold: Hold,
+): Promise<Answer> {
   const artifactType = query.get("artifactType") ?? undefined;
   // No manifest has such a type, and the database refuses the question.
   if (artifactType?.includes("\0") === true) return referrersAnswer([], { filtered: true });
   const filter: Record<string, string> = artifactType === undefined ? {} : { artifactType };
   const after = lastOf(query);
-  const selection = { ...filter, ...(after === undefined ? {} : { after }) };
+  const selection = { ...filter, ...(after === undefined ? {} : { after }), hold };
   const { referrers, more } = await repository.pull.referrers(repository.name, path.digest, caller, selection).catch(noneWhenUnknown);
   const answer = referrersAnswer(referrers, { filtered: artifactType !== undefined });
   const last = referrers.at(-1)?.digest;

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 
 import { HttpError } from "./errors.ts";
-import { BodyBudget, readBody, withWholeBody, type BodyLimits } from "./request-body.ts";
+import { bodyBudget, readBody, withWholeBody, type BodyLimits } from "./request-body.ts";
 
 const patient: BodyLimits = { stallTimeout: 10_000, leastRate: 0, rateWindow: 60_000 };
 let server: Server | undefined;
@@ -130,7 +130,7 @@ const piece = async function* (size: number, ready?: Promise<unknown>) {
 };
 
 test("whole bodies share a budget, and give back what they took", async () => {
-  const budget = new BodyBudget(160_000);
+  const budget = bodyBudget(160_000);
   const take = async (sender: string, size: number, ready?: Promise<unknown>, use = whole) =>
     (await withWholeBody({ chunks: piece(size, ready), limit: 40_000, sender }, use, budget))?.length;
   const busy = { code: "UNAVAILABLE", retryAfter: 2, message: expect.stringMatching(/^Too many/) as unknown };
@@ -154,7 +154,7 @@ test("whole bodies share a budget, and give back what they took", async () => {
 });
 
 test("one sender has a quarter of it, and the others theirs", async () => {
-  const budget = new BodyBudget(160_000);
+  const budget = bodyBudget(160_000);
   const gate = Promise.withResolvers<void>();
   const take = (sender: string, size: number) => withWholeBody({ chunks: piece(size, gate.promise), limit: size, sender }, whole, budget);
   const first = take("a", 30_000);

@@ -4,8 +4,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { GatheredBytes } from "../../domain/gathered-bytes.ts";
-import { ServiceError } from "../services/errors.ts";
 import { HttpError, type HttpErrorCode } from "./errors.ts";
+import { MemoryBudget } from "./memory-budget.ts";
 
 export interface BodyLimits {
   /** Longest silence, milliseconds. */
@@ -40,38 +40,18 @@ export async function* readBody(request: IncomingMessage, response: ServerRespon
   }
 }
 
-/** Memory that all bodies under way which are read whole may take together, bytes: of one sender a quarter. */
-export class BodyBudget {
-  readonly #most: number;
-  readonly #bySender = new Map<string, number>();
-  #taken = 0;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /** Throws ServiceError UNAVAILABLE, which clients try again, when there is no room left for this sender or for anybody. */
-  take(bytes: number, sender: string): void {
-    const ofSender = (this.#bySender.get(sender) ?? 0) + bytes;
-    if (ofSender > this.#most / 4) throw busy("You are sending too many manifests at once. Send this one again when others are done.");
-    if (this.#taken + bytes > this.#most) throw busy("Too many manifests are being sent at once. Send this one again in a moment.");
-    this.#taken += bytes;
-    this.#bySender.set(sender, ofSender);
-  }
-
-  give(bytes: number, sender: string): void {
-    this.#taken -= bytes;
-    const left = (this.#bySender.get(sender) ?? 0) - bytes;
-    if (left > 0) this.#bySender.set(sender, left);
-    else this.#bySender.delete(sender);
-  }
+/** `most`: bytes of all bodies under way that are read whole. */
+export function bodyBudget(most: number): MemoryBudget {
+  return new MemoryBudget({
+    most,
+    words: {
+      ofSender: "You are sending too many manifests at once. Send this one again when others are done.",
+      ofAll: "Too many manifests are being sent at once. Send this one again in a moment.",
+    },
+  });
 }
 
-function busy(message: string): ServiceError {
-  return new ServiceError("UNAVAILABLE", message, { retryAfter: 2 });
-}
-
-const processBudget = new BodyBudget(64 * 1024 * 1024);
+const processBudget = bodyBudget(64 * 1024 * 1024);
 
 export interface WholeBody {
   readonly chunks: AsyncIterable<Uint8Array>;

@@ -150,7 +150,7 @@ export class V2 {
     };
     if (path.kind === "base") return this.#base(exchange, authorization !== undefined);
     if (path.kind === "catalog") this.#options.pressure.refuse({ asksDatabase: true, bytes: false });
-    if (path.kind === "catalog") return listRepositories(exchange, this.#options.catalog);
+    if (path.kind === "catalog") return listRepositories(exchange, this.#options.catalog, this.#list(exchange));
     if (repository === undefined) return this.#nowhere({ ...exchange, path }, source);
     const answer = await this.#inRepository({ ...exchange, path }, repository, source);
     return namespace === undefined ? answer : { ...answer, headers: { ...answer.headers, [headers.ociNamespace]: namespace } };
@@ -208,7 +208,20 @@ export class V2 {
     const transfer = isTransfer(path.kind, method);
     this.#options.pressure.refuse({ asksDatabase: beginsWork(path.kind, method), bytes: transfer && exchange.length !== 0 });
     if (transfer) exchange.whenOver(this.#options.transfers.begin(exchange.sender));
-    return this.#route({ ...exchange, repository, caller, note });
+    const answer = await this.#route({ ...exchange, repository, caller, note });
+    if (!transfer && isLong(answer, method)) this.#beginLong(exchange);
+    return answer;
+  }
+
+  /** A manifest or list of such a size waits for its reader as a blob does. */
+  #beginLong(exchange: Exchange): void {
+    this.#options.pressure.refuse({ asksDatabase: false, bytes: true });
+    exchange.whenOver(this.#options.transfers.begin(exchange.sender));
+  }
+
+  /** Told how many bytes a list has. */
+  #list(exchange: Exchange): (bytes: number) => void {
+    return this.#options.pressure.list(exchange.sender, (work) => exchange.whenOver(work));
   }
 
   #forbid(exchange: Exchange, refused: { readonly action: Action; readonly repository: string; readonly source: string }): Answer {
@@ -234,9 +247,9 @@ export class V2 {
       case "blob":
         return method === "DELETE" ? this.#pushes.deleteBlob({ ...exchange, path }) : getBlob({ ...exchange, path });
       case "tags":
-        return listTags({ ...exchange, path });
+        return listTags({ ...exchange, path }, this.#list(exchange));
       case "referrers":
-        return getReferrers({ ...exchange, path });
+        return getReferrers({ ...exchange, path }, this.#list(exchange));
       case "uploads":
         return this.#pushes.startUpload({ ...exchange, path });
       case "upload":
@@ -275,6 +288,13 @@ export class V2 {
 function isTransfer(kind: RepositoryPath["kind"], method: string): boolean {
   if (kind === "blob") return method === "GET";
   return kind === "uploads" || (kind === "upload" && (method === "PATCH" || method === "PUT"));
+}
+
+/** Bytes of an answer in memory beyond which it is a transfer: as much as a download has on its way. */
+const longAnswer = 256 * 1024;
+
+function isLong({ body }: Answer, method: string): boolean {
+  return body instanceof Uint8Array && body.byteLength > longAnswer && method !== "HEAD";
 }
 
 /** Requests that begin something new and always cost the database something. What was begun is let come to its end. */

@@ -9,10 +9,10 @@ import { claimManifestByDigest, claimManifestByTag, type StoredManifest } from "
 import { findRepository } from "../metadata/repositories.ts";
 import { listTags } from "../metadata/tags.ts";
 import { ServiceError } from "./errors.ts";
-import type { BlobAnswer, Caller, ManifestAnswer, PullService, ReferrerPage, TagPage } from "./pull-service.ts";
+import type { BlobAnswer, Caller, ManifestAnswer, PullService, ReferrerPage, ReferrerSelection, TagPage } from "./pull-service.ts";
 import type { PullStatistics } from "./pull-statistics.ts";
 import type { StoredContent } from "./stored-content.ts";
-import { referrerPage, storedReferrers, type ReferrerSelection } from "./referrer-pages.ts";
+import { referrerPage, storedReferrers } from "./referrer-pages.ts";
 
 export interface OwnPullOptions {
   readonly database: Queryable;
@@ -63,7 +63,7 @@ export class OwnPull implements PullService {
 
   async referrers(repository: string, digest: Digest, _caller: Caller, selection: ReferrerSelection): Promise<ReferrerPage> {
     await this.#refuseUpstreams(repository);
-    return referrerPage(storedReferrers(this.#database, repository, digest, selection));
+    return referrerPage(storedReferrers(this.#database, repository, digest, selection), selection);
   }
 
   /** Of an Upstream that is gone: what was cached waits for another one with the prefix (storage.md, "Prefixes"). */

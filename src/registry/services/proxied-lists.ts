@@ -10,8 +10,8 @@ import type { Priority } from "../upstream/budget.ts";
 import { UpstreamError } from "../upstream/errors.ts";
 import { maxReferrers } from "../upstream/upstream-client.ts";
 import { ServiceError } from "./errors.ts";
-import type { Referrer, ReferrerPage, TagPage } from "./pull-service.ts";
-import { maxListedAnnotations, mergedReferrers, referrerPage, storedReferrers, type ReferrerSelection } from "./referrer-pages.ts";
+import type { Referrer, ReferrerPage, ReferrerSelection, TagPage } from "./pull-service.ts";
+import { maxListedAnnotations, mergedReferrers, referrerPage, storedReferrers } from "./referrer-pages.ts";
 import { SingleFlight } from "./single-flight.ts";
 import { withFailure } from "./upstream-failure.ts";
 import type { Place } from "./upstreams.ts";
@@ -92,7 +92,7 @@ export class ProxiedLists {
     const selected = remote.filter(
       (referrer) => referrer.digest > after && (artifactType === undefined || referrer.artifactType === artifactType),
     );
-    return referrerPage(mergedReferrers(selected, storedReferrers(this.#database, place.name, digest, options)));
+    return referrerPage(mergedReferrers(selected, storedReferrers(this.#database, place.name, digest, options)), options);
   }
 
   /** Sorted, each once. */

@@ -53,6 +53,14 @@ export interface ReferrerPage {
   readonly more: boolean;
 }
 
+export interface ReferrerSelection {
+  readonly artifactType?: string;
+  /** Exclusive. */
+  readonly after?: Digest;
+  /** Told how many bytes the page has so far, before it has them; what it throws ends the page. */
+  readonly hold?: (bytes: number) => void;
+}
+
 export interface PullService {
   /** Rejects with ServiceError NAME_UNKNOWN or MANIFEST_UNKNOWN. `head` answers may cost less upstream. */
   manifest(repository: string, reference: Reference, caller: Caller, options: { head: boolean }): Promise<ManifestAnswer>;
@@ -61,5 +69,5 @@ export interface PullService {
   /** Sorted bytewise; `after` is exclusive; at most `limit`. */
   tags(repository: string, caller: Caller, page: { limit: number; after?: string }): Promise<TagPage>;
   /** Manifests whose `subject` is `digest`; empty when there are none, also for an unknown digest (spec: never 404). `after` is exclusive. */
-  referrers(repository: string, digest: Digest, caller: Caller, page: { artifactType?: string; after?: Digest }): Promise<ReferrerPage>;
+  referrers(repository: string, digest: Digest, caller: Caller, page: ReferrerSelection): Promise<ReferrerPage>;
 }

@@ -4,7 +4,7 @@
 import type { Digest } from "../../domain/digest.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { listReferrers } from "../metadata/referrers.ts";
-import type { Referrer, ReferrerPage } from "./pull-service.ts";
+import type { Referrer, ReferrerPage, ReferrerSelection } from "./pull-service.ts";
 
 /** Bytes of JSON. ORAS reads at most 4 MiB of an answer; the rest is for what the answer has around the descriptors. */
 const pageBytes = 4 * 1024 * 1024 - 1024;
@@ -12,12 +12,6 @@ const pageBytes = 4 * 1024 * 1024 - 1024;
 export const maxListedAnnotations = 64 * 1024;
 /** Rows of one question, so that no page needs more memory than twice its bytes. */
 const batchSize = 50;
-
-export interface ReferrerSelection {
-  readonly artifactType?: string;
-  /** Exclusive. */
-  readonly after?: Digest;
-}
 
 /** Those that are stored here, in digest order. Asks for no more than is taken. */
 export async function* storedReferrers(
@@ -50,12 +44,13 @@ export async function* mergedReferrers(listed: readonly Referrer[], stored: Asyn
 }
 
 /** Takes from `referrers` until the page is full. A page has at least one, when there are any. */
-export async function referrerPage(referrers: AsyncIterable<Referrer>): Promise<ReferrerPage> {
+export async function referrerPage(referrers: AsyncIterable<Referrer>, { hold }: Pick<ReferrerSelection, "hold">): Promise<ReferrerPage> {
   const page: Referrer[] = [];
   let bytes = 0;
   for await (const referrer of referrers) {
     bytes += Buffer.byteLength(JSON.stringify(referrer)) + 1;
     if (bytes > pageBytes && page.length > 0) return { referrers: page, more: true };
+    hold?.(bytes);
     page.push(referrer);
   }
   return { referrers: page, more: false };
