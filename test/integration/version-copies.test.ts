@@ -267,7 +267,14 @@ test("an upstream that is away is asked again after a pause, which grows", async
   await proxy.rows("INSERT INTO ledger (repository, tag, digest, version) SELECT id, '1.0', $1, '1.0' FROM repositories", [manifest]);
   const { database, configuration, prefetch, pull: source } = proxy;
   const logger = pino({ level: "debug" }, { write: (line: string) => proxy.log.push(line) });
-  const copies = new VersionCopies({ database, configuration, source, prefetch, logger, pauses: { first: 20, most: 80, gone: 1_000_000 } });
+  const copies = new VersionCopies({
+    database,
+    configuration,
+    source,
+    prefetch,
+    logger,
+    pauses: { first: 20, most: 80, gone: 1_000_000, look: 50 },
+  });
   copies.start();
   ended.push(() => copies.stop());
   const failures = () => proxy.log.map((line) => JSON.parse(line) as Failed).filter(({ msg }) => msg === "a version could not be copied");
@@ -277,6 +284,10 @@ test("an upstream that is away is asked again after a pause, which grows", async
   upstream.behave();
   await eventually(async () => expect(await proxy.rows("SELECT held FROM ledger")).toEqual([{ held: manifest }]));
   expect(copies.failed("up/team/app")).toEqual([]);
+
+  // As an audit does that lets a copy go, perhaps in another process.
+  await proxy.rows("UPDATE ledger SET held = NULL");
+  await eventually(async () => expect(await proxy.rows("SELECT held FROM ledger")).toEqual([{ held: manifest }]));
 });
 
 interface Failed {

@@ -63,6 +63,18 @@ const retry = statement(
   "gc-retry-objects",
   "UPDATE objects SET sweep_after = now() + interval '5 minutes' WHERE key = ANY($1) AND state = 'swept'",
 );
+// Of all processes, and whatever they failed for: a key that fails again waits again. Also a claim that nobody has ended for five minutes.
+const wake = statement(
+  "gc-wake-objects",
+  `UPDATE objects SET sweep_after = now()
+   WHERE key IN (
+     SELECT key FROM objects
+     WHERE state = 'swept' AND deletions = 0 AND sweep_after > now() AND sweep_after <= now() + interval '5 minutes'
+     ORDER BY sweep_after
+     LIMIT $1
+     FOR UPDATE SKIP LOCKED
+   )`,
+);
 const abandon = statement(
   "gc-abandon",
   `UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = now()
@@ -175,6 +187,11 @@ export async function forgetObjects(database: Queryable, keys: readonly string[]
 /** The store could not delete these; they are tried again in five minutes. */
 export async function retryObjects(database: Queryable, keys: readonly string[]): Promise<void> {
   if (keys.length > 0) await database.execute(retry, [keys]);
+}
+
+/** The store answers again: what waited for that is due now. Returns how many, at most a batch. */
+export function wakeObjects(database: Queryable): Promise<number> {
+  return database.execute(wake, [sweepBatch]);
 }
 
 /** G3: keys whose writer has not been heard for `milliseconds` are doomed, due at once. Returns how many, at most a batch. */

@@ -22,6 +22,7 @@ import {
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import type { GcBacklog } from "../metadata/gc-numbers.ts";
+import { BlobStoreError } from "../blobs/blob-store.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
 import type { Statement } from "../metadata/statement.ts";
@@ -34,6 +35,7 @@ beforeEach(async () => {
 afterEach(() => registry.close());
 
 const repository = "team/app";
+const unanswered = new BlobStoreError("Unavailable", "no answer");
 
 /** Rounds with these times, as a process that was started with them. */
 async function collect(times: CollectorTimes) {
@@ -229,6 +231,38 @@ describe("sweeping", () => {
     expect(await collect(noTimes)).toMatchObject({ swept: 0 });
     await age("objects", "sweep_after", "5 minutes");
     expect(await collect(noTimes)).toMatchObject({ swept: 1, failed: 0 });
+    expect([await count("objects"), await stored()]).toEqual([0, 0]);
+  });
+
+  test("keys for which the store never answers wait by themselves, and hold up no others", async () => {
+    await registry.setTimes(noTimes);
+    await pushBlob(registry.push, repository);
+    const remove = registry.store.delete.bind(registry.store);
+    const stuck = new Set<string>();
+    for await (const { key } of registry.store.list()) stuck.add(key);
+    registry.store.delete = async (keys, sizes) =>
+      new Map([...(await remove(keys, sizes))].map(([key, error]) => [key, stuck.has(key) ? unanswered : error]));
+    const collector = registry.collector(noTimes);
+    expect(await collector.runOnce()).toMatchObject({ swept: 0, failed: 1 });
+    await pushBlob(registry.push, repository);
+    // The store answers, so all is due again; then it is known to be these.
+    expect(await collector.runOnce()).toMatchObject({ swept: 1, failed: 1 });
+    expect(await collector.runOnce()).toMatchObject({ swept: 0, failed: 0 });
+    expect(await registry.rows("SELECT key, state FROM objects")).toEqual([...stuck].map((key) => ({ key, state: "swept" })));
+  });
+
+  test("a store that is away when the marker is written counts as away, and its keys are not claimed for longer", async () => {
+    await registry.setTimes(noTimes);
+    await pushBlob(registry.push, repository);
+    let away = true;
+    const beforeDeletion = async () => {
+      if (away) throw unanswered;
+      return true;
+    };
+    const collector = registry.collector(noTimes, undefined, { beforeDeletion });
+    expect(await collector.runOnce()).toMatchObject({ swept: 0, failed: 1, failedSteps: 0 });
+    away = false;
+    expect(await collector.runOnce()).toMatchObject({ failed: 0 });
     expect([await count("objects"), await stored()]).toEqual([0, 0]);
   });
 

@@ -84,7 +84,7 @@ const snapshotsLive = 20 * 60_000;
 /** Milliseconds between two looks at what is old: each reads all that is kept of it, and it is kept for weeks. */
 const forgetEvery = 24 * 3_600_000;
 
-/** A database that was away is asked again after so many milliseconds: what is due has waited long enough. */
+/** A database or a store that was away is asked again after so many milliseconds: what is due has waited long enough. */
 const backWithin = 4_000;
 
 export class Collector {
@@ -95,6 +95,8 @@ export class Collector {
   readonly #forgotAt = new Map<ForgettingStep, number>();
   /** Milliseconds until the next round. */
   #pause: number;
+  /** When that is, by the monotonic clock. */
+  #roundAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<unknown> = Promise.resolve();
   #stopping = false;
@@ -108,6 +110,7 @@ export class Collector {
   /** Writes the times to the database and starts the rounds. */
   async start(): Promise<void> {
     await writeGcTimes(this.#options.database, this.#options.times);
+    this.#roundAt = performance.now() + this.#pause;
     this.#schedule();
   }
 
@@ -137,12 +140,29 @@ export class Collector {
 
   #schedule(): void {
     if (this.#stopping) return;
-    this.#timer = setTimeout(() => {
-      this.runOnce()
-        .then((collected) => this.#report(collected))
-        .catch((error: unknown) => this.#options.logger.error({ err: error }, "collecting failed; it is tried again"))
-        .finally(() => this.#schedule());
-    }, this.#pause).unref();
+    const pause = Math.max(0, this.#roundAt - performance.now());
+    this.#timer = setTimeout(
+      () => {
+        this.#next()
+          .catch((error: unknown) => this.#options.logger.error({ err: error }, "collecting failed; it is tried again"))
+          .finally(() => this.#schedule());
+      },
+      this.#sweeper.waits ? Math.min(pause, backWithin) : pause,
+    ).unref();
+  }
+
+  /** A round; but before its time, while the store is away, only a look whether it is back. */
+  async #next(): Promise<void> {
+    if (performance.now() < this.#roundAt) {
+      const looked = this.#round.then(() => this.#sweeper.isBack());
+      this.#round = looked.catch(() => undefined);
+      if (!(await looked)) return;
+    }
+    try {
+      this.#report(await this.runOnce());
+    } finally {
+      this.#roundAt = performance.now() + this.#pause;
+    }
   }
 
   async #collect(): Promise<Collected> {

@@ -7,6 +7,7 @@ import type { Database } from "../metadata/database.ts";
 import { Collector, type CollectorOptions } from "./collect.ts";
 import { DatabaseUnavailable } from "./errors.ts";
 import { Eviction, type EvictionOptions } from "./eviction.ts";
+import { VersionCopies, type VersionCopiesOptions } from "./version-copies.ts";
 
 const hour = 3_600_000;
 const logger = createLogger({ level: "silent" });
@@ -54,4 +55,38 @@ test.each(failures)("eviction after %s: %s", async (error, soon) => {
   eviction.start();
   expect(await comesBack(error)).toBe(soon);
   await eviction.stop();
+});
+
+const uncopied = { repository: "up/team/app", repositoryId: 1, digest: "sha256:0", tags: ["1.0"] };
+const current = () => ({
+  upstreamByPrefix: () => ({ spec: { offline: false, cache: { mode: "Always" } } }),
+  upstreams: [],
+  tagPolicies: [],
+});
+const copying = (options: object) =>
+  new VersionCopies({
+    database,
+    logger,
+    configuration: { current, onChange: () => () => undefined },
+    ...options,
+  } as unknown as VersionCopiesOptions);
+
+test.each(failures)("the look for versions to copy after %s: %s", async (error, soon) => {
+  failure = error;
+  const copies = copying({});
+  copies.start();
+  expect(await comesBack(error)).toBe(soon);
+  await copies.stop();
+});
+
+test.each(failures)("the copy of a version after %s: %s", async (error, soon) => {
+  // It is due by the clock.
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
+  const prefetch = { prefetch: answer };
+  const found = { query: async () => [uncopied] };
+  failure = error;
+  const copies = copying({ database: found, prefetch });
+  copies.start();
+  expect(await comesBack(error)).toBe(soon);
+  await copies.stop();
 });

@@ -3,13 +3,15 @@
 
 import { failpoint } from "#failpoints";
 
+import { randomUUID } from "node:crypto";
+
 import { formatBytes } from "../../domain/bytes.ts";
 import type { Logger } from "../../observability/logger.ts";
-import type { BlobStore } from "../blobs/blob-store.ts";
+import { BlobStoreError, type BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
 import { holdBrake, readOutlook, readStoredBytes, type Brake } from "../metadata/gc-brake.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
-import { claimDoomedObjects, forgetObjects, retryObjects, type ClaimedObject } from "../metadata/gc-sweep.ts";
+import { claimDoomedObjects, forgetObjects, retryObjects, wakeObjects, type ClaimedObject } from "../metadata/gc-sweep.ts";
 
 export interface SweepOptions {
   readonly database: Database;
@@ -36,15 +38,34 @@ export class Sweeper {
   readonly #options: SweepOptions;
   /** Pauses that this process has spoken of. */
   #told = "";
+  /** away: it did not answer when it was last asked to delete. back: it has answered since, and what failed was not tried again yet. */
+  #state: "there" | "away" | "back" = "there";
 
   constructor(options: SweepOptions) {
     this.#options = options;
   }
 
-  /** Until nothing is due, sweeping is paused, or `isStopping` says so after a batch. Any number of processes may do it at once. */
+  /** The store did not answer, and may be asked sooner than at the next round whether it does again. */
+  get waits(): boolean {
+    return this.#state === "away";
+  }
+
+  /** False: the store is still away. Its first answer makes due what failed meanwhile, in every process. */
+  async isBack(): Promise<boolean> {
+    if (this.#state !== "away") return true;
+    if (!(await this.#answers())) return false;
+    while ((await wakeObjects(this.#options.database)) > 0);
+    this.#state = "back";
+    return true;
+  }
+
+  /** Until nothing is due, sweeping is paused, the store is away, or `isStopping` says so after a batch. Any number of processes may do it at once. */
   async run(isStopping: () => boolean): Promise<Swept> {
     const { database, onSwept } = this.#options;
     const total = { swept: 0, failed: 0 };
+    if (!(await this.isBack())) return total;
+    const isBack = this.#state === "back";
+    this.#state = "there";
     for (let seen = { allowance: 0, until: -Infinity }; !isStopping();) {
       if (performance.now() >= seen.until) {
         const allowance = await this.#lookAhead();
@@ -58,12 +79,22 @@ export class Sweeper {
         continue;
       }
       if (claimed.objects.length === 0) break;
-      const { gone, failed } = await deleteClaimed(this.#options, claimed.objects);
+      const { gone, failed, unanswered } = await deleteClaimed(this.#options, claimed.objects);
       onSwept?.({ objects: gone, bytes: claimed.bytes });
       total.swept += gone;
       total.failed += failed;
+      if (unanswered === 0) continue;
+      // A store that has just answered fails for these keys alone: they wait their time.
+      if (!isBack) this.#state = "away";
+      if (!isBack || gone === 0) break;
     }
     return total;
+  }
+
+  /** One small request, for a key that nobody ever had: none can be stuck in it, and no pause forbids it. */
+  async #answers(): Promise<boolean> {
+    const key = randomUUID();
+    return !isUnanswered((await this.#options.store.delete([key], new Map([[key, 0]]))).get(key));
   }
 
   /** Bytes that may be swept within an hour; undefined: none, sweeping is paused. */
@@ -93,17 +124,27 @@ export class Sweeper {
   }
 }
 
-/** Deletes keys that are claimed; what the store could not delete is tried again in five minutes, by whoever comes first. */
+/**
+ * Deletes keys that are claimed; what the store could not delete is tried again in five minutes, by whoever comes first.
+ * `unanswered`: about so many of them it said nothing.
+ */
 export async function deleteClaimed(
   { database, store, logger, beforeDeletion }: Pick<SweepOptions, "database" | "store" | "logger" | "beforeDeletion">,
   objects: readonly ClaimedObject[],
-): Promise<{ readonly gone: number; readonly failed: number }> {
+): Promise<{ readonly gone: number; readonly failed: number; readonly unanswered: number }> {
   const keys = objects.map(({ key }) => key);
   const sizes = new Map(objects.flatMap(({ key, size }) => (size === null ? [] : [[key, size]])));
   await failpoint("G2.claimed");
-  if (beforeDeletion !== undefined && !(await beforeDeletion())) {
+  try {
+    if (beforeDeletion !== undefined && !(await beforeDeletion())) {
+      await retryObjects(database, keys);
+      return { gone: 0, failed: keys.length, unanswered: 0 };
+    }
+  } catch (error) {
+    if (!isUnanswered(error)) throw error;
     await retryObjects(database, keys);
-    return { gone: 0, failed: keys.length };
+    logger.warn({ keys: keys.length, err: error }, "the blob store does not answer; what was to be deleted is tried again");
+    return { gone: 0, failed: keys.length, unanswered: keys.length };
   }
   const results = await store.delete(keys, sizes);
   await failpoint("G2.deleted");
@@ -115,5 +156,10 @@ export async function deleteClaimed(
   await failpoint("G2.retried");
   if (failed.length > 0)
     logger.warn({ keys: failed.length, err: results.get(failed[0]!) }, "the blob store could not delete; it is tried again");
-  return { gone: gone.length, failed: failed.length };
+  const unanswered = failed.filter((key) => isUnanswered(results.get(key)));
+  return { gone: gone.length, failed: failed.length, unanswered: unanswered.length };
+}
+
+function isUnanswered(error: unknown): boolean {
+  return error instanceof BlobStoreError && error.code === "Unavailable";
 }

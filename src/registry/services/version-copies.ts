@@ -8,7 +8,7 @@ import type { Database } from "../metadata/database.ts";
 import { uncopiedVersions, type UncopiedVersion } from "../metadata/version-copies.ts";
 import type { ConfigurationSource } from "./configuration.ts";
 import { copyVersion, type CopyVersionOptions } from "./copy-version.ts";
-import { ServiceError } from "./errors.ts";
+import { DatabaseUnavailable, ServiceError } from "./errors.ts";
 import { policiesOf } from "./policy-scope.ts";
 import type { Turn } from "./turn.ts";
 
@@ -25,9 +25,13 @@ export interface CopyPauses {
   readonly most: number;
   /** When upstream said that it does not have the version any more. */
   readonly gone: number;
+  /** When nobody has said that there is something new: an audit, in whatever process, may have let a copy go. */
+  readonly look: number;
 }
 
-const usualPauses: CopyPauses = { first: 30_000, most: 3_600_000, gone: 6 * 3_600_000 };
+const usualPauses: CopyPauses = { first: 30_000, most: 3_600_000, gone: 6 * 3_600_000, look: 60_000 };
+/** A database that was away is asked again after so many milliseconds, and nothing is held against the version. */
+const backWithin = 4_000;
 
 export interface VersionCopiesOptions extends CopyVersionOptions {
   readonly database: Database;
@@ -109,7 +113,7 @@ export class VersionCopies {
     } catch (error) {
       this.#options.logger.error({ err: error }, "versions that wait for their copy could not be looked up");
       this.#passedOver = true;
-      this.#wakeAt(Date.now() + this.#pauses.first);
+      this.#wakeAt(Date.now() + (error instanceof DatabaseUnavailable ? backWithin : this.#pauses.first));
     } finally {
       this.#running = undefined;
     }
@@ -166,7 +170,7 @@ export class VersionCopies {
   #failed(version: UncopiedVersion, error: Error): void {
     const { repository, digest, tags } = version;
     const before = this.#failures.get(keyOf(version));
-    const attempts = (before?.attempts ?? 0) + 1;
+    const attempts = (before?.attempts ?? 0) + (error instanceof DatabaseUnavailable ? 0 : 1);
     const retryAt = new Date(Date.now() + this.#pauseAfter(error, attempts));
     this.#failures.set(keyOf(version), { repository, digest, tags, message: error.message, retryAt, attempts });
     // Once for each reason: what cannot be mended here would fill the log.
@@ -175,6 +179,7 @@ export class VersionCopies {
   }
 
   #pauseAfter(error: Error, attempts: number): number {
+    if (error instanceof DatabaseUnavailable) return backWithin;
     const { first, most, gone } = this.#pauses;
     const { code, retryAfter = 0 } = error instanceof ServiceError ? error : {};
     if (code === "MANIFEST_UNKNOWN") return gone;
@@ -185,7 +190,7 @@ export class VersionCopies {
   #wakeForRetry(): void {
     if (this.#lanes.size === upstreamsAtOnce) return;
     const waiting = [...this.#failures.values()].filter(({ repository }) => !this.#lanes.has(prefixOf(repository)));
-    this.#wakeAt(Math.min(...waiting.map(({ retryAt }) => retryAt.getTime())));
+    this.#wakeAt(Math.min(Date.now() + this.#pauses.look, ...waiting.map(({ retryAt }) => retryAt.getTime())));
   }
 
   #wakeAt(time: number): void {
