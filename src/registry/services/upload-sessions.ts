@@ -9,7 +9,7 @@ import { admin, describeIdentity } from "../../domain/access.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { prefixOf } from "../../domain/reference.ts";
 import { isUuid } from "../../domain/uuid.ts";
-import type { BlobStore } from "../blobs/blob-store.ts";
+import { BlobStoreError, type BlobStore } from "../blobs/blob-store.ts";
 import { claimBlob } from "../metadata/blobs.ts";
 import type { Database } from "../metadata/database.ts";
 import { findPrefix } from "../metadata/repositories.ts";
@@ -225,9 +225,12 @@ export class UploadSessions {
     });
   }
 
-  /** Without space for its first byte a session ends: clients begin another one, and when there is space again all they may have would be open. */
+  /**
+   * A session whose first bytes the store did not take ends: clients begin another one, and when the store is back, or has space again, all that
+   * they may have would be open.
+   */
   async #endUnused(repository: string, { upload, writer }: Writing, error: unknown): Promise<void> {
-    if (upload.offset > 0 || !(error instanceof ServiceError) || error.code !== "INSUFFICIENT_STORAGE") return;
+    if (upload.offset > 0 || !isOfStore(error)) return;
     // It expires by itself when the database does not answer now.
     await cancelUpload(this.#database, repository, upload.id, writer).catch(() => undefined);
   }
@@ -295,6 +298,10 @@ function refuseLength(announced: number | undefined, { bytes }: Received<UploadH
   throw new ServiceError("SIZE_INVALID", `${announced} bytes were announced and ${bytes} came; none were taken. Send them again.`, {
     detail: { announced, received: bytes },
   });
+}
+
+function isOfStore(error: unknown): boolean {
+  return error instanceof BlobStoreError || (error instanceof ServiceError && error.code === "INSUFFICIENT_STORAGE");
 }
 
 function isGone(error: unknown): boolean {
