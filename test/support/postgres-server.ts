@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
@@ -23,6 +23,8 @@ export interface PostgresServer {
   run<Row = Record<string, unknown>>(text: string, options?: { database?: string; values?: readonly unknown[] }): Promise<Row[]>;
   /** Another server that follows this one, under the name `name` in its synchronous_standby_names. */
   standby(name: string, settings?: Readonly<Record<string, string>>): Promise<PostgresServer>;
+  /** Of a standby: it receives nothing more. */
+  stopFollowing(): Promise<void>;
   promote(): Promise<void>;
   /** SIGKILL, SIGSTOP, SIGCONT to the server and everything it started. */
   signal(name: NodeJS.Signals): Promise<void>;
@@ -91,6 +93,11 @@ async function launch(launcher: Launcher, folder: string, options: PostgresServe
     url,
     run,
     standby: (name, own) => standbyOf(launcher, { folder, port }, name, own),
+    stopFollowing: async () => {
+      await run("ALTER SYSTEM SET primary_conninfo = ''");
+      await run("SELECT pg_reload_conf()");
+      await answerTo("nothing is received", async () => ((await run("SELECT FROM pg_stat_wal_receiver")).length === 0 ? true : undefined));
+    },
     promote: async () => {
       await run("SELECT pg_promote()");
     },
@@ -145,8 +152,10 @@ async function standbyOf(
     await client.end();
   }
   await writeFile(join(folder, "standby.signal"), "");
+  // Where ALTER SYSTEM can change it: a test may want it to fall behind.
   const follow = `host=127.0.0.1 port=${primary.port} user=${user} application_name=${name}`;
-  return launch(launcher, folder, { settings: { ...settings, primary_conninfo: follow, wal_retrieve_retry_interval: "200ms" } });
+  await appendFile(join(folder, "postgresql.auto.conf"), `primary_conninfo = '${follow}'\n`);
+  return launch(launcher, folder, { settings: { ...settings, wal_retrieve_retry_interval: "200ms" } });
 }
 
 /** The server is the leader of its own session's group; its children have groups of their own, and its death is theirs. */
