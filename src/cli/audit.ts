@@ -13,7 +13,11 @@ import { formatBytes } from "../domain/bytes.ts";
 export function auditCommand(): Command {
   return clientCommand("audit", "check that what is stored is whole (exit code 1 when it is not)")
     .option("--deep", "read and hash every blob, not a sample", false)
-    .option("--repair", "delete unknown objects that are older than 7 days, forget cached copies whose bytes are lost", false)
+    .option(
+      "--repair",
+      "delete unknown objects that are older than 7 days, forget cached copies whose bytes are lost, count usage again",
+      false,
+    )
     .option("--adopt", "after a restore: look for what is missing, name what is lost, then let the collector go on", false)
     .action(async ({ deep, repair, adopt }: { deep: boolean; repair: boolean; adopt: boolean }, command: Command) => {
       if (adopt && (deep || repair)) throw new CommandError("--adopt goes alone: run the audit after it.");

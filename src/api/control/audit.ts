@@ -7,7 +7,7 @@ import { digest } from "./schema.ts";
 export const AuditRequest = Type.Object({
   deep: Type.Boolean({ description: "read and hash every object instead of a sample" }),
   repair: Type.Optional(
-    Type.Boolean({ description: "delete unknown objects older than 7 days, forget cached copies whose bytes are gone" }),
+    Type.Boolean({ description: "delete unknown objects older than 7 days, forget cached copies whose bytes are gone, count usage again" }),
   ),
 });
 export type AuditRequest = Static<typeof AuditRequest>;

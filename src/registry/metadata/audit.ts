@@ -161,6 +161,26 @@ const sizes = statement(
    WHERE o.size IS DISTINCT FROM b.size
    ORDER BY 1 LIMIT ${most}`,
 );
+// Limits go by the first of the two sums, which triggers keep.
+const sums = `FROM repositories r, LATERAL (
+     SELECT
+       (SELECT coalesce(sum(u.bytes), 0)::bigint FROM repository_usage u WHERE u.repository = r.id) AS counted,
+       (SELECT coalesce(sum(b.size), 0)::bigint FROM repository_blobs l JOIN blobs b ON b.digest = l.digest WHERE l.repository = r.id)
+         + (SELECT coalesce(sum(length(m.bytes)), 0)::bigint FROM manifests m WHERE m.repository = r.id) AS held
+     OFFSET 0
+   ) summed`;
+const usage = statement(
+  "audit-usage",
+  `SELECT r.name AS subject,
+     'is counted with ' || abs(counted - held) || ' bytes ' || CASE WHEN counted > held THEN 'more' ELSE 'less' END || ' than it holds' AS message
+   ${sums}
+   WHERE counted <> held
+   ORDER BY 1 LIMIT ${most}`,
+);
+const countAgain = statement(
+  "audit-count-again",
+  `INSERT INTO repository_usage (repository, bytes) SELECT r.id, held - counted ${sums} WHERE r.name = $1 AND counted <> held`,
+);
 // Invariant 6: the rows that pulls read say what the published ledger says, and nothing else.
 const versions = statement(
   "audit-versions",
@@ -187,11 +207,20 @@ export const questions = [
   { invariant: 1, step: "blobs", ask: deadBlobs },
   { invariant: 3, step: "contents", ask: doubleContents },
   { invariant: 5, step: "sizes", ask: sizes },
+  { invariant: 5, step: "usage", ask: usage },
   { invariant: 6, step: "ledgers", ask: versions },
 ] as const;
 
 export async function findContradictions(database: Queryable, question: (typeof questions)[number]): Promise<Contradiction[]> {
   return database.query<Contradiction>(question.ask);
+}
+
+/**
+ * Adds what is missing in the count of a repository, or takes away what is too much, as a row of its own. Two at once would both: the caller has
+ * the turn on its usage (usage.ts).
+ */
+export async function countUsageAgain(transaction: Queryable, repository: string): Promise<void> {
+  await transaction.execute(countAgain, [repository]);
 }
 
 export async function readAuditCounts(database: Queryable): Promise<AuditCounts> {

@@ -1,9 +1,11 @@
 // What an audit may mend, when it is asked to: what nobody can miss. A pushed blob that lost its bytes is not among it.
 
 import type { Digest } from "../../domain/digest.ts";
-import { findObjects } from "../metadata/audit.ts";
+import { countUsageAgain, findObjects } from "../metadata/audit.ts";
 import { forgetCopy } from "../metadata/forget-copy.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
+import { findRepository } from "../metadata/repositories.ts";
+import { takeTurnOnUsage } from "../metadata/usage.ts";
 import type { AuditContext, Mended } from "./audit-step.ts";
 
 /** What is younger may belong to a write that this audit has not seen the end of, or to a database that is about to be restored. */
@@ -12,6 +14,17 @@ const unknownFor = 7 * 24 * 3_600_000;
 /** The copy's bytes are lost or wrong: it is forgotten, and fetched when somebody asks. */
 export async function mendCopy({ database }: AuditContext, blob: { readonly digest: Digest; readonly key: string }): Promise<Mended> {
   return (await forgetCopy(database, blob.digest, blob.key)) ? { repaired: "forgotten; the next pull fetches it again" } : undefined;
+}
+
+/** What its limit goes by is what the repository holds again. */
+export async function mendUsage({ database }: AuditContext, repository: string): Promise<Mended> {
+  return database.transaction(async (transaction) => {
+    const found = await findRepository(transaction, repository);
+    if (found === undefined) return undefined;
+    await takeTurnOnUsage(transaction, found.id);
+    await countUsageAgain(transaction, repository);
+    return { repaired: "counted again" };
+  });
 }
 
 /** `outnumbered`: there are more unknown keys than known ones. That is another installation's bucket, or a database that lost its rows. */

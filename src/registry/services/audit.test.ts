@@ -82,8 +82,13 @@ async function run(options: RunOptions): Promise<{ lines: AuditLine[]; report: A
 }
 const keyOf = async (digest: string) =>
   (await registry.rows<{ key: string }>("SELECT object_key AS key FROM blobs WHERE digest = $1", [digest]))[0]!.key;
-/** Without constraints and triggers: what no code path can do. */
-const damage = (statements: string) => registry.rows(`BEGIN; SET LOCAL session_replication_role = replica; ${statements}; COMMIT`);
+/** Without constraints and triggers: what no code path can do. Usage is counted as the triggers would have. */
+const damage = (statements: string) =>
+  registry.rows(`BEGIN; SET LOCAL session_replication_role = replica; ${statements};
+    DELETE FROM repository_usage;
+    INSERT INTO repository_usage (repository, bytes) SELECT repository, length(bytes) FROM manifests;
+    INSERT INTO repository_usage (repository, bytes) SELECT repository, size FROM repository_blobs JOIN blobs USING (digest);
+    COMMIT`);
 async function writeObject(key: string, bytes: Buffer): Promise<void> {
   const folder = join(registry.folder, "objects", key.slice(0, 2));
   await mkdir(folder, { recursive: true });
@@ -262,6 +267,12 @@ const damages: readonly Damage[] = [
     findings: async () => [{ invariant: 5, subject: image.layer, message: `has 1 bytes, and its object ${await keyOf(image.layer)} 128` }],
   },
   {
+    what: "usage that does not add up",
+    deep: false,
+    plant: () => registry.rows("INSERT INTO repository_usage (repository, bytes) VALUES (1, -5)"),
+    findings: async () => [{ invariant: 5, subject: "team-a/app", message: "is counted with 5 bytes less than it holds" }],
+  },
+  {
     what: "a version that the ledger does not have",
     deep: false,
     plant: () => registry.rows("UPDATE ledgers SET document = jsonb_set(document, '{tags}', '{}')"),
@@ -432,6 +443,18 @@ describeTests("repair", () => {
     const { findings, truncated } = (await run({ deep: false })).report;
     expect(findings).toHaveLength(1_000);
     expect(truncated).toEqual({ found: 1_000, repaired: 0 });
+  });
+
+  test("counts again what a repository holds, for whoever audits at the same time once, and pushes go on", async () => {
+    await registry.rows("INSERT INTO repository_usage (repository, bytes) VALUES (1, 1000), (2, -7)");
+    const pushes = Promise.all(["a", "b", "c"].map(() => pushImage(registry.push, "team-a/app")));
+    const audits = await Promise.all([1, 2, 3].map(() => run({ deep: false, repair: true })));
+    await pushes;
+    const findings = audits.flatMap(({ report }) => report.findings);
+    const counted = (subject: string, message: string) => ({ invariant: 5, subject, message, repaired: "counted again" });
+    expect(findings).toContainEqual(counted("team-a/app", "is counted with 1000 bytes more than it holds"));
+    expect(findings).toContainEqual(counted("team-b/app", "is counted with 7 bytes less than it holds"));
+    expect((await run({ deep: false })).report.findings).toEqual([]);
   });
 
   test("a pushed blob that lost its bytes stays an alarm", async () => {

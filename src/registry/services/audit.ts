@@ -4,6 +4,7 @@
 import type { AuditLine, AuditRequest } from "../../api/control/audit.ts";
 import { findContradictions, mostContradictions, questions, readAuditCounts } from "../metadata/audit.ts";
 import { auditBlobs, auditManifests, auditSample } from "./audit-contents.ts";
+import { mendUsage } from "./audit-repair.ts";
 import type { AuditContext, AuditFinding, AuditStep, Mended } from "./audit-step.ts";
 import { auditStore } from "./audit-store.ts";
 import { ListedFindings } from "./listed-findings.ts";
@@ -52,7 +53,8 @@ function paced(): (progress: { readonly step: string }) => boolean {
   };
 }
 
-async function* auditRows({ database }: AuditContext): AsyncGenerator<AuditStep> {
+async function* auditRows(context: AuditContext): AsyncGenerator<AuditStep> {
+  const { database } = context;
   for (const [index, question] of questions.entries()) {
     yield { step: `rows: ${question.step}`, done: index, total: questions.length };
     const found = await findContradictions(database, question);
@@ -60,6 +62,9 @@ async function* auditRows({ database }: AuditContext): AsyncGenerator<AuditStep>
     if (found.length === mostContradictions) yield { cut: true };
     const again = new Set((await findContradictions(database, question)).map(({ subject, message }) => `${subject} ${message}`));
     const lasting = found.filter(({ subject, message }) => again.has(`${subject} ${message}`));
-    for (const { subject, message } of lasting) yield { finding: { invariant: question.invariant, subject, message } };
+    for (const { subject, message } of lasting) {
+      const mend = question.step === "usage" ? { mend: () => mendUsage(context, subject) } : {};
+      yield { finding: { invariant: question.invariant, subject, message }, ...mend };
+    }
   }
 }
