@@ -2,6 +2,7 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
+import { backupMetrics, type BackupMetrics } from "./backup-metrics.ts";
 import { collectorMetrics, type CollectorMetrics } from "./collector-metrics.ts";
 import { loadMetrics, type LoadMetrics } from "./load-metrics.ts";
 
@@ -14,7 +15,7 @@ export interface HttpAnswer {
 
 export type ProxiedKind = "blob" | "manifest";
 
-export interface RegistryMetrics extends CollectorMetrics, LoadMetrics {
+export interface RegistryMetrics extends BackupMetrics, CollectorMetrics, LoadMetrics {
   readonly registry: Registry;
   answered(answer: HttpAnswer): void;
   /** A pull through an Upstream (`namespace/name`): `hit` when nothing had to be fetched. */
@@ -72,6 +73,7 @@ export function createMetrics(options: { version: string; revision: () => string
 
   return {
     registry,
+    ...backupMetrics(registry),
     ...collectorMetrics(registry),
     ...loadMetrics(registry),
     answered({ handler, method, status, seconds: taken }) {

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Settings } from "../config/settings.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { BackupMetrics } from "../observability/backup-metrics.ts";
 import type { CollectorMetrics } from "../observability/collector-metrics.ts";
 import { compileGlobs, type NameTest } from "../domain/glob.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
@@ -64,7 +65,7 @@ export async function startServices(
   database: Database,
   { store, marker }: { readonly store: BlobStore; readonly marker: Marker },
   closing: Closing,
-  metrics: ProxyMetrics & CollectorMetrics,
+  metrics: ProxyMetrics & CollectorMetrics & BackupMetrics,
 ): Promise<Services> {
   const { settings, secrets, logger, alone = false } = options;
   const { readOnly } = settings;
@@ -137,6 +138,7 @@ export async function startServices(
   const backup = new Backup({ database, named: store.named, times: settings.backup, version: options.version, logger, turn });
   if (!readOnly) backup.start();
   closing.add(() => backup.stop());
+  metrics.measureSnapshotAge(() => backup.age);
   const doomDelay = doomDelayBeside(settings.backup, settings.gc.doomDelay);
   if (doomDelay > settings.gc.doomDelay)
     logger.warn({ doomDelay }, "gc.doomDelay counts as backup.interval and a day: what the newest snapshot names must still be there");

@@ -278,6 +278,9 @@ describe.each(kinds)("$kind", ({ place, copy }) => {
     await push(running.url, "team/kept", kept);
     let name = "";
     for await (const line of running.control.backup()) if ("snapshot" in line) name = line.snapshot.name;
+    const headers = { authorization: `Bearer ${adminToken}` };
+    const metrics = (await send(running.url, "GET", "/metrics", { headers })).body.toString();
+    expect(Number(/^wharfinger_snapshot_age_seconds (.+)$/m.exec(metrics)?.[1])).toBeLessThan(3600);
     await push(running.url, "team/later", later);
     await running.stop();
 

@@ -22,11 +22,16 @@ const raise = statement("installation-raise", "UPDATE installation SET counter =
 const exceed = statement("installation-exceed", "UPDATE installation SET counter = greatest(counter, $1) + 1 RETURNING counter");
 const mark = statement("installation-mark", "UPDATE installation SET marked = greatest(marked, $1)");
 const markAnew = statement("installation-mark-anew", "UPDATE installation SET marked = $1");
+const holdsSomething = "(EXISTS (SELECT FROM objects) OR EXISTS (SELECT FROM repositories) OR EXISTS (SELECT FROM record))";
 const due = statement(
   "installation-snapshot-due",
-  `SELECT coalesce(snapshot_at <= now() - $1 * interval '1 millisecond', true)
-     AND (EXISTS (SELECT FROM objects) OR EXISTS (SELECT FROM repositories) OR EXISTS (SELECT FROM record)) AS due
-   FROM installation`,
+  `SELECT coalesce(snapshot_at <= now() - $1 * interval '1 millisecond', true) AND ${holdsSomething} AS due FROM installation`,
+);
+const age = statement(
+  "installation-snapshot-age",
+  `SELECT extract(epoch FROM now() - coalesce(snapshot_at, created_at))::float8 AS seconds
+   FROM installation
+   WHERE snapshot_at IS NOT NULL OR $1 AND ${holdsSomething}`,
 );
 const took = statement("installation-snapshot", "UPDATE installation SET snapshot_at = greatest(snapshot_at, $1::timestamptz)");
 
@@ -56,6 +61,15 @@ export async function noteMarked(database: Queryable, counter: number, options: 
 export async function isSnapshotDue(database: Queryable, interval: number): Promise<boolean> {
   const [row] = await database.query<{ due: boolean }>(due, [interval]);
   return row!.due;
+}
+
+/**
+ * Seconds since the newest one was begun; while there is none, since the installation was. Undefined while there need be none: it holds nothing, or
+ * (not `wanted`) none are taken by themselves.
+ */
+export async function readSnapshotAge(database: Queryable, { wanted }: { readonly wanted: boolean }): Promise<number | undefined> {
+  const [row] = await database.query<{ seconds: number }>(age, [wanted]);
+  return row?.seconds;
 }
 
 /** `takenAt`: RFC 3339. */

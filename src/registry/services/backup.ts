@@ -7,7 +7,7 @@ import type { Logger } from "../../observability/logger.ts";
 import type { NamedObjects } from "../blobs/named-objects.ts";
 import { codeOf, type Database } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
-import { isSnapshotDue, noteSnapshot, readInstallation } from "../metadata/installation.ts";
+import { isSnapshotDue, noteSnapshot, readInstallation, readSnapshotAge } from "../metadata/installation.ts";
 import { pendingMigrations } from "../metadata/migrate.ts";
 import { giveBackTurn, takeTurn } from "../metadata/turns.ts";
 import { listSnapshots, type SnapshotReason, type StoredSnapshot } from "./snapshot-manifest.ts";
@@ -49,6 +49,8 @@ export class Backup {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #stopped = false;
+  /** Seconds, and when by the monotonic clock it was that. */
+  #age: { readonly seconds: number; readonly at: number } | undefined;
 
   constructor(options: BackupOptions & { readonly turn: Turn }) {
     this.#options = options;
@@ -56,10 +58,12 @@ export class Backup {
   }
 
   start(): void {
-    if (this.#options.times.interval === 0 || this.#stopped) return;
-    this.#timer = setTimeout(() => {
-      this.#running = this.takeDue().finally(() => this.start());
-    }, lookEvery).unref();
+    this.#running = this.#measure().finally(() => this.#schedule());
+  }
+
+  /** Seconds since the newest snapshot was begun, whichever process took it (metadata/installation.ts, `readSnapshotAge`). */
+  get age(): number | undefined {
+    return this.#age === undefined ? undefined : this.#age.seconds + (performance.now() - this.#age.at) / 1000;
   }
 
   async stop(): Promise<void> {
@@ -72,10 +76,11 @@ export class Backup {
   async takeDue(): Promise<void> {
     const { database, times, logger } = this.#options;
     try {
-      if (this.#turn.mine() && (await isSnapshotDue(database, times.interval))) await take(this.#options, "schedule");
+      if (times.interval > 0 && this.#turn.mine() && (await isSnapshotDue(database, times.interval))) await take(this.#options, "schedule");
     } catch (error) {
       logger.error({ err: error }, "a snapshot of the metadata could not be taken; it is tried again");
     }
+    await this.#measure();
   }
 
   /** Takes one now. Progress, then the snapshot as the last line. */
@@ -101,11 +106,31 @@ export class Backup {
         if (over || steps.length > 0) resolve();
       });
     }
-    yield { snapshot: viewOf(await taking) };
+    const snapshot = await taking;
+    await this.#measure();
+    yield { snapshot: viewOf(snapshot) };
   }
 
   async list(): Promise<SnapshotView[]> {
     return (await listSnapshots(this.#options.named)).map(viewOf);
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => {
+      this.#running = this.takeDue().finally(() => this.#schedule());
+    }, lookEvery).unref();
+  }
+
+  /** Not at each scrape, which must not wait for a database that is away: the newest one only grows older meanwhile. */
+  async #measure(): Promise<void> {
+    const { database, times } = this.#options;
+    try {
+      const seconds = await readSnapshotAge(database, { wanted: times.interval > 0 });
+      this.#age = seconds === undefined ? undefined : { seconds, at: performance.now() };
+    } catch {
+      // The next look is in a minute.
+    }
   }
 }
 

@@ -299,7 +299,7 @@ describe("taking and keeping", () => {
     const backup = new Backup({ database: registry.database, named: named(), times, version: "0.0.0-test", logger, turn: alwaysMine });
     const count = async () => (await backup.list()).length;
     await backup.takeDue();
-    expect(await count()).toBe(0);
+    expect([await count(), backup.age]).toEqual([0, undefined]);
     await pushImage(registry.push, "team/app", ["v1"]);
     await backup.takeDue();
     await backup.takeDue();
@@ -315,13 +315,28 @@ describe("taking and keeping", () => {
     });
     await notMine.takeDue();
     expect(await count()).toBe(1);
+    expect(notMine.age).toBeGreaterThanOrEqual(25 * 3600);
     await backup.takeDue();
     expect(await count()).toBe(2);
+    expect(backup.age).toBeLessThan(3600);
     const lines = [];
     for await (const line of backup.now()) lines.push(line);
     expect(lines.length).toBeGreaterThan(20);
     expect(lines.at(-1)).toMatchObject({ snapshot: { reason: "command", program: "0.0.0-test", rows: expect.any(Number) } });
     expect((await backup.list())[0]).toMatchObject({ reason: "command", schema: expect.stringMatching(/^\d{4}-/) });
+  });
+
+  test("while there is none its age is the installation's, unless none are taken", async () => {
+    await pushImage(registry.push, "team/app", ["v1"]);
+    await registry.rows("UPDATE installation SET created_at = now() - interval '3 days'");
+    const ageWith = async (interval: number) => {
+      const turn = { ...alwaysMine, mine: () => false };
+      const backup = new Backup({ database: registry.database, named: named(), times: { ...times, interval }, version: "0", logger, turn });
+      await backup.takeDue();
+      return backup.age;
+    };
+    expect(await ageWith(times.interval)).toBeGreaterThanOrEqual(3 * 24 * 3600);
+    expect(await ageWith(0)).toBeUndefined();
   });
 
   test("while database and store may not belong together old ones stay", async () => {
