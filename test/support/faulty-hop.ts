@@ -22,7 +22,9 @@ export type Fault =
   /** Nobody answers, and the connection stays. */
   | "silence"
   /** Nothing comes for so many milliseconds. */
-  | { readonly slow: number };
+  | { readonly slow: number }
+  /** The service hears of it when this has resolved. */
+  | { readonly after: Promise<unknown> };
 
 export interface FaultyHop {
   readonly url: string;
@@ -66,7 +68,8 @@ export async function startFaultyHop(target: string): Promise<FaultyHop> {
       outgoing.writeHead(fault.answer, { "content-type": "application/xml" }).end(fault.body);
       return;
     }
-    if (typeof fault === "object") await new Promise((resolve) => setTimeout(resolve, fault.slow));
+    if (typeof fault === "object" && "after" in fault) await fault.after;
+    else if (typeof fault === "object") await new Promise((resolve) => setTimeout(resolve, fault.slow));
     const { method, url, headers } = incoming;
     const readsObject = /^GET \/[^?]+\/blobs\/[^/?]+(\?x-id=GetObject)?$/.test(line);
     if (readsObject) read.requests++;

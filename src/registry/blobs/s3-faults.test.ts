@@ -230,6 +230,26 @@ test("a late part over the last one, while an upload is gathered: it is gathered
   expect(hop.done).toHaveLength(1);
 });
 
+test("a late part over the tail, while an upload is completed: the tail is made a part again", async () => {
+  const begun = await store.create(announce);
+  await begun.write([large]);
+  const suspended = await begun.suspend();
+  await begun.close();
+  // It resumed where the newer writer does, and has lost the session since.
+  const late = await store.resume(suspended, announce);
+  const disturbed = Promise.withResolvers<void>();
+  hop.fail(/^POST .*uploadId=/, { after: disturbed.promise });
+  const writer = await store.resume(suspended, announce);
+  const committed = writer.commit(digestOf(large));
+  await expect.poll(() => hop.done).toHaveLength(1);
+  await late.write([randomBytes(large.byteLength)]);
+  await late.suspend();
+  disturbed.resolve();
+  expect((await content(await committed)).equals(large)).toBe(true);
+  expect(hop.answered.filter((line) => /^POST .*uploadId=/.test(line))).toHaveLength(2);
+  await late.close();
+});
+
 test("a lost answer to the gathering of an upload that is read again", async () => {
   const writer = await store.create(announce);
   await writer.write([large]);

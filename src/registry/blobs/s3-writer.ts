@@ -12,6 +12,8 @@ import { formatState, type S3Part, type S3State } from "./s3-state.ts";
 
 /** Parts on their way at once, besides the one that fills. */
 const sendingAtOnce = 3;
+/** A writer that lost the session, and does not know, may disturb each with a part that was on its way. */
+const completeAttempts = 1 + sendingAtOnce;
 
 export interface S3WriterOptions {
   readonly objects: S3Objects;
@@ -261,16 +263,29 @@ export class S3Writer implements BlobWriter {
 
   /**
    * Also where the upload has been completed before: by this request, whose answer got lost, or by an earlier one, whose transaction failed. Not
-   * every completed upload will do: a writer that lost the session may have completed it with its own bytes.
+   * every completed upload will do: a writer that lost the session may have completed it with its own bytes. Or it has put a part of its own over
+   * what was the tail: that is made a part again.
    */
   async #complete(upload: { readonly key: string; readonly id: string }, digest: Digest): Promise<string> {
-    try {
-      await this.#completeAll(upload);
-    } catch (error) {
-      if (mayBeComplete(error) && (await this.#options.holds(upload.key, digest))) return upload.key;
-      throw this.#fail(error);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#completeAll(upload);
+        return upload.key;
+      } catch (error) {
+        if (mayBeComplete(error) && (await this.#options.holds(upload.key, digest))) return upload.key;
+        if (attempt === completeAttempts || !isGone(error) || !this.#goBack()) throw this.#fail(error);
+      }
     }
-    return upload.key;
+  }
+
+  /** To where this write began; false when it has added bytes, which are no longer here. */
+  #goBack(): boolean {
+    const { from } = this.#options;
+    if (from?.tail === undefined || this.#failure !== undefined || this.#offset !== from.offset) return false;
+    this.#parts.splice(0, this.#parts.length, ...from.parts);
+    this.#inParts = from.offset - from.tail.size;
+    this.#tail = from.tail;
+    return true;
   }
 
   async #completeAll(upload: { readonly key: string; readonly id: string }): Promise<void> {
@@ -305,7 +320,12 @@ export class S3Writer implements BlobWriter {
   }
 }
 
-/** The service does not know the upload (any more), or nobody knows what it did. */
+/** The service does not know the upload, or not with these parts (any more). */
+function isGone(error: unknown): boolean {
+  return error instanceof BlobStoreError && error.code === "NotFound";
+}
+
+/** The same, or nobody knows what it did. */
 function mayBeComplete(error: unknown): boolean {
-  return error instanceof BlobStoreError && (error.code === "NotFound" || error.code === "Unavailable");
+  return isGone(error) || (error instanceof BlobStoreError && error.code === "Unavailable");
 }
