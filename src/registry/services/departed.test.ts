@@ -107,15 +107,21 @@ test("a process that dies between two batches leaves the rest to the collector; 
     await pushImage(registry.push, repository, [`sha256-${hex}.keep`]),
     await pushImage(registry.push, repository, [`sha256-${hex}.sig`]),
   ];
-  const dead = observed((name) => {
-    if (name === "D1.followed") throw new Error("the process is gone");
-  }, deleteIt);
+  const isKept = (tag: string) => tag.endsWith(".keep");
+  const dead = observed(
+    (name) => {
+      if (name === "D1.followed") throw new Error("the process is gone");
+    },
+    () => registry.push.deleteManifest(repository, { digest: subject }, pusher, { isProtected: isKept }),
+  );
   // The client is told what is so: the subject is gone.
   await dead;
-  expect((await here()).length).toBe(1_502);
-  const isProtected = (name: string, tag: string) => name === repository && tag.endsWith(".keep");
+  const left = await here();
+  // Those that stay were looked at or not: batches are in digest order.
+  expect([1_502, 1_503]).toContain(left.length);
+  const isProtected = (name: string, tag: string) => name === repository && isKept(tag);
   const { followed, failedSteps } = await registry.collector(longTimes, undefined, { isProtected }).runOnce();
-  expect({ followed, failedSteps }).toEqual({ followed: 1_501, failedSteps: 0 });
+  expect({ followed, failedSteps }).toEqual({ followed: left.length - 1, failedSteps: 0 });
   expect(await here()).toEqual([kept.digest]);
   expect(await noted()).toEqual([]);
 });
