@@ -9,7 +9,7 @@ export interface Brake {
   readonly bytes: number;
 }
 
-/** Bytes. What a person has approved is not in `swept` and `due`. */
+/** Bytes. What a person has approved, and what was surplus when it came, is not in `swept` and `due`. */
 export interface Outlook {
   /** Within the last hour. */
   readonly swept: number;
@@ -25,17 +25,17 @@ const outlook = statement(
   "gc-outlook",
   `SELECT ${sweptLately} AS swept,
      (SELECT coalesce(sum(size), 0) FROM objects
-      WHERE state = 'doomed' AND sweep_after IS NULL
+      WHERE state = 'doomed' AND sweep_after IS NULL AND NOT surplus
         AND doomed_at <= now() + interval '1 hour' - g.doom_delay AND doomed_at > g.approved_until)::bigint
      + (SELECT coalesce(sum(size), 0) FROM objects
         WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL
-          AND state = 'doomed' AND sweep_after <= now() + interval '1 hour' AND doomed_at > g.approved_until)::bigint AS due,
+          AND state = 'doomed' AND NOT surplus AND sweep_after <= now() + interval '1 hour' AND doomed_at > g.approved_until)::bigint AS due,
      g.approved_until::text AS "approvedUntil"
    FROM gc_settings g`,
 );
 const stored = statement(
   "gc-stored-bytes",
-  `SELECT coalesce(sum(size), 0)::bigint + ${sweptLately} AS bytes FROM objects WHERE state IN ('live', 'doomed')`,
+  `SELECT coalesce(sum(size), 0)::bigint + ${sweptLately} AS bytes FROM objects WHERE state IN ('live', 'doomed') AND NOT surplus`,
 );
 // Who says go on while somebody else is about to pause is heard: what was looked at is approved since.
 const hold = statement(
@@ -77,12 +77,12 @@ export async function releaseBrake(database: Queryable): Promise<boolean> {
   return (await database.execute(release)) === 1;
 }
 
-/** Part of a claim. Returns the bytes that were swept within the last hour, these included, without what was approved. */
+/** Part of a claim. Returns the bytes that were swept within the last hour, these included, without what the brake leaves out. */
 export async function noteSweep(
   transaction: Queryable,
-  sweep: { readonly objects: number; readonly bytes: number; readonly approvedBytes: number },
+  sweep: { readonly objects: number; readonly bytes: number; readonly exemptBytes: number },
 ): Promise<number> {
-  const [row] = await transaction.query<{ swept: number }>(note, [sweep.objects, sweep.bytes, sweep.approvedBytes]);
+  const [row] = await transaction.query<{ swept: number }>(note, [sweep.objects, sweep.bytes, sweep.exemptBytes]);
   return row!.swept;
 }
 

@@ -14,7 +14,7 @@ const claiming = (due: string) => `WITH due AS (
    UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'
    FROM due, gc_settings g
    WHERE objects.key = due.key
-   RETURNING objects.key, size, due.state = 'doomed' AS first, doomed_at <= g.approved_until AS approved`;
+   RETURNING objects.key, size, due.state = 'doomed' AS first, surplus OR doomed_at <= g.approved_until AS exempt`;
 const unlessPaused = "NOT EXISTS (SELECT FROM gc_pauses)";
 const claimDoomed = statement(
   "gc-claim-doomed",
@@ -108,7 +108,8 @@ export interface ClaimedObject {
 interface ClaimedRow extends ClaimedObject {
   /** It was not claimed before. */
   readonly first: boolean;
-  readonly approved: boolean;
+  /** The brake leaves it out: a person has approved it, or it was surplus when it came. */
+  readonly exempt: boolean;
 }
 
 export interface Claimed {
@@ -142,7 +143,7 @@ async function claim(transaction: Queryable, allowance: number): Promise<Claimed
     const swept = await noteSweep(transaction, {
       objects: fresh.length,
       bytes,
-      approvedBytes: sizeOf(fresh.filter(({ approved }) => approved)),
+      exemptBytes: sizeOf(fresh.filter(({ exempt }) => exempt)),
     });
     if (swept > allowance) throw new OverAllowance();
   }
@@ -154,7 +155,7 @@ export function claimByName(database: Pick<Database, "transaction">, keys: reado
   return database.transaction(async (transaction) => {
     const objects = await transaction.query<ClaimedRow>(claimKeys, [keys]);
     const bytes = sizeOf(objects);
-    if (objects.length > 0) await noteSweep(transaction, { objects: objects.length, bytes, approvedBytes: bytes });
+    if (objects.length > 0) await noteSweep(transaction, { objects: objects.length, bytes, exemptBytes: bytes });
     return { objects, bytes };
   });
 }

@@ -10,7 +10,7 @@ const live = statement(
 );
 const surplus = statement(
   "object-surplus",
-  "UPDATE objects SET state = 'doomed', doomed_at = now(), sweep_after = now() WHERE key = $1 AND state = 'live'",
+  "UPDATE objects SET state = 'doomed', surplus = true, doomed_at = now(), sweep_after = now() WHERE key = $1 AND state = 'live'",
 );
 const abandon = statement(
   "object-abandon",
@@ -32,7 +32,7 @@ export async function makeObjectLive(transaction: Queryable, key: string, size: 
   return (await transaction.execute(live, [key, size])) === 1;
 }
 
-/** Bytes that the store has already under another key; nobody has seen these, so they are due at once. */
+/** Bytes that the store has already under another key; nobody has seen these, so they are due at once and the brake leaves them out. */
 export async function doomSurplusObject(transaction: Queryable, key: string): Promise<void> {
   await transaction.execute(surplus, [key]);
 }

@@ -575,6 +575,18 @@ describe("the brake", () => {
     expect(await registry.rows("SELECT size FROM objects WHERE state = 'doomed'")).toEqual([{ size: 900 }]);
   });
 
+  test("is not moved by bytes that were surplus when they came, however often they are pushed", async () => {
+    await deleteSome(0, 1);
+    const again = randomBytes(100);
+    for (let push = 0; push < 10; push++) await pushBlob(registry.push, repository, again);
+    expect(await braked().runOnce()).toMatchObject({ blobs: 1, swept: 10 });
+    expect((await braked().status()).paused).toEqual([]);
+    // Nor do they make anybody's allowance larger.
+    for (let push = 0; push < 10; push++) await pushBlob(registry.push, repository, again);
+    expect(await braked().runOnce()).toMatchObject({ blobs: 1, swept: 0 });
+    expect((await braked().status()).paused).toMatchObject([{ detail: expect.stringMatching(/^200 B of 300 B would/) }]);
+  });
+
   test("two processes over their allowance at the same time pause once", async () => {
     await deleteSome(4, 6);
     const swept = await Promise.all(Array.from({ length: 4 }, () => braked().runOnce()));
