@@ -146,10 +146,11 @@ export async function startServices(
   // Whom it protects against depends on the policies alone.
   const { tenants } = settings;
   const access = new PublishedAccess({ configuration, anonymousPull: "None", openUntilFirstPolicy: false, tenants });
+  const isProtected = (repository: string, tag: string) => access.current().isProtected(repository, tag);
   const collector = new Collector({
     database,
     store,
-    isProtected: (repository, tag) => access.current().isProtected(repository, tag),
+    isProtected,
     times: { ...settings.gc, doomDelay },
     brake: settings.gc.brake,
     logger,
@@ -167,7 +168,7 @@ export async function startServices(
   const proposals = new Proposals({ database, configuration, secrets, alone });
   closing.add(async () => proposals.close());
   const pullsCounted = { own: true, proxied: true };
-  const retention = new RetentionService({ database, configuration, pullsCounted, granted: grantsOf(settings.tenants) });
+  const retention = new RetentionService({ database, configuration, pullsCounted, granted: grantsOf(settings.tenants), isProtected });
   const control: ControlServices = {
     record: {
       state: async () => {
@@ -186,7 +187,7 @@ export async function startServices(
     proposals,
     retention,
     prefetch: (request) => prefetch.prefetch(request),
-    delete: (request, identity) => deleteImage({ database, store, logger, beforeDeletion }, request, identity),
+    delete: (request, identity) => deleteImage({ database, store, logger, beforeDeletion, isProtected }, request, identity),
     restore: (request, identity) => restore(database, request, identity, mayMissBlobs),
     adopt: (signal, identity) => adopt({ database, store, marker, signal, identity, logger }),
     backup,

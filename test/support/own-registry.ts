@@ -116,6 +116,7 @@ export async function openOwnRegistry(
         brake: defaultSettings.gc.brake,
         logger: createLogger({ level: "silent" }),
         onStepFailed,
+        ...unprotected,
         ...more,
       }),
     setTimes: (times) => writeGcTimes(database, times),

@@ -191,6 +191,7 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
       times: { lease: 3_600_000, trashFor: 3_600_000, doomDelay: 0, interval: 3_600_000, uploadAbandonedAfter: 3_600_000 },
       brake: defaultSettings.gc.brake,
       logger,
+      isProtected: () => false,
     }),
     prefetch: new Prefetch({ source: pull, logger }),
     log,

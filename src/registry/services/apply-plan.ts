@@ -13,7 +13,7 @@ import { readMoment, type Moment } from "../metadata/retention-check.ts";
 import { planByIndex } from "../metadata/steady-plans.ts";
 import { lockTags } from "../metadata/tags.ts";
 import { deleteManifests, deletionBatch } from "./delete-manifests.ts";
-import { followAfterwards } from "./departed.ts";
+import { followAfterwards, type FollowingOptions } from "./departed.ts";
 import { deleteTags } from "./delete-tags.ts";
 import { readRepository, type PullsCounted } from "./retention-facts.ts";
 import { stillJudged, wordOf, type Judgement } from "./still-judged.ts";
@@ -28,6 +28,8 @@ export interface ApplyContext {
   readonly policies: () => Promise<readonly PolicySource[]>;
   /** Why the applied policy may delete nothing any more (suspended, changed, gone); undefined: it may. */
   readonly refusal: () => string | undefined;
+  /** Stops nothing of the plan; it counts for clients' deletes that are finished on the way. */
+  readonly isProtected: FollowingOptions["isProtected"];
 }
 
 export interface Applied {
@@ -84,7 +86,7 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
     taken(await context.database.transaction(apply, { takesAway: true }));
     for (const { removal } of first) settled.add(nameOf(removal));
   }
-  if (followersWait) await followAfterwards(context.database, { of: { repositoryId: repository.id }, isProtected: () => false });
+  if (followersWait) await followAfterwards(context.database, { of: { repositoryId: repository.id }, isProtected: context.isProtected });
   const deleted = entries.filter((entry) => !planned.has(keyOf(entry)));
   return { deleted, kept: await explainKept(context, repository, [...planned.values()]), proposals: [], bytes };
 }

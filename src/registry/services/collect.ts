@@ -36,8 +36,8 @@ export interface CollectorOptions {
   readonly logger: Logger;
   /** Asked between a claim and its deletion, for each batch; false: nothing may be deleted (marker.ts). */
   readonly beforeDeletion?: () => Promise<boolean>;
-  /** Which tags hold what follows a deleted subject; by default none. */
-  readonly isProtected?: FollowingOptions["isProtected"];
+  /** Which tags hold what follows a subject that a client deleted. */
+  readonly isProtected: FollowingOptions["isProtected"];
   /** Counts steps that failed, by name. */
   readonly onStepFailed?: (step: CollectorStep) => void;
   readonly onSwept?: (swept: { readonly objects: number; readonly bytes: number }) => void;
@@ -210,7 +210,7 @@ export class Collector {
 
   /** What a request that died, or that the database left, had yet to take. */
   async #follow(): Promise<number> {
-    const { database, isProtected = () => false } = this.#options;
+    const { database, isProtected } = this.#options;
     let total = 0;
     for await (const { deleted, freed } of followDeparted(database, { of: "All", isProtected })) {
       total += deleted.length;

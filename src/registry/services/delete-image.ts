@@ -5,7 +5,7 @@ import type { DeleteRequest, DeleteResult } from "../../api/control/deletion.ts"
 import { isDigest } from "../../domain/digest.ts";
 import { isTag } from "../../domain/reference.ts";
 import { appendActivity } from "../metadata/activity.ts";
-import type { Database, Queryable } from "../metadata/database.ts";
+import type { Queryable } from "../metadata/database.ts";
 import { takeTurnOnTags } from "../metadata/tags.ts";
 import { deleteManifests } from "./delete-manifests.ts";
 import { followAfterwards } from "./departed.ts";
@@ -22,7 +22,7 @@ export async function deleteImage(context: DeletionContext, request: DeleteReque
   const found = await findOwnRepository(context.database, repository);
   if (found === undefined) throw notHere(request);
   const image = { repository, repositoryId: found.id, what, identity };
-  const result = await (request.purge === true ? purge(context, image) : deleteOnly(context.database, image));
+  const result = await (request.purge === true ? purge(context, image) : deleteOnly(context, image));
   if (result.deleted.length === 0) throw notHere(request);
   await appendActivity(context.database, {
     identity,
@@ -34,7 +34,10 @@ export async function deleteImage(context: DeletionContext, request: DeleteReque
   return result;
 }
 
-async function deleteOnly(database: Database, { repository, repositoryId, what, identity }: ImageToDelete): Promise<DeleteResult> {
+async function deleteOnly(
+  { database, isProtected }: DeletionContext,
+  { repository, repositoryId, what, identity }: ImageToDelete,
+): Promise<DeleteResult> {
   const why = { by: identity, reason: "administrator" };
   const work = async (transaction: Queryable) => {
     if ("digest" in what) {
@@ -47,7 +50,7 @@ async function deleteOnly(database: Database, { repository, repositoryId, what, 
     return { deleted: deleted.map(({ name, digest }) => ({ digest, tags: [name] })), followersWait: false };
   };
   const { deleted, followersWait } = await database.transaction(work, { takesAway: true });
-  if (followersWait) await followAfterwards(database, { of: { repositoryId }, isProtected: () => false });
+  if (followersWait) await followAfterwards(database, { of: { repositoryId }, isProtected });
   return { repository, deleted: writable(deleted), trash: [], kept: [], swept: 0, bytes: 0, waiting: 0 };
 }
 

@@ -21,6 +21,7 @@ import { createLogger } from "../../observability/logger.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import type { Collected } from "./collect.ts";
 import { deleteImage } from "./delete-image.ts";
+import type { DeletionContext } from "./image-deletion.ts";
 import { restore } from "./restore.ts";
 
 let registry: OwnRegistry;
@@ -126,6 +127,21 @@ test("a process that dies between two batches leaves the rest to the collector; 
   expect(await noted()).toEqual([]);
 });
 
+test("an administrator's delete in the same repository takes no protected tag that a client's delete leaves", async () => {
+  await referrers(1_100, subject);
+  const kept = await pushImage(registry.push, repository, [`sha256-${subject.slice("sha256:".length)}.keep`]);
+  const other = (await pushImage(registry.push, repository, ["v2"])).digest;
+  await referrers(1_100, other);
+  const isKeep = (_: string, tag: string) => tag.endsWith(".keep");
+  await observed(
+    async (name) => {
+      if (name === "D1.committed") await deleteImage(context(isKeep), { repository, digest: other }, "admin");
+    },
+    () => registry.push.deleteManifest(repository, { digest: subject }, pusher, { isProtected: (tag) => isKeep(repository, tag) }),
+  );
+  expect(await here()).toEqual([kept.digest]);
+});
+
 test("what is pushed meanwhile stays, the subject or a referrer; what was deleted with the subject does not come back with it", async () => {
   const before = await referrers(1_500, subject);
   const last = before.at(-1)!;
@@ -166,10 +182,11 @@ test("a restore brings them back with their subject, after, before and between t
   expect(await noted()).toEqual([]);
 }, 60_000);
 
-const purge = () => {
+const context = (isProtected: DeletionContext["isProtected"] = unprotected.isProtected) => {
   const { database, store } = registry;
-  return deleteImage({ database, store, logger: createLogger({ level: "silent" }) }, { repository, digest: subject, purge: true }, "admin");
+  return { database, store, logger: createLogger({ level: "silent" }), isProtected };
 };
+const purge = () => deleteImage(context(), { repository, digest: subject, purge: true }, "admin");
 
 test("a purge takes them all, and a crash of it leaves nothing to restore", async () => {
   await referrers(1_500, subject);

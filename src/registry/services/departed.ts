@@ -13,6 +13,7 @@ import { freeBlobs, type FreedBlobs } from "./purge-blobs.ts";
 
 export interface FollowingOptions {
   readonly of: DepartedOf;
+  /** As of now, of everybody: whether the delete that is followed heeds it stands in its row. */
   readonly isProtected: (repository: string, tag: string) => boolean;
 }
 

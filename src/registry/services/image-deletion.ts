@@ -5,12 +5,15 @@ import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
+import type { FollowingOptions } from "./departed.ts";
 import { ServiceError } from "./errors.ts";
 
 export interface DeletionContext {
   readonly database: Database;
   readonly store: Pick<BlobStore, "delete">;
   readonly logger: Logger;
+  /** Stops nothing of this deletion; it counts for clients' deletes that are finished on the way. */
+  readonly isProtected: FollowingOptions["isProtected"];
   /** As of a sweep: false when database and store may not belong together (marker.ts). */
   readonly beforeDeletion?: () => Promise<boolean>;
 }

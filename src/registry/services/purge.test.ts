@@ -38,7 +38,11 @@ beforeEach(() => {
 
 const remove = (request: Omit<DeleteRequest, "repository"> & { repository?: string }, beforeDeletion?: () => Promise<boolean>) => {
   const { database, store } = registry;
-  return deleteImage({ database, store, logger: createLogger({ level: "silent" }), beforeDeletion }, { repository, ...request }, "admin");
+  return deleteImage(
+    { database, store, logger: createLogger({ level: "silent" }), beforeDeletion, ...unprotected },
+    { repository, ...request },
+    "admin",
+  );
 };
 const bring = (request: { repository?: string; tag?: string; digest?: string }) =>
   restore(registry.database, { repository, ...request }, "admin", () => false);

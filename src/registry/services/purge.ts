@@ -52,7 +52,7 @@ export async function purge(context: DeletionContext, image: ImageToDelete): Pro
 
 /** An error is the caller's: what is purged stays purged, the collector goes on, and nobody is told that all of it is gone. */
 async function withFollowers(
-  { database }: DeletionContext,
+  { database, isProtected }: DeletionContext,
   { repositoryId }: ImageToDelete,
   { first, reason }: { readonly first: Purged; readonly reason: string },
 ): Promise<Purged & { readonly following: number }> {
@@ -60,7 +60,7 @@ async function withFollowers(
   const of = { repositoryId, purge: reason };
   // A collector may be at some of them: it is waited for, and what it leaves is taken here.
   const following = await askedOften(async () => {
-    for await (const { deleted, freed } of followDeparted(database, { of, isProtected: () => false }))
+    for await (const { deleted, freed } of followDeparted(database, { of, isProtected }))
       if (freed !== undefined) parts.push({ ...nothing, deleted, ...freed });
     return countFollowing(database, repositoryId, reason);
   });

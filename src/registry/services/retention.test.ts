@@ -35,13 +35,14 @@ let registry: OwnRegistry;
 let configuration: ConfigurationStore;
 let retention: RetentionService;
 let base: string | null;
+const isProtected = (_: string, tag: string) => tag.endsWith(".keep");
 
 beforeEach(async () => {
   registry = await openOwnRegistry();
   await registry.setTimes({ ...longTimes, lease: 0 });
   const { database } = registry;
   configuration = new ConfigurationStore({ database, pod: "test", logger: createLogger({ level: "silent" }) });
-  retention = new RetentionService({ database, configuration, pullsCounted: { own: true, proxied: false } });
+  retention = new RetentionService({ database, configuration, pullsCounted: { own: true, proxied: false }, isProtected });
   base = null;
 });
 afterEach(() => registry.close());
@@ -97,13 +98,28 @@ test("a subject with more referrers than go at once: no transaction of the apply
      FROM manifests m, generate_series(1, 2500) n WHERE m.digest = $1`,
     [first],
   );
+  // A client deleted another one and died before what followed it was judged: that is done on the way, and a protected tag holds.
+  const kept = (await pushImage(registry.push, repository, [`sha256-${"0".repeat(64)}.keep`])).digest;
   await age(1);
-  await publish({ builds: spec([{ name: "recent", tags: "build-.*", mostRecentlyPushed: 1 }]) });
+  await registry.rows(
+    `INSERT INTO departed (repository, digest, by, reason, trash, heeds_protection)
+     SELECT repository, $2, 'user:ci', 'client', true, true FROM manifests WHERE digest = $1`,
+    [first, `sha256:${"0".repeat(64)}`],
+  );
+  const keep = { tags: "sha256-.*", mostRecentlyPushed: 1 };
+  await publish({
+    builds: spec([
+      { name: "recent", tags: "build-.*", mostRecentlyPushed: 1 },
+      { name: "kept", ...keep },
+    ]),
+  });
   const plan = await retention.plan("default/builds");
   expect(deletes(plan)).toHaveLength(2_501);
   const applied = await retention.apply("default/builds", { plan: plan.id }, "admin");
   expect(names(applied.deleted)).toEqual(deletes(plan).toSorted());
-  expect(await registry.rows("SELECT count(*) AS manifests FROM manifests")).toEqual([{ manifests: 1 }]);
+  expect(await registry.rows("SELECT count(*) AS manifests, sum((digest = $1)::int) AS kept FROM manifests", [kept])).toEqual([
+    { manifests: 2, kept: 1 },
+  ]);
   const transactions = await registry.rows<{ count: number }>("SELECT count(*) AS count FROM trash GROUP BY xmin::text");
   expect(transactions.reduce((sum, { count }) => sum + count, 0)).toBe(2_501);
   expect(Math.max(...transactions.map(({ count }) => count))).toBeLessThanOrEqual(1_000);

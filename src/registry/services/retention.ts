@@ -30,6 +30,8 @@ export interface RetentionOptions {
   readonly pullsCounted: PullsCounted;
   /** What a namespace may select, from the grants of the settings; undefined: everything. */
   readonly granted?: (namespace: string, repository: string) => boolean;
+  /** Which tags hold what clients delete. */
+  readonly isProtected: ApplyContext["isProtected"];
 }
 
 const repositoriesAtOnce = 1_000;
@@ -72,7 +74,7 @@ export class RetentionService {
    * ServiceError CONFLICT when the policy only plans or is suspended, or when a limit stopped the plan and `approve` is not said.
    */
   async apply(policy: string, request: ApplyRequest, identity: string): Promise<ApplyResult> {
-    const { database, pullsCounted } = this.#options;
+    const { database, pullsCounted, isProtected } = this.#options;
     const refusal = refusalOf(policy, this.#published(policy));
     if (refusal !== undefined) throw new ServiceError("CONFLICT", refusal);
     const plan = await this.#storedPlan(policy, request);
@@ -84,6 +86,7 @@ export class RetentionService {
       identity,
       policies: () => this.#policies(),
       refusal: () => refusalOf(policy, this.#find(policy)),
+      isProtected,
     };
     const results: Applied[] = [];
     for (const [name, entries] of groupByRepository(plan.entries.filter(({ verdict }) => verdict === "delete"))) {

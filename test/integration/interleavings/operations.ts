@@ -64,7 +64,8 @@ export function podOf(world: World, database: Database, collector = collectorOf(
 const logger = createLogger({ level: "silent" });
 
 export function collectorOf({ store }: World, database: Database, uploadAbandonedAfter: number): Collector {
-  return new Collector({ database, store, times: { ...noTimes, uploadAbandonedAfter }, brake: defaultSettings.gc.brake, logger });
+  const { brake } = defaultSettings.gc;
+  return new Collector({ database, store, times: { ...noTimes, uploadAbandonedAfter }, brake, logger, isProtected: () => false });
 }
 
 /** Something that a client can see. Two facts about one subject cannot both hold. */
