@@ -7,14 +7,15 @@ import { noteSweep } from "./gc-brake.ts";
 
 const sweepBatch = 1_000;
 
-// A claimed key is claimed for ten minutes; if this process dies meanwhile another one deletes it again, which harms nobody.
+// A claimed key is claimed for ten minutes; if this process dies meanwhile another one deletes it again, which harms nobody. When it was only slow,
+// two have claimed the same: `deletions` says to which of them the row still is what it was.
 const claiming = (due: string) => `WITH due AS (
      ${due}
    )
    UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'
    FROM due, gc_settings g
    WHERE objects.key = due.key
-   RETURNING objects.key, size, due.state = 'doomed' AS first, surplus OR doomed_at <= g.approved_until AS exempt`;
+   RETURNING objects.key, size, deletions, due.state = 'doomed' AS first, surplus OR doomed_at <= g.approved_until AS exempt`;
 const unlessPaused = "NOT EXISTS (SELECT FROM gc_pauses)";
 const claimDoomed = statement(
   "gc-claim-doomed",
@@ -52,16 +53,16 @@ const due = statement(
 // A key that was never live may still have a paused writer: it is deleted once more after a week, then forgotten.
 const forget = statement(
   "gc-forget-objects",
-  "DELETE FROM objects WHERE key = ANY($1) AND state = 'swept' AND (ever_live OR deletions > 0)",
+  "DELETE FROM objects WHERE key = ANY($1) AND deletions = $2 AND state = 'swept' AND (ever_live OR deletions > 0)",
 );
 const again = statement(
   "gc-delete-again",
   `UPDATE objects SET deletions = deletions + 1, sweep_after = now() + interval '7 days'
-   WHERE key = ANY($1) AND state = 'swept'`,
+   WHERE key = ANY($1) AND deletions = $2 AND state = 'swept'`,
 );
 const retry = statement(
   "gc-retry-objects",
-  "UPDATE objects SET sweep_after = now() + interval '5 minutes' WHERE key = ANY($1) AND state = 'swept'",
+  "UPDATE objects SET sweep_after = now() + interval '5 minutes' WHERE key = ANY($1) AND deletions = $2 AND state = 'swept'",
 );
 // Of all processes, and whatever they failed for: a key that fails again waits again. Also a claim that nobody has ended for five minutes.
 const wake = statement(
@@ -99,10 +100,15 @@ const expire = statement(
    SELECT FROM expired`,
 );
 
-export interface ClaimedObject {
+export interface DoomedObject {
   readonly key: string;
   /** Bytes, when it ever was whole. */
   readonly size: number | null;
+}
+
+export interface ClaimedObject extends DoomedObject {
+  /** How often the store had confirmed that it is gone. */
+  readonly deletions: number;
 }
 
 interface ClaimedRow extends ClaimedObject {
@@ -160,8 +166,8 @@ export function claimByName(database: Pick<Database, "transaction">, keys: reado
   });
 }
 
-export function readObjects(database: Queryable, keys: readonly string[]): Promise<ClaimedObject[]> {
-  return database.query<ClaimedObject>(objectsOf, [keys]);
+export function readObjects(database: Queryable, keys: readonly string[]): Promise<DoomedObject[]> {
+  return database.query<DoomedObject>(objectsOf, [keys]);
 }
 
 /** Those of `keys` that the store has deleted, whoever asked it to. */
@@ -174,20 +180,26 @@ export async function dueAtOnce(database: Queryable, since: number): Promise<rea
   return (await database.query<{ key: string }>(due, [since])).map(({ key }) => key);
 }
 
-function sizeOf(objects: readonly ClaimedObject[]): number {
+function sizeOf(objects: readonly DoomedObject[]): number {
   return objects.reduce((sum, { size }) => sum + (size ?? 0), 0);
 }
 
-/** The store confirmed that these are gone. */
-export async function forgetObjects(database: Queryable, keys: readonly string[]): Promise<void> {
-  if (keys.length === 0) return;
-  const forgotten = await database.execute(forget, [keys]);
-  if (forgotten < keys.length) await database.execute(again, [keys]);
+/** The store confirmed that these are gone. What another process has noted meanwhile stays. */
+export async function forgetObjects(database: Queryable, objects: readonly ClaimedObject[]): Promise<void> {
+  for (const [deletions, keys] of keysByDeletions(objects)) {
+    const forgotten = await database.execute(forget, [keys, deletions]);
+    if (forgotten < keys.length) await database.execute(again, [keys, deletions]);
+  }
 }
 
-/** The store could not delete these; they are tried again in five minutes. */
-export async function retryObjects(database: Queryable, keys: readonly string[]): Promise<void> {
-  if (keys.length > 0) await database.execute(retry, [keys]);
+/** The store could not delete these; they are tried again in five minutes, unless another process has deleted them meanwhile. */
+export async function retryObjects(database: Queryable, objects: readonly ClaimedObject[]): Promise<void> {
+  for (const [deletions, keys] of keysByDeletions(objects)) await database.execute(retry, [keys, deletions]);
+}
+
+function keysByDeletions(objects: readonly ClaimedObject[]): ReadonlyMap<number, readonly string[]> {
+  const groups = Map.groupBy(objects, ({ deletions }) => deletions);
+  return new Map([...groups].map(([deletions, group]) => [deletions, group.map(({ key }) => key)]));
 }
 
 /** The store answers again: what waited for that is due now. Returns how many, at most a batch. */

@@ -21,12 +21,15 @@ import {
 } from "../../../test/support/own-registry.ts";
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
+import { createLogger } from "../../observability/logger.ts";
 import type { GcBacklog } from "../metadata/gc-numbers.ts";
 import { BlobStoreError } from "../blobs/blob-store.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
+import { claimDoomedObjects, expireUploads } from "../metadata/gc-sweep.ts";
 import type { Statement } from "../metadata/statement.ts";
 import type { CollectorOptions, CollectorTimes } from "./collect.ts";
+import { deleteClaimed } from "./sweep.ts";
 
 let registry: OwnRegistry;
 beforeEach(async () => {
@@ -310,6 +313,46 @@ describe("uploads", () => {
     await age("objects", "sweep_after", "1 hour");
     expect(await collect(longTimes)).toMatchObject({ swept: 1 });
     expect(await count("objects")).toBe(0);
+  });
+
+  describe("a key that two processes claimed, since the first took more than ten minutes", () => {
+    const logger = createLogger({ level: "silent" });
+    const claim = async () => (await claimDoomedObjects(registry.database, Infinity))!.objects;
+    const rowOf = () =>
+      registry.rows("SELECT deletions, sweep_after > now() + interval '6 days' AS \"inAWeek\" FROM objects WHERE state = 'swept'");
+    async function claimTwice() {
+      const { id } = await registry.push.startUpload(repository, pusher, { algorithm: "sha256" });
+      await registry.push.append(repository, id, pusher, { body: bodyOf("its writer sleeps") });
+      await registry.setTimes(longTimes);
+      await age("uploads", "expires_at", "2 hours");
+      await expireUploads(registry.database);
+      const first = await claim();
+      await age("objects", "sweep_after", "10 minutes");
+      const second = await claim();
+      expect(second.map(({ key }) => key)).toEqual(first.map(({ key }) => key));
+      expect(first).toHaveLength(1);
+      return { first, second };
+    }
+
+    test("is still deleted once more in a week", async () => {
+      const { database, store } = registry;
+      const { first, second } = await claimTwice();
+      expect(await deleteClaimed({ database, store, logger }, first)).toMatchObject({ gone: 1, failed: 0 });
+      expect(await deleteClaimed({ database, store, logger }, second)).toMatchObject({ gone: 1, failed: 0 });
+      expect(await rowOf()).toEqual([{ deletions: 1, inAWeek: true }]);
+      await age("objects", "sweep_after", "7 days");
+      expect(await collect(longTimes)).toMatchObject({ swept: 1 });
+      expect(await count("objects")).toBe(0);
+    });
+
+    test("and not in five minutes, where the second could not delete it", async () => {
+      const { database, store } = registry;
+      const { first, second } = await claimTwice();
+      await deleteClaimed({ database, store, logger }, first);
+      const failing = { delete: async (keys: readonly string[]) => new Map(keys.map((key) => [key, new Error("away")])) };
+      expect(await deleteClaimed({ database, store: failing, logger }, second)).toMatchObject({ gone: 0, failed: 1 });
+      expect(await rowOf()).toEqual([{ deletions: 1, inAWeek: true }]);
+    });
   });
 
   test("G3: a writer that was silent for too long is given up, and cannot commit any more", async () => {

@@ -3,7 +3,7 @@
 import type { Digest } from "../../domain/digest.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { reviewNow } from "../metadata/gc-review.ts";
-import { readObjects, type ClaimedObject } from "../metadata/gc-sweep.ts";
+import { readObjects, type DoomedObject } from "../metadata/gc-sweep.ts";
 import { endHolds, purgeTrash, readUses, type BlobUse, type NamedBlob, type TrashRow } from "../metadata/purge.ts";
 import type { DeletedManifests } from "./delete-manifests.ts";
 
@@ -13,7 +13,7 @@ export interface FreedBlobs {
   readonly leaving: readonly Digest[];
   readonly trash: readonly TrashRow[];
   /** Doomed and due. */
-  readonly objects: readonly ClaimedObject[];
+  readonly objects: readonly DoomedObject[];
 }
 
 /** `named`: what `deleted` and others named before they went. */

@@ -1,7 +1,7 @@
 // The bytes of a purge: deleted without doomDelay, and whatever the brake says: a person has named them.
 
 import { readGcPauses } from "../metadata/gc-pauses.ts";
-import { claimByName, deletedKeys, dueAtOnce, type ClaimedObject } from "../metadata/gc-sweep.ts";
+import { claimByName, deletedKeys, dueAtOnce, type DoomedObject } from "../metadata/gc-sweep.ts";
 import { deleteClaimed, type SweepOptions } from "./sweep.ts";
 
 type SweepContext = Pick<SweepOptions, "database" | "store" | "logger" | "beforeDeletion">;
@@ -20,7 +20,7 @@ export async function askedOften(question: () => Promise<number>): Promise<numbe
 }
 
 /** Deletes what a purge doomed. The keys that this process had to itself; undefined: the store is in doubt, and nothing is deleted in it. */
-export async function deleteFreed(context: SweepContext, doomed: readonly ClaimedObject[]): Promise<ReadonlySet<string> | undefined> {
+export async function deleteFreed(context: SweepContext, doomed: readonly DoomedObject[]): Promise<ReadonlySet<string> | undefined> {
   if (doomed.length === 0) return new Set();
   if ((await readGcPauses(context.database)).some(({ reason }) => reason !== "brake")) return undefined;
   const { objects } = await claimByName(
@@ -37,7 +37,7 @@ export async function deleteFreed(context: SweepContext, doomed: readonly Claime
  */
 export async function sweepNow(
   context: SweepContext,
-  doomed: readonly ClaimedObject[],
+  doomed: readonly DoomedObject[],
   since: number | undefined,
 ): Promise<{ readonly swept: number; readonly bytes: number; readonly waiting: number }> {
   const { database } = context;

@@ -137,26 +137,27 @@ export async function deleteClaimed(
   await failpoint("G2.claimed");
   try {
     if (beforeDeletion !== undefined && !(await beforeDeletion())) {
-      await retryObjects(database, keys);
+      await retryObjects(database, objects);
       return { gone: 0, failed: keys.length, unanswered: 0 };
     }
   } catch (error) {
     if (!isUnanswered(error)) throw error;
-    await retryObjects(database, keys);
+    await retryObjects(database, objects);
     logger.warn({ keys: keys.length, err: error }, "the blob store does not answer; what was to be deleted is tried again");
     return { gone: 0, failed: keys.length, unanswered: keys.length };
   }
   const results = await store.delete(keys, sizes);
   await failpoint("G2.deleted");
-  const failed = keys.filter((key) => !results.has(key) || results.get(key) !== undefined);
-  const gone = keys.filter((key) => results.has(key) && results.get(key) === undefined);
+  const isGone = ({ key }: ClaimedObject) => results.has(key) && results.get(key) === undefined;
+  const gone = objects.filter(isGone);
+  const failed = objects.filter((object) => !isGone(object));
   await forgetObjects(database, gone);
   await failpoint("G2.gone");
   await retryObjects(database, failed);
   await failpoint("G2.retried");
-  if (failed.length > 0)
-    logger.warn({ keys: failed.length, err: results.get(failed[0]!) }, "the blob store could not delete; it is tried again");
-  const unanswered = failed.filter((key) => isUnanswered(results.get(key)));
+  if (failed[0] !== undefined)
+    logger.warn({ keys: failed.length, err: results.get(failed[0].key) }, "the blob store could not delete; it is tried again");
+  const unanswered = failed.filter(({ key }) => isUnanswered(results.get(key)));
   return { gone: gone.length, failed: failed.length, unanswered: unanswered.length };
 }
 
