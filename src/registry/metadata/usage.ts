@@ -48,6 +48,13 @@ const ofRepository = statement(
    WHERE repository = $1`,
 );
 
+const beforeUpload = statement(
+  "usage-before-upload",
+  `SELECT
+     (SELECT coalesce(sum(u.bytes), 0)::bigint FROM repository_usage u JOIN repositories r ON r.id = u.repository WHERE r.name = $1) AS used,
+     (SELECT coalesce(sum("offset"), 0)::bigint FROM uploads WHERE repository = $1 AND expires_at > now()) AS unfinished`,
+);
+
 /** Until the end of the transaction nobody else decides whether there is room in this repository. Nothing else is locked after it. */
 export async function takeTurnOnUsage(transaction: Queryable, repositoryId: number): Promise<void> {
   await transaction.query(turn, [repositoryId]);
@@ -56,6 +63,15 @@ export async function takeTurnOnUsage(transaction: Queryable, repositoryId: numb
 /** Bytes, and those of them that this transaction brought. */
 export async function readUsage(database: Queryable, repositoryId: number): Promise<{ readonly used: number; readonly grown: number }> {
   const [row] = await database.query<{ used: number; grown: number }>(ofRepository, [repositoryId]);
+  return row!;
+}
+
+/** Bytes of a repository, which need not exist, and of its open upload sessions: as far as requests that ended have brought them. */
+export async function readUploadUsage(
+  database: Queryable,
+  repository: string,
+): Promise<{ readonly used: number; readonly unfinished: number }> {
+  const [row] = await database.query<{ used: number; unfinished: number }>(beforeUpload, [repository]);
   return row!;
 }
 

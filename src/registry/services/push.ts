@@ -22,6 +22,7 @@ import type { Body, PushService, UploadStatus } from "./push-service.ts";
 import { refuseGrowth, unlimited, type BytesAllowed } from "./repository-limits.ts";
 import { storeManifest, withReferences } from "./store-manifest.ts";
 import { wrongDigest } from "./upload-failures.ts";
+import { UploadRooms } from "./upload-room.ts";
 import { UploadSessions, type Addition } from "./upload-sessions.ts";
 import { uploadWhole } from "./upload-whole.ts";
 
@@ -47,12 +48,14 @@ const byClient = "client";
 export class Push implements PushService {
   readonly #options: PushOptions;
   readonly #database: Database;
+  readonly #rooms: UploadRooms;
   readonly #sessions: UploadSessions;
 
   constructor(options: PushOptions) {
     this.#options = options;
     this.#database = options.database;
-    this.#sessions = new UploadSessions(options);
+    this.#rooms = new UploadRooms(options);
+    this.#sessions = new UploadSessions({ ...options, rooms: this.#rooms });
   }
 
   startUpload(repository: string, caller: Caller, options: { algorithm: DigestAlgorithm }): Promise<UploadStatus> {
@@ -80,7 +83,7 @@ export class Push implements PushService {
   }
 
   uploadWhole(repository: string, _caller: Caller, options: { digest: Digest; length?: number; body: Body }): Promise<void> {
-    return uploadWhole(this.#options, repository, options);
+    return uploadWhole({ ...this.#options, rooms: this.#rooms }, repository, options);
   }
 
   async putManifest(

@@ -19,6 +19,8 @@ export interface Reception<RunningHash extends Hashing> {
   readonly body: Body;
   readonly open: () => Promise<Destination<RunningHash>>;
   readonly interruption?: Interruption;
+  /** Asked with the bytes of the body so far before they are stored: how many may come until it is asked again. What it rejects with ends the body. */
+  readonly grow?: (bytes: number) => Promise<number>;
 }
 
 export interface Received<RunningHash extends Hashing> {
@@ -66,11 +68,13 @@ export async function receive<RunningHash extends Hashing>({
   body,
   open,
   interruption = new Interruption(),
+  grow = () => Promise.resolve(Infinity),
 }: Reception<RunningHash>): Promise<Received<RunningHash>> {
   const pieces = body[Symbol.asyncIterator]();
   const gathered = new Gathered();
   let destination: Destination<RunningHash> | undefined;
   let bytes = 0;
+  let granted = 0;
   let writing: Promise<void> = Promise.resolve();
   let broken: Error | undefined;
   // One write at a time; it goes on while the next pieces arrive and are hashed.
@@ -85,6 +89,7 @@ export async function receive<RunningHash extends Hashing>({
       const next = await interruption.watch(() => pieces.next()).catch((error: Error) => (broken = error));
       if (next instanceof Error || next.done === true) break;
       if (next.value.byteLength === 0) continue;
+      if (bytes + next.value.byteLength > granted) granted = await grow(bytes + next.value.byteLength);
       destination ??= await open();
       destination.hash.update(next.value);
       bytes += next.value.byteLength;

@@ -66,8 +66,7 @@ test("what would make a repository larger than it may be is refused, whichever w
 
   const { id } = await registry.push.startUpload(repository, pusher, { algorithm: "sha256" });
   await expect(registry.push.append(repository, id, pusher, { length: 5_000, body: bodyOf(more) }), "PATCH").rejects.toMatchObject(refused);
-  await registry.push.append(repository, id, pusher, { body: bodyOf(more) });
-  const put = { digest: digestOf(more), length: 0, body: bodyOf() };
+  const put = { digest: digestOf(more), length: more.byteLength, body: bodyOf(more) };
   await expect(registry.push.complete(repository, id, pusher, put), "PUT").rejects.toMatchObject(refused);
 
   await pushBlob(registry.push, "open/app", more);
@@ -96,6 +95,74 @@ test("a full repository takes what it has already, and nothing to begin with", a
   await pushManifest(registry.push, repository, manifest, { tags: ["v2"] });
   await pushBlob(registry.push, repository, Buffer.alloc(0));
   expect(await usedBy(repository)).toBe(limit);
+});
+
+/** A body without an end, which says how much of it was read. */
+function endlessBody(): { body: AsyncIterable<Uint8Array>; read: () => number } {
+  let read = 0;
+  async function* body() {
+    for (; read < 100 * limit; read += 1_000) yield randomBytes(1_000);
+  }
+  return { body: body(), read: () => read };
+}
+
+test("a body that does not say how long it is ends where the repository is full, and its bytes go", async () => {
+  const repository = newName();
+  await pushBlob(registry.push, repository, randomBytes(6_000));
+  const begin = async () => (await registry.push.startUpload(repository, pusher, { algorithm: "sha256" })).id;
+  const refused = { code: "DENIED", detail: { used: 6_000, limit } };
+  const digest = digestOf(randomBytes(1));
+  const [patched, put] = [await begin(), await begin()];
+  const uploads = [
+    (body: AsyncIterable<Uint8Array>) => registry.push.append(repository, patched, pusher, { body }),
+    (body: AsyncIterable<Uint8Array>) => registry.push.complete(repository, put, pusher, { digest, body }),
+    (body: AsyncIterable<Uint8Array>) => registry.push.uploadWhole(repository, pusher, { digest, body }),
+  ];
+  for (const upload of uploads) {
+    const { body, read } = endlessBody();
+    await expect(upload(body)).rejects.toMatchObject(refused);
+    expect(read()).toBeLessThanOrEqual(4_000);
+  }
+  for (const id of [patched, put]) {
+    await expect(registry.push.uploadStatus(repository, id, pusher)).rejects.toMatchObject({ code: "BLOB_UPLOAD_UNKNOWN" });
+  }
+  expect(await registry.rows("SELECT key FROM objects WHERE state = 'uploading'")).toEqual([]);
+  await pushBlob(registry.push, repository, randomBytes(4_000));
+});
+
+test("uploads that are not finished may have as much again as the limit, those under way too; what ends makes room", async () => {
+  const repository = newName();
+  const begin = async () => (await registry.push.startUpload(repository, pusher, { algorithm: "sha256" })).id;
+  const append = async (id: string, bytes: number) =>
+    registry.push.append(repository, id, pusher, { length: bytes, body: bodyOf(randomBytes(bytes)) });
+  const left = await begin();
+  await append(left, 9_000);
+  const again = await begin();
+  await append(again, 9_000);
+  const tooMuch = { code: "DENIED", message: expect.stringContaining("not finished"), detail: { limit, unfinished: 18_000 } };
+  const third = await begin();
+  await expect(append(third, 9_000), "declared").rejects.toMatchObject(tooMuch);
+  const { body, read } = endlessBody();
+  await expect(registry.push.append(repository, await begin(), pusher, { body }), "as it comes").rejects.toMatchObject(tooMuch);
+  expect(read()).toBeLessThanOrEqual(2_000);
+  await registry.push.cancel(repository, left, pusher);
+
+  // Of a request that is under way no session tells yet.
+  const more = Promise.withResolvers<undefined>();
+  const begun = Promise.withResolvers<undefined>();
+  async function* slow() {
+    yield randomBytes(1_000);
+    begun.resolve(undefined);
+    await more.promise;
+    yield randomBytes(8_000);
+  }
+  const slowly = registry.push.append(repository, await begin(), pusher, { length: 9_000, body: slow() });
+  await begun.promise;
+  await expect(append(third, 9_000)).rejects.toMatchObject(tooMuch);
+  more.resolve(undefined);
+  expect((await slowly).offset).toBe(9_000);
+  await registry.push.cancel(repository, again, pusher);
+  expect((await append(third, 9_000)).offset).toBe(9_000);
 });
 
 test("of many who push at once, as many succeed as there is room for", async () => {

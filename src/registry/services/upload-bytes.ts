@@ -12,6 +12,7 @@ import { announceUpload, keepHashState, reshapeUpload, type Upload } from "../me
 import { givenUp } from "./commit-blob.ts";
 import type { Body } from "./push-service.ts";
 import { receive, type Destination, type Interruption, type Received } from "./receive.ts";
+import type { UploadRoom } from "./upload-room.ts";
 import { ExportableHash, ProcessHash, type UploadHash } from "./upload-hash.ts";
 
 /** Hashes of sessions between two requests; one that fell out is made again by reading the bytes once. */
@@ -22,6 +23,7 @@ export interface Writing {
   readonly upload: Upload;
   readonly writer: string;
   readonly interruption: Interruption;
+  readonly room: UploadRoom;
   /** How the store goes on; null while no byte is durable. */
   suspended: string | null;
   /** Keys were announced, by this request or an earlier one. */
@@ -54,7 +56,8 @@ export class UploadBytes {
   }
 
   receive(writing: Writing, added: AddedBytes): Promise<Received<UploadHash>> {
-    return receive({ body: added.body, interruption: writing.interruption, open: () => this.#open(writing, added) });
+    const { interruption, room } = writing;
+    return receive({ body: added.body, interruption, open: () => this.#open(writing, added), grow: (bytes) => room.grow(bytes) });
   }
 
   /** The writer of a session; `bytes`: how many more come. */

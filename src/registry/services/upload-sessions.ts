@@ -30,10 +30,11 @@ import { heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Caller } from "./pull-service.ts";
 import type { Body, UploadStatus } from "./push-service.ts";
-import { refuseGrowth, refuseWhenFull, unlimited, type BytesAllowed } from "./repository-limits.ts";
+import { refuseGrowth, unlimited, type BytesAllowed } from "./repository-limits.ts";
 import { storeFailure, type Destination, type Interruption, type Received } from "./receive.ts";
 import { UploadBytes, type Writing } from "./upload-bytes.ts";
 import type { UploadHash } from "./upload-hash.ts";
+import type { UploadRooms } from "./upload-room.ts";
 import { cancelled, outOfOrder, takenOver, tooMany, wrongDigest } from "./upload-failures.ts";
 import { UploadTurns } from "./upload-turns.ts";
 
@@ -53,6 +54,7 @@ export interface UploadSessionsOptions {
   readonly touchEvery?: number;
   readonly sessionLimits?: typeof sessionLimits;
   readonly bytesAllowed?: BytesAllowed;
+  readonly rooms: UploadRooms;
 }
 
 export interface Addition {
@@ -70,6 +72,7 @@ export class UploadSessions {
   readonly #touchEvery: number | undefined;
   readonly #limits: typeof sessionLimits;
   readonly #bytesAllowed: BytesAllowed;
+  readonly #rooms: UploadRooms;
   readonly #bytes: UploadBytes;
   readonly #turns = new UploadTurns();
 
@@ -81,11 +84,12 @@ export class UploadSessions {
     this.#touchEvery = options.touchEvery;
     this.#limits = options.sessionLimits ?? sessionLimits;
     this.#bytesAllowed = options.bytesAllowed ?? unlimited;
+    this.#rooms = options.rooms;
   }
 
   /** Rejects with UNSUPPORTED, TOOMANYREQUESTS when too many sessions are open, or DENIED when the repository is full. */
   async start(repository: string, caller: Caller, algorithm: DigestAlgorithm): Promise<UploadStatus> {
-    await refuseWhenFull(this.#database, this.#bytesAllowed, repository, { bytes: 1 });
+    await this.#requireRoom(repository);
     const id = randomUUID();
     const prefix = prefixOf(repository);
     const limits = this.#limits;
@@ -101,6 +105,16 @@ export class UploadSessions {
         );
       case "IsFull":
         throw tooMany(`There are ${limits.all} uploads open, the most there may be. Try again later.`);
+    }
+  }
+
+  /** Throws DENIED for a repository that can take no byte. */
+  async #requireRoom(repository: string): Promise<void> {
+    const room = this.#rooms.begin({ repository });
+    try {
+      await room.require(1);
+    } finally {
+      room.end();
     }
   }
 
@@ -204,38 +218,41 @@ export class UploadSessions {
   ): Promise<T> {
     refuseUnfit(await this.#find(repository, id), caller, addition.start);
     return this.#turns.alone(id, takenOver, async (interruption) => {
-      const writing = await this.#take(repository, id, caller, addition.start, interruption);
-      const { length = 0, digest } = addition;
-      if (length > 0) {
-        const bytes = writing.upload.offset + length;
-        await refuseWhenFull(this.#database, this.#bytesAllowed, repository, digest === undefined ? { bytes } : { bytes, digest });
-      }
-      const { writer } = writing;
+      const writing = await this.#take(repository, id, caller, addition, interruption);
+      const { writer, room } = writing;
       const touch = () =>
         touchUpload(this.#database, { id, writer, announced: writing.announced, expireSeconds: this.#expiry(writing.announced) });
       const signs = heartbeat(touch, { every: this.#touchEvery, onGivenUp: (reason) => interruption.interrupt(reason) });
       try {
+        await room.require(addition.length ?? 0);
         return await work(writing);
       } catch (error) {
         await this.#endUnused(repository, writing, error);
         throw error;
       } finally {
         signs.stop();
+        room.end();
       }
     });
   }
 
   /**
    * A session whose first bytes the store did not take ends: clients begin another one, and when the store is back, or has space again, all that
-   * they may have would be open.
+   * they may have would be open. One that outgrew its repository ends with the bytes that it brought.
    */
-  async #endUnused(repository: string, { upload, writer }: Writing, error: unknown): Promise<void> {
-    if (upload.offset > 0 || !isOfStore(error)) return;
+  async #endUnused(repository: string, { upload, writer, room }: Writing, error: unknown): Promise<void> {
+    if (!room.wasExceeded && (upload.offset > 0 || !isOfStore(error))) return;
     // It expires by itself when the database does not answer now.
     await cancelUpload(this.#database, repository, upload.id, writer).catch(() => undefined);
   }
 
-  async #take(repository: string, id: string, caller: Caller, start: number | undefined, interruption: Interruption): Promise<Writing> {
+  async #take(
+    repository: string,
+    id: string,
+    caller: Caller,
+    { start, digest }: Pick<Addition, "start"> & { readonly digest?: Digest },
+    interruption: Interruption,
+  ): Promise<Writing> {
     for (let attempt = 1; attempt <= takeoverAttempts; attempt++) {
       const upload = await this.#find(repository, id);
       refuseUnfit(upload, caller, start);
@@ -244,7 +261,8 @@ export class UploadSessions {
       switch (await takeUpload(this.#database, upload, writer, this.#expiry(upload.offset > 0))) {
         case "Taken":
           await failpoint("session.taken");
-          return { upload, writer, interruption, suspended: upload.suspended, announced: upload.suspended !== null };
+          const room = this.#rooms.begin({ repository, offset: upload.offset, ...(digest === undefined ? {} : { digest }) });
+          return { upload, writer, interruption, room, suspended: upload.suspended, announced: upload.suspended !== null };
         case "GivenUp":
           throw givenUp();
         case "TooLate":

@@ -14,8 +14,9 @@ import { ServiceError } from "./errors.ts";
 import { heartbeat, type Heartbeat } from "./heartbeat.ts";
 import { belongsToUpstream, ensureOwnRepository } from "./own-repository.ts";
 import type { Body } from "./push-service.ts";
-import { refuseGrowth, refuseWhenFull, unlimited, type BytesAllowed } from "./repository-limits.ts";
+import { refuseGrowth, unlimited, type BytesAllowed } from "./repository-limits.ts";
 import { Interruption, receive, storeFailure, type Destination } from "./receive.ts";
+import type { UploadRooms } from "./upload-room.ts";
 import { wrongDigest } from "./upload-failures.ts";
 
 export interface UploadWholeOptions {
@@ -23,18 +24,19 @@ export interface UploadWholeOptions {
   readonly store: BlobStore;
   readonly touchEvery?: number;
   readonly bytesAllowed?: BytesAllowed;
+  readonly rooms: UploadRooms;
 }
 
 /** Throws DIGEST_INVALID, SIZE_INVALID, INSUFFICIENT_STORAGE, UNSUPPORTED, DENIED when there is no room in the repository; nothing is readable then. */
 export async function uploadWhole(
-  { database, store, touchEvery, bytesAllowed = unlimited }: UploadWholeOptions,
+  { database, store, touchEvery, rooms, bytesAllowed = unlimited }: UploadWholeOptions,
   repository: string,
   upload: { readonly digest: Digest; readonly length?: number; readonly body: Body },
 ): Promise<void> {
   const taken = await findPrefix(database, repository);
   if (taken !== undefined && taken.kind !== "own") throw belongsToUpstream(repository, taken);
   const { digest, length = 1 } = upload;
-  await refuseWhenFull(database, bytesAllowed, repository, { bytes: length, digest });
+  const room = rooms.begin({ repository, digest });
   const algorithm = algorithmOf(digest);
   const object = new AnnouncedObject(database);
   const interruption = new Interruption();
@@ -45,7 +47,8 @@ export async function uploadWhole(
     return { writer, hash: startDigest(algorithm) };
   };
   try {
-    const { destination, bytes, broken } = await receive({ body: upload.body, open, interruption });
+    await room.require(length);
+    const { destination, bytes, broken } = await receive({ body: upload.body, open, interruption, grow: (count) => room.grow(count) });
     let writer = destination?.writer;
     let key: string;
     try {
@@ -75,5 +78,6 @@ export async function uploadWhole(
     throw storeFailure(error);
   } finally {
     signs?.stop();
+    room.end();
   }
 }
