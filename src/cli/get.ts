@@ -33,7 +33,10 @@ export function getCommand(): Command {
         if (name !== undefined && found.length === 0)
           throw new CommandError(`There is no ${kind} ${name}. \`npx wharfinger get ${kind}\` lists those there are.`);
         const whole = [...found, ...problems.map((problem) => ({ kind: "SourceProblem", ...problem }))];
-        await printResult(output, whole, () => (name === undefined ? renderResources(found) : found.map(renderResource).join("\n\n")));
+        await printResult(output, whole, (shown) => {
+          const resources = shown.flatMap((item) => ("status" in item ? [item] : []));
+          return name === undefined ? renderResources(resources) : resources.map(renderResource).join("\n\n");
+        });
       }),
     );
 }

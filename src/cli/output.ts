@@ -1,28 +1,43 @@
 // Results on stdout, everything else on stderr. Colours only where a terminal watches and NO_COLOR is not set (styleText asks both).
+//
+// Here, and nowhere else, what others wrote (names, messages, answers of a server) becomes fit for a terminal: whoever names a repository must not
+// write to the screen of who reads it, nor begin a line that looks like ours.
 
 import { stripVTControlCharacters, styleText } from "node:util";
 
+import { escapedControls, everyText, printableLine, printableLines } from "../domain/printable.ts";
+
 export type OutputForm = "table" | "json" | "yaml";
 
-/** Prints a result; `render` makes the form for people. */
+/** Prints a result; `render` makes the form for people, of what it is given and nothing else: in that every text is printable. */
 export async function printResult<T>(form: OutputForm, value: T, render: (value: T) => string): Promise<void> {
-  if (form === "json") return write(JSON.stringify(value, null, 2));
-  if (form === "yaml") return write((await import("yaml")).stringify(value, { lineWidth: 0 }).trimEnd());
-  write(render(value));
+  if (form === "json") return write(escapedControls(JSON.stringify(value, null, 2)));
+  if (form === "yaml") return write(escapedControls((await import("yaml")).stringify(value, { lineWidth: 0 }).trimEnd()));
+  write(render(everyText(value, printableLine)));
 }
 
 function write(text: string): void {
   if (text !== "") process.stdout.write(`${text}\n`);
 }
 
-/** Progress, summaries, warnings. */
+/** One line that is a result by itself: that something is ready, and where. */
+export function announce(text: string): void {
+  write(printableLine(text));
+}
+
+/** Progress, summaries, warnings: one line. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${printableLine(text)}\n`);
+}
+
+/** Why it came to nothing, in as many lines as it needs. */
+export function noteFailure(text: string): void {
+  process.stderr.write(`${printableLines(text)}\n`);
 }
 
 /** A line that the next one replaces, where somebody watches; nothing where stderr goes to a file. */
 export function progressLine(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001B[K${text}`);
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001B[K${printableLine(text)}`);
 }
 
 /** Columns as kubectl shows them. */

@@ -1,5 +1,6 @@
 // A subcommand that serves until it is told to end: starts, says that it is ready, and ends in order whatever ends it.
 
+import { announce } from "./output.ts";
 import { createLogger, type Logger, type LogLevel } from "../observability/logger.ts";
 
 /** What was started. */
@@ -46,7 +47,7 @@ async function runToTheEnd({ logLevel, start }: { readonly logLevel: LogLevel; r
   }
   if (served.failed !== undefined) ending.alsoWhen(served.failed);
   if (served.abandon !== undefined) ending.beforeForcedExit(served.abandon);
-  process.stdout.write(`${served.summary}\n`);
+  announce(served.summary);
   await ending.asked;
   const late = setTimeout(() => ending.force(`not everything stopped within ${stopWithin / 1000} s`), stopWithin);
   await served.stop().then(

@@ -12,7 +12,7 @@ import { gcCommand } from "./gc.ts";
 import { getCommand } from "./get.ts";
 import { importCommand } from "./import.ts";
 import { jobCommand } from "./job.ts";
-import { note } from "./output.ts";
+import { noteFailure } from "./output.ts";
 import { planCommand } from "./plan.ts";
 import { recordCommand } from "./record.ts";
 import { registryCommand } from "./registry.ts";
@@ -66,7 +66,7 @@ export async function run(args: readonly string[]): Promise<number> {
     return Number(process.exitCode ?? exitCodes.done);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    note(describe(error));
+    noteFailure(describe(error));
     return exitCodes.failed;
   }
 }

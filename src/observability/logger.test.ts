@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { program } from "../../test/support/programs.ts";
 import { describeError } from "./logger.ts";
 
 test("an error keeps what it says, its causes and its codes, and loses what hangs on it", () => {
@@ -11,4 +12,33 @@ test("an error keeps what it says, its causes and its codes, and loses what hang
     code: "57P01",
     stack: expect.stringMatching(/^TypeError: no[^]*caused by: Error: because/) as string,
   });
+});
+
+const stranger = "a\u001b]0;pwned\u0007\u009b2J";
+
+/** What a process writes to stderr that logs `stranger` as a message, a field and a field's name. */
+async function logged(options: { readonly watched: boolean }): Promise<string> {
+  const script = `
+    process.stderr.isTTY = ${options.watched};
+    const { createLogger } = await import(${JSON.stringify(new URL("./logger.ts", import.meta.url).href)});
+    const text = ${JSON.stringify(stranger)};
+    const logger = createLogger({ level: "info" });
+    logger.info({ name: text, [text]: 1, err: new Error(text) }, text + "\\nsecond line");
+    logger.flush();`;
+  const { code, stderr } = await program(process.execPath, ["--input-type=module", "-e", script], { env: { NO_COLOR: "1" } });
+  if (code !== 0) throw new Error(stderr);
+  return stderr;
+}
+
+test("a terminal that watches obeys nobody's text, in messages, fields and stacks", async () => {
+  const written = await logged({ watched: true });
+  expect(written).toContain("a\u{fffd}]0;pwned\u{fffd}\u{fffd}2J\nsecond line");
+  expect(written).toContain("    at ");
+  expect(written).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+});
+
+test("a line of JSON holds what was said, escaped", async () => {
+  const written = await logged({ watched: false });
+  expect(JSON.parse(written)).toMatchObject({ name: stranger, [stranger]: 1, msg: `${stranger}\nsecond line` });
+  expect(written).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
 });

@@ -4,6 +4,8 @@ import { createRequire } from "node:module";
 
 import { pino, type DestinationStream, type Logger } from "pino";
 
+import { escapedControls, everyText, printableLines } from "../domain/printable.ts";
+
 export type { Logger } from "pino";
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "silent"] as const;
@@ -11,6 +13,7 @@ export type LogLevel = (typeof logLevels)[number];
 
 /** A logger on stderr: stdout belongs to results. */
 export function createLogger(options: { level: LogLevel; name?: string }): Logger {
+  const watched = process.stderr.isTTY;
   return pino(
     {
       level: options.level,
@@ -21,8 +24,9 @@ export function createLogger(options: { level: LogLevel; name?: string }): Logge
         paths: ["authorization", "*.authorization", "headers.authorization", "headers.cookie", "password", "*.password"],
         censor: "[redacted]",
       },
+      hooks: { streamWrite: watched ? printableEvent : escapedControls },
     },
-    process.stderr.isTTY ? readable() : pino.destination({ dest: 2, sync: false }),
+    watched ? readable() : pino.destination({ dest: 2, sync: false }),
   );
 }
 
@@ -34,6 +38,11 @@ export function describeError(error: Error): Record<string, unknown> {
   const { type, message, stack, ...own } = pino.stdSerializers.err(error);
   const scalars = Object.entries(own).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value));
   return { type, message, ...Object.fromEntries(scalars), stack };
+}
+
+/** What others wrote must not reach the terminal that the line is made for. */
+function printableEvent(line: string): string {
+  return `${JSON.stringify(everyText(JSON.parse(line), printableLines))}\n`;
 }
 
 /** Lines for a person. Loaded only when one watches. */
