@@ -1,6 +1,5 @@
 // Files that are none, have no end, or say no length: an import must neither wait for them nor hold them in memory.
 
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer, type RequestListener, type Server } from "node:http";
@@ -10,6 +9,7 @@ import { dirname, join } from "node:path";
 
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 
+import { program } from "../../test/support/programs.ts";
 import { digestOf, hexOf } from "../domain/digest.ts";
 import { maxManifestBytes } from "../domain/manifest.ts";
 import { BucketTree } from "./bucket-tree.ts";
@@ -23,6 +23,11 @@ beforeAll(async () => {
 });
 afterEach(() => servers.splice(0).forEach((server) => server.close().closeAllConnections()));
 afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function pipe(file: string): Promise<void> {
+  const { code, stderr } = await program("mkfifo", [file]);
+  if (code !== 0) throw new Error(stderr);
+}
 
 /** A folder of a registry whose one manifest is what `make` puts there. */
 async function manifestAt(name: string, make: (file: string) => unknown) {
@@ -39,7 +44,7 @@ async function manifestAt(name: string, make: (file: string) => unknown) {
 }
 
 test.each([
-  ["a pipe that nobody writes into", (file: string) => execFileSync("mkfifo", [file])],
+  ["a pipe that nobody writes into", pipe],
   ["a device without an end", (file: string) => symlink("/dev/zero", file)],
   ["a folder", (file: string) => mkdir(file)],
 ])("%s in the place of a manifest is named, and is no blob either", async (name, make) => {
@@ -64,7 +69,7 @@ test("a blob that becomes a pipe between the look and the read is named", async 
   const found = await source.blob("app", digest, 0);
   const data = join(folder, "moving/blobs/sha256", hex.slice(0, 2), hex, "data");
   await rm(data);
-  execFileSync("mkfifo", [data]);
+  await pipe(data);
   await expect(found!.body[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "BrokenLink" });
 });
 
