@@ -19,11 +19,16 @@ interface Link {
   readonly digest: string;
 }
 
+/** A row that this transaction has locked is found again by its place, which nobody can change meanwhile: an index is not asked twice. */
+interface Placed {
+  readonly place: string;
+}
+
 // The rest of the queue's rows come from triggers; here it is known at the end of the transaction whether anything is left to look at.
 const settleOwn = statement("gc-settle-own", "SELECT set_config('wharfinger.links_settled', 'on', true)");
 const take = statement(
   "gc-take",
-  `SELECT id, repository, digest FROM gc_queue
+  `SELECT ctid AS place, repository, digest FROM gc_queue
    WHERE review_after <= now()
    ORDER BY review_after, id
    LIMIT $1
@@ -31,7 +36,7 @@ const take = statement(
 );
 const lockLinks = statement(
   "gc-lock-links",
-  `SELECT l.repository, l.digest
+  `SELECT l.ctid AS place, l.repository, l.digest
    FROM repository_blobs l
    JOIN unnest($1::bigint[], $2::text[]) AS due (repository, digest) ON l.repository = due.repository AND l.digest = due.digest
    WHERE l.keep_until <= now()
@@ -41,8 +46,7 @@ const lockLinks = statement(
 const deleteLinks = statement(
   "gc-delete-links",
   `DELETE FROM repository_blobs l
-   USING unnest($1::bigint[], $2::text[]) AS due (repository, digest)
-   WHERE l.repository = due.repository AND l.digest = due.digest
+   WHERE l.ctid = ANY($1::tid[])
      AND NOT EXISTS (SELECT FROM manifest_blobs b WHERE b.repository = l.repository AND b.digest = l.digest)
      AND NOT EXISTS (SELECT FROM gc_queue q WHERE q.repository = l.repository AND q.digest = l.digest AND q.review_after > now())
    RETURNING l.repository, l.digest`,
@@ -50,14 +54,14 @@ const deleteLinks = statement(
 // A blob that a link names needs no look: when that link goes, the digest is queued again.
 const lockBlobs = statement(
   "gc-lock-blobs",
-  `SELECT digest FROM blobs b
+  `SELECT ctid AS place, digest FROM blobs b
    WHERE digest = ANY($1) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
    ORDER BY digest
    FOR UPDATE SKIP LOCKED`,
 );
 const awaitBlobs = statement(
   "gc-await-blobs",
-  `SELECT digest FROM blobs b
+  `SELECT ctid AS place, digest FROM blobs b
    WHERE digest = ANY($1) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
    ORDER BY digest
    FOR UPDATE`,
@@ -65,7 +69,7 @@ const awaitBlobs = statement(
 const deleteBlobs = statement(
   "gc-delete-blobs",
   `DELETE FROM blobs b
-   WHERE digest = ANY($1) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
+   WHERE ctid = ANY($1::tid[]) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
    RETURNING digest, object_key AS key, cached`,
 );
 // What only ever was a copy of an Upstream's is due at once: upstream has it, and the space is why it went.
@@ -92,12 +96,16 @@ const postpone = statement(
    SELECT gone.repository, gone.digest, now()
    FROM unnest($6::bigint[], $7::text[]) AS gone (repository, digest)`,
 );
-const forget = statement("gc-forget", "DELETE FROM gc_queue WHERE id = ANY($1)");
+const forget = statement("gc-forget", "DELETE FROM gc_queue WHERE ctid = ANY($1::tid[])");
+
+interface LooseBlob extends Placed {
+  readonly digest: string;
+}
 
 /** Reviews one batch of what is due, in one transaction. Any number of processes may do it at once; nobody waits for them. */
 export function reviewQueue(database: Pick<Database, "transaction">): Promise<Review> {
   return database.transaction(async (transaction) => {
-    const batch = await transaction.query<Link & { id: number }>(take, [reviewBatch]);
+    const batch = await transaction.query<Link & Placed>(take, [reviewBatch]);
     if (batch.length === 0) return { reviewed: 0, links: 0, blobs: 0 };
     await failpoint("G1.taken");
     const due = distinct(batch);
@@ -105,20 +113,21 @@ export function reviewQueue(database: Pick<Database, "transaction">): Promise<Re
 
     await transaction.query(settleOwn);
     await planByIndex(transaction);
-    const locked = await transaction.query<Link>(lockLinks, columns(due));
+    const locked = await transaction.query<Link & Placed>(lockLinks, columns(due));
     await failpoint("G1.linksLocked");
-    const links = locked.length === 0 ? [] : await transaction.query<Link>(deleteLinks, columns(locked));
+    const links = locked.length === 0 ? [] : await transaction.query<Link>(deleteLinks, [placesOf(locked)]);
     await failpoint("G1.linksGone");
-    const loose = (await transaction.query<{ digest: string }>(lockBlobs, [digests])).map(({ digest }) => digest);
+    const loose = await transaction.query<LooseBlob>(lockBlobs, [digests]);
     await failpoint("G1.blobsLocked");
     const gone = new Set(await deleteLoose(transaction, loose));
 
     // What went whole, link and blob, needs no further look: that is nearly everything, when much goes.
     const left = links.filter(({ digest }) => !gone.has(digest));
     const open = due.filter(({ digest }) => !gone.has(digest));
-    if (open.length > 0) await transaction.execute(postpone, [...columns(open), ...columns(locked), loose, ...columns(left)]);
+    if (open.length > 0)
+      await transaction.execute(postpone, [...columns(open), ...columns(locked), loose.map(({ digest }) => digest), ...columns(left)]);
     await failpoint("G1.postponed");
-    await transaction.execute(forget, [batch.map(({ id }) => id)]);
+    await transaction.execute(forget, [placesOf(batch)]);
     await failpoint("G1.forgotten");
     return { reviewed: batch.length, links: links.length, blobs: gone.size };
   });
@@ -128,21 +137,21 @@ export function reviewQueue(database: Pick<Database, "transaction">): Promise<Re
  * G1 for links that the caller has locked and that nothing may keep any longer (purge): those that no manifest names go, and blobs without a link
  * with them, due at once. Waits for who has a blob locked. Returns the keys that are doomed now.
  */
-export async function reviewNow(transaction: Queryable, links: readonly Link[]): Promise<string[]> {
+export async function reviewNow(transaction: Queryable, links: readonly (Link & Placed)[]): Promise<string[]> {
   if (links.length === 0) return [];
   await planByIndex(transaction);
-  await transaction.execute(deleteLinks, columns(links));
+  await transaction.execute(deleteLinks, [placesOf(links)]);
   const digests = [...new Set(links.map(({ digest }) => digest))];
-  const loose = (await transaction.query<{ digest: string }>(awaitBlobs, [digests])).map(({ digest }) => digest);
-  const keys = (await transaction.query<{ key: string }>(deleteBlobs, [loose])).map(({ key }) => key);
+  const loose = await transaction.query<LooseBlob>(awaitBlobs, [digests]);
+  const keys = (await transaction.query<{ key: string }>(deleteBlobs, [placesOf(loose)])).map(({ key }) => key);
   await transaction.execute(doom, [keys, keys]);
   return keys;
 }
 
 /** Returns the digests that went. */
-async function deleteLoose(transaction: Queryable, digests: readonly string[]): Promise<string[]> {
-  if (digests.length === 0) return [];
-  const gone = await transaction.query<{ digest: string; key: string; cached: boolean }>(deleteBlobs, [digests]);
+async function deleteLoose(transaction: Queryable, loose: readonly LooseBlob[]): Promise<string[]> {
+  if (loose.length === 0) return [];
+  const gone = await transaction.query<{ digest: string; key: string; cached: boolean }>(deleteBlobs, [placesOf(loose)]);
   await failpoint("G1.blobsGone");
   const keysOf = (blobs: typeof gone) => blobs.map(({ key }) => key);
   if (gone.length > 0) await transaction.execute(doom, [keysOf(gone), keysOf(gone.filter(({ cached }) => cached))]);
@@ -156,4 +165,8 @@ function distinct(links: readonly Link[]): Link[] {
 
 function columns(links: readonly Link[]): [number[], string[]] {
   return [links.map(({ repository }) => repository), links.map(({ digest }) => digest)];
+}
+
+function placesOf(rows: readonly Placed[]): string[] {
+  return rows.map(({ place }) => place);
 }

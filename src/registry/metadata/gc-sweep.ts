@@ -4,9 +4,11 @@ import { failpoint } from "#failpoints";
 
 import { statement, type Database, type Queryable } from "./database.ts";
 import { noteSweep } from "./gc-brake.ts";
+import { planByIndex } from "./steady-plans.ts";
 
 const sweepBatch = 1_000;
 
+// What was locked is found again by its place, which nobody can change meanwhile.
 // A claimed key is claimed for ten minutes; if this process dies meanwhile another one deletes it again, which harms nobody. When it was only slow,
 // two have claimed the same: `deletions` says to which of them the row still is what it was.
 const claiming = (due: string) => `WITH due AS (
@@ -14,12 +16,12 @@ const claiming = (due: string) => `WITH due AS (
    )
    UPDATE objects SET state = 'swept', sweep_after = now() + interval '10 minutes'
    FROM due, gc_settings g
-   WHERE objects.key = due.key
+   WHERE objects.ctid = due.place
    RETURNING objects.key, size, deletions, due.state = 'doomed' AS first, surplus OR doomed_at <= g.approved_until AS exempt`;
 const unlessPaused = "NOT EXISTS (SELECT FROM gc_pauses)";
 const claimDoomed = statement(
   "gc-claim-doomed",
-  claiming(`SELECT key, state FROM objects, gc_settings g
+  claiming(`SELECT objects.ctid AS place, state FROM objects, gc_settings g
      WHERE state = 'doomed' AND sweep_after IS NULL AND doomed_at <= now() - g.doom_delay AND ${unlessPaused}
      ORDER BY doomed_at
      LIMIT $1
@@ -27,7 +29,7 @@ const claimDoomed = statement(
 );
 const claimDue = statement(
   "gc-claim-due",
-  claiming(`SELECT key, state FROM objects
+  claiming(`SELECT ctid AS place, state FROM objects
      WHERE state IN ('doomed', 'swept') AND sweep_after IS NOT NULL AND sweep_after <= now() AND ${unlessPaused}
      ORDER BY sweep_after
      LIMIT $1
@@ -35,7 +37,7 @@ const claimDue = statement(
 );
 const claimKeys = statement(
   "gc-claim-keys",
-  claiming("SELECT key, state FROM objects WHERE key = ANY($1) AND state = 'doomed' ORDER BY key FOR UPDATE SKIP LOCKED"),
+  claiming("SELECT ctid AS place, state FROM objects WHERE key = ANY($1) AND state = 'doomed' ORDER BY key FOR UPDATE SKIP LOCKED"),
 );
 const objectsOf = statement("gc-objects-of", "SELECT key, size FROM objects WHERE key = ANY($1)");
 // Deleted in the store, for good or for the first of two times.
@@ -141,6 +143,7 @@ export async function claimDoomedObjects(database: Pick<Database, "transaction">
 }
 
 async function claim(transaction: Queryable, allowance: number): Promise<Claimed> {
+  await planByIndex(transaction);
   const doomed = await transaction.query<ClaimedRow>(claimDoomed, [sweepBatch]);
   const claimed = doomed.length > 0 ? doomed : await transaction.query<ClaimedRow>(claimDue, [sweepBatch]);
   const fresh = claimed.filter(({ first }) => first);
@@ -159,6 +162,7 @@ async function claim(transaction: Queryable, allowance: number): Promise<Claimed
 /** Claims what a person has asked for by name: no brake holds it. */
 export function claimByName(database: Pick<Database, "transaction">, keys: readonly string[]): Promise<Claimed> {
   return database.transaction(async (transaction) => {
+    await planByIndex(transaction);
     const objects = await transaction.query<ClaimedRow>(claimKeys, [keys]);
     const bytes = sizeOf(objects);
     if (objects.length > 0) await noteSweep(transaction, { objects: objects.length, bytes, exemptBytes: bytes });

@@ -16,8 +16,11 @@ export interface Holder {
   readonly name: string;
 }
 
-/** At most so many go with their subject in its own transaction, and in each that follows it. */
-export const followersAtOnce = 1_000;
+/**
+ * At most so many go with their subject in its own transaction, and in each that follows it; each may have layers and followers of its own. With more,
+ * none of them is known when the subject goes, so an index of theirs that names the subject holds it, as any other index does: that one goes first.
+ */
+export const followersAtOnce = 250;
 
 // Referrers of the doomed, of those referrers, and so on; and manifests under cosign's tags `sha256-<hex>` and `sha256-<hex>.<suffix>`.
 // "/" is the character behind "." : the range holds every tag that starts with the digest, the pattern picks the right ones.

@@ -68,7 +68,7 @@ const endLeases = statement(
    )
    UPDATE repository_blobs l SET keep_until = least(keep_until, now())
    FROM links WHERE l.repository = links.repository AND l.digest = links.digest
-   RETURNING l.repository, l.digest`,
+   RETURNING l.repository, l.digest, l.ctid AS place`,
 );
 const endReviews = statement(
   "purge-end-reviews",
@@ -107,6 +107,8 @@ export function purgeTrash(
 export interface Link {
   readonly repository: number;
   readonly digest: Digest;
+  /** Where its row is as long as it is locked. */
+  readonly place: string;
 }
 
 /** Ends every lease of these blobs and every review that waits for later. Returns their links, locked. */

@@ -81,28 +81,6 @@ const departed = statement(
    WHERE EXISTS (SELECT FROM trash t WHERE t.repository = $1 AND t.digest = digest.digest)
       OR EXISTS (SELECT FROM tag_events e WHERE e.repository = $1 AND (e.digest = digest.digest OR e.previous = digest.digest))`,
 );
-// A link alone is a right that runs out; a blob is held where a manifest names it in a repository that has it. It comes free when everything
-// that holds it goes: counted once for each blob, because asking for each holder whether it goes takes hours in a large repository, and joined
-// with nothing whose size the planner has to guess.
-const freeable = statement(
-  "retention-freeable",
-  `WITH ours AS MATERIALIZED (
-     SELECT n.digest, count(*) AS holders, array_agg(n.repository) AS repositories, array_agg(n.manifest) AS manifests
-     FROM (SELECT DISTINCT repository, manifest FROM unnest($1::bigint[], $2::text[]) AS going (repository, manifest)) going
-     JOIN manifest_blobs n USING (repository, manifest)
-     JOIN repository_blobs l ON l.repository = n.repository AND l.digest = n.digest
-     GROUP BY n.digest
-   ), free AS (
-     SELECT ours.*, (SELECT b.size FROM blobs b WHERE b.digest = ours.digest) AS size
-     FROM ours
-     WHERE ours.holders = (
-       SELECT count(*) FROM repository_blobs l
-       JOIN manifest_blobs n ON n.repository = l.repository AND n.digest = l.digest
-       WHERE l.digest = ours.digest)
-   )
-   SELECT named.repository, named.manifest, free.digest, free.size
-   FROM free, unnest(free.repositories, free.manifests) AS named (repository, manifest)`,
-);
 const blobsOf = statement("retention-blobs-of", "SELECT DISTINCT digest FROM manifest_blobs WHERE repository = $1 AND manifest = ANY($2)");
 // Asked for each blob: as NOT EXISTS it would be joined with everything that any repository holds.
 const freed = statement(
@@ -178,22 +156,6 @@ export async function readDeparted(database: Queryable, repositoryId: number, di
   if (digests.length === 0) return new Set();
   const rows = await database.query<{ digest: Digest }>(departed, [repositoryId, digests]);
   return new Set(rows.map(({ digest }) => digest));
-}
-
-export interface FreeableBlob {
-  readonly repository: number;
-  readonly manifest: Digest;
-  readonly digest: Digest;
-  readonly size: number;
-}
-
-/** Blobs of manifests that go, if nothing else holds them. */
-export async function readFreeableBlobs(
-  database: Queryable,
-  going: readonly { readonly repositoryId: number; readonly digest: Digest }[],
-): Promise<FreeableBlob[]> {
-  if (going.length === 0) return [];
-  return database.query<FreeableBlob>(freeable, [going.map(({ repositoryId }) => repositoryId), going.map(({ digest }) => digest)]);
 }
 
 /** Blobs that these manifests name. */

@@ -41,7 +41,8 @@ export interface Applied {
 }
 
 /** A manifest, with its layers and what is queued for them, costs about as much as so many tags: no transaction takes long. */
-const tagsPerManifest = 5;
+const tagsPerManifest = 10;
+const manifestsAtOnce = Math.floor((deletionBatch - 1) / tagsPerManifest);
 /** After so many batches in a row that had to be judged again, the next one is judged under its locks: somebody pushes all the time. */
 const judgedOutside = 2;
 
@@ -130,7 +131,11 @@ interface Batch {
   readonly batch: readonly Departure[];
 }
 
-/** Judges the whole repository under the locks of the batch. */
+/**
+ * Judges the whole repository under the locks of the batch, which is the last resort: the one transaction of a prune that takes as long as it takes
+ * to read the repository (about a second for each 100,000 tags). It holds the rows of this batch and no others, and comes once in three batches at
+ * most, only while tags of the repository change all the time.
+ */
 async function applyBatch(context: ApplyContext, transaction: Queryable, { repository, planned, batch }: Batch): Promise<Taken> {
   const wanted = new Set(batch.map(({ removal }) => nameOf(removal)));
   const locked = new Set(batch.flatMap(({ removal, manifests }) => [digestOf(removal), ...manifests]));
@@ -143,7 +148,11 @@ async function applyBatch(context: ApplyContext, transaction: Queryable, { repos
     const steps = departures(now.graph, now.condemned, removals);
     const going = steps.flatMap(({ manifests }) => manifests);
     const unlocked = going.filter((digest) => !locked.has(digest));
-    if (unlocked.length === 0) return take(context, transaction, repository, { now, removals, going });
+    if (unlocked.length === 0) {
+      // Not sooner: the judgement reads the repository whole.
+      await planByIndex(transaction);
+      return take(context, transaction, repository, { now, removals, going });
+    }
     // What goes along was pushed meanwhile: it is judged again once nobody can give it a tag.
     for (const digest of unlocked) locked.add(digest);
   }
@@ -239,11 +248,10 @@ function inBatches(steps: readonly Departure[]): readonly (readonly Departure[])
 
 /** A subject with very many referrers goes with the first of them; the order of a step puts it before them. */
 function inParts({ removal, manifests }: Departure): readonly Departure[] {
-  const most = deletionBatch - 1;
-  if (manifests.length <= most) return [{ removal, manifests }];
-  return Array.from({ length: Math.ceil(manifests.length / most) }, (_, index) => ({
+  if (manifests.length <= manifestsAtOnce) return [{ removal, manifests }];
+  return Array.from({ length: Math.ceil(manifests.length / manifestsAtOnce) }, (_, index) => ({
     removal,
-    manifests: manifests.slice(index * most, (index + 1) * most),
+    manifests: manifests.slice(index * manifestsAtOnce, (index + 1) * manifestsAtOnce),
   }));
 }
 

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
@@ -22,11 +22,14 @@ import {
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { createLogger } from "../../observability/logger.ts";
+import { observed } from "../../failpoints/armed.ts";
 import type { GcBacklog } from "../metadata/gc-numbers.ts";
 import { BlobStoreError } from "../blobs/blob-store.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import { reviewQueue } from "../metadata/gc-review.ts";
 import { claimDoomedObjects, expireUploads } from "../metadata/gc-sweep.ts";
+import { announceObject } from "../metadata/objects.ts";
+import { commitFill } from "../metadata/proxy-blobs.ts";
 import type { Statement } from "../metadata/statement.ts";
 import type { CollectorOptions, CollectorTimes } from "./collect.ts";
 import { deleteClaimed } from "./sweep.ts";
@@ -143,6 +146,46 @@ test("a blob whose links go in two transactions at once goes after the later one
   });
   expect(reviewed).toMatchObject({ links: 1, blobs: 0 });
   expect(await collect(noTimes)).toMatchObject({ links: 0, blobs: 1 });
+});
+
+test("where bytes came from is forgotten with them, also beside a fill that brings the same ones", async () => {
+  await registry.setTimes(noTimes);
+  const digest = digestOf(randomBytes(30));
+  const fill = async (origin: string) => {
+    const key = randomUUID();
+    await announceObject(registry.database, key);
+    await commitFill(registry.database, { key, digest, size: 30, origin, repositories: [] });
+  };
+  const review = async () => {
+    await registry.rows("INSERT INTO gc_queue (repository, digest, review_after) VALUES (0, $1, now() - interval '1 hour')", [digest]);
+    return reviewQueue(registry.database);
+  };
+  const origins = async () =>
+    (await registry.rows<{ upstream: string }>("SELECT upstream FROM blob_origins ORDER BY 1")).map(({ upstream }) => upstream);
+  await fill("a");
+  // The fill has stored the blob again, and has yet to say where it came from.
+  let beside: object = {};
+  await observed(
+    async (name) => {
+      if (name === "U2.linked") beside = await review();
+    },
+    () => fill("b"),
+  );
+  expect(beside).toMatchObject({ reviewed: 1, blobs: 0 });
+  expect(await origins()).toEqual(["a", "b"]);
+
+  // The collector has deleted the blob, and the fill waits to hear whether that holds.
+  let waiting: Promise<void> | undefined;
+  await observed(async (name) => {
+    if (name !== "G1.blobsGone") return;
+    waiting = fill("c");
+    const blocked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    await eventually(async () => expect(await registry.rows(blocked)).toHaveLength(1));
+  }, review);
+  await waiting;
+  expect([await origins(), await count("blobs")]).toEqual([["c"], 1]);
+  expect(await review()).toMatchObject({ blobs: 1 });
+  expect([await origins(), await count("blobs")]).toEqual([[], 0]);
 });
 
 describe("what holds a link", () => {

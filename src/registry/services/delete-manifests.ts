@@ -58,7 +58,7 @@ export interface DeletedManifests {
 /**
  * Deletes manifests with all their tags, their referrers and what is under their referrer tags. A manifest stays when an index that stays,
  * a version tag, evidence or a pin holds it, or when one of its tags is protected; a referrer also stays when it has a tag of its own.
- * Of more than a thousand followers none goes here: they are noted, and follow in transactions of their own.
+ * Of more than `followersAtOnce` followers none goes here: they are noted, and follow in transactions of their own.
  */
 export async function deleteManifests(transaction: Queryable, options: ManifestsToDelete): Promise<DeletedManifests> {
   const { repositoryId, by, reason } = options;

@@ -8,6 +8,7 @@ import type { Database, Queryable } from "../metadata/database.ts";
 import { advanceDeparted, lockDeparted, readFollowers, type DepartedOf } from "../metadata/departed.ts";
 import { findFollowers, followersAtOnce, lockForDeletion } from "../metadata/manifest-deletion.ts";
 import { readNamedBlobs, reviewAtOnce } from "../metadata/purge.ts";
+import { planByIndex } from "../metadata/steady-plans.ts";
 import { deleteManifests, type DeletedManifests } from "./delete-manifests.ts";
 import { freeBlobs, type FreedBlobs } from "./purge-blobs.ts";
 
@@ -45,6 +46,7 @@ export async function followAfterwards(database: Database, options: FollowingOpt
 async function followNext(transaction: Queryable, { of, isProtected }: FollowingOptions): Promise<Followed | undefined> {
   const departed = await lockDeparted(transaction, of);
   if (departed === undefined) return undefined;
+  await planByIndex(transaction);
   const { id, repositoryId, repository, by, reason, trash } = departed;
   const seen = await readFollowers(transaction, id, followersAtOnce);
   // Who was pushed again while we waited for the lock has a life of its own now.

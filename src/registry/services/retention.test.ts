@@ -24,6 +24,7 @@ import { digestOf, hexOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { createLogger } from "../../observability/logger.ts";
 import { newestActivity } from "../metadata/activity.ts";
+import { followersAtOnce } from "../metadata/manifest-deletion.ts";
 import { insertRun } from "../metadata/runs.ts";
 import { waitingProposals } from "../metadata/proposals.ts";
 import { ConfigurationStore } from "./configuration-store.ts";
@@ -122,7 +123,7 @@ test("a subject with more referrers than go at once: no transaction of the apply
   ]);
   const transactions = await registry.rows<{ count: number }>("SELECT count(*) AS count FROM trash GROUP BY xmin::text");
   expect(transactions.reduce((sum, { count }) => sum + count, 0)).toBe(2_501);
-  expect(Math.max(...transactions.map(({ count }) => count))).toBeLessThanOrEqual(1_000);
+  expect(Math.max(...transactions.map(({ count }) => count))).toBeLessThanOrEqual(followersAtOnce);
   expect(await registry.rows("SELECT FROM departed")).toEqual([]);
 });
 
@@ -494,6 +495,44 @@ test("blobs that are shared come free once, and only when nothing kept holds the
     ["x3", 1000],
   ]);
   expect(await retention.apply("default/builds", { plan: plan.id }, "admin")).toMatchObject({ bytes: 1000, kept: [] });
+});
+
+test("more images than are asked for at once: each layer comes free, and the one that all share with the last of them", async () => {
+  const { digest } = await pushImage(registry.push, repository, ["keep"]);
+  await registry.rows(
+    `WITH layers AS (
+       SELECT n, 'sha256:' || encode(sha256(convert_to('layer ' || n, 'UTF8')), 'hex') AS digest FROM generate_series(0, 5500) n
+     ), stored AS (
+       INSERT INTO objects (key, size, state, ever_live) SELECT digest, 10, 'live', true FROM layers
+     ), blob AS (
+       INSERT INTO blobs (digest, size, object_key) SELECT digest, CASE n WHEN 0 THEN 1000 ELSE 10 END, digest FROM layers
+     ), link AS (
+       INSERT INTO repository_blobs (repository, digest, keep_until) SELECT r.id, digest, now() FROM layers, repositories r
+     ), image AS (
+       INSERT INTO manifests (repository, digest, media_type, bytes, keep_until)
+       SELECT r.id, 'sha256:' || encode(sha256(convert_to('image ' || n, 'UTF8')), 'hex'), $1, '{}', now()
+       FROM generate_series(1, 1100) n, repositories r
+       RETURNING repository, digest
+     ), tag AS (
+       INSERT INTO tags (repository, name, digest) SELECT repository, 'x' || row_number() OVER (ORDER BY digest), digest FROM image
+     )
+     INSERT INTO manifest_blobs (repository, manifest, digest, size, held)
+     SELECT image.repository, image.digest, layers.digest, 10, layers.digest
+     FROM (SELECT *, row_number() OVER (ORDER BY digest) AS place FROM image) image
+     JOIN layers ON layers.n = 0 OR layers.n % 1100 = place % 1100`,
+    [mediaTypes.ociManifest],
+  );
+  await registry.rows(
+    `INSERT INTO manifest_blobs (repository, manifest, digest, size)
+     SELECT l.repository, $1, l.digest, 10 FROM repository_blobs l JOIN blobs b USING (digest) WHERE b.size = 10 ORDER BY l.digest LIMIT 1`,
+    [digest],
+  );
+  await publish({ builds: spec([{ name: "one", tags: "keep" }]) });
+  const plan = await retention.plan("default/builds");
+  const bytes = 1000 + 5_500 * 10 - 10;
+  expect(plan.totals).toEqual({ kept: 1, deleted: 1_100, bytes });
+  expect(plan.entries.filter((entry) => entry.bytes >= 1000)).toHaveLength(1);
+  expect(await retention.apply("default/builds", { plan: plan.id }, "admin")).toMatchObject({ bytes, kept: [] });
 });
 
 test("more than one batch: two thousand tags of one repository", async () => {

@@ -6,15 +6,15 @@ import { howToApprove } from "../../api/approval.ts";
 import type { ApplyRequest, ApplyResult, Plan, PlanEntry } from "../../api/control/retention.ts";
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
 import { digestOf, hexOf } from "../../domain/digest.ts";
-import { addTo } from "../../domain/groups.ts";
-import type { BlobFact, FreeableBlobs, PolicySource, RepositoryFacts } from "../../domain/retention/facts.ts";
+import type { FreeableBlobs, PolicySource, RepositoryFacts } from "../../domain/retention/facts.ts";
 import { createPlanner, type JudgedRepository, type Planner, type RetentionPlan } from "../../domain/retention/plan.ts";
 import type { PlannedEntry } from "../../domain/retention/planned-entry.ts";
 import { appendActivity } from "../metadata/activity.ts";
-import type { Database, Queryable } from "../metadata/database.ts";
+import type { Database } from "../metadata/database.ts";
+import { readFreeableBlobs } from "../metadata/freeable-blobs.ts";
 import { findPlan, notePlanApplied, storePlan } from "../metadata/plans.ts";
 import { listRepositories, type Repository } from "../metadata/repositories.ts";
-import { noteUntaggedManifests, readClock, readFreeableBlobs, readRefusedPolicies } from "../metadata/retention.ts";
+import { noteUntaggedManifests, readClock, readRefusedPolicies } from "../metadata/retention.ts";
 import { noteRunApplied } from "../metadata/runs.ts";
 import { applyToOwn, type Applied, type ApplyContext } from "./apply-plan.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
@@ -55,15 +55,10 @@ export class RetentionService {
       database,
       repositories.filter(({ upstream }) => upstream === null).map(({ id }) => id),
     );
-    const planned = await database.transaction(
-      async (snapshot) => {
-        const judged = await judgeAll(planner, repositories, (repository) =>
-          readRepository(snapshot, repository, { counted: pullsCounted, clock }),
-        );
-        return planner.describe(judged, await readBlobs(snapshot, repositories, judged));
-      },
-      { repeatable: true },
+    const judged = await judgeAll(planner, repositories, (repository) =>
+      database.transaction((snapshot) => readRepository(snapshot, repository, { counted: pullsCounted, clock }), { repeatable: true }),
     );
+    const planned = planner.describe(judged, await readBlobs(database, repositories, judged));
     const plan = planDocument(policy, published.spec.action, planned, new Date(clock.now));
     await storePlan(database, plan);
     return plan;
@@ -173,7 +168,7 @@ export class RetentionService {
   }
 }
 
-/** One repository after the other; a large one keeps the process busy for a while, so everybody else comes in between. */
+/** One repository after the other, each read as of one moment; a large one keeps the process busy for a while, so everybody else comes in between. */
 async function judgeAll(
   planner: Planner,
   repositories: readonly Repository[],
@@ -187,25 +182,20 @@ async function judgeAll(
   return judged;
 }
 
-/** Only blobs of what goes are asked for, and of those only the ones that nothing else holds. */
+/** Only blobs of what goes are asked for. */
 async function readBlobs(
-  database: Queryable,
+  database: Database,
   repositories: readonly Repository[],
   judged: readonly JudgedRepository[],
 ): Promise<FreeableBlobs> {
   const ids = new Map(repositories.map(({ id, name }) => [name, id]));
-  const going = judged.flatMap(({ repository, condemned }) => {
-    const repositoryId = ids.get(repository.name) ?? 0;
-    return [...condemned].map((digest) => ({ repositoryId, digest }));
-  });
-  const found = new Map<string, BlobFact[]>();
-  for (const { repository, manifest, digest, size } of await readFreeableBlobs(database, going)) {
-    addTo(found, `${repository} ${manifest}`, { digest, size });
-  }
-  return (name, manifest) => found.get(`${ids.get(name) ?? 0} ${manifest}`) ?? none;
+  const idOf = (name: string) => ids.get(name) ?? 0;
+  const going = judged.flatMap(({ repository, condemned }) =>
+    [...condemned].map((digest) => ({ repositoryId: idOf(repository.name), digest })),
+  );
+  const freeable = await readFreeableBlobs(database, going);
+  return (name, digest) => freeable.of({ repositoryId: idOf(name), digest });
 }
-
-const none: readonly BlobFact[] = [];
 
 function keyOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
   return `${namespace}/${name}`;
