@@ -168,7 +168,14 @@ export async function startServices(
   const proposals = new Proposals({ database, configuration, secrets, alone });
   closing.add(async () => proposals.close());
   const pullsCounted = { own: true, proxied: true };
-  const retention = new RetentionService({ database, configuration, pullsCounted, granted: grantsOf(settings.tenants), isProtected });
+  const retention = new RetentionService({
+    database,
+    configuration,
+    pullsCounted,
+    granted: grantsOf(settings.tenants),
+    isProtected,
+    history,
+  });
   const control: ControlServices = {
     record: {
       state: async () => {

@@ -4,14 +4,13 @@
 import type { DeleteRequest, DeleteResult } from "../../api/control/deletion.ts";
 import { isDigest } from "../../domain/digest.ts";
 import { isTag } from "../../domain/reference.ts";
-import { appendActivity } from "../metadata/activity.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { takeTurnOnTags } from "../metadata/tags.ts";
 import { deleteManifests } from "./delete-manifests.ts";
 import { followAfterwards } from "./departed.ts";
 import { deleteTags } from "./delete-tags.ts";
 import { ServiceError } from "./errors.ts";
-import { heldBy, writable, type DeletionContext, type ImageToDelete } from "./image-deletion.ts";
+import { heldBy, noteDeletion, writable, type DeletionContext, type ImageToDelete } from "./image-deletion.ts";
 import { findOwnRepository } from "./own-repository.ts";
 import { purge } from "./purge.ts";
 
@@ -24,22 +23,13 @@ export async function deleteImage(context: DeletionContext, request: DeleteReque
   const image = { repository, repositoryId: found.id, what, identity };
   const result = await (request.purge === true ? purge(context, image) : deleteOnly(context, image));
   if (result.deleted.length === 0) throw notHere(request);
-  await appendActivity(context.database, {
-    identity,
-    action: request.purge === true ? "purge" : "delete",
-    repository,
-    reference: "tag" in what ? what.tag : what.digest,
-    detail: result,
-  });
   return result;
 }
 
-async function deleteOnly(
-  { database, isProtected }: DeletionContext,
-  { repository, repositoryId, what, identity }: ImageToDelete,
-): Promise<DeleteResult> {
+async function deleteOnly({ database, isProtected }: DeletionContext, image: ImageToDelete): Promise<DeleteResult> {
+  const { repository, repositoryId, what, identity } = image;
   const why = { by: identity, reason: "administrator" };
-  const work = async (transaction: Queryable) => {
+  const remove = async (transaction: Queryable) => {
     if ("digest" in what) {
       const result = await deleteManifests(transaction, { repositoryId, digests: [what.digest], onHeld: "Refuse", ...why });
       if (result.kept[0] !== undefined) throw heldBy(what.digest, result.kept[0].holder);
@@ -48,6 +38,11 @@ async function deleteOnly(
     await takeTurnOnTags(transaction, repositoryId, [what.tag]);
     const { deleted } = await deleteTags(transaction, { repositoryId, tags: [{ name: what.tag }], ...why });
     return { deleted: deleted.map(({ name, digest }) => ({ digest, tags: [name] })), followersWait: false };
+  };
+  const work = async (transaction: Queryable) => {
+    const result = await remove(transaction);
+    await noteDeletion(transaction, image, { action: "delete", detail: { deleted: writable(result.deleted) } });
+    return result;
   };
   const { deleted, followersWait } = await database.transaction(work, { takesAway: true });
   if (followersWait) await followAfterwards(database, { of: { repositoryId }, isProtected });

@@ -1,8 +1,8 @@
 // The history of this process' changes, written behind the answers.
 
 import type { Logger } from "../../observability/logger.ts";
+import { appendActivity, type NewActivity } from "../metadata/activity.ts";
 import type { Database } from "../metadata/database.ts";
-import { noteActivity, type NewActivity } from "./activity.ts";
 
 export class History {
   readonly #database: Database;
@@ -16,7 +16,7 @@ export class History {
 
   /** Does not wait and does not fail: the change has happened, whether or not it can be noted. */
   note(entry: NewActivity): void {
-    const done = noteActivity(this.#database, entry)
+    const done = appendActivity(this.#database, entry)
       .catch((error: unknown) => this.#logger.warn({ err: error }, "the history could not be kept"))
       .finally(() => this.#running.delete(done));
     this.#running.add(done);

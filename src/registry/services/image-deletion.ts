@@ -4,7 +4,8 @@ import type { DeleteResult } from "../../api/control/deletion.ts";
 import type { Digest } from "../../domain/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import type { Database } from "../metadata/database.ts";
+import { appendActivity } from "../metadata/activity.ts";
+import type { Database, Queryable } from "../metadata/database.ts";
 import type { FollowingOptions } from "./departed.ts";
 import { ServiceError } from "./errors.ts";
 
@@ -23,6 +24,19 @@ export interface ImageToDelete {
   readonly repositoryId: number;
   readonly what: { readonly tag: string } | { readonly digest: Digest };
   readonly identity: string;
+}
+
+/** Who deleted what, in the transaction that deletes it: neither is there without the other. */
+export async function noteDeletion(
+  transaction: Queryable,
+  { repository, what, identity }: ImageToDelete,
+  {
+    action,
+    detail,
+  }: { readonly action: "delete" | "purge"; readonly detail: Partial<DeleteResult> & { readonly followersWait?: boolean } },
+): Promise<void> {
+  if ((detail.deleted ?? []).length === 0) return;
+  await appendActivity(transaction, { identity, action, repository, reference: "tag" in what ? what.tag : what.digest, detail });
 }
 
 /** As the API's types want it. */

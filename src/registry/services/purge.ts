@@ -13,7 +13,7 @@ import { readClock } from "../metadata/retention.ts";
 import { findTags, takeTurnOnTags } from "../metadata/tags.ts";
 import { deleteManifests, type DeletedManifests, type KeptManifest } from "./delete-manifests.ts";
 import { followDeparted } from "./departed.ts";
-import { heldBy, writable, type DeletionContext, type ImageToDelete } from "./image-deletion.ts";
+import { heldBy, noteDeletion, writable, type DeletionContext, type ImageToDelete } from "./image-deletion.ts";
 import { freeBlobs, type FreedBlobs } from "./purge-blobs.ts";
 import { askedOften, sweepNow } from "./purge-sweep.ts";
 
@@ -35,18 +35,18 @@ export async function purge(context: DeletionContext, image: ImageToDelete): Pro
     ? await withFollowers(context, image, { first, reason })
     : { ...first, following: 0 };
   const { swept, bytes, waiting } = await sweepNow(context, purged.objects, first.followersWait ? now : undefined);
-  const holders = Map.groupBy(purged.uses, ({ digest }) => digest);
+  return { repository: image.repository, ...told(purged), swept, bytes, waiting: waiting + following };
+}
+
+function told({ deleted, trash, kept, uses: all }: Purged): Pick<DeleteResult, "deleted" | "trash" | "kept"> {
+  const holders = Map.groupBy(all, ({ digest }) => digest);
   return {
-    repository: image.repository,
-    deleted: writable(purged.deleted),
-    trash: purged.trash.map(({ repository, digest, tags }) => ({ repository, digest, tags: [...tags] })),
+    deleted: writable(deleted),
+    trash: trash.map(({ repository, digest, tags }) => ({ repository, digest, tags: [...tags] })),
     kept: [
-      ...purged.kept.map(({ digest, holder }) => ({ digest, holders: [holder] })),
+      ...kept.map(({ digest, holder }) => ({ digest, holders: [holder] })),
       ...[...holders].map(([digest, uses]) => ({ digest, holders: uses.map(({ repository, manifest }) => `${repository}@${manifest}`) })),
     ],
-    swept,
-    bytes,
-    waiting: waiting + following,
   };
 }
 
@@ -84,7 +84,8 @@ async function countFollowing(database: Queryable, repositoryId: number, reason:
   return count;
 }
 
-async function purgeRows(transaction: Queryable, { repositoryId, what, identity }: ImageToDelete, reason: string): Promise<Purged> {
+async function purgeRows(transaction: Queryable, image: ImageToDelete, reason: string): Promise<Purged> {
+  const { repositoryId, what, identity } = image;
   const root = await digestOf(transaction, repositoryId, what);
   if (root === undefined) return nothing;
   await reviewAtOnce(transaction);
@@ -97,14 +98,17 @@ async function purgeRows(transaction: Queryable, { repositoryId, what, identity 
   const named = await readNamedBlobs(transaction, repositoryId, near);
 
   const why = { repositoryId, by: identity, reason, trash: false };
-  const image = await deleteManifests(transaction, { ...why, digests: [root], onHeld: "Refuse" });
-  if (image.kept[0] !== undefined) throw heldBy(root, image.kept[0].holder);
+  const itself = await deleteManifests(transaction, { ...why, digests: [root], onHeld: "Refuse" });
+  if (itself.kept[0] !== undefined) throw heldBy(root, itself.kept[0].holder);
   // A child with a tag of its own is an image of its own.
   const below = await deleteManifests(transaction, { ...why, digests: children, onHeld: "Keep", isProtected: () => true });
-  const deleted = [...image.deleted, ...below.deleted];
+  const deleted = [...itself.deleted, ...below.deleted];
   const kept = below.kept.map((child) => ({ ...child, holder: child.holder.replace(/^the protected tag /, "the tag ") }));
   const freed = await freeBlobs(transaction, { repositoryId, named, deleted });
-  return { deleted, kept, ...freed, followersWait: image.followersWait || below.followersWait };
+  const followersWait = itself.followersWait || below.followersWait;
+  const purged = { deleted, kept, ...freed, followersWait };
+  await noteDeletion(transaction, image, { action: "purge", detail: { ...told(purged), ...(followersWait ? { followersWait } : {}) } });
+  return purged;
 }
 
 async function digestOf(transaction: Queryable, repositoryId: number, what: ImageToDelete["what"]): Promise<Digest | undefined> {

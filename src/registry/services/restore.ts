@@ -51,12 +51,14 @@ export async function restore(
     const restoring = { transaction, repositoryId: found.id, repository, identity, mayMissBlobs: mayMissBlobs(repository) };
     const root = "tag" in what ? await findTrashedTag(transaction, found.id, what.tag) : what.digest;
     if (root === undefined) throw notInTrash(request);
-    return restoreImage(restoring, root, "tag" in what ? [what.tag] : undefined, request);
+    const result = await restoreImage(restoring, root, "tag" in what ? [what.tag] : undefined, request);
+    const reference = "tag" in what ? what.tag : what.digest;
+    const detail = { restored: result.restored, gone: result.gone };
+    await appendActivity(transaction, { identity, action: "restore", repository, reference, detail });
+    return result;
   };
   const result = await decidedAgain(() => withReferences(database, work, { takesAway: true }));
   await failpoint("restore.committed");
-  const detail = { restored: result.restored, gone: result.gone };
-  await appendActivity(database, { identity, action: "restore", repository, reference: "tag" in what ? what.tag : what.digest, detail });
   return result;
 }
 

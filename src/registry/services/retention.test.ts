@@ -28,12 +28,14 @@ import { followersAtOnce } from "../metadata/manifest-deletion.ts";
 import { insertRun } from "../metadata/runs.ts";
 import { waitingProposals } from "../metadata/proposals.ts";
 import { ConfigurationStore } from "./configuration-store.ts";
+import { History } from "./history.ts";
 import { PublishService } from "./publish.ts";
 import { restore } from "./restore.ts";
 import { RetentionService } from "./retention.ts";
 
 let registry: OwnRegistry;
 let configuration: ConfigurationStore;
+let history: History;
 let retention: RetentionService;
 let base: string | null;
 const isProtected = (_: string, tag: string) => tag.endsWith(".keep");
@@ -43,10 +45,14 @@ beforeEach(async () => {
   await registry.setTimes({ ...longTimes, lease: 0 });
   const { database } = registry;
   configuration = new ConfigurationStore({ database, pod: "test", logger: createLogger({ level: "silent" }) });
-  retention = new RetentionService({ database, configuration, pullsCounted: { own: true, proxied: false }, isProtected });
+  history = new History({ database, logger: createLogger({ level: "silent" }) });
+  retention = new RetentionService({ database, configuration, pullsCounted: { own: true, proxied: false }, isProtected, history });
   base = null;
 });
-afterEach(() => registry.close());
+afterEach(async () => {
+  await history.stop();
+  await registry.close();
+});
 
 type Keep = readonly object[];
 const repository = "team-a/app";
@@ -153,6 +159,7 @@ test("plan, apply, restore, apply, collect: what no rule keeps goes, comes back,
   });
   expect(deletes(await retention.plan("default/builds"))).toEqual([]);
 
+  await history.stop();
   const restored = await restore(registry.database, { repository, tag: "build-1" }, "admin");
   expect(restored).toEqual({ repository, restored: [{ digest: first, tags: ["build-1"] }], gone: [] });
   expect((await registry.pull.manifest(repository, { tag: "build-1" }, reader, { head: false })).digest).toBe(first);
@@ -168,11 +175,21 @@ test("plan, apply, restore, apply, collect: what no rule keeps goes, comes back,
   expect(await collector.runOnce()).toMatchObject({ links: 4, blobs: 4, swept: 4 });
   await expect(restore(registry.database, { repository, digest: second }, "admin")).rejects.toMatchObject({ code: "NOT_FOUND" });
   await expect(restore(registry.database, { repository, digest: third }, "admin")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await history.stop();
   expect((await newestActivity(registry.database, 10)).map(({ action, reference }) => [action, reference])).toEqual([
     ["prune", "default/builds"],
     ["restore", "build-1"],
     ["prune", "default/builds"],
   ]);
+});
+
+test("what was applied is answered, also when the history cannot be kept", async () => {
+  await pushBuilds(2);
+  await age(1);
+  await publish({ builds: spec([{ name: "recent", tags: "build-.*", mostRecentlyPushed: 1 }]) });
+  const plan = await retention.plan("default/builds");
+  await registry.rows("ALTER TABLE activity RENAME TO elsewhere");
+  expect(names((await retention.apply("default/builds", { plan: plan.id }, "admin")).deleted)).toEqual(["build-1"]);
 });
 
 test("a policy with action: Plan, and a suspended one, delete nothing; their plans are made and their keep rules count", async () => {

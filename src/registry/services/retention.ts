@@ -9,7 +9,6 @@ import { digestOf, hexOf } from "../../domain/digest.ts";
 import type { FreeableBlobs, PolicySource, RepositoryFacts } from "../../domain/retention/facts.ts";
 import { createPlanner, type JudgedRepository, type Planner, type RetentionPlan } from "../../domain/retention/plan.ts";
 import type { PlannedEntry } from "../../domain/retention/planned-entry.ts";
-import { appendActivity } from "../metadata/activity.ts";
 import type { Database } from "../metadata/database.ts";
 import { readFreeableBlobs } from "../metadata/freeable-blobs.ts";
 import { findPlan, notePlanApplied, storePlan } from "../metadata/plans.ts";
@@ -19,6 +18,7 @@ import { noteRunApplied } from "../metadata/runs.ts";
 import { applyToOwn, type Applied, type ApplyContext } from "./apply-plan.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
+import type { History } from "./history.ts";
 import { notPublished } from "./policy-scope.ts";
 import { readRepository, type PullsCounted } from "./retention-facts.ts";
 import { proposeRetirement } from "./retire-versions.ts";
@@ -32,6 +32,7 @@ export interface RetentionOptions {
   readonly granted?: (namespace: string, repository: string) => boolean;
   /** Which tags hold what clients delete. */
   readonly isProtected: ApplyContext["isProtected"];
+  readonly history: Pick<History, "note">;
 }
 
 const repositoriesAtOnce = 1_000;
@@ -99,13 +100,13 @@ export class RetentionService {
     };
     await notePlanApplied(database, plan.id);
     if (request.run !== undefined) await noteRunApplied(database, { id: request.run, policy, applied: result });
-    if (result.deleted.length + result.proposals.length > 0) await this.#note(policy, identity, result);
+    if (result.deleted.length + result.proposals.length > 0) this.#note(policy, identity, result);
     return result;
   }
 
-  async #note(policy: string, identity: string, { plan, deleted, bytes, proposals }: ApplyResult): Promise<void> {
+  #note(policy: string, identity: string, { plan, deleted, bytes, proposals }: ApplyResult): void {
     const detail = { plan, deleted: deleted.length, bytes, proposals };
-    await appendActivity(this.#options.database, { identity, action: "prune", reference: policy, detail });
+    this.#options.history.note({ identity, action: "prune", reference: policy, detail });
   }
 
   async #storedPlan(policy: string, { plan: id, approve }: ApplyRequest): Promise<Plan> {

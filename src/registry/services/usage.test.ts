@@ -10,8 +10,8 @@ import {
   type OwnRegistry,
 } from "../../../test/support/own-registry.ts";
 import { digestOf } from "../../domain/digest.ts";
-import { pruneActivity } from "../metadata/activity.ts";
-import { listActivity, noteActivity } from "./activity.ts";
+import { appendActivity, pruneActivity } from "../metadata/activity.ts";
+import { listActivity } from "./activity.ts";
 import { listRepositories, storageUsage } from "./usage.ts";
 
 let registry: OwnRegistry;
@@ -47,9 +47,9 @@ test("repositories with their tags, manifests and bytes; what may not be pulled 
 
 test("activity: newest first, for 90 days", async () => {
   const { database } = registry;
-  await noteActivity(database, { identity: "user:ci", action: "push", repository: "team-a/app", reference: "v1" });
-  await noteActivity(database, { identity: "admin", action: "publish", detail: { revision: "abc" } });
-  await noteActivity(database, { identity: "user:ci", action: "delete", repository: "team-b/app", reference: "copy" });
+  await appendActivity(database, { identity: "user:ci", action: "push", repository: "team-a/app", reference: "v1" });
+  await appendActivity(database, { identity: "admin", action: "publish", detail: { revision: "abc" } });
+  await appendActivity(database, { identity: "user:ci", action: "delete", repository: "team-b/app", reference: "copy" });
   expect(await listActivity(database)).toEqual([
     {
       at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
