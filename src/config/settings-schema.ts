@@ -83,7 +83,10 @@ const bucket = Type.Object(
       format: formats.url,
       description: "URL under which clients reach the service, where that is not `endpoint`.",
     }),
-    connections: positiveCount(256, "Connections of one process to the service at once."),
+    connections: positiveCount(
+      256,
+      "Connections of one process to the service at once. A quarter is kept for pushes and deletes; downloads share the others, so that a slow client keeps none from who waits for one.",
+    ),
   },
   {
     additionalProperties: false,

@@ -3,6 +3,7 @@
 import type { Readable } from "node:stream";
 
 import { BlobStoreError, type BlobReader } from "./blob-store.ts";
+import type { ReadPlace } from "./read-places.ts";
 
 /** A request for the bytes from `position` on; `etag`: of the object as it was opened. */
 export type Get = (position: number, etag?: string) => Promise<ObjectBody>;
@@ -20,6 +21,7 @@ export class S3Reader implements BlobReader {
   readonly size: number;
   readonly #get: Get;
   readonly #etag: string | undefined;
+  readonly #place: ReadPlace | undefined;
   #body: Readable | undefined;
   #pieces: AsyncIterator<Buffer>;
   /** Where the next byte of `#body` lies. */
@@ -28,23 +30,47 @@ export class S3Reader implements BlobReader {
   #turn: Promise<unknown> = Promise.resolve();
   #open = true;
 
-  constructor(get: Get, first: ObjectBody) {
+  /** `place`: the one that `first` was asked with; the reader gives it back. */
+  constructor(get: Get, first: ObjectBody, place?: ReadPlace) {
     this.#get = get;
     this.size = first.size;
     this.#etag = first.etag;
     this.#body = first.body;
     this.#pieces = piecesOf(first.body);
+    this.#place = place;
+    place?.onLeave(() => this.#drop());
+    place?.rest();
   }
 
   /** One at a time: there is one body. */
   read(buffer: Uint8Array, position: number): Promise<number> {
-    const turn = this.#turn.then(() => this.#read(buffer, position));
+    const turn = this.#turn.then(() => this.#inPlace(buffer, position));
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
 
   async close(): Promise<void> {
     this.#open = false;
+    this.#drop();
+    this.#place?.give();
+  }
+
+  /** Where the end was taken, or nothing is open, the place is of no more use. */
+  async #inPlace(buffer: Uint8Array, position: number): Promise<number> {
+    const place = this.#place;
+    if (place === undefined) return this.#read(buffer, position);
+    await place.take();
+    try {
+      return await this.#read(buffer, position);
+    } finally {
+      // It may have been asked for again while it was closed.
+      if (!this.#open) this.#drop();
+      if (this.#body === undefined || this.#position >= this.size) place.give();
+      else place.rest();
+    }
+  }
+
+  #drop(): void {
     this.#body?.destroy();
     this.#body = undefined;
   }
@@ -57,8 +83,7 @@ export class S3Reader implements BlobReader {
         if (this.#body === undefined || this.#position !== position) await this.#ask(position);
         return await this.#next(buffer);
       } catch (error) {
-        this.#body?.destroy();
-        this.#body = undefined;
+        this.#drop();
         if (!this.#open || attempt === attempts || (error instanceof BlobStoreError && error.code === "NotFound")) throw error;
       }
     }

@@ -10,6 +10,7 @@ import { isUuid } from "../../domain/uuid.ts";
 import { freeBytesOf } from "../../observability/free-bytes.ts";
 import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
 import { PartMemory } from "./part-memory.ts";
+import { ReadPlaces } from "./read-places.ts";
 import { smallestPart } from "./part-size.ts";
 import { readWhole } from "./read-whole.ts";
 import { connectS3, type S3 } from "./s3-client.ts";
@@ -33,15 +34,21 @@ export class S3BlobStore implements BlobStore {
   readonly named: S3NamedObjects;
   readonly #s3: S3;
   readonly #objects: S3Objects;
+  readonly #reading: S3;
+  readonly #downloads: S3Objects;
+  readonly #places: ReadPlaces;
   readonly #memory: PartMemory;
   readonly #spoolFolder: string;
   readonly #tails = new LRUCache<string, Buffer>({ ...tailMemory, sizeCalculation: ({ byteLength }) => byteLength || 1 });
 
   readonly #link: Link | undefined;
 
-  private constructor(s3: S3, settings: S3Settings, link: Link | undefined) {
+  private constructor(s3: S3, reading: S3, settings: S3Settings, link: Link | undefined) {
     this.#link = link;
     this.#s3 = s3;
+    this.#reading = reading;
+    this.#downloads = new S3Objects(reading, "blobs/");
+    this.#places = new ReadPlaces(connectionsOf(settings).downloads);
     this.#objects = new S3Objects(s3, "blobs/");
     this.named = new S3NamedObjects(s3);
     this.#memory = new PartMemory(settings.partMemory);
@@ -50,14 +57,16 @@ export class S3BlobStore implements BlobStore {
 
   /** Rejects with BlobStoreError when the bucket cannot be reached, is missing, or refuses the credentials. */
   static async open(settings: S3Settings): Promise<S3BlobStore> {
-    const s3 = await connectS3(settings);
+    const { downloads, others } = connectionsOf(settings);
+    const s3 = await connectS3({ ...settings, connections: others });
     try {
       await s3.client.send(new s3.sdk.HeadBucketCommand({ Bucket: s3.bucket }));
     } catch (error) {
       s3.client.destroy();
       throw cannotStart(settings, error);
     }
-    return new S3BlobStore(s3, settings, await linkMaker(settings));
+    const reading = await connectS3({ ...settings, connections: downloads });
+    return new S3BlobStore(s3, reading, settings, await linkMaker(settings));
   }
 
   async create(announce: Announce, options: { readonly bytes?: number } = {}): Promise<BlobWriter> {
@@ -88,8 +97,15 @@ export class S3BlobStore implements BlobStore {
   }
 
   async open(key: string): Promise<BlobReader> {
-    const get = (position: number, etag?: string) => this.#objects.get(checked(key), position, etag);
-    return new S3Reader(get, await get(0));
+    const get = (position: number, etag?: string) => this.#downloads.get(checked(key), position, etag);
+    const place = this.#places.place();
+    await place.take();
+    try {
+      return new S3Reader(get, await get(0), place);
+    } catch (error) {
+      place.give();
+      throw error;
+    }
   }
 
   async delete(keys: readonly string[], sizes?: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, Error | undefined>> {
@@ -125,6 +141,8 @@ export class S3BlobStore implements BlobStore {
   async close(): Promise<void> {
     this.#s3.client.destroy();
     this.#s3.patient.destroy();
+    this.#reading.client.destroy();
+    this.#reading.patient.destroy();
   }
 
   #writer(options: { announce: Announce; bytes?: number; from?: S3State }): S3Writer {
@@ -177,8 +195,16 @@ export class S3BlobStore implements BlobStore {
     if (key === undefined) return;
     const known = this.#tails.get(key);
     if (known !== undefined) return yield known;
-    yield* readWhole(await this.open(key));
+    // Not with the downloads: an upload that goes on must not wait for those who read.
+    const get = (position: number, etag?: string) => this.#objects.get(key, position, etag);
+    yield* readWhole(new S3Reader(get, await get(0)));
   }
+}
+
+/** Clients decide how long a download takes: what pushes, deletes and the marker need is kept from them. */
+function connectionsOf({ connections }: S3Settings): { readonly downloads: number; readonly others: number } {
+  const downloads = Math.max(1, Math.floor(connections * 0.75));
+  return { downloads, others: Math.max(1, connections - downloads) };
 }
 
 function checked(key: string): string {
