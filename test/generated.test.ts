@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 
 import { expect, test } from "vitest";
 
-import { importOptions, sourceLoginVariables } from "../src/config/options.ts";
+import { importOptions, loginFromEnvironment } from "../src/config/options.ts";
 import { kinds } from "../src/domain/resource.ts";
 import { readDocuments } from "../src/validation/documents.ts";
 import { validateResource } from "../src/validation/validate-resource.ts";
@@ -37,5 +37,6 @@ test("the reference of import has every option with its twin and default", () =>
     const row = text.split("\n").find((line) => line.startsWith(`| \`${flags.replace(" [true|false]", "")}\``)) ?? flags;
     expect(row).toContain(` | \`${variable}\` | ${fallback === undefined ? "" : `${fallback} |`}`);
   }
-  for (const variable of sourceLoginVariables) expect(text).toContain(variable);
+  const logins = (["source", "target"] as const).flatMap((of) => loginFromEnvironment(of, {}).variables);
+  for (const variable of logins) expect(text).toContain(`\`${variable}\``);
 });

@@ -2,7 +2,8 @@
 
 import type { Command } from "commander";
 
-import { importOptions, sourceLoginFromEnvironment, switchFromEnvironment } from "../config/options.ts";
+import { importOptions, loginFromEnvironment, switchFromEnvironment } from "../config/options.ts";
+import type { ImportOptions } from "../import/import.ts";
 import type { Rename } from "../import/names.ts";
 import { parsePrefix, parseRename, parseSelection } from "../import/names.ts";
 import { ask, clientCommand, option, repeatable } from "./command-line.ts";
@@ -32,6 +33,10 @@ Sources:
   https://old.example.com           a running registry; login from WHARFINGER_SOURCE_USERNAME and WHARFINGER_SOURCE_PASSWORD,
                                     or what docker login left behind
 
+Somebody who may push:
+  the admin token                   of the data folder, or WHARFINGER_TOKEN
+  a user                            WHARFINGER_USERNAME and WHARFINGER_PASSWORD, or what docker login left behind
+
 It may be ended at any time: run again, it sends what is missing.
 
 Exit codes: 0 when everything selected is here, 1 when something stayed behind (each is named) or the import could not go on, 2 wrong usage.`;
@@ -52,8 +57,12 @@ export function importCommand(): Command {
   }
   return command.addHelpText("after", help).action((source: string, values: ImportValues, command: Command) => {
     const switched = switchesOf(values, command);
-    return ask(command, async ({ url, token }, output) => {
-      const result = await runImport(source, { ...values, ...switched }, { url, ...(token === undefined ? {} : { token }) });
+    return ask(command, async (connection, output) => {
+      const { findTarget } = await import("./import-target.ts");
+      const { target, explained } = await findTarget(connection);
+      const result = await runImport(source, { ...values, ...switched }, target).catch((error: unknown) => {
+        throw explained(error);
+      });
       await printResult(output, result, renderImport);
       const stayed = result.problems.length;
       if (stayed > 0)
@@ -76,7 +85,7 @@ function switchesOf(values: ImportValues, command: Command): Partial<ImportValue
   return Object.fromEntries(switches.map((name) => [name, isOn(name)]));
 }
 
-async function runImport(text: string, values: ImportValues, target: { url: string; token?: string }) {
+async function runImport(text: string, values: ImportValues, target: ImportOptions["target"]) {
   const [{ ClientError }, { openSource }, { importRegistry }, { ImportReport }, { SourceError }, { watchImport }] = await Promise.all([
     import("../client/errors.ts"),
     import("../import/open-source.ts"),
@@ -92,7 +101,7 @@ async function runImport(text: string, values: ImportValues, target: { url: stri
       region,
       concurrency,
       allowedHosts: values.allowHost ?? [],
-      login: sourceLoginFromEnvironment(),
+      login: loginFromEnvironment("source"),
     });
     const report = new ImportReport({ onProblem: (problem) => progress.say(renderProblem(problem)) });
     const progress = watchImport(report, { dryRun });

@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { isDigest, type Digest } from "../domain/digest.ts";
 import { acceptedManifestTypes, headers, mediaTypes } from "../domain/media-types.ts";
 import { ClientError } from "./errors.ts";
-import { Transport, type Answer } from "./transport.ts";
+import { Transport, type Answer, type Sender } from "./transport.ts";
 
 /** Where a blob is sent to: path and query of its upload session. */
 export type UploadLocation = string;
@@ -25,7 +25,7 @@ const commitTime = 300_000;
 export class PushClient {
   readonly #transport: Transport;
 
-  constructor(options: { url: string; token?: string; connections?: number }) {
+  constructor(options: Sender & { url: string; connections?: number }) {
     this.#transport = new Transport(options);
   }
 

@@ -4,7 +4,7 @@ import { digestOf, algorithmOf, isDigest, type Digest } from "../domain/digest.t
 import { runHeader } from "../api/control/protocol.ts";
 import { acceptedManifestTypes, headers } from "../domain/media-types.ts";
 import { ClientError } from "./errors.ts";
-import { Transport } from "./transport.ts";
+import { Transport, type Sender } from "./transport.ts";
 
 const maxManifestBytes = 4 * 1024 * 1024;
 
@@ -18,7 +18,7 @@ export class RegistryClient {
   readonly #transport: Transport;
 
   /** `run`: the run that asks, so that the registry counts and ranks its pulls as a job's, not as a person's. */
-  constructor({ run, ...options }: { url: string; token?: string; run?: string; connections?: number }) {
+  constructor({ run, ...options }: Sender & { url: string; run?: string; connections?: number }) {
     this.#transport = new Transport(run === undefined ? options : { ...options, headers: { [runHeader]: run } });
   }
 

@@ -30,18 +30,24 @@ export interface Answer {
 
 const defaultMaxBytes = 64 * 1024 * 1024;
 
+/** Who asks: nobody in particular, the bearer of the admin token, or a user. */
+export interface Sender {
+  readonly token?: string;
+  readonly login?: { readonly username: string; readonly password: string };
+}
+
 export class Transport {
   readonly #url: string;
   readonly #authorization: string | undefined;
   readonly #agent: Agent;
   readonly #headers: Readonly<Record<string, string>>;
 
-  /** `url`: scheme://host:port. `token`: sent as Bearer. `headers`: sent with every request. `connections`: at once, 16 by default. */
-  constructor(options: { url: string; token?: string; headers?: Readonly<Record<string, string>>; connections?: number }) {
+  /** `url`: scheme://host:port. `headers`: sent with every request. `connections`: at once, 16 by default. */
+  constructor(options: Sender & { url: string; headers?: Readonly<Record<string, string>>; connections?: number }) {
     this.#agent = new Agent({ keepAliveTimeout: 10_000, connections: options.connections ?? 16, bodyTimeout: 0 });
     this.#headers = options.headers ?? {};
     this.#url = options.url.replace(/\/+$/, "");
-    this.#authorization = options.token === undefined ? undefined : `Bearer ${options.token}`;
+    this.#authorization = authorizationOf(options);
   }
 
   /** Rejects with ClientError for anything but 2xx. */
@@ -95,6 +101,11 @@ export class Transport {
       throw new ClientError("Unreachable", `No answer from the registry at ${this.#url}: ${(cause as Error).message}`, { cause });
     }
   }
+}
+
+function authorizationOf({ token, login }: Sender): string | undefined {
+  if (token !== undefined) return `Bearer ${token}`;
+  return login === undefined ? undefined : `Basic ${Buffer.from(`${login.username}:${login.password}`).toString("base64")}`;
 }
 
 async function read(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {

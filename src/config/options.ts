@@ -188,15 +188,19 @@ export const importOptions = {
   },
 } as const satisfies Record<string, OptionDefinition>;
 
-/** The login of a registry that is imported from; a flag would show it to everybody on the machine. */
-export const sourceLoginVariables = ["WHARFINGER_SOURCE_USERNAME", "WHARFINGER_SOURCE_PASSWORD"] as const;
+/** Logins of the registry that is imported from, and of a user of the one it goes to; a flag would show them to everybody on the machine. */
+const loginVariables = {
+  source: ["WHARFINGER_SOURCE_USERNAME", "WHARFINGER_SOURCE_PASSWORD"],
+  target: ["WHARFINGER_USERNAME", "WHARFINGER_PASSWORD"],
+} as const;
 
-export function sourceLoginFromEnvironment(environment: NodeJS.ProcessEnv = process.env) {
-  const [username, password] = sourceLoginVariables.map((name) => environment[name]);
+export function loginFromEnvironment(of: keyof typeof loginVariables, environment: NodeJS.ProcessEnv = process.env) {
+  const variables = loginVariables[of];
+  const [username, password] = variables.map((name) => environment[name]);
   return {
     ...(username === undefined || username === "" ? {} : { username }),
     ...(password === undefined || password === "" ? {} : { password }),
-    variables: sourceLoginVariables,
+    variables,
     dockerFolder: environment["DOCKER_CONFIG"] ?? join(homedir(), ".docker"),
   };
 }

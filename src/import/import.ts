@@ -4,6 +4,7 @@ import { LRUCache } from "lru-cache";
 
 import { PushClient } from "../client/push-client.ts";
 import { RegistryClient } from "../client/registry-client.ts";
+import type { Sender } from "../client/transport.ts";
 import type { Digest } from "../domain/digest.ts";
 import { isRepositoryName } from "../domain/reference.ts";
 import { BlobCopies } from "./blob-copies.ts";
@@ -17,8 +18,8 @@ import { createTraffic, kindOf, RepositoryRefused } from "./traffic.ts";
 
 export interface ImportOptions {
   readonly source: ImportSource;
-  /** The registry here; a token that may push. */
-  readonly target: { readonly url: string; readonly token?: string };
+  /** The registry here, and somebody who may push. */
+  readonly target: Sender & { readonly url: string };
   readonly names: NameOptions;
   /** Repositories, and requests and blobs on their way, at a time. */
   readonly concurrency: number;

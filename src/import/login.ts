@@ -1,4 +1,4 @@
-// The login of the registry that is imported from: two variables, or what `docker login` left behind.
+// The login of the registry that is imported from, or of a user of the one it goes to: two variables, or what `docker login` left behind.
 
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";

@@ -2,7 +2,7 @@
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -101,5 +101,43 @@ describe("podman", () => {
     const refused = await podman(["login", "--username", "ci", "--password", "wrong"]);
     expect(refused.code).not.toBe(0);
     expect(refused.stderr).toContain("invalid username/password");
+  });
+});
+
+describe("wharfinger import, from this registry into itself", () => {
+  const main = resolve(import.meta.dirname, "../../src/cli/main.ts");
+  const importing = (to: string, env: Readonly<Record<string, string>>) => {
+    const names = ["--repository", "public/app", "--rename", `public=${to}`];
+    const where = ["--registry", registry.url, "--data", join(folder, "no-data")];
+    return program(process.execPath, [main, "import", registry.url, ...names, ...where], {
+      env: { WHARFINGER_TOKEN: "", DOCKER_CONFIG: join(folder, "nothing"), ...env },
+    });
+  };
+  const ci = { WHARFINGER_USERNAME: "ci", WHARFINGER_PASSWORD: "right" };
+
+  test("as a user, where that user may push", async () => {
+    expect(await importing("team-a/by-name", ci)).toMatchObject({ code: 0 });
+    expect(await importing("team-a/by-docker", { DOCKER_CONFIG: folder })).toMatchObject({ code: 0 });
+    const tags = await crane(["ls", `${host}/team-a/by-docker/app`], { loggedIn: true });
+    expect(tags.stdout.trim()).toBe("latest");
+    const elsewhere = await importing("team-b", ci);
+    expect(elsewhere).toMatchObject({ code: 1, stderr: expect.stringMatching(/^public\/app: refused: team-b\/app: /m) as string });
+  });
+
+  test.each([
+    [{ ...ci, WHARFINGER_PASSWORD: "guess" }, "does not accept the login of ci from WHARFINGER_USERNAME and WHARFINGER_PASSWORD."],
+    [
+      {},
+      "wants to know who pushes. Set WHARFINGER_USERNAME and WHARFINGER_PASSWORD of a user who may, log in with docker, or set WHARFINGER_TOKEN.",
+    ],
+    [{ WHARFINGER_USERNAME: "ci" }, "Set WHARFINGER_USERNAME and WHARFINGER_PASSWORD, or neither of them."],
+    [
+      { ...ci, WHARFINGER_TOKEN: "token" },
+      "Set WHARFINGER_USERNAME and WHARFINGER_PASSWORD for a user, or WHARFINGER_TOKEN for the admin token, not both.",
+    ],
+  ])("%j is refused with what to do", async (env, message) => {
+    const { code, stderr } = await importing("team-a/no", env);
+    expect([code, stderr]).toEqual([1, expect.stringContaining(message)]);
+    expect(stderr).not.toMatch(/guess|right/);
   });
 });
