@@ -255,7 +255,7 @@ export const settingsSchema = group({
   ),
   storage: group(
     {
-      lowWaterBytes: bytes("Free bytes below which pushes are refused (507)."),
+      lowWaterBytes: bytes("Free bytes below which pushes are refused (507); snapshots of the metadata at half of it."),
       folder: file("`wharfinger registry`: a folder for the bytes instead of a bucket. One process has it; a second one is refused."),
       s3: bucket,
     },

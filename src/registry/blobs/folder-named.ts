@@ -18,7 +18,7 @@ const unfinished = "writing";
 export interface FolderNamedOptions {
   readonly folder: string;
   readonly sync: (descriptor: number) => Promise<void>;
-  /** Asked for snapshots. The marker is some bytes, and what frees space waits for it. */
+  /** Asked for snapshots: later than for blobs, or pushes that fill the disk would end them. The marker is some bytes, and what frees space waits for it. */
   readonly refuseWhenLow: () => Promise<void>;
 }
 

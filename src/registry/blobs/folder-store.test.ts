@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readlinkSync } from "node:fs";
-import { mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, statfs, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -102,6 +102,26 @@ describe("failures", () => {
     expect(reader.size).toBe(0);
     await reader.close();
   });
+});
+
+test("snapshots go on when the disk is too full for pushes, until half of the mark; the marker always", async () => {
+  const folder = await newFolder();
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  const put = (store: FolderBlobStore, name: string) =>
+    store.named.put(
+      name,
+      (async function* () {
+        yield Buffer.from("x");
+      })(),
+    );
+  const low = await openStore({ folder, lowWaterBytes: Math.floor(free * 1.5) });
+  await expect(low.create(announce)).rejects.toMatchObject({ code: "NoSpace" });
+  expect(await put(low, "backup/a/b/manifest.json")).toBe(1);
+  await low.close();
+  const lower = await openStore({ folder, lowWaterBytes: free * 3 });
+  await expect(put(lower, "backup/a/c/manifest.json")).rejects.toMatchObject({ code: "NoSpace" });
+  expect(await put(lower, "marker/a/1")).toBe(1);
 });
 
 describe("one process a folder", () => {

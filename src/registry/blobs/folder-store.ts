@@ -20,7 +20,7 @@ const readAgainBytes = 1024 * 1024;
 
 export interface FolderBlobStoreOptions {
   readonly folder: string;
-  /** Under this much free space writes are refused (NoSpace) and reads go on. 0: never. */
+  /** Under this much free space writes are refused (NoSpace), snapshots under half of it, and reads go on. 0: never. */
   readonly lowWaterBytes?: number;
   /** fsync of a file, by descriptor. Only a test that wants it to fail gives another. */
   readonly sync?: (descriptor: number) => Promise<void>;
@@ -43,7 +43,7 @@ export class FolderBlobStore implements BlobStore {
     this.#sync = options.sync ?? syncFile;
     this.#claim = claim;
     const { folder } = options;
-    this.named = new FolderNamedObjects({ folder, sync: this.#sync, refuseWhenLow: () => this.#refuseWhenLow() });
+    this.named = new FolderNamedObjects({ folder, sync: this.#sync, refuseWhenLow: () => this.#refuseWhenLow(this.#lowWaterBytes / 2) });
   }
 
   /** Opens the folder, making it where needed. Rejects with BlobStoreError Locked while another process has it. Never scans. */
@@ -243,13 +243,13 @@ export class FolderBlobStore implements BlobStore {
     }
   }
 
-  async #refuseWhenLow(): Promise<void> {
-    if (this.#lowWaterBytes === 0) return;
+  async #refuseWhenLow(below = this.#lowWaterBytes): Promise<void> {
+    if (below === 0) return;
     const free = await this.freeBytes();
-    if (free >= this.#lowWaterBytes) return;
+    if (free >= below) return;
     throw new BlobStoreError(
       "NoSpace",
-      `Only ${free} bytes are free where blobs are stored; writes are refused below ${this.#lowWaterBytes}. Free some space or lower storage.lowWaterBytes.`,
+      `Only ${free} bytes are free where blobs are stored; writes are refused below ${below}. Free some space or lower storage.lowWaterBytes.`,
     );
   }
 

@@ -37,7 +37,8 @@ const turnHolds = 60_000;
 
 /**
  * How long bytes stay after their last reference went, milliseconds: at least until a snapshot that was taken before that is not the newest one
- * any more, and a day for a person to notice (storage.md, G2). So whatever the newest snapshot names is still there.
+ * any more, and a day for a person to notice (storage.md, G2). So whatever the newest snapshot names is still there, as long as one is written at
+ * least that often: the collector does not wait for one, or a full disk would stay full. `wharfinger_snapshot_age_seconds` tells.
  */
 export function doomDelayBeside({ interval }: BackupTimes, doomDelay: number): number {
   return interval === 0 ? doomDelay : Math.max(doomDelay, interval + 24 * hour);
