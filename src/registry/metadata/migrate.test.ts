@@ -110,6 +110,28 @@ describe("files of a test", () => {
     ).rejects.toThrow(/other sessions hold its tables/);
     await migrate(connect(), { folder });
   });
+
+  test("that are done have let go of what they locked while a later one waits", async () => {
+    await write({
+      "9001-column.sql": "ALTER TABLE objects ADD COLUMN test_column integer",
+      "9002-column.sql": "ALTER TABLE trash ADD COLUMN test_column integer",
+    });
+    const holder = connect();
+    let migrating: Promise<readonly string[]> | undefined;
+    await holder.transaction(async (transaction) => {
+      await transaction.query({ name: "", text: "LOCK TABLE trash IN ACCESS SHARE MODE" });
+      const waits: string[] = [];
+      migrating = migrate(connect(), { folder, onWait: (why) => waits.push(why) });
+      await eventually(() => expect(waits.length).toBeGreaterThan(0));
+      await connect().execute({
+        name: "",
+        text: "INSERT INTO objects (key, state, test_column) VALUES (gen_random_uuid(), 'uploading', 1)",
+      });
+    });
+    expect(await migrating).toEqual(names());
+    await connect().execute({ name: "", text: "ALTER TABLE objects DROP COLUMN test_column" });
+    await connect().execute({ name: "", text: "ALTER TABLE trash DROP COLUMN test_column" });
+  });
 });
 
 const valid = (database: Database, index: string) =>

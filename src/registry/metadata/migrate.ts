@@ -1,4 +1,5 @@
 // Numbered SQL files, each run once, in order, under an advisory lock: any number of processes may start at the same moment, beside others that serve.
+// Each is a transaction of its own: what a file locks is free again when that file is done, whatever the next ones have to look at.
 // A file that begins with `-- concurrently` holds a single statement that Postgres refuses in a transaction: CREATE INDEX CONCURRENTLY.
 
 import { readdir, readFile } from "node:fs/promises";
@@ -141,10 +142,10 @@ function refuseNewer(known: readonly Migration[], done: readonly { readonly numb
   );
 }
 
-/** Runs all that can run in one transaction, or one that cannot. Resolves with their names. */
+/** Runs the next one. Resolves with its name, or nothing when somebody else was first. */
 async function next(database: Database, known: readonly Migration[]): Promise<string[] | "wait"> {
   try {
-    const outcome = await database.transaction((transaction) => together(transaction, known), { unhurried: true, unmarked: true });
+    const outcome = await database.transaction((transaction) => runFirst(transaction, known), { unhurried: true, unmarked: true });
     return outcome === "wait" || Array.isArray(outcome) ? outcome : await alone(database, known, outcome);
   } catch (error) {
     if (reasonOf(error) === "LOCKED") return "wait";
@@ -152,22 +153,19 @@ async function next(database: Database, known: readonly Migration[]): Promise<st
   }
 }
 
-async function together(transaction: Queryable, known: readonly Migration[]): Promise<string[] | Migration | "wait"> {
+/** Resolves with the file itself when it cannot run in a transaction. */
+async function runFirst(transaction: Queryable, known: readonly Migration[]): Promise<string[] | Migration | "wait"> {
   const [row] = await transaction.query<{ ours: boolean }>(lock);
   if (row?.ours !== true) return "wait";
   await transaction.query(shortly);
   await transaction.query(table);
-  const missing = await missingOf(transaction, known);
-  const [first] = missing;
-  if (first !== undefined && isConcurrent(first)) return first;
-  const end = missing.findIndex(isConcurrent);
-  const run = end === -1 ? missing : missing.slice(0, end);
-  for (const { number, name, text } of run) {
-    // Without parameters and a name Postgres takes several statements in one text.
-    await transaction.query({ name: "", text });
-    await transaction.query(note, [number, name]);
-  }
-  return run.map(({ name }) => name);
+  const [first] = await missingOf(transaction, known);
+  if (first === undefined) return [];
+  if (isConcurrent(first)) return first;
+  // Without parameters and a name Postgres takes several statements in one text.
+  await transaction.query({ name: "", text: first.text });
+  await transaction.query(note, [first.number, first.name]);
+  return [first.name];
 }
 
 function isConcurrent({ text }: Migration): boolean {
