@@ -25,7 +25,10 @@ afterAll(async () => {
 
 /** Outside of this test run: no variables of npm or vitest, as in a fresh terminal. */
 const fresh = Object.fromEntries(
-  Object.entries(process.env).map(([name, value]) => [name, /^(npm_|VITEST|NODE_(ENV|OPTIONS|PATH|COMPILE_CACHE)$)/i.test(name) ? "" : (value ?? "")]),
+  Object.entries(process.env).map(([name, value]) => [
+    name,
+    /^(npm_|VITEST|NODE_(ENV|OPTIONS|PATH|COMPILE_CACHE)$)/i.test(name) ? "" : (value ?? ""),
+  ]),
 );
 const npm = (args: readonly string[], env: Record<string, string> = {}): Promise<ProgramResult> =>
   program("npm", args, { cwd: copy, env: { ...fresh, ...env }, timeout: 500_000 });

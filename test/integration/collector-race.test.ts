@@ -26,6 +26,9 @@ const seconds = 15;
 const pushers = 16;
 const lease = 3_000;
 const leastCollected = 100;
+const leastAcknowledged = 100;
+/** A machine that got less done in its time goes on. */
+const longest = 180;
 const repositories = ["race/a", "race/b", "race/c"];
 const layers = Array.from({ length: 150 }, (_, index) => Buffer.alloc(2_000, `layer ${index} `));
 
@@ -47,12 +50,18 @@ const codeOf = (error: unknown) => (error instanceof ServiceError ? error.code :
 
 test(
   "pushers against 3 collectors: no acknowledged manifest breaks, no blob is unknown inside its lease",
-  { timeout: 120_000 },
+  { timeout: 400_000 },
   async () => {
-    const end = performance.now() + seconds * 1_000;
+    const began = performance.now();
     const alive = new Map<Digest, Acknowledged>();
     const violations: string[] = [];
     const counted = { acknowledged: 0, refusedAfterLease: 0, deleted: 0, mounted: 0, existed: 0, sent: 0, collected: 0, verified: 0 };
+
+    const goesOn = () => {
+      const elapsed = (performance.now() - began) / 1_000;
+      const enough = counted.collected >= leastCollected && counted.acknowledged > leastAcknowledged;
+      return elapsed < seconds || (!enough && elapsed < longest);
+    };
 
     /** Makes a blob available, each way as often; resolves with the moment until which it must stay. */
     async function provide(repository: string, bytes: Buffer): Promise<number> {
@@ -83,7 +92,7 @@ test(
     }
 
     async function push(name: string): Promise<void> {
-      for (let round = 0; performance.now() < end; round++) {
+      for (let round = 0; goesOn(); round++) {
         const repository = any(repositories);
         const chosen = [any(layers), any(layers), any(layers)];
         const until = Math.min(...(await Promise.all(chosen.map((bytes) => provide(repository, bytes)))));
@@ -117,7 +126,7 @@ test(
 
     async function collect(): Promise<void> {
       const collector = registry.collector({ ...noTimes, lease });
-      while (performance.now() < end) {
+      while (goesOn()) {
         const { blobs } = await collector.runOnce();
         counted.collected += blobs;
         await sleep(5);
@@ -138,14 +147,14 @@ test(
     }
 
     async function read(): Promise<void> {
-      for (; performance.now() < end; await sleep(10)) for (const one of alive.values()) await verify(one);
+      for (; goesOn(); await sleep(10)) for (const one of alive.values()) await verify(one);
     }
 
     await Promise.all([...Array.from({ length: pushers }, (_, index) => push(`pusher-${index}`)), collect(), collect(), collect(), read()]);
     for (const one of alive.values()) await verify(one);
     expect(violations).toEqual([]);
     expect(counted).toMatchObject({
-      acknowledged: expect.toSatisfy((count: number) => count > 100),
+      acknowledged: expect.toSatisfy((count: number) => count > leastAcknowledged),
       collected: expect.toSatisfy((count: number) => count >= leastCollected),
       existed: expect.toSatisfy((count: number) => count > 0),
       mounted: expect.toSatisfy((count: number) => count > 0),

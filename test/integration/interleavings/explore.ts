@@ -1,6 +1,8 @@
 // Two operations, the first of them stopped at each of its failpoints in turn: the second runs until it ends or waits for the first, then the
 // first goes on. Both answers must be those of one of the two orders without a stop, and so must everything that is left when all is collected.
 
+import { setTimeout as sleep } from "node:timers/promises";
+
 import type { Failpoint } from "../../../src/failpoints/names.ts";
 import { Database } from "../../../src/registry/metadata/database.ts";
 import type { Collector } from "../../../src/registry/services/collect.ts";
@@ -159,6 +161,8 @@ export class Explorer {
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock') AS waits",
       );
       if (!ended && row?.waits === true) return true;
+      // Else the questions take the processor from the answer.
+      await sleep(2);
     }
     throw new Error("the second operation neither ends nor waits for the first");
   }
