@@ -44,7 +44,7 @@ export class PushRoutes {
 
   async appendChunk(exchange: RepositoryExchange<PathOf<"upload">>): Promise<Answer> {
     const { repository, caller, path } = exchange;
-    const chunk = chunkOf(exchange);
+    const chunk = { ...chunkOf(exchange), gone: exchange.gone() };
     return this.#inOrder(exchange, async () => {
       const status = await this.#push.append(repository.name, path.session, caller, chunk);
       return emptyAnswer(202, uploadHeaders(path.name, status));
@@ -54,7 +54,7 @@ export class PushRoutes {
   async completeUpload(exchange: RepositoryExchange<PathOf<"upload">>): Promise<Answer> {
     const { repository, caller, path, query } = exchange;
     const digest = digestOf(query, "digest");
-    const chunk = chunkOf(exchange);
+    const chunk = { ...chunkOf(exchange), gone: exchange.gone() };
     return this.#inOrder(exchange, async () => {
       await this.#push.complete(repository.name, path.session, caller, { digest, ...chunk });
       return blobCreated(exchange, digest);

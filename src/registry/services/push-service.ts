@@ -26,14 +26,19 @@ export interface PushService {
   ): Promise<Digest | undefined>;
   /** Of a session that the caller began; BLOB_UPLOAD_UNKNOWN of another's, the installation's admin aside. */
   uploadStatus(repository: string, id: string, caller: Caller): Promise<UploadStatus>;
-  /** PATCH. `start` from Content-Range must equal the offset (else ServiceError RANGE_INVALID, nothing taken); undefined: append. `length`: what the client declared. */
-  append(repository: string, id: string, caller: Caller, options: { start?: number; length?: number; body: Body }): Promise<UploadStatus>;
+  /** PATCH. `start` from Content-Range must equal the offset (else ServiceError RANGE_INVALID, nothing taken); undefined: append. `length`: what the client declared; `gone`: nobody waits for the answer any more. */
+  append(
+    repository: string,
+    id: string,
+    caller: Caller,
+    options: { start?: number; length?: number; body: Body; gone?: AbortSignal },
+  ): Promise<UploadStatus>;
   /** PUT: last bytes, then U2. A session that is gone succeeds when this repository has the digest already. */
   complete(
     repository: string,
     id: string,
     caller: Caller,
-    options: { digest: Digest; start?: number; length?: number; body: Body },
+    options: { digest: Digest; start?: number; length?: number; body: Body; gone?: AbortSignal },
   ): Promise<void>;
   /** For whom `uploadStatus` answers. */
   cancel(repository: string, id: string, caller: Caller): Promise<void>;

@@ -8,15 +8,18 @@ import { LRUCache } from "lru-cache";
 import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { BlobStoreError, type BlobStore, type BlobWriter } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import { announceUpload, keepHashState, reshapeUpload, type Upload } from "../metadata/uploads.ts";
+import { announceUpload, cancelUpload, keepHashState, reshapeUpload, type Upload } from "../metadata/uploads.ts";
 import { givenUp } from "./commit-blob.ts";
 import type { Body } from "./push-service.ts";
 import { receive, type Destination, type Interruption, type Received } from "./receive.ts";
+import { readTooOften } from "./upload-failures.ts";
 import type { UploadRoom } from "./upload-room.ts";
 import { ExportableHash, ProcessHash, type UploadHash } from "./upload-hash.ts";
 
 /** Hashes of sessions between two requests; one that fell out is made again by reading the bytes once. */
 const rememberedHashes = 10_000;
+/** Times that requests which end a session may have its bytes read again, on one pod: a client that comes again needs none more. */
+const mostRereads = 3;
 
 /** One request that writes to a session which it has taken over. */
 export interface Writing {
@@ -24,6 +27,8 @@ export interface Writing {
   readonly writer: string;
   readonly interruption: Interruption;
   readonly room: UploadRoom;
+  /** Aborted when the client left. */
+  readonly gone: AbortSignal | undefined;
   /** How the store goes on; null while no byte is durable. */
   suspended: string | null;
   /** Keys were announced, by this request or an earlier one. */
@@ -48,7 +53,10 @@ export interface AddedBytes {
 export class UploadBytes {
   readonly #database: Database;
   readonly #store: BlobStore;
+  /** By session and algorithm: a PUT may name another one than the session began with. */
   readonly #hashes = new LRUCache<string, Remembered>({ max: rememberedHashes });
+  /** By session. */
+  readonly #rereads = new LRUCache<string, number>({ max: rememberedHashes });
 
   constructor(options: { readonly database: Database; readonly store: BlobStore }) {
     this.#database = options.database;
@@ -81,12 +89,13 @@ export class UploadBytes {
 
   /** For the next request on the session. */
   remember({ upload }: Writing, { writer, hash }: Destination<UploadHash>): void {
-    if (hash instanceof ProcessHash) this.#hashes.set(upload.id, { offset: writer.offset, hash });
-    else this.#hashes.delete(upload.id);
+    if (hash instanceof ProcessHash) this.#hashes.set(named(upload.id, hash.algorithm), { offset: writer.offset, hash });
+    else this.#hashes.delete(named(upload.id, upload.algorithm));
   }
 
   forget(id: string): void {
-    this.#hashes.delete(id);
+    for (const algorithm of ["sha256", "sha512"] as const) this.#hashes.delete(named(id, algorithm));
+    this.#rereads.delete(id);
   }
 
   async #open(writing: Writing, added: AddedBytes): Promise<Destination<UploadHash>> {
@@ -107,16 +116,33 @@ export class UploadBytes {
   ): Promise<UploadHash> {
     const { id, offset, prefixDigest, hashState } = writing.upload;
     if (writing.suspended === null) return new ProcessHash(algorithm);
-    const remembered = this.#hashes.get(id);
-    if (remembered?.offset === offset && remembered.hash.algorithm === algorithm) return remembered.hash.copy();
+    const remembered = this.#hashes.get(named(id, algorithm));
+    if (remembered?.offset === offset) return remembered.hash.copy();
     if (hashState !== null && prefixDigest !== null && algorithmOf(prefixDigest) === algorithm) {
       const restored = await ExportableHash.restore(algorithm, hashState, prefixDigest);
       if (restored !== undefined) return restored;
     }
-    // Who ends the session now leaves nothing to go on with: the faster hash reads it.
-    const hash = goesOn ? await ExportableHash.start(algorithm) : new ProcessHash(algorithm);
+    if (goesOn) {
+      const hash = await ExportableHash.start(algorithm);
+      await this.#reread(writing, hash);
+      return hash;
+    }
+    // Who ends the session now leaves no state to go on with: the faster hash reads it. Kept, since the request may fail and come again.
+    await this.#countReread(writing);
+    const hash = new ProcessHash(algorithm);
     await this.#reread(writing, hash);
+    this.#hashes.set(named(id, algorithm), { offset, hash: hash.copy() });
     return hash;
+  }
+
+  /** A byte is enough to ask for it, and the session may have gigabytes: ends one that is asked of too often. */
+  async #countReread({ upload: { id, repository }, writer }: Writing): Promise<void> {
+    const count = (this.#rereads.get(id) ?? 0) + 1;
+    this.#rereads.set(id, count);
+    if (count <= mostRereads) return;
+    await cancelUpload(this.#database, repository, id, writer);
+    this.forget(id);
+    throw readTooOften();
   }
 
   async #reread(writing: Writing, hash: UploadHash): Promise<void> {
@@ -128,7 +154,10 @@ export class UploadBytes {
     if (suspended.state !== state && !(await reshapeUpload(this.#database, { id, writer }, suspended.state))) throw givenUp();
     writing.suspended = suspended.state;
     await failpoint("session.reshaped");
-    for await (const piece of bytes) hash.update(piece);
+    for await (const piece of bytes) {
+      if (writing.gone?.aborted === true) throw new Error("The client left while its upload was read again");
+      hash.update(piece);
+    }
     const digest = hash.digest();
     if (prefixDigest === null || algorithmOf(prefixDigest) !== algorithmOf(digest)) return;
     // A writer that had lost the session may have completed an upload of the store with bytes of its own.
@@ -136,4 +165,8 @@ export class UploadBytes {
     const saved = hash.save();
     if (saved !== null) await keepHashState(this.#database, { id, prefixDigest }, saved);
   }
+}
+
+function named(id: string, algorithm: DigestAlgorithm): string {
+  return `${id} ${algorithm}`;
 }

@@ -33,3 +33,10 @@ export function takenOver(): ServiceError {
 export function cancelled(): ServiceError {
   return new ServiceError("BLOB_UPLOAD_UNKNOWN", "This upload was cancelled.");
 }
+
+export function readTooOften(): ServiceError {
+  return new ServiceError(
+    "BLOB_UPLOAD_INVALID",
+    "The bytes of this upload were hashed anew too often, and it was ended. Start another one, with ?digest-algorithm= of the digest that it will be completed with.",
+  );
+}

@@ -191,6 +191,49 @@ test("a body that breaks right after the session was read again leaves the state
   expect((await pulled(Buffer.concat([bytes, more]))).equals(Buffer.concat([bytes, more]))).toBe(true);
 });
 
+test("a PUT of another algorithm reads the session once, however often it breaks and comes again", async () => {
+  const bytes = randomBytes(9 * mebibyte);
+  const more = Buffer.from("and on");
+  const whole = Buffer.concat([bytes, more]);
+  const digest = digestOf(whole, "sha512");
+  const id = await start();
+  await append(registry.push, id, bytes);
+  for (let attempt = 1; attempt <= 5; attempt++) {
+    const breaking = registry.push.complete(repository, id, pusher, { digest, body: brokenBody("a") });
+    await expect(breaking).rejects.toThrow("connection lost");
+  }
+  const sameAlgorithm = registry.push.complete(repository, id, pusher, { digest: digestOf(whole), body: brokenBody("a") });
+  await expect(sameAlgorithm).rejects.toThrow("connection lost");
+  expect(read()).toBeLessThan(2 * bytes.byteLength);
+  await registry.push.complete(repository, id, pusher, { digest, body: bodyOf(more) });
+  expect((await pulled(whole, "sha512")).equals(whole)).toBe(true);
+});
+
+test("a session that grows by a byte so that it must be read again is ended after three times", async () => {
+  const bytes = randomBytes(1000);
+  const id = await start();
+  await append(registry.push, id, bytes);
+  const breaking = () => registry.push.complete(repository, id, pusher, { digest: digestOf("", "sha512"), body: brokenBody("a") });
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    await expect(breaking()).rejects.toThrow("connection lost");
+    await append(registry.push, id, "b");
+  }
+  await expect(breaking()).rejects.toMatchObject({ code: "BLOB_UPLOAD_INVALID", message: expect.stringContaining("digest-algorithm") });
+  await expect(registry.push.uploadStatus(repository, id, pusher)).rejects.toMatchObject(gone);
+});
+
+test("nothing is read again for a client that left", async () => {
+  const bytes = randomBytes(1000);
+  const id = await start();
+  await append(registry.push, id, bytes);
+  const digest = digestOf(bytes, "sha512");
+  const left = registry.push.complete(repository, id, pusher, { digest, body: bodyOf("a"), gone: AbortSignal.abort() });
+  await expect(left).rejects.toThrow("The client left");
+  expect(await registry.push.uploadStatus(repository, id, pusher)).toEqual({ id, offset: 1000 });
+  await registry.push.complete(repository, id, pusher, { digest, body: bodyOf() });
+  expect((await pulled(bytes, "sha512")).equals(bytes)).toBe(true);
+});
+
 test.each(["session.reshaped", "session.resumed", "session.suspended"] as const)(
   "a request that dies at %s costs the session nothing",
   async (point) => {

@@ -63,6 +63,8 @@ export interface Addition {
   /** Bytes that the client announced. */
   readonly length?: number;
   readonly body: Body;
+  /** Aborted when the client left. */
+  readonly gone?: AbortSignal;
 }
 
 export class UploadSessions {
@@ -250,7 +252,7 @@ export class UploadSessions {
     repository: string,
     id: string,
     caller: Caller,
-    { start, digest }: Pick<Addition, "start"> & { readonly digest?: Digest },
+    { start, digest, gone }: Pick<Addition, "start" | "gone"> & { readonly digest?: Digest },
     interruption: Interruption,
   ): Promise<Writing> {
     for (let attempt = 1; attempt <= takeoverAttempts; attempt++) {
@@ -262,7 +264,7 @@ export class UploadSessions {
         case "Taken":
           await failpoint("session.taken");
           const room = this.#rooms.begin({ repository, offset: upload.offset, ...(digest === undefined ? {} : { digest }) });
-          return { upload, writer, interruption, room, suspended: upload.suspended, announced: upload.suspended !== null };
+          return { upload, writer, interruption, room, gone, suspended: upload.suspended, announced: upload.suspended !== null };
         case "GivenUp":
           throw givenUp();
         case "TooLate":
