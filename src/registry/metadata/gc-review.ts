@@ -43,33 +43,35 @@ const lockLinks = statement(
    ORDER BY l.repository, l.digest
    FOR UPDATE OF l SKIP LOCKED`,
 );
+// What must not be there is asked for one row at a time, here and below: as NOT EXISTS it is joined, and when nearly everything of a table has just
+// been deleted and is not vacuumed, the whole index is read for it.
 const deleteLinks = statement(
   "gc-delete-links",
   `DELETE FROM repository_blobs l
    WHERE l.ctid = ANY($1::tid[])
-     AND NOT EXISTS (SELECT FROM manifest_blobs b WHERE b.repository = l.repository AND b.digest = l.digest)
-     AND NOT EXISTS (SELECT FROM gc_queue q WHERE q.repository = l.repository AND q.digest = l.digest AND q.review_after > now())
+     AND (SELECT true FROM manifest_blobs b WHERE b.repository = l.repository AND b.digest = l.digest LIMIT 1) IS NULL
+     AND (SELECT true FROM gc_queue q WHERE q.repository = l.repository AND q.digest = l.digest AND q.review_after > now() LIMIT 1) IS NULL
    RETURNING l.repository, l.digest`,
 );
 // A blob that a link names needs no look: when that link goes, the digest is queued again.
 const lockBlobs = statement(
   "gc-lock-blobs",
   `SELECT ctid AS place, digest FROM blobs b
-   WHERE digest = ANY($1) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
+   WHERE digest = ANY($1) AND (SELECT true FROM repository_blobs l WHERE l.digest = b.digest LIMIT 1) IS NULL
    ORDER BY digest
    FOR UPDATE SKIP LOCKED`,
 );
 const awaitBlobs = statement(
   "gc-await-blobs",
   `SELECT ctid AS place, digest FROM blobs b
-   WHERE digest = ANY($1) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
+   WHERE digest = ANY($1) AND (SELECT true FROM repository_blobs l WHERE l.digest = b.digest LIMIT 1) IS NULL
    ORDER BY digest
    FOR UPDATE`,
 );
 const deleteBlobs = statement(
   "gc-delete-blobs",
   `DELETE FROM blobs b
-   WHERE ctid = ANY($1::tid[]) AND NOT EXISTS (SELECT FROM repository_blobs l WHERE l.digest = b.digest)
+   WHERE ctid = ANY($1::tid[]) AND (SELECT true FROM repository_blobs l WHERE l.digest = b.digest LIMIT 1) IS NULL
    RETURNING digest, object_key AS key, cached`,
 );
 // What only ever was a copy of an Upstream's is due at once: upstream has it, and the space is why it went.
