@@ -25,6 +25,7 @@ export function watchImport(report: ImportReport, options: { readonly dryRun: bo
     const { seconds } = report;
     const rate = (blobs.bytes - last.bytes) / Math.max(seconds - last.seconds, 0.001);
     last = { bytes: blobs.bytes, seconds };
+    if (repositories.selected === 0) return `${report.listed} repositories found so far`;
     const moved = tags.created + tags.moved + tags.unchanged;
     const sent = options.dryRun ? `${formatBytes(blobs.bytes)} to send` : `${formatBytes(blobs.bytes)} sent, ${formatBytes(rate)}/s`;
     return `${repositories.done} of ${repositories.selected} repositories, ${moved} tags, ${sent}`;

@@ -46,7 +46,7 @@ export async function importRegistry(options: ImportOptions): Promise<ImportResu
   const recent = new LRUCache<Digest, SourceManifest>({ maxSize: recentBytes, sizeCalculation: ({ bytes }) => bytes.byteLength + 1 });
   const shared = { ...options, traffic, registry, recent, blobs: new BlobCopies({ traffic, report, dryRun }) };
   try {
-    const repositories = await selected(options);
+    const repositories = selected(options, await listed(options, patience));
     await each(repositories, { limit: concurrency }, async ([to, from]) => {
       await importRepository({ ...shared, from, to });
       report.counts.repositories.done++;
@@ -68,18 +68,31 @@ async function importRepository(options: RepositoryOptions): Promise<void> {
   }
 }
 
-/** Name here → name in the source. Names that cannot be used here are told. */
-async function selected({ source, names, report }: ImportOptions): Promise<ReadonlyMap<string, string>> {
-  const repositories = new Map<string, string>();
-  const isSelected = selects(names);
-  let seen = 0;
-  const leftOut = (folder: string, why: SourceError) =>
+/** Every name in the source, unless they were given. A list that breaks off is asked for again from its beginning. */
+async function listed({ source, names, report }: ImportOptions, patience: Patience): Promise<Iterable<string>> {
+  const given = explicitNames(names);
+  if (given !== undefined) return given;
+  const { found, left } = await patience.with(async () => {
+    const found = new Set<string>();
+    const left = new Map<string, SourceError>();
+    for await (const name of source.repositories((folder, why) => left.set(folder, why))) report.listed = found.add(name).size;
+    return { found, left };
+  });
+  for (const [folder, why] of left)
     report.problem({
       kind: kindOf(why) ?? "unreadable",
       repository: folder,
       message: `${why.message}; no repository below it was looked for`,
     });
-  for await (const from of explicitNames(names) ?? source.repositories(leftOut)) {
+  return found;
+}
+
+/** Name here → name in the source. Names that cannot be used here are told. */
+function selected({ source, names, report }: ImportOptions, all: Iterable<string>): ReadonlyMap<string, string> {
+  const repositories = new Map<string, string>();
+  const isSelected = selects(names);
+  let seen = 0;
+  for (const from of all) {
     seen++;
     if (!isSelected(from)) continue;
     const to = nameHere(from, names);
@@ -97,7 +110,7 @@ async function selected({ source, names, report }: ImportOptions): Promise<Reado
         message: `${to} is not a name that a repository can have here; --rename gives it another`,
       });
   }
-  if (seen === 0) throw new SourceError("Unusable", `${source.name} has no repository.`);
+  if (seen === 0 && report.empty) throw new SourceError("Unusable", `${source.name} has no repository.`);
   if (repositories.size === 0 && report.empty)
     throw new SourceError(
       "Unusable",

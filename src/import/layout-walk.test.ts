@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { digestOf } from "../domain/digest.ts";
 import { FolderTree } from "./folder-tree.ts";
+import type { LayoutTree } from "./layout-tree.ts";
 import { RegistryLayout } from "./registry-layout.ts";
 
 let folder: string;
@@ -25,7 +26,7 @@ async function walked() {
     found.push(name);
     if (found.length > 1000) throw new Error("there is no end of it");
   }
-  return { found, left };
+  return { found: found.sort(), left: left.sort() };
 }
 
 test("links back to a folder that they lie in are named, and the others go on", async () => {
@@ -80,4 +81,39 @@ test("a tag that is a link in a circle costs its repository nothing", async () =
   expect([...((await source.tags("a")) ?? [])].sort()).toEqual(["good", "loop"]);
   expect(await source.resolve("a", "good")).toBe(digestOf("x"));
   await expect(source.resolve("a", "loop")).rejects.toMatchObject({ code: "BrokenLink" });
+});
+
+test("over a slow line folders are looked into together, and so are the two files of a manifest", async () => {
+  const names = Array.from({ length: 40 }, (_, index) => `r${index}`);
+  let asked = 0;
+  let most = 0;
+  const { promise: bytesAsked, resolve: askedForBytes } = Promise.withResolvers<void>();
+  const tree: LayoutTree = {
+    name: "slow",
+    place: async (path) => path,
+    folders: async (path) => {
+      most = Math.max(most, ++asked);
+      await new Promise((resolve) => setImmediate(resolve));
+      asked--;
+      if (path === "repositories") return names;
+      return path === "" ? ["repositories"] : path.endsWith("/tags") ? [] : ["_manifests", "_layers"];
+    },
+    // Answers only when the bytes were asked for, too.
+    has: async () => {
+      await bytesAsked;
+      return false;
+    },
+    read: async () => {
+      askedForBytes();
+      throw new Error("not told: the link is gone");
+    },
+    open: async () => undefined,
+    close: async () => {},
+  };
+  const source = await RegistryLayout.open(tree);
+  const found: string[] = [];
+  for await (const name of source.repositories(() => {})) found.push(name);
+  expect(found.sort()).toEqual(names.sort());
+  expect(most).toBe(16);
+  expect(await source.manifest("r1", digestOf("x"))).toBeUndefined();
 });

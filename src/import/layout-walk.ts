@@ -6,6 +6,8 @@ import type { LayoutTree } from "./layout-tree.ts";
 
 /** Names that one folder is walked under. Somebody keeps a second name for a team; thousands are links that multiply. */
 const maxNames = 8;
+/** Folders looked into together: in a bucket each is a request. */
+const atOnce = 16;
 
 export interface Walk {
   readonly tree: LayoutTree;
@@ -15,47 +17,65 @@ export interface Walk {
   readonly leftOut: (folder: string, why: SourceError) => void;
 }
 
+interface Folder {
+  /** From the root; the root's is empty. */
+  readonly name: string;
+  /** Places of the folders that it lies in. */
+  readonly above: ReadonlySet<string>;
+}
+
+interface OpenFolder extends Folder {
+  readonly place: string;
+  readonly folders: readonly string[];
+}
+
 /**
  * In no order. Distribution knows a repository by its tags or its layers; one without manifests has nothing to import. A name that is too long is
  * given, and nothing below it. Rejects with SourceError when it can be different in a moment, or nothing can be read.
  */
 export async function* repositoryFolders(walk: Walk): AsyncGenerator<string> {
-  yield* foldersBelow(walk, { parent: "", above: new Set(), names: new Map() });
+  const known = new Map<string, number>();
+  let level: readonly Folder[] = [{ name: "", above: new Set() }];
+  while (level.length > 0) {
+    const next: Folder[] = [];
+    for (let from = 0; from < level.length; from += atOnce) {
+      const opened = await Promise.all(level.slice(from, from + atOnce).map((folder) => open(walk, folder, known)));
+      for (const folder of opened) {
+        if (folder === undefined) continue;
+        const { name, folders } = folder;
+        if (name !== "" && (folders.includes("_manifests") || isTooLong(name))) yield name;
+        next.push(...inside(folder));
+      }
+    }
+    level = next;
+  }
 }
 
-interface Position {
-  readonly parent: string;
-  /** Places of the folders that `parent` lies in. */
-  readonly above: ReadonlySet<string>;
-  /** Place of a folder → names that it was walked under. */
-  readonly names: Map<string, number>;
+const isTooLong = (name: string) => name.length > maxNameLength;
+
+/** Upload sessions and layers are no repositories. */
+function inside({ name, above, place, folders }: OpenFolder): readonly Folder[] {
+  const around = new Set([...above, place]);
+  return folders
+    .filter((folder) => !folder.startsWith("_"))
+    .map((folder) => ({ name: name === "" ? folder : `${name}/${folder}`, above: around }));
 }
 
-async function* foldersBelow(walk: Walk, position: Position): AsyncGenerator<string> {
-  const { parent, above, names } = position;
-  if (parent.length > maxNameLength) return yield parent;
-  const opened = await openFolder(walk, position);
-  if (opened === undefined) return;
-  const { place, folders } = opened;
-  if (parent !== "" && folders.includes("_manifests")) yield parent;
-  const inside = new Set([...above, place]);
-  // Upload sessions and layers are no repositories.
-  for (const folder of folders.filter((name) => !name.startsWith("_")).sort())
-    yield* foldersBelow(walk, { parent: parent === "" ? folder : `${parent}/${folder}`, above: inside, names });
-}
-
-async function openFolder({ tree, root, leftOut }: Walk, { parent, above, names }: Position) {
-  const path = parent === "" ? root : `${root}/${parent}`;
+/** `known`: place of a folder → names that it was walked under. */
+async function open({ tree, root, leftOut }: Walk, folder: Folder, known: Map<string, number>): Promise<OpenFolder | undefined> {
+  const { name, above } = folder;
+  if (isTooLong(name)) return { ...folder, place: name, folders: [] };
+  const path = name === "" ? root : `${root}/${name}`;
   try {
     const place = await tree.place(path);
     if (above.has(place)) throw new SourceError("BrokenLink", `${path} is a link to a folder that it lies in`);
-    const known = names.get(place) ?? 0;
-    if (known === maxNames) throw new SourceError("BrokenLink", `${path} is the same folder as ${maxNames} others, which were looked at`);
-    names.set(place, known + 1);
-    return { place, folders: await tree.folders(path) };
+    const before = known.get(place) ?? 0;
+    if (before === maxNames) throw new SourceError("BrokenLink", `${path} is the same folder as ${maxNames} others, which were looked at`);
+    known.set(place, before + 1);
+    return { ...folder, place, folders: await tree.folders(path) };
   } catch (error) {
-    if (!(error instanceof SourceError) || !["BrokenLink", "Denied"].includes(error.code) || parent === "") throw error;
-    leftOut(parent, error);
+    if (!(error instanceof SourceError) || !["BrokenLink", "Denied"].includes(error.code) || name === "") throw error;
+    leftOut(name, error);
     return undefined;
   }
 }

@@ -20,7 +20,11 @@ async function tried(failure: (attempt: number) => Error | undefined, options = 
 
 test("what passes is tried again, and ends with the last failure", async () => {
   const failing = new SourceError("Failing", "500");
-  expect(await tried((attempt) => (attempt < 3 ? failing : undefined))).toEqual({ attempts: 3, error: undefined });
+  const waits: string[] = [];
+  const onWait = (_: number, reason: string) => waits.push(reason);
+  expect(await tried((attempt) => (attempt < 3 ? failing : undefined), { onWait })).toEqual({ attempts: 3, error: undefined });
+  // Nobody wonders about an instant.
+  expect(waits).toEqual([]);
   expect(await tried(() => failing)).toEqual({ attempts: 3, error: failing });
   expect((await tried(() => new ClientError("Failed", "no", { status: 503 }))).attempts).toBe(3);
   expect((await tried(() => new ClientError("Unreachable", "no"))).attempts).toBe(3);
@@ -39,10 +43,14 @@ test("a limit is waited for as long as it takes, and told", async () => {
   expect((await tried((attempt) => (attempt < 6 ? new SourceError("Busy", "429") : undefined))).attempts).toBe(6);
 });
 
-test("whoever ends the import waits no longer", async () => {
+test("whoever ends the import waits no longer, and knew for what", async () => {
   const ended = new AbortController();
-  const long = { attempts: 3, firstPause: 60_000, longestPause: 60_000, signal: ended.signal };
-  const trying = tried(() => new SourceError("Unreachable", "no"), long);
-  ended.abort();
-  expect(await trying).toMatchObject({ attempts: 1, error: { name: "AbortError" } });
+  const waits: string[] = [];
+  const onWait = (_: number, reason: string) => {
+    waits.push(reason);
+    ended.abort();
+  };
+  const long = { attempts: 3, firstPause: 60_000, longestPause: 60_000, signal: ended.signal, onWait };
+  expect(await tried(() => new SourceError("Unreachable", "no"), long)).toMatchObject({ attempts: 1, error: { name: "AbortError" } });
+  expect(waits).toEqual(["no"]);
 });

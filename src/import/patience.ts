@@ -13,9 +13,12 @@ export interface PatienceOptions {
   readonly longestPause?: number;
   /** Ends every pause. */
   readonly signal?: AbortSignal;
-  /** Somebody waits because he was told to. `pause` in milliseconds. */
+  /** Somebody waits because he was told to, or so long that he may wonder. `pause` in milliseconds. */
   readonly onWait?: (pause: number, reason: string) => void;
 }
+
+/** Milliseconds. */
+const worthSaying = 2000;
 
 export class Patience {
   readonly #options: Required<Omit<PatienceOptions, "signal">> & Pick<PatienceOptions, "signal">;
@@ -44,7 +47,7 @@ export class Patience {
     const own = Math.min(firstPause * 2 ** (counted - 2), longestPause);
     // All who were told the same come back one after the other.
     const pause = error.retryAfter === undefined ? own * (0.5 + Math.random()) : error.retryAfter * 1000 + Math.random() * firstPause;
-    if (error.retryAfter !== undefined) onWait(pause, error.message);
+    if (error.retryAfter !== undefined || pause >= worthSaying) onWait(pause, error.message);
     await sleep(pause, undefined, signal === undefined ? {} : { signal });
   }
 }

@@ -60,9 +60,12 @@ export class RegistryLayout implements ImportSource {
   }
 
   async manifest(repository: string, digest: Digest): Promise<SourceManifest | undefined> {
+    // Both at once: over a slow line to a bucket each is a round trip.
+    const reading = this.#tree.read(this.#data(digest), maxManifestBytes);
+    reading.catch(() => {}); // told below, unless the link is gone
     // Without its link the manifest was deleted from this repository, whatever the bytes do.
     if (!(await this.#tree.has(this.#revision(repository, digest)))) return undefined;
-    const bytes = await this.#tree.read(this.#data(digest), maxManifestBytes);
+    const bytes = await reading;
     if (bytes === undefined) return undefined;
     const document = documentIn(bytes);
     // The digest of a signed manifest of schema 1 is that of a part of its bytes.

@@ -60,6 +60,8 @@ export class ImportReport {
     manifests: { copied: 0, present: 0 },
     blobs: { copied: 0, mounted: 0, present: 0, bytes: 0 },
   };
+  /** Names that the source's list has had so far. */
+  listed = 0;
   readonly #problems: Problem[] = [];
   readonly #started = performance.now();
   readonly #onProblem: (problem: Problem) => void;

@@ -60,8 +60,13 @@ export class RepositoryImport {
     if (tags === failed) return;
     if (tags === undefined) return this.#problem({ kind: "missingRepository", message: "the source has no such repository" });
     await each(tags, { limit: concurrency }, (tag) => this.#tag(tag));
-    if (untagged)
-      await each(await this.#traffic.run(() => source.manifests(from)), { limit: concurrency }, (digest) => this.#manifest(digest));
+    if (untagged) {
+      const all = await this.#reported(
+        {},
+        this.#traffic.run(() => source.manifests(from)),
+      );
+      if (all !== failed) await each(all, { limit: concurrency }, (digest) => this.#manifest(digest));
+    }
     await this.#attached();
   }
 

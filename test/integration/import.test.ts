@@ -12,6 +12,7 @@ import { digestOf, hexOf, type Digest } from "../../src/domain/digest.ts";
 import { FolderTree } from "../../src/import/folder-tree.ts";
 import type { SourceContent } from "../../src/import/import-source.conformance.ts";
 import { importRegistry, type ImportOptions } from "../../src/import/import.ts";
+import { SourceError, type ImportSource } from "../../src/import/import-source.ts";
 import { RegistryLayout } from "../../src/import/registry-layout.ts";
 import { RunningRegistry } from "../../src/import/running-registry.ts";
 import { ImportReport, type ImportResult } from "../../src/import/report.ts";
@@ -58,7 +59,7 @@ async function imported(...args: string[]): Promise<ImportResult & { code: numbe
 /** In this process. */
 async function importFolder(path: string, more: Partial<ImportOptions> = {}): Promise<ImportResult> {
   return importRegistry({
-    source: await RegistryLayout.open(new FolderTree(path)),
+    source: more.source ?? (await RegistryLayout.open(new FolderTree(path))),
     target: { url: registry.url, token: adminToken },
     names: { repositories: [], prefix: "", renames: [] },
     concurrency: 4,
@@ -160,6 +161,30 @@ test("a link in a circle is named, and the repositories beside it come along", a
   ]);
   expect(result.problems[0]?.message).toBe("repositories/b is a link to a folder that it lies in; no repository below it was looked for");
   expect(await here("linked/team/app", "1.0")).toBe(content.image);
+});
+
+test("a list that breaks off is asked for again, and manifests that cannot be listed cost their repository nothing else", async () => {
+  const layout = await RegistryLayout.open(new FolderTree(join(folder, "old")));
+  let lists = 0;
+  const changed: Partial<ImportSource> = {
+    async *repositories(leftOut) {
+      if (++lists === 1) {
+        yield "win";
+        throw new SourceError("Failing", "cut off");
+      }
+      yield* layout.repositories(leftOut);
+    },
+    manifests: (repository) =>
+      repository === "win" ? Promise.reject(new SourceError("Denied", "revisions may not be read")) : layout.manifests(repository),
+  };
+  const source = new Proxy<ImportSource>(layout, {
+    get: (_, key: keyof ImportSource) => changed[key] ?? (typeof layout[key] === "function" ? layout[key].bind(layout) : layout[key]),
+  });
+  const result = await importFolder("", { ...prefixed("again"), source, untagged: true, patience: { firstPause: 1 } });
+  expect(lists).toBe(2);
+  expect(result.repositories).toEqual({ selected: 3, done: 3 });
+  expect(result.problems).toEqual([{ kind: "unreadable", repository: "win", message: "revisions may not be read" }]);
+  expect(await tagsHere("again/win")).toEqual(["ltsc"]);
 });
 
 test("a running registry with users: refused without the right login, which no output repeats", async () => {
