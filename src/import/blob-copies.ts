@@ -38,11 +38,6 @@ export class BlobCopies {
 
   /** False: the source does not have it. Rejects with Unimportable and what else `Traffic.run` does. */
   async copy(blob: BlobOfRepository): Promise<boolean> {
-    const { target } = this.#traffic;
-    if (await this.#traffic.run(() => target.hasBlob(blob.to, blob.digest))) {
-      this.#report.counts.blobs.present++;
-      return true;
-    }
     if (this.#dryRun) return this.#count(blob);
     for (let other = this.#underWay.get(blob.digest); other !== undefined; other = this.#underWay.get(blob.digest)) await other;
     const copying = this.#send(blob);
@@ -59,10 +54,15 @@ export class BlobCopies {
     }
   }
 
-  async #count({ from, digest, size }: BlobOfRepository): Promise<boolean> {
-    if (!(await this.#traffic.run(() => this.#traffic.source.hasBlob(from, digest)))) return false;
+  async #count({ from, to, digest, size }: BlobOfRepository): Promise<boolean> {
+    const { source, target } = this.#traffic;
     const { blobs } = this.#report.counts;
-    if (this.#counted.has(digest)) blobs.mounted++;
+    if (await this.#traffic.run(() => target.hasBlob(to, digest))) {
+      blobs.present++;
+      return true;
+    }
+    if (!(await this.#traffic.run(() => source.hasBlob(from, digest)))) return false;
+    if (this.#counted.has(digest)) blobs.present++;
     else {
       this.#counted.add(digest);
       blobs.copied++;
@@ -73,19 +73,24 @@ export class BlobCopies {
 
   async #send(blob: BlobOfRepository): Promise<boolean> {
     const { target } = this.#traffic;
-    const location = await this.#traffic.run(() => target.mountOrStart(blob.to, blob.digest));
-    if (location === undefined) {
-      this.#report.counts.blobs.mounted++;
-      return true;
-    }
-    const upload = new Upload(this.#traffic, this.#report, blob, location);
+    const { blobs } = this.#report.counts;
+    let upload: Upload | undefined;
     try {
-      const found = await this.#traffic.run((attempt) => upload.go({ again: attempt > 1 }));
-      if (found) this.#report.counts.blobs.copied++;
-      else await target.cancelUpload(upload.location);
-      return found;
+      // Bytes follow their session at once: the registry counts those that are open, and hundreds would wait for their turn.
+      const outcome = await this.#traffic.run(async () => {
+        if (upload !== undefined) return await upload.go({ again: true });
+        // One question: is it in this repository, or in another that it can be had from? Else it goes where the answer says.
+        const location = await target.mountOrStart(blob.to, blob.digest);
+        if (location === undefined) return "present";
+        upload = new Upload(this.#traffic, this.#report, blob, location);
+        return await upload.go({ again: false });
+      });
+      if (outcome === "present") blobs.present++;
+      else if (outcome) blobs.copied++;
+      else await upload?.cancel();
+      return outcome !== false;
     } catch (error) {
-      await target.cancelUpload(upload.location);
+      await upload?.cancel();
       throw error;
     }
   }
@@ -93,7 +98,7 @@ export class BlobCopies {
 
 /** One blob on its way, over as many attempts as it takes. */
 class Upload {
-  location: UploadLocation;
+  #location: UploadLocation;
   readonly #traffic: Traffic;
   readonly #report: ImportReport;
   readonly #blob: BlobOfRepository;
@@ -104,7 +109,11 @@ class Upload {
     this.#traffic = traffic;
     this.#report = report;
     this.#blob = blob;
-    this.location = location;
+    this.#location = location;
+  }
+
+  async cancel(): Promise<void> {
+    await this.#traffic.target.cancelUpload(this.#location);
   }
 
   /** False: the source does not have it. Rejects with SourceError and ClientError, told apart even where a body broke. */
@@ -117,12 +126,12 @@ class Upload {
     const found = await source.blob(from, digest, offset);
     if (found === undefined) return false;
     // The source begins anew, and so must the registry.
-    if (found.start !== offset) this.location = await this.#begin();
+    if (found.start !== offset) this.#location = await this.#begin();
     const watched = new WatchedBody(found, (bytes) => (this.#report.counts.blobs.bytes += bytes));
     const part = { start: found.start, size: found.size, body: watched.readable };
     try {
-      if ((found.size ?? size) < worthTakingUp) return await this.#judged(target.upload(this.location, digest, part));
-      this.location = await target.append(this.location, part);
+      if ((found.size ?? size) < worthTakingUp) return await this.#judged(target.upload(this.#location, digest, part));
+      this.#location = await target.append(this.#location, part);
     } catch (error) {
       if (watched.failure !== undefined) throw watched.failure;
       // The request before this one had not ended when it was asked how far it came.
@@ -137,7 +146,7 @@ class Upload {
 
   #finish(size: number): Promise<boolean> {
     const { target } = this.#traffic;
-    return this.#judged(target.upload(this.location, this.#blob.digest, { start: size, size, body: Readable.from([]) }));
+    return this.#judged(target.upload(this.#location, this.#blob.digest, { start: size, size, body: Readable.from([]) }));
   }
 
   /** The registry hashes what it gets: what it refuses are other bytes than the manifest names. */
@@ -156,16 +165,16 @@ class Upload {
     const { target } = this.#traffic;
     const { to, digest } = this.#blob;
     if (await target.hasBlob(to, digest)) return undefined;
-    const offset = await target.uploadOffset(this.location);
+    const offset = await target.uploadOffset(this.#location);
     if (offset !== undefined && this.#astray < 2) return offset;
-    this.location = await this.#begin();
+    this.#location = await this.#begin();
     return 0;
   }
 
   async #begin(): Promise<UploadLocation> {
     const { target } = this.#traffic;
-    await target.cancelUpload(this.location);
-    return (await target.mountOrStart(this.#blob.to, this.#blob.digest)) ?? this.location;
+    await target.cancelUpload(this.#location);
+    return (await target.mountOrStart(this.#blob.to, this.#blob.digest)) ?? this.#location;
   }
 }
 

@@ -41,8 +41,8 @@ export interface ImportResult {
     readonly skipped: number;
   };
   readonly manifests: { readonly copied: number; readonly present: number };
-  /** `mounted`: the registry had them in another repository. `bytes`: of those that were copied, as far as they were sent. */
-  readonly blobs: { readonly copied: number; readonly mounted: number; readonly present: number; readonly bytes: number };
+  /** `present`: the registry had them, in this repository or in another one that it could mount them from. `bytes`: of those that were copied, as far as they were sent. */
+  readonly blobs: { readonly copied: number; readonly present: number; readonly bytes: number };
   readonly seconds: number;
   /** How many of each kind. */
   readonly problemsByKind: Readonly<Partial<Record<ProblemKind, number>>>;
@@ -58,7 +58,7 @@ export class ImportReport {
     repositories: { selected: 0, done: 0 },
     tags: { created: 0, moved: 0, unchanged: 0, left: 0, skipped: 0 },
     manifests: { copied: 0, present: 0 },
-    blobs: { copied: 0, mounted: 0, present: 0, bytes: 0 },
+    blobs: { copied: 0, present: 0, bytes: 0 },
   };
   /** Names that the source's list has had so far. */
   listed = 0;

@@ -94,7 +94,7 @@ test("a folder: every image with tags, children, attachments and foreign layers;
   expect([first.code, first.problems]).toEqual([0, []]);
   expect(first).toMatchObject({ repositories: { selected: 3, done: 3 }, tags: { created: 7, left: 0, skipped: 0 } });
   // One layer in two repositories is sent once.
-  expect(first.blobs.mounted).toBeGreaterThanOrEqual(1);
+  expect(first.blobs.present).toBeGreaterThanOrEqual(1);
   for (const [repository, tags] of Object.entries(content.tags)) expect(await tagsHere(repository)).toEqual([...tags].sort());
   expect(await here("team/app", "1.0")).toBe(content.image);
   expect(await here("team/app", "multi")).toBe(content.index);
@@ -113,7 +113,7 @@ test("a folder: every image with tags, children, attachments and foreign layers;
     code: 0,
     tags: { created: 0, unchanged: 7 },
     manifests: { copied: 0 },
-    blobs: { copied: 0, mounted: 0, bytes: 0 },
+    blobs: { copied: 0, present: 0, bytes: 0 },
   });
 });
 

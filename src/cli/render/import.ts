@@ -20,7 +20,7 @@ export function renderImport({
     `repositories  ${repositories.done} of ${repositories.selected}`,
     `tags          ${tags.created} new, ${tags.moved} moved, ${tags.unchanged} as they were, ${tags.left} left, ${tags.skipped} skipped`,
     `manifests     ${manifests.copied} copied, ${manifests.present} were here`,
-    `blobs         ${blobs.copied} copied (${formatBytes(blobs.bytes)}), ${blobs.mounted} mounted, ${blobs.present} were here`,
+    `blobs         ${blobs.copied} copied (${formatBytes(blobs.bytes)}), ${blobs.present} were here`,
     `problems      ${problems.length === 0 ? "none" : problems.join(", ")}`,
   ].join("\n");
 }
