@@ -264,7 +264,7 @@ export const settingsSchema = group({
   limits: group(
     {
       repositoryBytes: bytes(
-        "What a repository of your own may have: its blobs, each once, and its manifests. What would make it larger is refused (403). 0: no limit.",
+        "What a repository of your own may have: its blobs, each once, and its manifests, deleted ones too while they can be restored. What would make it larger is refused (403). 0: no limit.",
       ),
       overrides: Type.Array(override, { description: "Repositories with another limit; the first entry that names one counts." }),
       uploadsPerIdentity: atLeastOne(

@@ -64,7 +64,8 @@ const questions = `
   FULL JOIN (
     SELECT repository, sum(bytes) AS bytes FROM (
       SELECT l.repository, b.size AS bytes FROM repository_blobs l JOIN blobs b ON b.digest = l.digest
-      UNION ALL SELECT repository, length(bytes) FROM manifests) held
+      UNION ALL SELECT repository, length(bytes) FROM manifests
+      UNION ALL SELECT repository, length(bytes) FROM trash) held
     GROUP BY repository) h ON h.repository = u.repository
   WHERE coalesce(u.bytes, 0) <> coalesce(h.bytes, 0)
   UNION ALL

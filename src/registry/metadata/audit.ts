@@ -166,7 +166,8 @@ const sums = `FROM repositories r, LATERAL (
      SELECT
        (SELECT coalesce(sum(u.bytes), 0)::bigint FROM repository_usage u WHERE u.repository = r.id) AS counted,
        (SELECT coalesce(sum(b.size), 0)::bigint FROM repository_blobs l JOIN blobs b ON b.digest = l.digest WHERE l.repository = r.id)
-         + (SELECT coalesce(sum(length(m.bytes)), 0)::bigint FROM manifests m WHERE m.repository = r.id) AS held
+         + (SELECT coalesce(sum(length(m.bytes)), 0)::bigint FROM manifests m WHERE m.repository = r.id)
+         + (SELECT coalesce(sum(length(t.bytes)), 0)::bigint FROM trash t WHERE t.repository = r.id) AS held
      OFFSET 0
    ) summed`;
 const usage = statement(

@@ -70,11 +70,16 @@ const children = statement(
 );
 const trash = statement(
   "deletion-trash",
-  `INSERT INTO trash (repository, tags, digest, media_type, bytes, by, reason)
+  `INSERT INTO trash (repository, tags, digest, media_type, bytes, by, reason, names)
    SELECT m.repository,
      coalesce((SELECT array_agg(t.name ORDER BY t.name) FROM tags t
                WHERE t.repository = m.repository AND t.digest = m.digest AND ($5::text[] IS NULL OR t.name = ANY($5))), '{}'),
-     m.digest, m.media_type, m.bytes, $3, $4
+     m.digest, m.media_type, m.bytes, $3, $4,
+     ARRAY(SELECT digest_key(n.digest) FROM manifest_blobs n WHERE n.repository = m.repository AND n.manifest = m.digest
+           UNION ALL
+           SELECT digest_key(c.child) FROM manifest_children c WHERE c.repository = m.repository AND c.manifest = m.digest
+           UNION ALL
+           SELECT digest_key(m.subject) WHERE m.subject IS NOT NULL)
    FROM manifests m
    WHERE m.repository = $1 AND m.digest = ANY($2)`,
 );

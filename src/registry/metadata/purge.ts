@@ -2,6 +2,7 @@
 
 import type { Digest } from "../../domain/digest.ts";
 import { statement, type Queryable } from "./database.ts";
+import { planByIndex } from "./steady-plans.ts";
 
 export interface NamedBlob {
   readonly manifest: Digest;
@@ -49,14 +50,24 @@ const uses = statement(
    ) n
    ORDER BY named.digest, r.name`,
 );
-// Whoever could be restored says the digest in its bytes, and its repository has a link to it, or its own trash says the manifest.
+// Whoever could be restored names the digest, and its repository has a link to it, or its own trash says the manifest. What the version before put
+// there says the digest in its bytes (0020-trash-names.sql).
 const emptyTrash = statement(
   "purge-trash",
-  `WITH gone AS (
-     DELETE FROM trash t
-     WHERE (t.repository = $1 AND t.digest = ANY($2))
-        OR (t.repository IN (SELECT repository FROM repository_blobs WHERE digest = ANY($3))
-          AND EXISTS (SELECT FROM unnest($3::text[]) AS layer WHERE position(convert_to(layer, 'UTF8') IN t.bytes) > 0))
+  `WITH naming AS MATERIALIZED (
+     SELECT id, repository FROM trash WHERE names && ARRAY(SELECT digest_key(layer) FROM unnest($3::text[]) AS layer)
+   ), linked AS MATERIALIZED (
+     SELECT DISTINCT repository FROM repository_blobs WHERE digest = ANY($3)
+   ), gone AS (
+     DELETE FROM trash
+     WHERE id = ANY(ARRAY(
+       SELECT id FROM trash WHERE repository = $1 AND digest = ANY($2)
+       UNION
+       SELECT id FROM naming JOIN linked USING (repository)
+       UNION
+       SELECT id FROM trash older JOIN linked USING (repository)
+       WHERE older.names IS NULL
+         AND EXISTS (SELECT FROM unnest($3::text[]) AS layer WHERE position(convert_to(layer, 'UTF8') IN older.bytes) > 0)))
      RETURNING repository, digest, tags
    )
    SELECT r.name AS repository, gone.digest, gone.tags FROM gone JOIN repositories r ON r.id = gone.repository ORDER BY r.name, gone.digest`,
@@ -96,11 +107,12 @@ export function readUses(transaction: Queryable, blobs: readonly Digest[]): Prom
   return transaction.query<BlobUse>(uses, [blobs]);
 }
 
-/** Empties the trash of `manifests` of the repository, and everybody's of what names one of `blobs`. */
-export function purgeTrash(
+/** Empties the trash of `manifests` of the repository, and everybody's of what names one of `blobs`: in proportion to those, not to the trash. */
+export async function purgeTrash(
   transaction: Queryable,
   purged: { readonly repositoryId: number; readonly manifests: readonly Digest[]; readonly blobs: readonly Digest[] },
 ): Promise<TrashRow[]> {
+  await planByIndex(transaction);
   return transaction.query<TrashRow>(emptyTrash, [purged.repositoryId, purged.manifests, purged.blobs]);
 }
 

@@ -2,6 +2,7 @@
 
 import type { Digest } from "../../domain/digest.ts";
 import { statement, type Queryable } from "./database.ts";
+import { planByIndex } from "./steady-plans.ts";
 
 export interface TrashedManifest {
   readonly digest: Digest;
@@ -20,15 +21,24 @@ const trashed = `SELECT DISTINCT ON (digest) digest, media_type AS "mediaType", 
            WHERE other.repository = t.repository AND other.digest = t.digest ORDER BY name) AS tags
    FROM trash t`;
 const byDigest = statement("trash-by-digest", `${trashed} WHERE repository = $1 AND digest = ANY($2) ORDER BY digest, id DESC`);
-// Whoever refers to a digest says it in its bytes or in its tag; the reader of the bytes sees how it is meant.
+// Whoever refers to a digest names it, or says it in its tag; the reader of the bytes sees how it is meant. What the version before put there says it
+// in its bytes (0020-trash-names.sql).
 const naming = statement(
   "trash-naming",
-  `${trashed}
+  `WITH naming AS MATERIALIZED (
+     SELECT id FROM trash WHERE names && ARRAY(SELECT digest_key(subject) FROM unnest($2::text[]) AS subject)
+   )
+   ${trashed}
    WHERE repository = $1 AND NOT digest = ANY($2)
-     AND EXISTS (
-       SELECT FROM unnest($2::text[]) AS subject
-       WHERE position(convert_to(subject, 'UTF8') IN t.bytes) > 0
-          OR EXISTS (SELECT FROM unnest(t.tags) AS name WHERE starts_with(name, replace(subject, ':', '-'))))
+     AND id = ANY(ARRAY(
+       SELECT id FROM naming
+       UNION
+       SELECT id FROM trash other
+       WHERE repository = $1
+         AND EXISTS (
+           SELECT FROM unnest($2::text[]) AS subject
+           WHERE EXISTS (SELECT FROM unnest(other.tags) AS name WHERE starts_with(name, replace(subject, ':', '-')))
+              OR (other.names IS NULL AND position(convert_to(subject, 'UTF8') IN other.bytes) > 0))))
    ORDER BY digest, id DESC`,
 );
 const here = statement("trash-here", "SELECT digest FROM manifests WHERE repository = $1 AND digest = ANY($2)");
@@ -43,9 +53,15 @@ export async function findTrashed(database: Queryable, repositoryId: number, dig
   return digests.length === 0 ? [] : database.query<TrashedManifest>(byDigest, [repositoryId, digests]);
 }
 
-/** Manifests in the trash that mention one of `digests`, in their bytes or by a `sha256-<hex>` tag. */
-export async function findTrashedNaming(database: Queryable, repositoryId: number, digests: readonly Digest[]): Promise<TrashedManifest[]> {
-  return digests.length === 0 ? [] : database.query<TrashedManifest>(naming, [repositoryId, digests]);
+/** Manifests in the trash that name one of `digests`, or do so by a `sha256-<hex>` tag. */
+export async function findTrashedNaming(
+  transaction: Queryable,
+  repositoryId: number,
+  digests: readonly Digest[],
+): Promise<TrashedManifest[]> {
+  if (digests.length === 0) return [];
+  await planByIndex(transaction);
+  return transaction.query<TrashedManifest>(naming, [repositoryId, digests]);
 }
 
 /** Those of `digests` that the repository has. */

@@ -9,7 +9,7 @@ export interface RepositoryUsage {
   /** Version tags of a proxied repository count with what is cached. */
   readonly tags: number;
   readonly manifests: number;
-  /** Of the blobs that the repository has, each once, shared with other repositories or not, and of its manifests: what its limit is about. */
+  /** Of the blobs that the repository has, each once, shared with other repositories or not, and of its manifests, also of those in its trash: what its limit is about. */
   readonly bytes: number;
 }
 

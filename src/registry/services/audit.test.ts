@@ -86,7 +86,7 @@ const keyOf = async (digest: string) =>
 const damage = (statements: string) =>
   registry.rows(`BEGIN; SET LOCAL session_replication_role = replica; ${statements};
     DELETE FROM repository_usage;
-    INSERT INTO repository_usage (repository, bytes) SELECT repository, length(bytes) FROM manifests;
+    INSERT INTO repository_usage (repository, bytes) SELECT repository, length(bytes) FROM manifests UNION ALL SELECT repository, length(bytes) FROM trash;
     INSERT INTO repository_usage (repository, bytes) SELECT repository, size FROM repository_blobs JOIN blobs USING (digest);
     COMMIT`);
 async function writeObject(key: string, bytes: Buffer): Promise<void> {

@@ -139,6 +139,38 @@ describeTests("purge", () => {
     expect(await bring({ tag: "harmless" })).toMatchObject({ restored: [{ digest: harmless }], gone: [] });
   });
 
+  test("goes by what trash names, however its bytes spell it, and not by what they mention", async () => {
+    const [secret, fine] = [randomBytes(30), randomBytes(30)];
+    const leaked = await pushLayers(repository, [secret], ["leaked"]);
+    await pushBlob(registry.push, repository, fine);
+    const spelled = imageOf(layerOf(fine), [layerOf(secret)]);
+    const escaped = Buffer.from(spelled.toString().replaceAll("sha256:", String.raw`\u0073ha256:`));
+    const mentioning = imageOf(layerOf(fine), [], { annotations: { "org.example.not": digestOf(secret) } });
+    for (const [bytes, tag] of [
+      [escaped, "escaped"],
+      [mentioning, "mentioning"],
+    ] as const) {
+      const { digest } = await pushManifest(registry.push, repository, bytes, { tags: [tag] });
+      await registry.push.deleteManifest(repository, { digest }, pusher, unprotected);
+    }
+    const result = await remove({ digest: leaked, purge: true });
+    expect(result.trash).toEqual([{ repository, digest: digestOf(escaped), tags: ["escaped"] }]);
+    expect(await keysOf([digestOf(secret)])).toEqual([]);
+    expect(await bring({ tag: "mentioning" })).toMatchObject({ gone: [] });
+  });
+
+  test("finds what the version before put into the trash by its bytes, as a restore does", async () => {
+    const secret = randomBytes(30);
+    const before = await pushLayers(repository, [secret], ["before"]);
+    const image = await pushImage(registry.push, repository, ["v1"]);
+    const sbom = await pushImage(registry.push, repository, [], { subject: describe(mediaTypes.ociManifest, image.bytes) });
+    for (const digest of [before, image.digest]) await registry.push.deleteManifest(repository, { digest }, pusher, unprotected);
+    await registry.rows("UPDATE trash SET names = NULL");
+    expect((await bring({ tag: "v1" })).restored.map(({ digest }) => digest)).toEqual([image.digest, sbom.digest]);
+    await pushLayers(repository, [secret], ["leaked"]);
+    expect((await remove({ tag: "leaked", purge: true })).trash).toEqual([{ repository, digest: before, tags: ["before"] }]);
+  });
+
   test("takes the children of an index along, but for those with a tag of their own", async () => {
     const [amd64, arm64] = [await pushImage(registry.push, repository, ["v1-amd64"]), await pushImage(registry.push, repository)];
     const index = indexOf([amd64, arm64].map(({ bytes }) => describe(mediaTypes.ociManifest, bytes)));

@@ -6,6 +6,7 @@ import {
   bodyOf,
   describe as described,
   imageOf,
+  longTimes,
   noTimes,
   openOwnRegistry,
   pushBlob,
@@ -39,7 +40,8 @@ async function usageOfAll(): Promise<{ counted: unknown; found: unknown }> {
     registry.rows(
       `SELECT repository, sum(bytes)::bigint AS bytes FROM (
          SELECT l.repository, b.size AS bytes FROM repository_blobs l JOIN blobs b USING (digest)
-         UNION ALL SELECT repository, length(bytes) FROM manifests) AS all_of_it
+         UNION ALL SELECT repository, length(bytes) FROM manifests
+         UNION ALL SELECT repository, length(bytes) FROM trash) AS all_of_it
        GROUP BY 1 HAVING sum(bytes) <> 0 ORDER BY 1`,
     ),
   ]);
@@ -200,6 +202,26 @@ test("what is collected makes room again, and the sum stays the sum however rows
   await sumUp();
   expect((await usageOfAll()).counted).toEqual(found);
   expect(await registry.rows("SELECT repository FROM repository_usage GROUP BY 1 HAVING count(*) > 1")).toEqual([]);
+});
+
+test("deleted manifests count until they can no longer be restored", async () => {
+  const repository = newName();
+  const config = randomBytes(10);
+  await pushBlob(registry.push, repository, config);
+  const manifest = (note: string) => imageOf(described("c/c", config), [], { annotations: { note: note.repeat(4_000) } });
+  await registry.setTimes(longTimes);
+  for (const note of ["a", "b"]) {
+    const { digest } = await pushManifest(registry.push, repository, manifest(note));
+    await registry.push.deleteManifest(repository, { digest }, pusher, unprotected);
+  }
+  expect(await usedBy(repository)).toBe(10 + 2 * manifest("a").byteLength);
+  await expect(pushManifest(registry.push, repository, manifest("c"))).rejects.toMatchObject({ code: "DENIED" });
+  await registry.setTimes(noTimes);
+  await registry.collector(noTimes).runOnce();
+  await pushBlob(registry.push, repository, config);
+  await pushManifest(registry.push, repository, manifest("c"));
+  const { counted, found } = await usageOfAll();
+  expect(counted).toEqual(found);
 });
 
 test("a push costs the same however much the repository has", async () => {

@@ -1,4 +1,4 @@
-// How many bytes a repository may hold (setting `limits`): its blobs, each once, and its manifests.
+// How many bytes a repository may hold (setting `limits`): its blobs, each once, and its manifests, deleted ones too while they can be restored.
 
 import { formatBytes } from "../../domain/bytes.ts";
 import type { Queryable } from "../metadata/database.ts";

@@ -1,0 +1,2 @@
+-- concurrently
+CREATE INDEX CONCURRENTLY trash_names ON trash USING gin (names);
