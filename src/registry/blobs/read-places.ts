@@ -3,6 +3,8 @@
 
 /** Milliseconds that a place was not used for, after which somebody who waits may have it: a client that takes 2 MB/s keeps its own. */
 const restsFor = 100;
+/** Milliseconds after which a place goes to somebody who waits also when it is in use: who wants little does not wait for all who want much. */
+const turn = 1000;
 
 export class ReadPlaces {
   #free: number;
@@ -39,8 +41,11 @@ export class ReadPlaces {
     else next();
   }
 
-  rest(place: ReadPlace): void {
-    this.#resting.set(place, performance.now());
+  /** `since`: when it was taken. */
+  rest(place: ReadPlace, since: number): void {
+    const now = performance.now();
+    if (this.#waiting.length > 0 && now - since >= turn) return this.#handOn(place);
+    this.#resting.set(place, now);
     this.#look();
   }
 
@@ -60,9 +65,13 @@ export class ReadPlaces {
         return;
       }
       this.#resting.delete(place);
-      place.leave();
-      this.give();
+      this.#handOn(place);
     }
+  }
+
+  #handOn(place: ReadPlace): void {
+    place.leave();
+    this.give();
   }
 }
 
@@ -70,6 +79,7 @@ export class ReadPlace {
   readonly #places: ReadPlaces;
   #state: "None" | "InUse" | "Resting" = "None";
   #onLeave: () => void = () => {};
+  #since = 0;
 
   constructor(places: ReadPlaces) {
     this.#places = places;
@@ -83,7 +93,10 @@ export class ReadPlace {
   /** Before bytes are asked for or taken. One call at a time. */
   async take(): Promise<void> {
     const isHere = this.#state === "InUse" || (this.#state === "Resting" && this.#places.wake(this));
-    if (!isHere) await this.#places.take();
+    if (!isHere) {
+      await this.#places.take();
+      this.#since = performance.now();
+    }
     this.#state = "InUse";
   }
 
@@ -91,7 +104,7 @@ export class ReadPlace {
   rest(): void {
     if (this.#state !== "InUse") return;
     this.#state = "Resting";
-    this.#places.rest(this);
+    this.#places.rest(this, this.#since);
   }
 
   /** Nothing is open any more. */
