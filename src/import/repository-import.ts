@@ -40,6 +40,8 @@ export class RepositoryImport {
   /** Every manifest that was looked at, and whether it is here now. */
   readonly #manifests = new Map<Digest, Promise<boolean>>();
   readonly #blobs = new Map<Digest, Promise<boolean>>();
+  /** The tag before was here: so may the next be, and then asking for it first spares asking for its manifest. */
+  #tagsAreHere = true;
 
   constructor(options: RepositoryOptions) {
     this.#options = options;
@@ -81,20 +83,33 @@ export class RepositoryImport {
       this.#traffic.run(() => this.#traffic.source.resolve(from, tag)),
     );
     if (digest === undefined) this.#problem({ kind: "danglingTag", tag, message: "the source lists this tag, and it points to nothing" });
-    if (digest === undefined || digest === failed || !(await this.#manifest(digest))) {
-      this.#report.counts.tags.skipped++;
-      if (digest !== undefined && digest !== failed)
-        this.#problem({ kind: "tagWithoutManifest", tag, digest, message: "its manifest could not be imported" });
-      return;
-    }
-    await this.#reported({ tag, digest }, this.#point(tag, digest));
+    if (digest === undefined || digest === failed) this.#report.counts.tags.skipped++;
+    else await this.#bring(tag, digest);
+  }
+
+  async #bring(tag: string, digest: Digest): Promise<void> {
+    const { tags } = this.#report.counts;
+    const before = this.#tagsAreHere ? await this.#tagHere(tag).catch(unlessImportEnds) : undefined;
+    const here = before?.digest === digest ? before : undefined;
+    if (!(await this.#manifest(digest, here === undefined ? {} : { here }))) {
+      tags.skipped++;
+      this.#problem({ kind: "tagWithoutManifest", tag, digest, message: "its manifest could not be imported" });
+    } else if (here === undefined) await this.#reported({ tag, digest }, this.#point(tag, digest));
+    else tags.unchanged++;
+  }
+
+  async #tagHere(tag: string) {
+    const found = await this.#traffic.run(() => this.#traffic.target.headManifest(this.#options.to, tag));
+    this.#tagsAreHere = found !== undefined;
+    return found;
   }
 
   async #point(tag: string, digest: Digest): Promise<void> {
     const { to, overwriteTags, dryRun } = this.#options;
     const { target } = this.#traffic;
     const { tags } = this.#report.counts;
-    const here = await this.#traffic.run(() => target.headManifest(to, tag));
+    // Now, not before its manifest was sent: somebody may have pushed it meanwhile.
+    const here = await this.#tagHere(tag);
     if (here?.digest === digest) return void tags.unchanged++;
     if (here !== undefined && !overwriteTags) {
       tags.left++;
@@ -133,7 +148,7 @@ export class RepositoryImport {
   }
 
   /** True when it is here with everything it needs. What stands in the way has been told. */
-  #manifest(digest: Digest, named: { readonly by?: Digest; readonly depth?: number } = {}): Promise<boolean> {
+  #manifest(digest: Digest, named: Named = {}): Promise<boolean> {
     const known = this.#manifests.get(digest);
     if (known !== undefined) return known;
     const copying = this.#reported({ digest }, this.#copyManifest(digest, named)).then((done) => done !== failed);
@@ -141,10 +156,10 @@ export class RepositoryImport {
     return copying;
   }
 
-  async #copyManifest(digest: Digest, { by, depth = 0 }: { readonly by?: Digest; readonly depth?: number }): Promise<void> {
+  async #copyManifest(digest: Digest, { by, depth = 0, here: known }: Named): Promise<void> {
     const { from, to, dryRun } = this.#options;
     const { source, target } = this.#traffic;
-    const here = await this.#traffic.run(() => target.headManifest(to, digest));
+    const here = known ?? (await this.#traffic.run(() => target.headManifest(to, digest)));
     if (here !== undefined) {
       this.#report.counts.manifests.present++;
       // The registry holds what an image needs; children of an index may be missing.
@@ -217,7 +232,21 @@ export class RepositoryImport {
   }
 }
 
+/** Where a manifest was come upon. */
+interface Named {
+  /** The index that names it. */
+  readonly by?: Digest;
+  readonly depth?: number;
+  /** It is here: a tag leads to it. */
+  readonly here?: { readonly mediaType: string };
+}
+
 const failed = Symbol("failed");
+
+/** Whoever asks again is told. */
+function unlessImportEnds(error: unknown): undefined {
+  if (!(error instanceof Unimportable)) throw error;
+}
 
 const isIndex = (mediaType: string) => /(?:image\.index\.v1|manifest\.list\.v2)\+json$/.test(mediaType);
 
