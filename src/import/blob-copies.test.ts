@@ -15,16 +15,26 @@ import { ImportReport } from "./report.ts";
 import { createTraffic } from "./traffic.ts";
 
 const here = digestOf("here");
+/** Whoever asks for it asks nothing any more. */
+const gone = digestOf("gone");
 let asked: string[];
+/** Bodies of the source, and those that nobody has ended. */
+let opened: number;
+let open: number;
 let server: Server;
 let target: PushClient;
 
 beforeEach(async () => {
   asked = [];
+  [opened, open] = [0, 0];
   server = createServer((request, response) => {
     const { pathname, search } = new URL(request.url ?? "", "http://registry");
     asked.push(`${request.method} ${pathname}`);
     request.resume().on("end", () => {
+      if (search.includes(gone)) {
+        server.close();
+        response.setHeader("connection", "close");
+      }
       if (request.method === "POST" && !search.includes(here)) response.writeHead(202, { location: "/v2/app/blobs/uploads/1" }).end();
       else response.writeHead(201).end();
     });
@@ -44,12 +54,16 @@ async function* bytes() {
 /** The source has one small blob, whatever it is called. */
 const source = {
   name: "test",
-  blob: async () => ({ start: 0, size: 3, body: bytes() }),
+  blob: async () => {
+    opened++;
+    open++;
+    return { start: 0, size: 3, body: bytes(), discard: () => open-- };
+  },
 } as unknown as ImportSource;
 
 function copies({ concurrency = 4 } = {}) {
   const report = new ImportReport();
-  const traffic = createTraffic({ source, target, concurrency, patience: new Patience() });
+  const traffic = createTraffic({ source, target, concurrency, patience: new Patience({ attempts: 2, firstPause: 1 }) });
   return { report, blobs: new BlobCopies({ traffic, report, dryRun: false }) };
 }
 
@@ -69,4 +83,10 @@ test("a session is followed by its bytes before the next one is opened", async (
   expect(await Promise.all(all)).toEqual([true, true, true]);
   expect(asked.map((request) => request.split(" ")[0])).toEqual(["POST", "PUT", "POST", "PUT", "POST", "PUT"]);
   expect(report.counts.blobs.copied).toBe(3);
+});
+
+test("a registry that is gone before it took a byte costs the source no connection", async () => {
+  const { blobs } = copies();
+  await expect(blobs.copy({ from: "old", to: "app", size: 3, digest: gone })).rejects.toMatchObject({ code: "Unreachable" });
+  expect([asked, opened, open]).toEqual([["POST /v2/app/blobs/uploads/"], 1, 0]);
 });

@@ -118,15 +118,26 @@ class Upload {
 
   /** False: the source does not have it. Rejects with SourceError and ClientError, told apart even where a body broke. */
   async go(options: { again: boolean }): Promise<boolean> {
-    const { source, target } = this.#traffic;
+    const { source } = this.#traffic;
     const { from, digest, size } = this.#blob;
     const offset = options.again ? await this.#takeUp() : 0;
     if (offset === undefined) return true;
     if (offset > 0 && offset === size) return this.#finish(offset);
     const found = await source.blob(from, digest, offset);
     if (found === undefined) return false;
-    // The source begins anew, and so must the registry.
-    if (found.start !== offset) this.#location = await this.#begin();
+    try {
+      // The source begins anew, and so must the registry.
+      if (found.start !== offset) this.#location = await this.#begin();
+      return await this.#pass(found);
+    } finally {
+      // Its connection is one of few, also when the registry never took a byte.
+      found.discard();
+    }
+  }
+
+  async #pass(found: SourceBlob): Promise<boolean> {
+    const { target } = this.#traffic;
+    const { digest, size } = this.#blob;
     const watched = new WatchedBody(found, (bytes) => (this.#report.counts.blobs.bytes += bytes));
     const part = { start: found.start, size: found.size, body: watched.readable };
     try {

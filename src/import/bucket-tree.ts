@@ -78,7 +78,8 @@ export class BucketTree implements LayoutTree {
     // Some services answer a range with the whole, and with pieces of no stated length.
     const start = answer.$metadata.httpStatusCode === 206 ? from : 0;
     const size = answer.ContentLength === undefined ? undefined : start + answer.ContentLength;
-    return { body: answer.Body as Readable, start, size };
+    const body = answer.Body as Readable;
+    return { body, start, size, discard: () => body.on("error", () => {}).destroy() };
   }
 
   async *#pieces(path: string, body: Readable): AsyncGenerator<Uint8Array> {

@@ -47,7 +47,7 @@ export class FolderTree implements LayoutTree {
   async open(path: string, from: number): Promise<SourceBlob | undefined> {
     const found = await this.#find(path, (file) => stat(file));
     if (found === undefined || !found.isFile()) return undefined;
-    return { start: from, size: found.size, body: this.#pieces(path, from) };
+    return { start: from, size: found.size, body: this.#pieces(path, from), discard: () => {} };
   }
 
   async close(): Promise<void> {}

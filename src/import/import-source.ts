@@ -18,6 +18,8 @@ export interface SourceBlob {
   readonly size: number | undefined;
   /** Nothing of it is checked. Iterating rejects with SourceError. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** Ends it, begun or not: what holds it is free for others. */
+  readonly discard: () => void;
 }
 
 /** Undefined always means: the source says that it has no such thing. Every call rejects with SourceError. */
@@ -35,7 +37,7 @@ export interface ImportSource {
   /** Every manifest, tagged or not. SourceError Unlisted where the source has no list. */
   manifests(repository: string): Promise<readonly Digest[]>;
   hasBlob(repository: string, digest: Digest): Promise<boolean>;
-  /** A blob from byte `from` on, or from its beginning where the source cannot do that. Whoever does not iterate the body to its end returns its iterator. */
+  /** A blob from byte `from` on, or from its beginning where the source cannot do that. Whoever asked discards it in the end. */
   blob(repository: string, digest: Digest, from: number): Promise<SourceBlob | undefined>;
   /** Ends what is still running. */
   close(): Promise<void>;

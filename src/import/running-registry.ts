@@ -126,7 +126,9 @@ export class RunningRegistry implements ImportSource {
 
   async blob(repository: string, digest: Digest, from: number): Promise<SourceBlob | undefined> {
     const found = await asking(this.#client.getBlob(repository, digest, { from, priority }));
-    return found === undefined ? undefined : { start: found.start, size: found.size, body: translated(found.body) };
+    return found === undefined
+      ? undefined
+      : { start: found.start, size: found.size, body: translated(found.body), discard: () => found.discard() };
   }
 
   close(): Promise<void> {
