@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { Type, type Static } from "typebox";
 import { Value } from "typebox/value";
 
+import { compareNames } from "../../domain/retention/words.ts";
 import { BlobStoreError } from "../blobs/blob-store.ts";
 import type { NamedObjects } from "../blobs/named-objects.ts";
 
@@ -94,7 +95,7 @@ export async function listSnapshots(named: NamedObjects): Promise<readonly Store
 }
 
 export interface SnapshotsFound {
-  /** Newest first. */
+  /** Newest first, as are those that cannot be read, by their names. */
   readonly stored: readonly StoredSnapshot[];
   readonly unread: readonly { readonly name: string; readonly error: SnapshotError }[];
 }
@@ -112,7 +113,10 @@ export async function readSnapshots(named: NamedObjects, installation?: string):
       if (error.code !== "NotFound") unread.push({ name, error });
     }
   }
-  return { stored: stored.sort((a, b) => Date.parse(b.manifest.takenAt) - Date.parse(a.manifest.takenAt)), unread };
+  return {
+    stored: stored.sort((a, b) => Date.parse(b.manifest.takenAt) - Date.parse(a.manifest.takenAt)),
+    unread: unread.sort((a, b) => compareNames(timeOf(b.name), timeOf(a.name))),
+  };
 }
 
 /** `<installation>/20261122t020000z-3f9a` → `20261122t020000z`: sorts as its time does. A name of another form counts as the newest. */

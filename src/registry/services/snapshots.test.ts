@@ -369,18 +369,17 @@ describe("taking and keeping", () => {
 
 describe("before a migration", () => {
   const options = (database: Database, pod: string) => ({ database, named: named(), times, version: "0", logger, pod });
-  /** Nothing later builds on it. */
-  const notYet = "0010-repository-usage.sql";
-  async function oldDatabase(): Promise<Database> {
+  /** All but the newest change of the schema, on which nothing builds. */
+  async function oldDatabase(): Promise<{ database: Database; notYet: string }> {
     const database = await emptyDatabase();
     const { missing } = await pendingMigrations(database);
-    const seen = missing.filter((name) => name !== notYet);
+    const seen = missing.slice(0, -1);
     await database.transaction((transaction) => migrateTo(transaction, seen), { unmarked: true });
-    return database;
+    return { database, notYet: missing.at(-1)! };
   }
 
   test("one process takes a snapshot of the older schema and migrates, the others wait", async () => {
-    const database = await oldDatabase();
+    const { database, notYet } = await oldDatabase();
     const ran: string[][] = [];
     const start = (pod: string) => backedUp(options(database, pod), async () => void ran.push([...(await migrate(database))]));
     await Promise.all(["a", "b", "c"].map(start));
@@ -399,7 +398,7 @@ describe("before a migration", () => {
   });
 
   test("without a snapshot nothing is migrated", async () => {
-    const database = await oldDatabase();
+    const { database } = await oldDatabase();
     named().put = () => Promise.reject(new Error("the bucket is full"));
     await expect(backedUp(options(database, "a"), () => migrate(database))).rejects.toThrow(
       /about to be migrated, and no snapshot of it could be written before: the bucket is full.*backup\.interval: 0s/,
