@@ -59,8 +59,11 @@ function judgeManifest(row: AuditedManifest, mayMissBlobs: NameTest): readonly A
   const children = childrenOf(manifest).map(({ digest }) => digest);
   const held = new Set(row.heldBlobs);
   const linked = new Set(row.linkedBlobs);
+  // Every audit reports these, a deep one once.
+  const lost = new Set(row.lostBlobs);
   const mayMiss = mayMissBlobs(row.repository);
-  const unheld = row.own ? blobs.filter(({ digest, required }) => required && !held.has(digest) && (!mayMiss || linked.has(digest))) : [];
+  const isUnheld = (digest: Digest) => !held.has(digest) && !lost.has(digest) && (!mayMiss || linked.has(digest));
+  const unheld = row.own ? blobs.filter(({ digest, required }) => required && isUnheld(digest)) : [];
   const subject = manifest.subject?.digest ?? null;
   return [
     ...compare(

@@ -15,6 +15,7 @@ import {
   pusher,
   pushImage,
   pushManifest,
+  readBlob,
   unprotected,
   type OwnRegistry,
   type PushedImage,
@@ -23,6 +24,7 @@ import type { AuditLine, AuditReport } from "../../api/control/audit.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { BlobStoreError } from "../blobs/blob-store.ts";
+import { letGoOfBytes } from "../metadata/forget-copy.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import type { AuditedStore } from "./audit-step.ts";
 import { audit } from "./audit.ts";
@@ -66,15 +68,17 @@ interface RunOptions {
   readonly deep: boolean;
   readonly repair?: boolean;
   readonly signal?: AbortSignal;
+  /** Layers need not be here, in any repository. */
+  readonly mayMissBlobs?: boolean;
   /** Milliseconds by which the audit's clock is ahead. */
   readonly later?: number;
 }
 
 async function run(options: RunOptions): Promise<{ lines: AuditLine[]; report: AuditReport }> {
   const { database, store } = registry;
-  const { deep, repair, signal = new AbortController().signal, later = 0 } = options;
+  const { deep, repair, signal = new AbortController().signal, later = 0, mayMissBlobs = false } = options;
   const lines: AuditLine[] = [];
-  const context = { database, store, signal, now: () => Date.now() + later };
+  const context = { database, store, signal, now: () => Date.now() + later, mayMissBlobs: () => mayMissBlobs };
   for await (const line of audit(context, { deep, ...(repair === undefined ? {} : { repair }) })) lines.push(line);
   const last = lines.pop();
   if (last === undefined || !("report" in last)) throw new Error("no report");
@@ -303,6 +307,39 @@ const damages: readonly Damage[] = [
 test.each(damages)("finds $what", async ({ deep, plant, findings }) => {
   await plant();
   expect((await run({ deep })).report.findings).toEqual(await findings());
+});
+
+describeTests("a pushed blob whose lost bytes were let go", () => {
+  const letGo = async () => {
+    const key = await keyOf(image.layer);
+    await registry.store.delete([key]);
+    expect(await letGoOfBytes(registry.database, image.layer, key)).toBe(true);
+  };
+  const lost = () =>
+    ["team-a/app", "team-b/app"].map((repository) => ({
+      invariant: 1,
+      subject: `${repository}@${image.digest}`,
+      message: `lost the bytes of ${image.layer}; import the image again, or push it with docker, podman or skopeo`,
+    }));
+
+  test.each([
+    { deep: false, mayMissBlobs: false },
+    { deep: true, mayMissBlobs: false },
+    { deep: true, mayMissBlobs: true },
+  ])("is named with its images by every audit, once, until it is here again: %o", async ({ deep, mayMissBlobs }) => {
+    const layer = await readBlob(registry.pull, "team-a/app", image.layer);
+    await letGo();
+    expect((await run({ deep, mayMissBlobs })).report.findings).toEqual(lost());
+    for (const repository of ["team-a/app", "team-b/app"]) await pushBlob(registry.push, repository, layer);
+    expect((await run({ deep, mayMissBlobs })).report.findings).toEqual([]);
+  });
+
+  test("is nobody's loss once its images are deleted, nor where it was cached", async () => {
+    await letGo();
+    await registry.push.deleteManifest("team-b/app", { digest: image.digest }, pusher, unprotected);
+    await registry.rows("UPDATE repositories SET upstream = 'default/hub' WHERE name = 'team-a/app'");
+    expect((await run({ deep: false })).report.findings).toEqual([]);
+  });
 });
 
 test("audits beside pushes, deletes and the collector find nothing", async () => {
