@@ -43,7 +43,7 @@ const packages: Record<string, readonly string[]> = {
   "@kubernetes/client-node": ["operator/kube", "reporter"],
   "@aws-sdk/client-s3": ["registry/blobs"],
   "pg-copy-streams": ["registry/metadata"],
-  pg: ["registry/metadata", "standalone/postgres"],
+  pg: ["registry/metadata"],
   fastify: ["registry/http"],
   commander: ["cli"],
   undici: ["client", "registry/upstream"],

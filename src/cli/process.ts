@@ -11,12 +11,17 @@ export interface Served {
   readonly failed?: Promise<Error>;
   /** Nothing new, running transfers to their end or the grace period, then everything closed. */
   stop(): Promise<void>;
-  /** Ends what would outlive the process. For a process that is about to die. */
-  readonly abandon?: () => void;
 }
 
-/** `signal` is aborted when the process is told to end while it still starts. */
-export type Start = (part: { readonly logger: Logger; readonly signal: AbortSignal }) => Promise<Served>;
+export interface Starting {
+  readonly logger: Logger;
+  /** Aborted when the process is told to end while it still starts. */
+  readonly signal: AbortSignal;
+  /** `work` ends what would outlive a process that dies at once, also in the middle of its start. */
+  readonly beforeForcedExit: (work: () => void) => void;
+}
+
+export type Start = (part: Starting) => Promise<Served>;
 
 /** npm, a shell and a terminal may each deliver the same Ctrl-C: only a later one means "now". Milliseconds. */
 const samePress = 1000;
@@ -40,13 +45,12 @@ async function runToTheEnd({ logLevel, start }: { readonly logLevel: LogLevel; r
   const ending = endings(logger);
   let served: Served;
   try {
-    served = await start({ logger, signal: ending.signal });
+    served = await start({ logger, signal: ending.signal, beforeForcedExit: ending.beforeForcedExit });
   } catch (error) {
     if (ending.signal.aborted) return ending.code();
     throw error;
   }
   if (served.failed !== undefined) ending.alsoWhen(served.failed);
-  if (served.abandon !== undefined) ending.beforeForcedExit(served.abandon);
   announce(served.summary);
   await ending.asked;
   const late = setTimeout(() => ending.force(`not everything stopped within ${stopWithin / 1000} s`), stopWithin);

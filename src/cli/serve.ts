@@ -37,7 +37,7 @@ export function serveCommand(): Command {
     const { serveUntilToldToEnd } = await import("./process.ts");
     process.exitCode = await serveUntilToldToEnd({
       logLevel: values.logLevel,
-      start: async ({ logger, signal }) => {
+      start: async (part) => {
         const { loadSettings } = await import("../config/load-settings.ts");
         const loaded = await loadSettings(values.settings);
         const settings = { ...loaded, readOnly: values.readOnly ?? loaded.readOnly };
@@ -45,7 +45,7 @@ export function serveCommand(): Command {
         const { programVersion } = await import("../config/version.ts");
         const allowAnonymous = values.allowAnonymous === true;
         const acceptStore = values.acceptStore === true;
-        return startStandalone({ ...values, settings, allowAnonymous, acceptStore, logger, signal, version: programVersion() });
+        return startStandalone({ ...values, settings, allowAnonymous, acceptStore, ...part, version: programVersion() });
       },
     });
   });

@@ -38,6 +38,8 @@ export interface StandaloneOptions {
   readonly version: string;
   /** Aborted: whatever is being started is stopped again. */
   readonly signal: AbortSignal;
+  /** `work` ends what would outlive a process that dies at once. Called as soon as there is something. */
+  readonly beforeForcedExit: (work: () => void) => void;
 }
 
 export interface Standalone {
@@ -48,8 +50,6 @@ export interface Standalone {
   readonly failed: Promise<Error>;
   /** In order: nothing new, running transfers to their end or the grace period, the database last. */
   stop(): Promise<void>;
-  /** Ends what would outlive the process. For a process that is about to die. */
-  readonly abandon: () => void;
 }
 
 /** Rejects with an Error that says what to do; nothing stays open then. */
@@ -71,7 +71,15 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     logger.warn("--allow-anonymous: until the first AccessPolicy everybody who reaches the address may pull, push and delete");
 
   signal.throwIfAborted();
-  const postgres = await startEmbeddedPostgres({ folder: folder.postgres });
+  const postgres = await startEmbeddedPostgres({
+    folder: folder.postgres,
+    signal,
+    onLaunched: (pid) =>
+      options.beforeForcedExit(() => {
+        kill(pid);
+        rmSync(join(options.data, dataFiles.address), { force: true });
+      }),
+  });
   closing.add(() => postgres.stop());
   const lost = await lostDatabase({ made: postgres.made, data: options.data, blobs: folder.blobs });
   if (lost !== undefined) logger.warn(lost);
@@ -136,10 +144,6 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     summary: summaryLine({ url, upstreams: await control.upstreams(), record: join(options.data, "record"), revision }),
     failed: postgres.died.then((lastWords) => new Error(lastWords)),
     stop: () => closing.run(),
-    abandon: () => {
-      kill(postgres.pid);
-      rmSync(join(options.data, dataFiles.address), { force: true });
-    },
   };
 }
 

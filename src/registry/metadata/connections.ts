@@ -1,9 +1,10 @@
 // The pool, and the watch over it.
 
-import { Client, Pool, TypeOverrides, type ClientBase, type PoolClient, type Submittable } from "pg";
+import { Pool, TypeOverrides, type Client, type ClientBase, type PoolClient, type Submittable } from "pg";
 
 import { connectionParameters, isSocket, tlsContext } from "./connection-parameters.ts";
 import { defaultConnections, defaultTimeouts, limitsOf, type DatabaseOptions, type DatabaseTimeouts } from "./database-options.ts";
+import { DriverClient } from "./driver.ts";
 import { cut, Primary } from "./primary.ts";
 import { Slots, type Line } from "./slots.ts";
 import { asUnavailable, DatabaseUnavailable, reasonOf } from "./unavailable.ts";
@@ -98,11 +99,11 @@ export class Connections {
     this.most = options.connections ?? defaultConnections;
     this.#session = `${limitsOf(timeouts, "SESSION")}${options.readOnly === true ? "; SET default_transaction_read_only = on" : ""}`;
     this.#free = new Slots({ most: this.most, patience: timeouts.wait });
-    this.#connect = () => new Client(config());
+    this.#connect = () => new DriverClient(config());
     this.#pool = new Pool({
       max: this.most,
       connectionTimeoutMillis: timeouts.connect,
-      Client: class extends Client {
+      Client: class extends DriverClient {
         constructor() {
           super(config());
         }

@@ -5,14 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { Client } from "pg";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 
+import { Database, statement } from "../../registry/metadata/database.ts";
 import { findPostgres } from "./binaries.ts";
 import { startEmbeddedPostgres } from "./server.ts";
 import { createLauncher } from "./unprivileged.ts";
 
 const folders: string[] = [];
 afterEach(async () => {
+  vi.unstubAllEnvs();
   for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
 });
 
@@ -84,6 +86,56 @@ test("a server that cannot start says why", async () => {
   await (await startEmbeddedPostgres({ folder: cluster })).stop();
   await writeFile(join(cluster, "postgresql.conf"), "no_such_setting = 1\n");
   await expect(startEmbeddedPostgres({ folder: cluster })).rejects.toThrow(/^PostgreSQL ended \(exit code 1\): .*no_such_setting/s);
+});
+
+test("what PG* of the environment says is about another server", async () => {
+  const foreign = {
+    PGHOST: "db.example.com",
+    PGPORT: "44765",
+    PGUSER: "somebody",
+    PGPASSWORD: "secret",
+    PGDATABASE: "elsewhere",
+    PGSSLMODE: "require",
+    PGSSLNEGOTIATION: "direct",
+    PGOPTIONS: "-c synchronous_commit=off",
+    PGREPLICATION: "true",
+    PGCLIENT_ENCODING: "latin1",
+  };
+  for (const [name, value] of Object.entries(foreign)) vi.stubEnv(name, value);
+  const server = await startEmbeddedPostgres({ folder: join(await folder(), "postgres") });
+  const database = new Database({ url: server.url });
+  const settings = statement("test-settings", "SELECT current_setting('synchronous_commit') AS commit, 'ü' AS umlaut");
+  expect(await database.query(settings)).toEqual([{ commit: "on", umlaut: "ü" }]);
+  await database.close();
+  await server.stop();
+  expect(process.env).toMatchObject(foreign); // somebody else's business
+});
+
+test("told to end while it starts: it rejects, and no server stays", async () => {
+  const told = new AbortController();
+  const pids: number[] = [];
+  const onLaunched = (pid: number) => {
+    pids.push(pid);
+    told.abort(new Error("told to end"));
+  };
+  const start = startEmbeddedPostgres({ folder: join(await folder(), "postgres"), signal: told.signal, onLaunched });
+  await expect(start).rejects.toThrow("told to end");
+  expect(pids).toHaveLength(1);
+  expect(() => process.kill(pids[0] ?? 0, 0)).toThrow("ESRCH");
+});
+
+test("a server that says nothing is ended, and said", async () => {
+  const cluster = join(await folder(), "postgres");
+  const pids: number[] = [];
+  const onLaunched = (pid: number) => {
+    pids.push(pid);
+    process.kill(pid, "SIGSTOP");
+  };
+  await expect(startEmbeddedPostgres({ folder: cluster, patience: 500, onLaunched })).rejects.toThrow(
+    /^PostgreSQL runs and did not answer within 0\.5 s \(.+\): .*Start again\.$/,
+  );
+  expect(() => process.kill(pids[0] ?? 0, 0)).toThrow("ESRCH");
+  await (await startEmbeddedPostgres({ folder: cluster })).stop();
 });
 
 test("as root PostgreSQL runs as somebody else, as an ordinary user as ourselves", async () => {

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Client } from "pg";
-
+import { DriverClient } from "../../registry/metadata/driver.ts";
+import { reasonOf } from "../../registry/metadata/unavailable.ts";
 import { findPostgres } from "./binaries.ts";
 import { collect, initialise, user } from "./cluster.ts";
 import { clearLeftover, socketPrefix } from "./leftover.ts";
@@ -31,11 +31,20 @@ export interface EmbeddedPostgresOptions {
   /** false only for tests: a crash of the machine may then lose data. */
   readonly fsync?: boolean;
   readonly maxConnections?: number;
+  /** Aborted: the start rejects with its reason, and the server is ended. */
+  readonly signal?: AbortSignal;
+  /** The server's process runs, and would outlive ours; long before it answers. */
+  readonly onLaunched?: (pid: number) => void;
+  /** How long a server that runs may say nothing at all, milliseconds; while it recovers it says so. */
+  readonly patience?: number;
   /** Tests only: take the way for machines without user namespaces. */
   readonly forbidNamespace?: boolean;
 }
 
 const database = "wharfinger";
+/** Names the socket's file. */
+const port = 5432;
+const silencePatience = 60_000;
 
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const launcher = await createLauncher(await findPostgres(), { forbidNamespace: options.forbidNamespace === true });
@@ -43,6 +52,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   await clearLeftover(options.folder);
   const made = await initialise(launcher, options.folder);
   for (const deadline = performance.now() + leftoverPatience; ; await sleep(200)) {
+    options.signal?.throwIfAborted();
     try {
       return { ...(await launch(launcher, options)), made };
     } catch (error) {
@@ -75,6 +85,8 @@ async function launch(launcher: Launcher, options: EmbeddedPostgresOptions): Pro
     child.on("close", (code, signal) => resolve(`PostgreSQL ended (${signal ?? `exit code ${code}`}): ${lastWords()}`));
   });
   void ended.then((reason) => over.abort(new Error(reason)));
+  const pid = child.pid ?? 0;
+  if (pid > 0) options.onLaunched?.(pid);
 
   let stopping = false;
   const stop = async () => {
@@ -83,16 +95,22 @@ async function launch(launcher: Launcher, options: EmbeddedPostgresOptions): Pro
     await ended;
     await rm(sockets, { recursive: true, force: true });
   };
-  const url = (name: string) => `postgresql://${user}@localhost/${name}?host=${encodeURIComponent(sockets)}`;
+  const url = (name: string) => `postgresql://${user}@localhost:${port}/${name}?host=${encodeURIComponent(sockets)}&sslmode=disable`;
+  const { patience = silencePatience } = options;
   try {
-    await awaitReady(url("postgres"), over.signal);
+    await awaitReady(url("postgres"), {
+      patience,
+      over: AbortSignal.any([over.signal, ...(options.signal === undefined ? [] : [options.signal])]),
+    });
   } catch (error) {
+    // Whoever says nothing may not hear that it is to end either.
+    if (error instanceof Silent) child.kill("SIGKILL");
     await stop();
     throw error;
   }
   return {
     url: url(database),
-    pid: child.pid ?? 0,
+    pid,
     died: new Promise((resolve) => void ended.then((reason) => !stopping && resolve(reason))),
     stop,
   };
@@ -101,6 +119,7 @@ async function launch(launcher: Launcher, options: EmbeddedPostgresOptions): Pro
 function settingsOf(options: EmbeddedPostgresOptions, sockets: string): string[] {
   const settings: Record<string, string> = {
     listen_addresses: "",
+    port: String(port),
     unix_socket_directories: sockets,
     unix_socket_permissions: "0700",
     max_connections: String(options.maxConnections ?? 50),
@@ -113,20 +132,35 @@ function settingsOf(options: EmbeddedPostgresOptions, sockets: string): string[]
   return Object.entries(settings).flatMap(([key, value]) => ["-c", `${key}=${value}`]);
 }
 
-/** Waits until it answers and has our database. */
-async function awaitReady(url: string, over: AbortSignal): Promise<void> {
+/** The server runs, and its socket is not there, or nobody answers at it. */
+class Silent extends Error {
+  override readonly name = "Silent";
+}
+
+/** Waits until it answers and has our database. Rejects with the signal's reason, or with Silent. */
+async function awaitReady(url: string, { patience, over }: { readonly patience: number; readonly over: AbortSignal }): Promise<void> {
+  let heard = performance.now();
   for (let wait = 20; ; wait = Math.min(wait * 2, 200)) {
     over.throwIfAborted();
-    const client = new Client({ connectionString: url });
+    const client = new DriverClient({ connectionString: url, connectionTimeoutMillis: Math.min(patience, 5_000) });
+    client.on("error", () => {}); // the server ends between two questions
     try {
       await client.connect();
       const { rowCount } = await client.query("SELECT 1 FROM pg_database WHERE datname = $1", [database]);
       if (rowCount === 0) await client.query(`CREATE DATABASE ${database}`);
       return;
     } catch (error) {
-      // 57P03: still starting or recovering. No code of the server: the socket is not there yet.
-      const code = (error as { code?: string }).code ?? "";
-      if (!["57P03", "ENOENT", "ECONNREFUSED"].includes(code)) throw error;
+      over.throwIfAborted();
+      const reason = reasonOf(error);
+      if (reason !== "UNREACHABLE") throw error;
+      // Still starting or recovering, and saying so.
+      if ((error as { code?: string }).code === "57P03") heard = performance.now();
+      else if (performance.now() - heard > patience) {
+        throw new Silent(
+          `PostgreSQL runs and did not answer within ${patience / 1000} s (${(error as Error).message}): it was ended, and nothing is lost. Start again.`,
+          { cause: error },
+        );
+      }
     } finally {
       await client.end().catch(() => {});
     }
