@@ -25,7 +25,12 @@ export function getCommand(): Command {
     .action((kind: Kind | undefined, name: string | undefined, _options: unknown, command: Command) =>
       ask(command, async ({ control }, output) => {
         // No resource stands for them, so no condition tells of them.
-        const problems = (await control.record()).controlPlane?.sourceProblems ?? [];
+        const { revision, controlPlane } = await control.record();
+        const problems = controlPlane?.sourceProblems ?? [];
+        if (controlPlane === undefined)
+          note(
+            `No control plane reports to this registry, so nothing is known of conditions. It serves ${revision === null ? "no revision yet" : `revision ${revision}`}.`,
+          );
         for (const problem of problems) note(describeSourceProblem(problem));
         const found = (await control.resources())
           .filter((view) => kind === undefined || view.kind === kind)

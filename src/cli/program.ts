@@ -31,7 +31,7 @@ Examples:
   npx wharfinger validate ./resources             judge files before they are served
 
 Exit codes: 0 done, 1 failed or refused (the reason is on stderr), 2 wrong usage.
-Every option has a twin in the environment; --help of a subcommand names them.`;
+Options that say where and how have a twin in the environment; --help of a subcommand names it.`;
 
 /** Runs one command line (without program names) and resolves with its exit code. */
 export async function run(args: readonly string[]): Promise<number> {

@@ -59,7 +59,11 @@ const bucket = Type.Object(
       pattern: "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
       description: "Name of the bucket. It must exist, and belong to this installation alone or under `prefix`.",
     }),
-    region: Type.String({ minLength: 1, default: "us-east-1", description: "Region of the bucket; services of your own mostly take any." }),
+    region: Type.String({
+      minLength: 1,
+      default: "us-east-1",
+      description: "Region of the bucket; some services of your own take any, others one (versitygw: `us-east-1` by default).",
+    }),
     endpoint: Type.String({ format: formats.url, description: "URL of the service; without it AWS." }),
     prefix: Type.String({
       pattern: "^(?:[A-Za-z0-9._-]+/)*$",
