@@ -40,6 +40,7 @@ async function restore({ snapshot, settings: file, data }: RestoreMetadataValues
     const { restoreInstallation } = await import("../registry/restore-installation.ts");
     return restoreInstallation(options);
   }
+  await loadSettings(file, { role: "serve" }); // a bucket without its database is no installation of either
   const { restoreStandalone } = await import("../standalone/restore-standalone.ts");
   return restoreStandalone({ ...options, data });
 }

@@ -39,7 +39,7 @@ export function serveCommand(): Command {
       logLevel: values.logLevel,
       start: async (part) => {
         const { loadSettings } = await import("../config/load-settings.ts");
-        const loaded = await loadSettings(values.settings);
+        const loaded = await loadSettings(values.settings, { role: "serve" });
         const settings = { ...loaded, readOnly: values.readOnly ?? loaded.readOnly };
         const { startStandalone } = await import("../standalone/standalone.ts");
         const { programVersion } = await import("../config/version.ts");

@@ -107,6 +107,43 @@ test.each([
   expect(problems(text)).toEqual(expected);
 });
 
+test("serve refuses what only a registry process heeds, unless it asks for nothing else than the default", () => {
+  const serve = (text: string) => {
+    try {
+      return parseSettings(text, "s.yaml", { role: "serve" });
+    } catch (error) {
+      return (error as SettingsError).problems.map((problem) => problem.replace(/ only: .*/, ""));
+    }
+  };
+  const text = [
+    "database:",
+    "  url: postgres://a@b/c",
+    "  passwordFile: /run/password",
+    "  connections: 17",
+    "  tls: {mode: Require}",
+    "  timeouts: {wait: 1s}",
+    "storage:",
+    "  lowWaterBytes: 7",
+    "  folder: /srv/blobs",
+    "  s3: {bucket: registry}",
+    "spool: {folder: /srv/spool}",
+  ].join("\n");
+  expect(serve(text)).toEqual(
+    [
+      [2, "database.url"],
+      [3, "database.passwordFile"],
+      [4, "database.connections"],
+      [5, "database.tls"],
+      [6, "database.timeouts"],
+      [9, "storage.folder"],
+      [10, "storage.s3"],
+      [11, "spool.folder"],
+    ].map(([line, key]) => `s.yaml:${line}: ${key}: for \`wharfinger registry\``),
+  );
+  expect(serve(stringify(describeSettings(defaultSettings)))).toEqual(defaultSettings);
+  expect(parseSettings(text, "s.yaml").database.connections).toBe(17);
+});
+
 test("every mistake is named, in the order of the lines", () => {
   expect(problems("gc:\n  interval: 0s\naccess:\n  anonymousPull: Some\nspol: {}\n").map((problem) => problem.split(": ")[0])).toEqual([
     "s.yaml:2",

@@ -1,6 +1,7 @@
 // `--settings FILE` → Settings. Every mistake is named with its line; an unknown key is a mistake, not a comment.
 
 import { readFile } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 
 import { Ajv, type ErrorObject } from "ajv";
 import ipaddr from "ipaddr.js";
@@ -9,7 +10,7 @@ import { isMap, isScalar, LineCounter, parseDocument, type Document } from "yaml
 import { formatDuration, parseDuration } from "../domain/duration.ts";
 import { isGlob } from "../domain/glob.ts";
 import { parseQuantity } from "../domain/quantity.ts";
-import { formats, least, most, settingsSchema } from "./settings-schema.ts";
+import { formats, least, most, registryOnly, settingsSchema } from "./settings-schema.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 
 const maxBytes = 1024 * 1024;
@@ -25,17 +26,22 @@ export class SettingsError extends Error {
   }
 }
 
+export interface LoadOptions {
+  /** Who goes by them: `wharfinger serve` refuses what only `wharfinger registry` would heed. */
+  readonly role?: "serve" | "registry";
+}
+
 /** The defaults with what the file says over them. Rejects with SettingsError. */
-export async function loadSettings(file: string | undefined): Promise<Settings> {
+export async function loadSettings(file: string | undefined, options: LoadOptions = {}): Promise<Settings> {
   if (file === undefined) return defaultSettings;
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
     throw new SettingsError([`${file}: cannot be read (${error.code ?? error.message})`]);
   });
-  return parseSettings(text, file);
+  return parseSettings(text, file, options);
 }
 
 /** `file` is for messages. Throws SettingsError. */
-export function parseSettings(text: string, file: string): Settings {
+export function parseSettings(text: string, file: string, { role }: LoadOptions = {}): Settings {
   if (text.length > maxBytes) throw new SettingsError([`${file}: larger than 1 MiB, which no settings are`]);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -43,8 +49,13 @@ export function parseSettings(text: string, file: string): Settings {
   const malformed = document.errors.map((error) => `${file}:${lineAt(error.pos[0])}: ${error.message}`);
   if (malformed.length > 0) throw new SettingsError(malformed);
   const value = valueOf(document, file);
-  if (!validate(value)) {
-    const problems = (validate.errors ?? []).map(explain).map(({ path, message }) => ({
+  const found = validate(value)
+    ? role === "serve"
+      ? unheeded(settingsSchema, defaultSettings, value, [])
+      : []
+    : (validate.errors ?? []).map(explain);
+  if (found.length > 0) {
+    const problems = found.map(({ path, message }) => ({
       line: lineAt(offsetOf(document, path)),
       text: `${path.length === 0 ? "" : `${written(path)}: `}${message}`,
     }));
@@ -112,7 +123,25 @@ const examples: Record<string, string> = {
   [formats.postgres]: 'not a URL without a password; write for example "postgres://wharfinger@db.example.com:5432/wharfinger"',
 };
 
-function explain({ instancePath, keyword, params, message, parentSchema }: ErrorObject): { path: string[]; message: string } {
+interface Problem {
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** What somebody wants otherwise than it is, and `serve` would not heed. */
+function unheeded(schema: SchemaNode, base: unknown, given: unknown, path: readonly string[]): Problem[] {
+  if (given === undefined) return [];
+  if (schema[registryOnly] === true) {
+    if (isDeepStrictEqual(overlay(schema, base, given), base)) return [];
+    const message =
+      "for `wharfinger registry` only: `wharfinger serve` brings its own database and a folder for the bytes. Take it out, or start `npx wharfinger registry`";
+    return [{ path, message }];
+  }
+  const [left, right] = [base, given] as (Record<string, unknown> | undefined)[];
+  return Object.entries(schema.properties ?? {}).flatMap(([key, child]) => unheeded(child, left?.[key], right?.[key], [...path, key]));
+}
+
+function explain({ instancePath, keyword, params, message, parentSchema }: ErrorObject): Problem {
   const path = instancePath.split("/").slice(1);
   const param = params as Record<string, unknown>;
   const node = (parentSchema ?? {}) as SchemaNode;
@@ -162,6 +191,7 @@ interface SchemaNode {
   readonly format?: string;
   readonly [least]?: number;
   readonly [most]?: number;
+  readonly [registryOnly]?: true;
 }
 
 /** What the file says over the defaults, group by group; lists replace. Durations become milliseconds, quantities bytes. */

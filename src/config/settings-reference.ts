@@ -4,7 +4,7 @@ import { stringify } from "yaml";
 
 import { describeSettings, writtenLimit } from "./load-settings.ts";
 import { clientOptions, registryOptions, restoreMetadataOptions, serveOptions, tokenVariable, type OptionDefinition } from "./options.ts";
-import { formats, least, most, settingsSchema } from "./settings-schema.ts";
+import { formats, least, most, registryOnly, settingsSchema } from "./settings-schema.ts";
 import { defaultSettings } from "./settings.ts";
 
 interface SchemaNode {
@@ -14,6 +14,7 @@ interface SchemaNode {
   readonly format?: string;
   readonly [least]?: number;
   readonly [most]?: number;
+  readonly [registryOnly]?: true;
   readonly description?: string;
   readonly enum?: readonly string[];
   readonly items?: SchemaNode;
@@ -29,7 +30,8 @@ Generated from \`src/config\` (\`npm run unit -- --project unit src/config --upd
 ## The file
 
 \`npx wharfinger serve --settings FILE\` reads one YAML file, once, at the start. Every key has a default; an unknown key is refused with its
-line. Durations are written \`24h\`, \`1h30m\`, \`90s\`, \`200ms\`; bytes \`512Mi\`, \`10G\` or a number.
+line. What \`wharfinger registry\` alone goes by says so below: \`serve\` brings its own database and a folder for the bytes, and refuses it with its
+line unless it is the default. Durations are written \`24h\`, \`1h30m\`, \`90s\`, \`200ms\`; bytes \`512Mi\`, \`10G\` or a number.
 
 | key | form | default | |
 |---|---|---|---|
@@ -63,16 +65,18 @@ ${optionTable(Object.values(clientOptions))}
 `;
 }
 
-function rows(schema: SchemaNode, value: unknown, path: string): string[] {
+function rows(schema: SchemaNode, value: unknown, path: string, above: Pick<SchemaNode, typeof registryOnly> = {}): string[] {
+  const only = schema[registryOnly] === true || above[registryOnly] === true ? ({ [registryOnly]: true } as const) : {};
   if (schema.properties !== undefined) {
     return Object.entries(schema.properties).flatMap(([key, child]) =>
-      rows(child, (value as Record<string, unknown> | undefined)?.[key], path === "" ? key : `${path}.${key}`),
+      rows(child, (value as Record<string, unknown> | undefined)?.[key], path === "" ? key : `${path}.${key}`, only),
     );
   }
   const standard = value ?? schema.default;
   const fallback = standard === undefined || standard === "" ? "" : `\`${JSON.stringify(standard).replaceAll('"', "")}\``;
-  const row = `| \`${path}\` | ${formOf(schema)} | ${fallback} | ${schema.description ?? ""} |`;
-  return schema.items?.properties === undefined ? [row] : [row, ...rows(schema.items, undefined, `${path}[]`)];
+  const description = `${registryOnly in only ? "`wharfinger registry` only. " : ""}${schema.description ?? ""}`;
+  const row = `| \`${path}\` | ${formOf(schema)} | ${fallback} | ${description} |`;
+  return schema.items?.properties === undefined ? [row] : [row, ...rows(schema.items, undefined, `${path}[]`, only)];
 }
 
 function formOf(node: SchemaNode): string {

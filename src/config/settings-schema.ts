@@ -20,6 +20,9 @@ export const formats = {
 export const least = "x-least";
 export const most = "x-most";
 type Range = { readonly [Keyword in typeof least | typeof most]?: number };
+/** Keyword of our own: `wharfinger registry` alone goes by it. */
+export const registryOnly = "x-registry-only";
+const ofRegistry = <Schema extends TSchema>(schema: Schema): Schema => Object.assign(schema, { [registryOnly]: true });
 /** Signs of life come every third of these times; a database that takes a breath must not cost an upload. */
 const uploadTime: Range = { [least]: 1_000 };
 
@@ -129,41 +132,47 @@ const databaseTls = Type.Object(
 export const settingsSchema = group({
   database: group(
     {
-      url: Type.String({
-        format: formats.postgres,
-        description: "`wharfinger registry`: the PostgreSQL database, `postgres://user@host:5432/name`, without the password.",
-      }),
-      passwordFile: file("File with the password, read again at each new connection."),
-      connections: positiveCount(16, "Connections of one process. A quarter is kept for reads."),
-      preparedStatements: Type.Boolean({
-        description:
-          "`false` when the URL leads to a pooler that gives each transaction another session (PgBouncer with `pool_mode = transaction`): nothing is kept in a session then, and each statement is planned anew.",
-      }),
+      url: ofRegistry(
+        Type.String({
+          format: formats.postgres,
+          description: "The PostgreSQL database, `postgres://user@host:5432/name`, without the password.",
+        }),
+      ),
+      passwordFile: ofRegistry(file("File with the password, read again at each new connection.")),
+      connections: ofRegistry(positiveCount(16, "Connections of one process. A quarter is kept for reads.")),
+      preparedStatements: ofRegistry(
+        Type.Boolean({
+          description:
+            "`false` when the URL leads to a pooler that gives each transaction another session (PgBouncer with `pool_mode = transaction`): nothing is kept in a session then, and each statement is planned anew.",
+        }),
+      ),
       serveDigestsFor: duration(
         "While the database does not answer, manifests and blobs that are asked for by digest are served from memory when it confirmed them this recently, to who might pull them then: a deletion of these moments may go unseen. `0s`: they are refused as tags are (503).",
         // A view that is older knows nothing.
         { [most]: 10 * 60_000 },
       ),
-      tls: databaseTls,
-      timeouts: group(
-        {
-          connect: wait("Until a new connection is there."),
-          wait: wait("How long a request waits for a free connection before it is told to come again (503)."),
-          statement: wait("Longest statement; the server ends it. Migrations take their time."),
-          lock: wait("How long a statement waits for what another transaction holds."),
-          idleInTransaction: wait("A transaction whose process says nothing for this long is ended, and its locks with it."),
-          commit: wait(
-            "How long the answer to a COMMIT, or to a single statement that writes, is awaited: within it a synchronous standby must have confirmed.",
-          ),
-        },
-        "How long is waited for what.",
+      tls: ofRegistry(databaseTls),
+      timeouts: ofRegistry(
+        group(
+          {
+            connect: wait("Until a new connection is there."),
+            wait: wait("How long a request waits for a free connection before it is told to come again (503)."),
+            statement: wait("Longest statement; the server ends it. Migrations take their time."),
+            lock: wait("How long a statement waits for what another transaction holds."),
+            idleInTransaction: wait("A transaction whose process says nothing for this long is ended, and its locks with it."),
+            commit: wait(
+              "How long the answer to a COMMIT, or to a single statement that writes, is awaited: within it a synchronous standby must have confirmed.",
+            ),
+          },
+          "How long is waited for what.",
+        ),
       ),
-      startPatience: duration("How long a start waits for a database that does not answer yet."),
+      startPatience: ofRegistry(duration("How long a start waits for a database that does not answer yet.")),
       lowWaterBytes: bytes(
         "`wharfinger serve`: free bytes of the database's volume below which pushes and changes are refused (507), before PostgreSQL would end; deletes at half of it. 0: never.",
       ),
     },
-    "The database. `wharfinger serve` brings its own.",
+    "The database.",
   ),
   gc: group(
     {
@@ -249,8 +258,10 @@ export const settingsSchema = group({
   ),
   spool: group(
     {
-      folder: file(
-        "Where fetches lie while they are on their way to the bucket, and parts of pushes that come slowly while there is no memory for them (up to 8 MiB a transfer); local and fast. Without it a folder of the system's place for temporary files.",
+      folder: ofRegistry(
+        file(
+          "Where fetches lie while they are on their way to the bucket, and parts of pushes that come slowly while there is no memory for them (up to 8 MiB a transfer); local and fast. Without it a folder of the system's place for temporary files.",
+        ),
       ),
       lowWaterBytes: bytes("Free bytes below which blobs fetched from upstreams are passed through and not kept."),
       maxBlobBytes: bytes("The largest blob that is fetched from an upstream; larger ones are refused.", { [least]: 1024 * 1024 }),
@@ -260,8 +271,8 @@ export const settingsSchema = group({
   storage: group(
     {
       lowWaterBytes: bytes("Free bytes below which pushes are refused (507); snapshots of the metadata at half of it."),
-      folder: file("`wharfinger registry`: a folder for the bytes instead of a bucket. One process has it; a second one is refused."),
-      s3: bucket,
+      folder: ofRegistry(file("A folder for the bytes instead of a bucket. One process has it; a second one is refused.")),
+      s3: ofRegistry(bucket),
     },
     "The blob store.",
   ),

@@ -131,6 +131,17 @@ test("a folder of before there were markers: a new database beside its images is
   expect(again.logs()).toContain(`put the whole folder ${again.data} back from a backup`);
 });
 
+test("restore-metadata: a bucket without its database belongs to nothing that could be restored", async () => {
+  await writeFile(join(folder, "settings.yaml"), "storage:\n  s3: {bucket: registry}\n");
+  const args = ["restore-metadata", "--settings", "settings.yaml", "--data", "data"];
+  const refused = await wharfinger(args, { cwd: folder });
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining("settings.yaml:2: storage.s3: for `wharfinger registry` only"),
+  ]);
+  expect(await readdir(folder)).toEqual(["settings.yaml"]);
+});
+
 test("when PostgreSQL ends, the process says so and ends", async () => {
   const running = await start();
   const postmaster = Number((await readFile(join(running.data, "postgres/postmaster.pid"), "utf8")).split("\n")[0]);
@@ -187,6 +198,12 @@ test.each([
     /^The configuration folder nowhere is not a folder\. Make it, or name another one with --config\.$/m,
   ],
   ["no such settings", ["--settings", "nowhere.yaml"], 1, /^nowhere\.yaml: cannot be read \(ENOENT\)$/m],
+  [
+    "a registry process's settings",
+    ["--settings", "registry.yaml"],
+    1,
+    /^registry\.yaml:2: database\.url: for `wharfinger registry` only: `wharfinger serve` brings its own/m,
+  ],
   ["an unknown setting", ["--settings", "settings.yaml"], 1, /^settings\.yaml:2: gc\.leese: unknown key; known here: lease, /m],
   ["no address", ["--listen", "5000"], 2, /Write host:port, for example 127\.0\.0\.1:5000/],
   ["no level", ["--log-level", "loud"], 2, /Allowed choices are trace, debug, info, warn, error, silent\./],
@@ -194,6 +211,7 @@ test.each([
   ["an argument too many", ["now"], 2, /too many arguments/],
 ])("refused: %s", async (_, args, expected, message) => {
   await writeFile(join(folder, "settings.yaml"), "gc:\n  leese: 2s\n");
+  await writeFile(join(folder, "registry.yaml"), "database:\n  url: postgres://wharfinger@db.example.com/wharfinger\n");
   const { code, stderr } = await serve(...args);
   expect(stderr).toMatch(message);
   expect(code).toBe(expected);
