@@ -24,7 +24,11 @@ export function adoptStore(command: Command): Promise<void> {
     note(`Went over ${report.objects} stored objects. The collector goes on.`);
     await printResult(output, report, render);
     const { length } = report.lost;
-    if (length > 0) throw new CommandError(`${length} pushed ${length === 1 ? "blob is" : "blobs are"} lost. Push these images again.`);
+    if (length > 0)
+      throw new CommandError(
+        `${length} pushed ${length === 1 ? "blob is" : "blobs are"} lost. Import these images again (\`npx wharfinger import\`), or push them with a ` +
+          "client that asks for each layer: docker, podman, skopeo. Others see that the manifest is here and send nothing: for an image of one platform, delete the tag first.",
+      );
   });
 }
 

@@ -2,6 +2,7 @@
 
 import type { Readable } from "node:stream";
 
+import { lostBlobsHeader } from "../api/control/protocol.ts";
 import { isDigest, type Digest } from "../domain/digest.ts";
 import { acceptedManifestTypes, headers, mediaTypes } from "../domain/media-types.ts";
 import { ClientError } from "./errors.ts";
@@ -9,6 +10,13 @@ import { Transport, type Answer, type Sender } from "./transport.ts";
 
 /** Where a blob is sent to: path and query of its upload session. */
 export type UploadLocation = string;
+
+export interface ManifestThere {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Of its blobs, how many the registry had and lost; 0 where it says nothing about that. */
+  readonly lostBlobs: number;
+}
 
 export interface BlobPart {
   /** First byte of the blob that `body` begins with. */
@@ -30,14 +38,15 @@ export class PushClient {
   }
 
   /** What is stored under a tag or digest. HEAD: it also renews the time that the registry keeps what is not yet named (U3). */
-  async headManifest(repository: string, reference: string): Promise<{ readonly digest: Digest; readonly mediaType: string } | undefined> {
+  async headManifest(repository: string, reference: string): Promise<ManifestThere | undefined> {
     const accept = acceptedManifestTypes.join(", ");
     const answer = await this.#find({ method: "HEAD", path: `/v2/${repository}/manifests/${reference}`, headers: { accept } });
     if (answer === undefined) return undefined;
     const digest = answer.headers[headers.contentDigest];
     if (typeof digest !== "string" || !isDigest(digest))
       throw new ClientError("Failed", `The registry named no digest for ${repository}, ${reference}`, { status: answer.status });
-    return { digest, mediaType: String(answer.headers["content-type"] ?? "") };
+    const lostBlobs = Number(answer.headers[lostBlobsHeader] ?? 0);
+    return { digest, mediaType: String(answer.headers["content-type"] ?? ""), lostBlobs };
   }
 
   async hasBlob(repository: string, digest: Digest): Promise<boolean> {

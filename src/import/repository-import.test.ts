@@ -37,13 +37,16 @@ const source: ImportSource = {
   close: async () => {},
 };
 
-/** Tags and digests that the registry has. It has every blob. */
+/** Tags and digests that the registry has. It has every blob, unless it lost it. */
 let here: Map<string, Digest>;
+/** Manifests that lost a blob. */
+let damaged: Set<Digest>;
 let asked: string[];
 let server: Server;
 
 beforeEach(async () => {
   here = new Map();
+  damaged = new Set();
   asked = [];
   server = createServer((request, response) => {
     const { pathname, search } = new URL(request.url ?? "", "http://registry");
@@ -56,8 +59,15 @@ beforeEach(async () => {
     request.resume().on("end", () => {
       if (isManifest && request.method === "HEAD" && digest === undefined) response.writeHead(404);
       else if (isManifest && request.method === "HEAD")
-        response.writeHead(200, { "docker-content-digest": digest, "content-type": mediaTypes.ociManifest });
-      else if (request.method === "POST" && search === "") response.writeHead(202, { location: "/v2/app/blobs/uploads/1" });
+        response.writeHead(200, {
+          "docker-content-digest": digest,
+          "content-type": mediaTypes.ociManifest,
+          ...(digest !== undefined && damaged.has(digest) ? { "wharfinger-lost-blobs": 1 } : {}),
+        });
+      else if (isManifest && request.method === "GET") {
+        response.writeHead(200, { "content-type": mediaTypes.ociManifest });
+        response.write(manifests.get(nameOf(digest ?? ""))?.bytes);
+      } else if (request.method === "POST" && search === "") response.writeHead(202, { location: "/v2/app/blobs/uploads/1" });
       else response.writeHead(201);
       response.end();
     });
@@ -92,6 +102,21 @@ test("for an image that is new: its manifest, each blob, and its tag; again, one
   expect(again.counts.unchanged).toBe(3);
   expect(again.asked).toEqual([...probe, "HEAD a", "HEAD b", "HEAD c"]);
 });
+
+test.each(["its tag is here", "its tag is not"])(
+  "of an image that is here and lost a blob the blobs are asked for, and no other's: %s",
+  async (which) => {
+    await imported();
+    damaged.add(manifests.get("b")!.digest);
+    const tagged = which === "its tag is here";
+    if (!tagged) here.delete("b");
+    const { counts, asked: questions } = await imported();
+    expect(counts).toMatchObject(tagged ? { unchanged: 3 } : { unchanged: 2, created: 1 });
+    const mended = tagged ? [] : ["HEAD digest of b"];
+    const pointed = tagged ? ["HEAD c"] : ["HEAD b", "PUT b", "HEAD digest of c", "HEAD c"];
+    expect(questions).toEqual([...probe, "HEAD a", "HEAD b", ...mended, "GET digest of b", "POST blobs", ...pointed]);
+  },
+);
 
 test("a tag that somebody pushes while its image is sent stays his", async () => {
   const theirs = digestOf("theirs");

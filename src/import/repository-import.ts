@@ -2,6 +2,7 @@
 
 import type { LRUCache } from "lru-cache";
 
+import type { ManifestThere } from "../client/push-client.ts";
 import type { RegistryClient } from "../client/registry-client.ts";
 import type { Digest } from "../domain/digest.ts";
 import { blobsOf, childrenOf, ManifestError, parseManifest, Schema1Error, type Manifest } from "../domain/manifest.ts";
@@ -162,8 +163,9 @@ export class RepositoryImport {
     const here = known ?? (await this.#traffic.run(() => target.headManifest(to, digest)));
     if (here !== undefined) {
       this.#report.counts.manifests.present++;
-      // The registry holds what an image needs; children of an index may be missing.
+      // The registry holds what an image needs, or says what it lost of that; children of an index may be missing.
       if (isIndex(here.mediaType)) await this.#children(digest, parsed(await this.#stored(digest)), depth);
+      else if (here.lostBlobs > 0) await this.#blobsOf(parsed(await this.#stored(digest)));
       return;
     }
     const manifest = await this.#traffic.run(() => source.manifest(from, digest));
@@ -213,6 +215,7 @@ export class RepositoryImport {
     if (known !== undefined) return known;
     const found = await this.#traffic.run(() => registry.manifest(to, digest));
     if (found === undefined) throw new Unimportable("refused", "it was deleted here while the import ran");
+    recent.set(digest, { ...found, digest });
     return { ...found, digest };
   }
 
@@ -238,7 +241,7 @@ interface Named {
   readonly by?: Digest;
   readonly depth?: number;
   /** It is here: a tag leads to it. */
-  readonly here?: { readonly mediaType: string };
+  readonly here?: ManifestThere;
 }
 
 const failed = Symbol("failed");

@@ -60,7 +60,7 @@ export const AdoptReport = Type.Object({
       digest,
       images: Type.Array(Type.String(), { description: "repository:tag, or repository@digest where no tag leads to it" }),
     }),
-    { description: "pushed blobs without bytes: pushing the image again mends it" },
+    { description: "pushed blobs without bytes: sending them again mends it, by an import or a push that asks for each layer" },
   ),
   unknown: Type.Object(
     {

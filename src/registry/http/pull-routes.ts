@@ -2,6 +2,7 @@
 
 import type { OutgoingHttpHeaders } from "node:http";
 
+import { lostBlobsHeader } from "../../api/control/protocol.ts";
 import { parseDigest, type Digest } from "../../domain/digest.ts";
 import { headers, mediaTypes } from "../../domain/media-types.ts";
 import { parseRange } from "../../domain/ranges.ts";
@@ -17,6 +18,7 @@ export async function getManifest({ method, path, headers, repository, caller }:
   const manifest = await repository.pull.manifest(repository.name, path.reference, caller, { head: method === "HEAD" });
   const fields: OutgoingHttpHeaders = {
     ...contentHeaders(manifest.digest, { byDigest: "digest" in path.reference }),
+    ...(manifest.lostBlobs === undefined ? {} : { [lostBlobsHeader]: manifest.lostBlobs }),
     ...(manifest.warning === undefined ? {} : { warning: manifest.warning }),
   };
   if (isUnchanged(headers["if-none-match"], manifest.digest)) return emptyAnswer(304, fields);

@@ -13,6 +13,11 @@ export interface StoredManifest {
   readonly bytes: Buffer;
 }
 
+export interface ClaimedManifest extends StoredManifest {
+  /** Blobs that it held until their bytes were let go (forget-copy.ts). */
+  readonly lostBlobs: number;
+}
+
 export interface NewManifest {
   readonly repositoryId: number;
   readonly digest: Digest;
@@ -38,6 +43,9 @@ const byDigest = statement(
    JOIN manifests m ON m.repository = r.id AND m.digest = $2
    WHERE r.name = $1`,
 );
+// Who means to push asks: "it is here" would keep lost blobs from coming back.
+const lost = `(SELECT count(*) FROM manifest_blobs n
+     WHERE n.repository = m.repository AND n.manifest = m.digest AND n.held IS NULL AND n.once_held) AS "lostBlobs"`;
 // As for blobs: the answer comes from the row that was raised, or from one with more than half of its lease left.
 const claiming = (found: string) => `WITH found AS (
      ${found}
@@ -47,9 +55,9 @@ const claiming = (found: string) => `WITH found AS (
      WHERE t.repository = found.repository AND t.digest = found.digest AND found.keep_until < now() + g.lease / 2
      RETURNING t.repository, t.digest, t.media_type, t.bytes
    )
-   SELECT ${columns} FROM raised m
+   SELECT ${columns}, ${lost} FROM raised m
    UNION ALL
-   SELECT ${columns} FROM found m, gc_settings g WHERE m.keep_until >= now() + g.lease / 2`;
+   SELECT ${columns}, ${lost} FROM found m, gc_settings g WHERE m.keep_until >= now() + g.lease / 2`;
 const claimByTag = statement(
   "manifest-claim-by-tag",
   claiming(`SELECT m.* FROM repositories r
@@ -107,15 +115,15 @@ export async function findManifestByDigest(database: Queryable, repository: stri
 }
 
 /** U3 for a manifest: found by tag, with a lease that has at least half of its time left. */
-export async function claimManifestByTag(database: Queryable, repository: string, tag: string): Promise<StoredManifest | undefined> {
-  const [row] = await database.query<StoredManifest>(claimByTag, [repository, tag]);
+export async function claimManifestByTag(database: Queryable, repository: string, tag: string): Promise<ClaimedManifest | undefined> {
+  const [row] = await database.query<ClaimedManifest>(claimByTag, [repository, tag]);
   await failpoint("U3.claimed");
   return row;
 }
 
 /** U3 for a manifest: found by digest. */
-export async function claimManifestByDigest(database: Queryable, repository: string, digest: Digest): Promise<StoredManifest | undefined> {
-  const [row] = await database.query<StoredManifest>(claimByDigest, [repository, digest]);
+export async function claimManifestByDigest(database: Queryable, repository: string, digest: Digest): Promise<ClaimedManifest | undefined> {
+  const [row] = await database.query<ClaimedManifest>(claimByDigest, [repository, digest]);
   await failpoint("U3.claimed");
   return row;
 }

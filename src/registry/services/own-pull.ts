@@ -5,7 +5,7 @@ import type { Reference } from "../../domain/reference.ts";
 import { BlobStoreError, type BlobReader, type BlobStore } from "../blobs/blob-store.ts";
 import { claimBlob, type StoredBlob } from "../metadata/blobs.ts";
 import type { Queryable } from "../metadata/database.ts";
-import { claimManifestByDigest, claimManifestByTag, type StoredManifest } from "../metadata/manifests.ts";
+import { claimManifestByDigest, claimManifestByTag, type ClaimedManifest, type StoredManifest } from "../metadata/manifests.ts";
 import { findRepository } from "../metadata/repositories.ts";
 import { listTags } from "../metadata/tags.ts";
 import { ServiceError } from "./errors.ts";
@@ -40,9 +40,9 @@ export class OwnPull implements PullService {
     const found = await this.#findManifest(repository, reference, claim);
     if (found === undefined)
       throw await this.#unknown(repository, "MANIFEST_UNKNOWN", "tag" in reference ? reference.tag : reference.digest);
-    const { repositoryId, digest, mediaType, bytes } = found;
+    const { repositoryId, digest, mediaType, bytes, lostBlobs = 0 } = found;
     this.#statistics.record({ repositoryId, digest, tag: "tag" in reference ? reference.tag : undefined });
-    return { digest, mediaType, bytes };
+    return { digest, mediaType, bytes, ...(lostBlobs === 0 ? {} : { lostBlobs }) };
   }
 
   async blob(repository: string, digest: Digest, caller: Caller, options: { head: boolean }): Promise<BlobAnswer> {
@@ -72,7 +72,11 @@ export class OwnPull implements PullService {
     if (found !== undefined && found.upstream !== null) throw unknownName(repository);
   }
 
-  #findManifest(repository: string, reference: Reference, claim: boolean): Promise<StoredManifest | undefined> {
+  #findManifest(
+    repository: string,
+    reference: Reference,
+    claim: boolean,
+  ): Promise<(StoredManifest & Partial<ClaimedManifest>) | undefined> {
     if (!claim) return this.#content.manifest(repository, reference);
     if ("tag" in reference) return claimManifestByTag(this.#database, repository, reference.tag);
     return claimManifestByDigest(this.#database, repository, reference.digest);

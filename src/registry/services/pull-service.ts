@@ -19,6 +19,8 @@ export interface ManifestAnswer {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Uint8Array;
+  /** Of its blobs, how many were held and lost their bytes; told to whoever asks with HEAD and may push. */
+  readonly lostBlobs?: number;
   /** Value of a `Warning` header, when the answer is stale. */
   readonly warning?: string;
 }
