@@ -52,6 +52,7 @@ beforeAll(async () => {
     ["client.key", certificates.client.key],
     ["other-ca.pem", (await createCertificates()).authority],
     ["password", "first\n"],
+    ["empty", "\n"],
   ] as const)
     await writeFile(join(folder, name), text);
   standby = await server.standby("follower");
@@ -86,7 +87,12 @@ test("a database that works is taken, and what could lose data is said", async (
 describe("refused with what to do", () => {
   test.each<[string, () => DatabaseOptions, RegExp]>([
     ["a wrong password", () => ({ url: as("secretive:wrong") }), /refuses the password.*password authentication failed/],
-    ["no password", () => ({ url: as("secretive") }), /refuses the password/],
+    ["no password", () => ({ url: as("secretive") }), /^The database wants a password, and none is given: set database\.passwordFile\.$/],
+    [
+      "a password file with nothing in it",
+      () => ({ url: as("secretive"), passwordFile: file("empty") }),
+      /^The database wants a password, and its file .*empty is empty\.$/,
+    ],
     [
       "a password file that is not there",
       () => ({ url: as("secretive"), passwordFile: file("no-such-file") }),
@@ -101,7 +107,16 @@ describe("refused with what to do", () => {
       /cannot be reached.*(?:ENOTFOUND|EAI_AGAIN)/,
     ],
     ["no TLS where the server asks for it", () => ({ url: as("guarded:first") }), /refuses the user.*whether TLS/],
-    ["TLS where the server has none", () => ({ url: standbyUrl("?sslmode=require") }), /offers no TLS.*ssl = on/],
+    [
+      "TLS where the server has none",
+      () => ({ url: standbyUrl("?sslmode=require") }),
+      /offers no TLS.*ssl = on.*write sslmode=disable into the URL\.$/,
+    ],
+    [
+      "TLS by the settings where the server has none",
+      () => ({ url: standbyUrl("?sslmode=disable"), tls: { mode: "VerifyFull" } }),
+      /offers no TLS.*ssl = on.*set database\.tls\.mode: Disable, which goes before the URL\.$/,
+    ],
     [
       "an authority that is not known",
       () => ({ url: as("guarded:first"), tls: { mode: "VerifyFull", caFile: file("other-ca.pem") } }),

@@ -164,3 +164,10 @@ test("refuses to start with credentials that the service does not know", async (
   const env = { ...credentialsOf(s3.settings), AWS_SECRET_ACCESS_KEY: "another" };
   await expect(startRegistryProcess({ settings: settings(), env })).rejects.toThrow(/refuses these credentials .*403/);
 });
+
+test("refuses to start without credentials, and says that the service was never asked", async () => {
+  const env = { AWS_ACCESS_KEY_ID: "", AWS_SECRET_ACCESS_KEY: "", AWS_PROFILE: "", HOME: folder, AWS_EC2_METADATA_DISABLED: "true" };
+  await expect(startRegistryProcess({ settings: settings(), env })).rejects.toThrow(
+    /The bucket \S+ is not asked, because no credentials were found: set storage\.s3\.accessKeyIdFile and /,
+  );
+});

@@ -40,10 +40,14 @@ export function cannotStart({ bucket, endpoint, region }: S3Settings, error: unk
     403: `refuses these credentials at ${where} (403): check the access key, its secret, and what its policy allows`,
     404: `does not exist at ${where}: make it, or correct storage.s3.bucket`,
   };
+  const nobodyAsked =
+    "is not asked, because no credentials were found: set storage.s3.accessKeyIdFile and storage.s3.secretAccessKeyFile, or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
   const reason =
-    status === undefined
-      ? `cannot be reached at ${where} (${typeof systemCode === "string" ? systemCode : name}): check storage.s3.endpoint and the credentials`
-      : (reasons[status] ?? `cannot be used: ${where} answers ${status}`);
+    name === "CredentialsProviderError"
+      ? nobodyAsked
+      : status === undefined
+        ? `cannot be reached at ${where} (${typeof systemCode === "string" ? systemCode : name}): check storage.s3.endpoint`
+        : (reasons[status] ?? `cannot be used: ${where} answers ${status}`);
   const code = status === undefined || status >= 500 ? "Unavailable" : status === 404 ? "NotFound" : "Failed";
   return new BlobStoreError(code, `The bucket ${bucket} ${reason}.`, { cause: error });
 }

@@ -45,7 +45,8 @@ export interface TransactionOptions<T> {
 
 /** All methods reject with DatabaseUnavailable when it is the database's fault, and with the driver's error when it is the statement's. */
 export class Database implements Queryable {
-  readonly #options: DatabaseOptions;
+  /** As they were given; the URL may hold a password. */
+  readonly options: DatabaseOptions;
   readonly #connections: Connections;
   readonly #writers: Slots;
   readonly #commits: Commits;
@@ -54,7 +55,7 @@ export class Database implements Queryable {
 
   /** Throws DatabaseOptionsError. Connects when it is asked for something. */
   constructor(options: DatabaseOptions, beside?: Database) {
-    this.#options = options;
+    this.options = options;
     this.#connections = new Connections(options, beside === undefined ? undefined : beside.#connections.primary);
     const { most, timeouts } = this.#connections;
     this.#writers = new Slots({ most: most - Math.floor(most / reservedForReads), patience: timeouts.wait });
@@ -67,7 +68,7 @@ export class Database implements Queryable {
    * on its own.
    */
   dedicated(timeouts: Partial<DatabaseTimeouts> = {}): Database {
-    return new Database({ ...this.#options, connections: 1, timeouts: { ...this.#options.timeouts, ...timeouts } }, this);
+    return new Database({ ...this.options, connections: 1, timeouts: { ...this.options.timeouts, ...timeouts } }, this);
   }
 
   /** Those who wait to be let in, for each connection of this process: what who comes now has before him. */

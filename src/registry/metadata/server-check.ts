@@ -2,6 +2,8 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { connectionParameters } from "./connection-parameters.ts";
+import type { DatabaseOptions } from "./database-options.ts";
 import { statement, type Database } from "./database.ts";
 import { DatabaseUnavailable } from "./unavailable.ts";
 
@@ -63,7 +65,9 @@ async function ask(database: Database, { patience = 0, onWait }: ServerCheckOpti
     } catch (error) {
       if (!(error instanceof DatabaseUnavailable)) throw error;
       // Somebody who says no says it again.
-      if (error.reason === "REFUSED" || performance.now() >= deadline) throw new UnsuitableDatabase(adviceFor(error), { cause: error });
+      if (error.reason === "REFUSED" || performance.now() >= deadline) {
+        throw new UnsuitableDatabase(await adviceFor(error, database.options), { cause: error });
+      }
       onWait?.(`the database is waited for: ${error.message}`);
     }
   }
@@ -101,11 +105,17 @@ function warningsOf({ commit, standbys, fsync, wholePages }: Row): string[] {
   return warnings;
 }
 
-/** What to change, by what the server or the network said. */
-function adviceFor(error: DatabaseUnavailable): string {
+/** What to change, by what the server or the network said, and what it was told. */
+async function adviceFor(error: DatabaseUnavailable, given: DatabaseOptions): Promise<string> {
   const { code, reason, cause } = error;
   const said = cause instanceof Error ? cause.message : error.message;
   if (code === "28P01" || /client password must be/.test(said)) {
+    const { passwordFile } = given;
+    if ((await connectionParameters(given).password()) === "") {
+      return passwordFile === undefined
+        ? "The database wants a password, and none is given: set database.passwordFile."
+        : `The database wants a password, and its file ${passwordFile} is empty.`;
+    }
     return `The database refuses the password (${said}). Check the user in the URL, and the password or its file.`;
   }
   if (code === "28000")
@@ -113,7 +123,9 @@ function adviceFor(error: DatabaseUnavailable): string {
   if (code === "3D000")
     return `The database does not exist (${said}). Make it with CREATE DATABASE … ENCODING 'UTF8', or correct its name in the URL.`;
   if (/does not support SSL/.test(said)) {
-    return "The database server offers no TLS. Switch it on there (ssl = on); only where the way to it is trusted, write sslmode=disable into the URL.";
+    const off =
+      given.tls === undefined ? "write sslmode=disable into the URL" : "set database.tls.mode: Disable, which goes before the URL";
+    return `The database server offers no TLS. Switch it on there (ssl = on); only where the way to it is trusted, ${off}.`;
   }
   if (code !== undefined && /^(?:CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) {
     return `TLS to the database failed (${said}). Give the authority that signed its certificate, and a URL with the host name that the certificate has.`;
