@@ -27,10 +27,6 @@ export function getCommand(): Command {
         // No resource stands for them, so no condition tells of them.
         const { revision, controlPlane } = await control.record();
         const problems = controlPlane?.sourceProblems ?? [];
-        if (controlPlane === undefined)
-          note(
-            `No control plane reports to this registry, so nothing is known of conditions. It serves ${revision === null ? "no revision yet" : `revision ${revision}`}.`,
-          );
         for (const problem of problems) note(describeSourceProblem(problem));
         const found = (await control.resources())
           .filter((view) => kind === undefined || view.kind === kind)
@@ -40,10 +36,16 @@ export function getCommand(): Command {
         const whole = [...found, ...problems.map((problem) => ({ kind: "SourceProblem", ...problem }))];
         await printResult(output, whole, (shown) => {
           const resources = shown.flatMap((item) => ("status" in item ? [item] : []));
+          if (resources.length === 0 && controlPlane === undefined) return unknownHere(revision);
           return name === undefined ? renderResources(resources) : resources.map(renderResource).join("\n\n");
         });
       }),
     );
+}
+
+/** Conditions are what a control plane reports. */
+function unknownHere(revision: string | null): string {
+  return `No control plane reports to this registry, so nothing is known of resources. It serves ${revision === null ? "no revision yet" : `revision ${revision}`}.`;
 }
 
 function parseKind(text: string): Kind {

@@ -46,8 +46,8 @@ test("what the page sends lets its user in, and nowhere else", async () => {
   expect(await upload("team-b/app")).toBe(403);
 
   const got = await program(process.execPath, [resolve(import.meta.dirname, "../../src/cli/main.ts"), "get"], { env });
-  expect([got.code, got.stderr]).toEqual([
+  expect([got.code, got.stdout]).toEqual([
     0,
-    "No control plane reports to this registry, so nothing is known of conditions. It serves revision 1.\n",
+    "No control plane reports to this registry, so nothing is known of resources. It serves revision 1.\n",
   ]);
 });
