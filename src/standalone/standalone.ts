@@ -110,8 +110,6 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     logger,
     // Who writes the folder's Upstreams owns the process: nothing is gained by refusing private addresses.
     trustUpstreamHosts: true,
-  }).catch((error: unknown) => {
-    throw explainListen(error, listen);
   });
   closing.add(() => registry.stop());
 
@@ -179,28 +177,6 @@ async function configurationFolder({ config, logger }: StandaloneOptions): Promi
 async function recordedAccessPolicies(record: string): Promise<number> {
   const files = await readdir(join(record, "accesspolicies"), { recursive: true }).catch(() => []);
   return files.filter((file) => file.endsWith(".yaml")).length;
-}
-
-function explainListen(error: unknown, { host, port }: ListenAddress): unknown {
-  const where = `${host}:${port}`;
-  const code = (error as NodeJS.ErrnoException).code ?? "";
-  switch (code) {
-    case "EADDRINUSE": {
-      const airplay = process.platform === "darwin" && port === 5000 ? " (on macOS often the AirPlay Receiver)" : "";
-      return new Error(
-        `${where} is in use by another program${airplay}. Stop it, or choose another address with --listen; port 0 takes any free one.`,
-        { cause: error },
-      );
-    }
-    case "EADDRNOTAVAIL":
-      return new Error(`${where} is no address of this machine. Choose another one with --listen.`, { cause: error });
-    case "EACCES":
-      return new Error(`Not allowed to listen on ${where}. Ports below 1024 belong to root: choose another one with --listen.`, {
-        cause: error,
-      });
-    default:
-      return error;
-  }
 }
 
 function kill(pid: number): void {

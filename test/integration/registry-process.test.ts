@@ -171,3 +171,12 @@ test("refuses to start without credentials, and says that the service was never 
     /The bucket \S+ is not asked, because no credentials were found: set storage\.s3\.accessKeyIdFile and /,
   );
 });
+
+test("an address that cannot be had is said in words, and what to do", async () => {
+  const one = await pod();
+  const taken = `127.0.0.1:${new URL(one.url).port}`;
+  const listen = (address: string) =>
+    startRegistryProcess({ settings: settings(), env: credentialsOf(s3.settings), args: ["--listen", address] });
+  await expect(listen(taken)).rejects.toThrow(`${taken} is in use by another program. Stop it, or choose another address with --listen`);
+  await expect(listen("192.0.2.1:5000")).rejects.toThrow("192.0.2.1:5000 is no address of this machine. Choose another one with --listen.");
+});

@@ -9,12 +9,44 @@ import type { FastifyInstance } from "fastify";
 
 import type { Logger } from "../../observability/logger.ts";
 
-/** Resolves with the address as a client writes it: `http://127.0.0.1:5000`, with the port that was taken for port 0. */
-export async function listen(app: FastifyInstance, { host, port }: { readonly host: string; readonly port: number }): Promise<string> {
-  await app.listen({ host, port });
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Resolves with the address as a client writes it: `http://127.0.0.1:5000`, with the port that was taken for port 0. Rejects with an Error that says
+ * what to do.
+ */
+export async function listen(app: FastifyInstance, address: Address): Promise<string> {
+  const { host, port } = address;
+  await app.listen({ host, port }).catch((error: unknown) => {
+    throw explained(error, address);
+  });
   const taken = (app.server.address() as AddressInfo).port;
   const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host;
   return `http://${shown.includes(":") ? `[${shown}]` : shown}:${taken}`;
+}
+
+function explained(error: unknown, { host, port }: Address): unknown {
+  const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  switch ((error as NodeJS.ErrnoException).code ?? "") {
+    case "EADDRINUSE": {
+      const airplay = process.platform === "darwin" && port === 5000 ? " (on macOS often the AirPlay Receiver)" : "";
+      return new Error(
+        `${where} is in use by another program${airplay}. Stop it, or choose another address with --listen; port 0 takes any free one.`,
+        { cause: error },
+      );
+    }
+    case "EADDRNOTAVAIL":
+      return new Error(`${where} is no address of this machine. Choose another one with --listen.`, { cause: error });
+    case "EACCES":
+      return new Error(`Not allowed to listen on ${where}. Ports below 1024 belong to root: choose another one with --listen.`, {
+        cause: error,
+      });
+    default:
+      return error;
+  }
 }
 
 const defaultConnections = 10_000;
