@@ -20,7 +20,7 @@ export function deleteCommand(): Command {
         if (result.kept.length > 0) note(`${result.kept.length} stay, because something else needs them.`);
         if (result.waiting > 0)
           throw new CommandError(
-            `${result.waiting} objects in the store, or referrers, are not deleted yet; it is tried again (wharfinger gc status shows whether deletions are paused).`,
+            `${result.waiting} objects in the store, or referrers, are not deleted yet; it is tried again (\`npx wharfinger gc status\` shows whether deletions are paused).`,
           );
       }),
     );

@@ -25,7 +25,7 @@ export function restoreMetadataCommand(): Command {
       progressLine("");
       note(
         `Restored ${restored.name}, taken at ${restored.manifest.takenAt}. What was stored after that is not known to the database. ` +
-          "Start the registry, then run `wharfinger audit --adopt`: until then nothing is deleted in the store.",
+          "Start the registry, then run `npx wharfinger audit --adopt`: until then nothing is deleted in the store.",
       );
     });
 }

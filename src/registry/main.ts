@@ -41,10 +41,10 @@ export function startRegistry(options: RegistryOptions): Promise<RunningRegistry
 }
 
 async function openMarker(options: RegistryOptions, database: Database, { named }: BlobStore): Promise<Marker> {
-  const { blobs, logger, acceptStore, commandFlags = "", alone } = options;
+  const { blobs, logger, acceptStore, commandFlags = "" } = options;
   const place = "folder" in blobs ? `the folder ${blobs.folder}` : `the bucket ${blobs.s3.bucket}`;
   const store = "s3" in blobs && blobs.s3.prefix !== "" ? `${place} under ${blobs.s3.prefix}` : place;
-  const words = { store, flags: commandFlags, command: alone === true ? "serve" : "registry" };
+  const words = { store, flags: commandFlags };
   const { readOnly } = options.settings;
   const marker = await Marker.open({ database, named, logger, words, acceptStore, readOnly });
   if (!readOnly) marker.start();

@@ -46,7 +46,7 @@ export interface RegistryOptions {
   readonly allowAnonymous: boolean;
   /** A person said that the store goes with this database, whatever its marker says. */
   readonly acceptStore?: boolean;
-  /** Ends the command lines in messages, so that they work on this installation: ` --data other`. */
+  /** Ends the command that restores the metadata in messages, so that it works on this installation: ` --data other`. */
   readonly commandFlags?: string;
   readonly version: string;
   readonly logger: Logger;

@@ -102,7 +102,9 @@ async function credentialsOf({ accessKeyIdFile, secretAccessKeyFile }: BucketSet
 export function databaseOf({ database }: Settings): RegistryOptions["database"] {
   const { url } = database;
   if (url === undefined)
-    throw new Error("The settings have no database.url: name the PostgreSQL database, or use `wharfinger serve`, which brings its own.");
+    throw new Error(
+      "The settings have no database.url: name the PostgreSQL database, or use `npx wharfinger serve`, which brings its own.",
+    );
   return { ...database, url };
 }
 

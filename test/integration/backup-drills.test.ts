@@ -286,7 +286,7 @@ describe.each(kinds)("$kind", ({ place, copy }) => {
 
     const empty = await database();
     await expect(start(empty, blobs, { commandFlags: " --settings s.yaml" })).rejects.toThrow(
-      /^The database is empty, and the .* belongs to the installation .*`wharfinger restore-metadata --settings s\.yaml`/,
+      /^The database is empty, and the .* belongs to the installation .*`npx wharfinger restore-metadata --settings s\.yaml`/,
     );
     // Refused again as long as nothing was done; and done again after it failed in the middle.
     await expect(start(empty, blobs)).rejects.toThrow("The database is empty");

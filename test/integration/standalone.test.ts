@@ -108,8 +108,8 @@ test("a lost database: nothing starts beside the images of an earlier one before
 
   const refused = await running.restart().catch((error: Error) => error.message);
   expect(refused).toContain(`The database is empty, and the folder ${join(running.data, "blobs")} belongs to the installation `);
-  expect(refused).toContain(`wharfinger restore-metadata --data ${running.data}`);
-  expect(refused).toContain(`wharfinger serve --accept-store --data ${running.data}`);
+  expect(refused).toContain(`\`npx wharfinger restore-metadata --data ${running.data}\``);
+  expect(refused).toContain("start once as you did, with `--accept-store` added");
 
   const again = await running.restart({ args: ["--accept-store"] });
   processes.push(again);

@@ -11,7 +11,7 @@ import { Marker } from "./marker.ts";
 let registry: OwnRegistry;
 const lines: string[] = [];
 const logger = pino({ level: "info" }, { write: (line: string) => lines.push(line) });
-const words = { store: "the bucket registry", flags: " --settings s.yaml", command: "registry" };
+const words = { store: "the bucket registry", flags: " --settings s.yaml" };
 beforeEach(async () => {
   registry = await openOwnRegistry();
   lines.splice(0);
@@ -156,7 +156,7 @@ describe("a store that went back in time, or is another one", () => {
     await open();
     await registry.store.named.delete(await names());
     await expect(open()).rejects.toThrow(
-      /^The bucket registry has no marker of this installation, .*wharfinger registry --accept-store --settings s\.yaml/,
+      /^The bucket registry has no marker of this installation, .*start once as you did, with `--accept-store` added, then `npx wharfinger audit --adopt`/,
     );
     await open(true);
     expect(await reasons()).toEqual(["store-behind"]);
@@ -167,7 +167,7 @@ describe("a store that went back in time, or is another one", () => {
     const other = randomUUID();
     await put(other, 7);
     await expect(open()).rejects.toThrow(
-      `The database is empty, and the bucket registry belongs to the installation ${other}: its database is lost, or this is not its database. If it is lost, restore the newest snapshot with \`wharfinger restore-metadata --settings s.yaml\`.`,
+      `The database is empty, and the bucket registry belongs to the installation ${other}: its database is lost, or this is not its database. If it is lost, restore the newest snapshot with \`npx wharfinger restore-metadata --settings s.yaml\`.`,
     );
     await pushBlob(registry.push, "team/app");
     await expect(open()).rejects.toThrow(`The bucket registry belongs to the installation ${other}, and the database to `);

@@ -34,7 +34,8 @@ export interface MarkerOptions {
 }
 
 const raiseEvery = 3_600_000;
-const untilAdopted = "Nothing is deleted in the store until `wharfinger audit --adopt` has gone over what is unknown and what is missing";
+const untilAdopted =
+  "Nothing is deleted in the store until `npx wharfinger audit --adopt` has gone over what is unknown and what is missing";
 
 export class Marker {
   readonly #options: MarkerOptions;

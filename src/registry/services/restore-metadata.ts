@@ -32,7 +32,7 @@ export async function restoreMetadata(options: RestoreMetadataOptions): Promise<
   const { name, manifest } = await find(options);
   const pause =
     `the database was restored from the snapshot ${name} of ${manifest.takenAt}. Nothing is deleted in the store until ` +
-    "`wharfinger audit --adopt` has gone over what is unknown and what is missing.";
+    "`npx wharfinger audit --adopt` has gone over what is unknown and what is missing.";
   await writeSnapshot(database, { ...manifest, pause }, async (writer) => {
     for (const [done, table] of manifest.tables.entries()) {
       onTable?.({ table: table.name, done, total: manifest.tables.length });
