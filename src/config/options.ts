@@ -101,7 +101,7 @@ export const restoreMetadataOptions = {
   snapshot: {
     flags: "--snapshot <name>",
     variable: "WHARFINGER_SNAPSHOT",
-    description: "which one, as `wharfinger backup list` names it",
+    description: "which one, by name or time; a refusal lists those in the store",
     fallbackDescription: "the newest whole one",
   },
   settings: {

@@ -126,7 +126,10 @@ async function migrations(folder: URL): Promise<Migration[]> {
   );
 }
 
-/** Throws when the database is newer. */
+/** The schema has what this program does not know. */
+export class NewerSchemaError extends Error {}
+
+/** Throws NewerSchemaError. */
 async function missingOf(database: Queryable, known: readonly Migration[]): Promise<Migration[]> {
   const [row] = await database.query<{ there: boolean }>(there);
   const done = row?.there === true ? await database.query<{ number: number; name: string }>(applied) : [];
@@ -137,7 +140,7 @@ async function missingOf(database: Queryable, known: readonly Migration[]): Prom
 function refuseNewer(known: readonly Migration[], done: readonly { readonly number: number; readonly name: string }[]): void {
   const unknown = done.filter(({ number }) => !known.some((migration) => migration.number === number));
   if (unknown.length === 0) return;
-  throw new Error(
+  throw new NewerSchemaError(
     `The database was made by a newer Wharfinger (it has ${unknown.map(({ name }) => name).join(", ")}). Start that version or a newer one; this one would not understand what is stored.`,
   );
 }

@@ -4,16 +4,20 @@ import { createHash } from "node:crypto";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 
+import { BlobStoreError } from "../blobs/blob-store.ts";
 import type { NamedObjects } from "../blobs/named-objects.ts";
 import { codeOf, type Database } from "../metadata/database.ts";
+import { NewerSchemaError } from "../metadata/migrate.ts";
 import { writeSnapshot } from "../metadata/snapshot-write.ts";
+import { listOthers } from "./listed-snapshots.ts";
 import {
-  readManifest,
+  noneOf,
   readSnapshots,
+  SnapshotError,
   tableOf,
   timeOf,
-  type SnapshotError,
   type SnapshotManifest,
+  type SnapshotsFound,
   type StoredSnapshot,
 } from "./snapshot-manifest.ts";
 import { hashed } from "./snapshots.ts";
@@ -28,8 +32,20 @@ export interface RestoreMetadataOptions {
 
 /** The snapshot that was restored. Rejects with an Error that says what to do; the database is as it was then. */
 export async function restoreMetadata(options: RestoreMetadataOptions): Promise<StoredSnapshot> {
-  const { database, named, onTable } = options;
-  const { name, manifest } = await find(options);
+  const found = await readSnapshots(options.named);
+  let chosen: StoredSnapshot | undefined;
+  try {
+    chosen = choose(found, options.snapshot);
+    await load(options, chosen);
+    return chosen;
+  } catch (error) {
+    if (!(error instanceof SnapshotError) && !(error instanceof NewerSchemaError)) throw error;
+    const refused = chosen?.name ?? found.unread.find((unread) => unread.error === error)?.name;
+    throw new Error(`${error.message} Nothing was restored. ${listOthers(found, refused)}`, { cause: error });
+  }
+}
+
+async function load({ database, named, onTable }: RestoreMetadataOptions, { name, manifest }: StoredSnapshot): Promise<void> {
   const pause =
     `the database was restored from the snapshot ${name} of ${manifest.takenAt}. Nothing is deleted in the store until ` +
     "`npx wharfinger audit --adopt` has gone over what is unknown and what is missing.";
@@ -39,33 +55,25 @@ export async function restoreMetadata(options: RestoreMetadataOptions): Promise<
       await loadTable(named, name, table, (pieces) => writer.load(table, pieces));
     }
   });
-  return { name, manifest };
 }
 
-async function find({ named, snapshot }: RestoreMetadataOptions): Promise<StoredSnapshot> {
-  const { stored, unread } = await readSnapshots(named);
-  if (snapshot === undefined) {
-    const [newest] = stored;
-    // An older one is not what was asked for.
-    const newer = unread.find(({ name }) => newest === undefined || timeOf(name) >= timeOf(newest.name));
-    if (newer !== undefined) throw unreadable(newer.error, newest);
-    if (newest === undefined) throw new Error("There is no snapshot of the metadata in the store: nothing can be restored from it.");
-    const installations = new Set(stored.map(({ manifest }) => manifest.installation));
-    if (installations.size > 1)
-      throw new Error(
-        `The store has snapshots of ${installations.size} installations. Say which with --snapshot: ${stored.map(({ name }) => name).join(", ")}.`,
-      );
-    return newest;
+/** Throws SnapshotError for one that cannot be taken. */
+function choose(found: SnapshotsFound, snapshot: string | undefined): StoredSnapshot {
+  const { stored, unread } = found;
+  if (snapshot !== undefined) {
+    const isMeant = ({ name }: { readonly name: string }) => name === snapshot || name.endsWith(`/${snapshot}`);
+    const given = stored.find(isMeant);
+    if (given !== undefined) return given;
+    throw unread.find(isMeant)?.error ?? new SnapshotError("NotFound", noneOf(snapshot));
   }
-  const given = stored.find(({ name }) => name === snapshot || name.endsWith(`/${snapshot}`));
-  if (given !== undefined) return given;
-  // One that cannot be read is not among them: say so rather than "none".
-  return { name: snapshot, manifest: await readManifest(named, snapshot) };
-}
-
-function unreadable(error: SnapshotError, older: StoredSnapshot | undefined): Error {
-  const next = older === undefined ? "" : ` The newest that can be read is --snapshot ${older.name}, of ${older.manifest.takenAt}.`;
-  return new Error(`${error.message}${next} Nothing was restored.`, { cause: error });
+  const [newest] = stored;
+  // An older one is not what was asked for.
+  const newer = unread.find(({ name }) => newest === undefined || timeOf(name) >= timeOf(newest.name));
+  if (newer !== undefined) throw newer.error;
+  if (newest === undefined) throw new Error("There is no snapshot of the metadata in the store: nothing can be restored from it.");
+  const installations = new Set(stored.map(({ manifest }) => manifest.installation));
+  if (installations.size > 1) throw new Error(`The store has snapshots of ${installations.size} installations. ${listOthers(found)}`);
+  return newest;
 }
 
 async function loadTable(
@@ -77,15 +85,13 @@ async function loadTable(
   const hash = createHash("sha256");
   const gunzip = createGunzip();
   const broken = (what: string, cause?: unknown) =>
-    new Error(
-      `The snapshot ${snapshot} is not what was written: ${table.name} ${what}. Nothing was restored; take another one with --snapshot.`,
-      { cause },
-    );
+    new SnapshotError("Broken", `The snapshot ${snapshot} is not what was written: ${table.name} ${what}.`, { cause });
   const [rows] = await Promise.all([
     load(gunzip as AsyncIterable<Buffer>),
     pipeline(hashed(named.get(tableOf(snapshot, table.name)), hash), gunzip),
   ]).catch((error: NodeJS.ErrnoException) => {
     if (error.code?.startsWith("Z_") === true || error.code === "ERR_STREAM_PREMATURE_CLOSE") throw broken("cannot be unpacked", error);
+    if (error instanceof BlobStoreError && error.code === "NotFound") throw broken("is not in the store", error);
     if (codeOf(error) !== undefined) throw broken(`is refused by the database (${error.message})`, error);
     throw error;
   });

@@ -60,10 +60,11 @@ export class SnapshotError extends Error {
   }
 }
 
+export const noneOf = (name: string) => `There is no whole snapshot ${name} in the store.`;
+
 /** Rejects with SnapshotError, and with what the store says when it cannot be asked. */
 export async function readManifest(named: NamedObjects, name: string): Promise<SnapshotManifest> {
-  const broken = (cause?: unknown) =>
-    new SnapshotError("Broken", `The snapshot ${name} has a manifest that cannot be read; take another one.`, { cause });
+  const broken = (cause?: unknown) => new SnapshotError("Broken", `The snapshot ${name} has a manifest that cannot be read.`, { cause });
   const pieces: Uint8Array[] = [];
   let size = 0;
   try {
@@ -73,17 +74,12 @@ export async function readManifest(named: NamedObjects, name: string): Promise<S
       if (size > most) throw broken();
     }
   } catch (error) {
-    if (error instanceof BlobStoreError && error.code === "NotFound")
-      throw new SnapshotError(
-        "NotFound",
-        `There is no whole snapshot ${name} in the store. \`wharfinger backup list\` names those that are there.`,
-        { cause: error },
-      );
+    if (error instanceof BlobStoreError && error.code === "NotFound") throw new SnapshotError("NotFound", noneOf(name), { cause: error });
     throw error;
   }
   const { digest, ...manifest } = parse(Buffer.concat(pieces).toString(), broken);
   if (typeof manifest["format"] === "number" && manifest["format"] > 1)
-    throw new SnapshotError("Newer", `The snapshot ${name} was written by a newer Wharfinger: use that version, or take another one.`);
+    throw new SnapshotError("Newer", `The snapshot ${name} was written by a newer Wharfinger: use that version, or another snapshot.`);
   if (!Value.Check(SnapshotManifest, manifest)) throw broken();
   if (digest !== digestOf(manifest)) throw broken();
   return manifest;

@@ -12,7 +12,7 @@ import { migrate, migrateTo, pendingMigrations } from "../metadata/migrate.ts";
 import { momentary } from "../metadata/snapshot-read.ts";
 import { Backup, backedUp, doomDelayBeside } from "./backup.ts";
 import { restoreMetadata } from "./restore-metadata.ts";
-import { listSnapshots, manifestOf, tableOf, writeManifest } from "./snapshot-manifest.ts";
+import { listSnapshots, manifestOf, tableOf, writeManifest, type StoredSnapshot } from "./snapshot-manifest.ts";
 import { pruneSnapshots, takeSnapshot } from "./snapshots.ts";
 import { alwaysMine } from "./turn.ts";
 
@@ -158,6 +158,12 @@ describe("what is restored", () => {
 });
 
 describe("refused, and nothing is changed", () => {
+  /** How a refusal names those that are left. */
+  const others = (...left: readonly StoredSnapshot[]) =>
+    [
+      "In the store, newest first; take one with --snapshot NAME:",
+      ...left.map(({ name, manifest }) => `  ${name}  taken at ${manifest.takenAt}`),
+    ].join("\n");
   /** The words of the refusal. */
   const refusal = async (database?: Database): Promise<string> => {
     const target = database ?? (await emptyDatabase());
@@ -188,9 +194,11 @@ describe("refused, and nothing is changed", () => {
   });
 
   test("a snapshot of a newer program", async () => {
+    const older = await take();
     await registry.rows("INSERT INTO migrations (number, name) VALUES (9999, '9999-to-come.sql')");
     await take();
     expect(await refusal()).toMatch(/made by a newer Wharfinger \(it has 9999-to-come\.sql\)/);
+    expect(await refusal()).toContain(`Nothing was restored. ${others(older)}`);
   });
 
   test.each<[string, (bytes: Buffer) => Buffer, RegExp]>([
@@ -203,19 +211,37 @@ describe("refused, and nothing is changed", () => {
     ],
   ])("a table that is %s", async (_, change, message) => {
     await pushBlob(registry.push, "team/app");
+    const older = [await take(), await take()].toReversed();
     const { name } = await take();
     await spoil(`backup/${name}/repositories.copy.gz`, change);
-    expect(await refusal()).toMatch(message);
-    expect(await refusal()).toContain("is not what was written");
+    const said = await refusal();
+    expect(said).toMatch(message);
+    expect(said).toContain(`The snapshot ${name} is not what was written`);
+    expect(said.endsWith(`Nothing was restored. ${others(...older)}`)).toBe(true);
   });
 
   test("a table that is gone, and a manifest that was changed", async () => {
     const { name } = await take();
     await named().delete([`backup/${name}/tags.copy.gz`]);
-    expect(await refusal()).toContain("Not in the");
+    expect(await refusal()).toMatch(/tags is not in the store\. Nothing was restored\. The store has no other snapshot\.$/);
     await spoil(`backup/${name}/manifest.json`, (bytes) => Buffer.from(bytes.toString().replace('"rows": 0', '"rows": 1')));
     const database = await emptyDatabase();
-    await expect(restoreMetadata({ database, named: named(), snapshot: name })).rejects.toThrow("has a manifest that cannot be read");
+    const stamp = name.split("/")[1]!;
+    for (const snapshot of [name, stamp])
+      await expect(restoreMetadata({ database, named: named(), snapshot })).rejects.toThrow(
+        `The snapshot ${name} has a manifest that cannot be read. Nothing was restored.`,
+      );
+  });
+
+  test("a name that no snapshot has: those that are there are named, and which of them are not whole", async () => {
+    const older = await take();
+    const { name } = await take();
+    await spoil(`backup/${name}/manifest.json`, () => Buffer.from("{"));
+    await expect(restoreMetadata({ database: await emptyDatabase(), named: named(), snapshot: "nope" })).rejects.toThrow(
+      `There is no whole snapshot nope in the store. Nothing was restored. In the store, newest first; take one with --snapshot NAME:
+  ${name}  cannot be read
+  ${older.name}  taken at ${older.manifest.takenAt}`,
+    );
   });
 });
 
@@ -272,7 +298,11 @@ describe("taking and keeping", () => {
     for (const name of [second, fifth]) await spoil(`backup/${name}/manifest.json`, () => Buffer.from("{"));
     const database = await emptyDatabase();
     await expect(restoreMetadata({ database, named: named() })).rejects.toThrow(
-      new RegExp(`cannot be read; take another one\\. The newest that can be read is --snapshot ${third}, of .* Nothing was restored\\.`),
+      `The snapshot ${fifth} has a manifest that cannot be read. Nothing was restored. In the store, newest first; take one with --snapshot NAME:
+  ${fourth}  was written by a newer Wharfinger
+  ${third}  taken at 2026-01-01T02:00:00.000Z
+  ${second}  cannot be read
+  ${first}  was written by a newer Wharfinger`,
     );
     await pruneSnapshots(named(), installation, 2);
     expect(await snapshotsLeft()).toEqual([first, second, third, fourth, fifth]);
