@@ -10,6 +10,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { defaultSettings } from "../../src/config/settings.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { startStandalone as startHere } from "../../src/standalone/standalone.ts";
 import { eventually } from "../support/eventually.ts";
 import { startStandalone, wharfinger, type Standalone } from "../support/standalone.ts";
 
@@ -148,6 +151,23 @@ test("when PostgreSQL ends, the process says so and ends", async () => {
   process.kill(postmaster, "SIGKILL");
   expect(await running.exited).toBe(1);
   expect(running.logs()).toContain("PostgreSQL ended (SIGKILL)");
+});
+
+test("a process that is forced to end in the middle of its start takes its database with it", async () => {
+  await mkdir(join(folder, "config"));
+  const start = startHere({
+    listen: { host: "127.0.0.1", port: 0 },
+    data: join(folder, "data"),
+    config: join(folder, "config"),
+    settings: defaultSettings,
+    allowAnonymous: false,
+    acceptStore: false,
+    logger: createLogger({ level: "silent" }),
+    version: "0.0.0",
+    signal: new AbortController().signal,
+    beforeForcedExit: (work) => work(), // as soon as there is something to end
+  });
+  await expect(start).rejects.toThrow(/^PostgreSQL ended /);
 });
 
 test("the address is taken", async () => {
