@@ -69,6 +69,8 @@ test("a lost database beside a newer record, then beside an older one", { timeou
   await second.stop();
 
   await rm(join(second.data, "postgres"), { recursive: true });
+  const misnamed = await wharfinger(["restore-metadata", "--data", second.data, "--snapshot", "nope"]);
+  expect([misnamed.code, misnamed.stderr]).toEqual([1, expect.stringContaining(`take one with --snapshot NAME:\n  ${name}  taken at `)]);
   const restored = await wharfinger(["restore-metadata", "--data", second.data]);
   expect([restored.code, restored.stderr]).toEqual([0, expect.stringContaining(`Restored ${name}, taken at `)]);
   const third = await second.restart();
