@@ -39,9 +39,13 @@ export async function* repositoryFolders(walk: Walk): AsyncGenerator<string> {
   while (level.length > 0) {
     const next: Folder[] = [];
     for (let from = 0; from < level.length; from += atOnce) {
-      const opened = await Promise.all(level.slice(from, from + atOnce).map((folder) => open(walk, folder, known)));
-      for (const folder of opened) {
-        if (folder === undefined) continue;
+      const some = level.slice(from, from + atOnce);
+      const opened = await Promise.all(some.map((folder) => open(walk, folder, known)));
+      for (const [place, folder] of opened.entries()) {
+        if (folder instanceof SourceError) {
+          walk.leftOut(some[place]!.name, folder);
+          continue;
+        }
         const { name, folders } = folder;
         if (name !== "" && (folders.includes("_manifests") || isTooLong(name))) yield name;
         next.push(...inside(folder));
@@ -61,8 +65,8 @@ function inside({ name, above, place, folders }: OpenFolder): readonly Folder[] 
     .map((folder) => ({ name: name === "" ? folder : `${name}/${folder}`, above: around }));
 }
 
-/** `known`: place of a folder → names that it was walked under. */
-async function open({ tree, root, leftOut }: Walk, folder: Folder, known: Map<string, number>): Promise<OpenFolder | undefined> {
+/** `known`: place of a folder → names that it was walked under. Resolves with why it cannot be walked, where the others can. */
+async function open({ tree, root }: Walk, folder: Folder, known: Map<string, number>): Promise<OpenFolder | SourceError> {
   const { name, above } = folder;
   if (isTooLong(name)) return { ...folder, place: name, folders: [] };
   const path = name === "" ? root : `${root}/${name}`;
@@ -75,7 +79,6 @@ async function open({ tree, root, leftOut }: Walk, folder: Folder, known: Map<st
     return { ...folder, place, folders: await tree.folders(path) };
   } catch (error) {
     if (!(error instanceof SourceError) || !["BrokenLink", "Denied"].includes(error.code) || name === "") throw error;
-    leftOut(name, error);
-    return undefined;
+    return error;
   }
 }
