@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 
 import type { RegistryMetrics } from "../../observability/metrics.ts";
 import { ServiceError } from "../services/errors.ts";
-import type { ReadinessCheck } from "../services/readiness.ts";
+import type { Readiness } from "../services/readiness.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { Authenticator } from "./authentication.ts";
 import type { ClientAddress } from "./client-address.ts";
@@ -12,7 +12,7 @@ import { replyWhole } from "./reply.ts";
 
 export interface ProbeOptions {
   /** Never depends on the operator, Git or an upstream. */
-  readonly readiness: () => Promise<readonly ReadinessCheck[]>;
+  readonly readiness: Readiness;
   readonly metrics: RegistryMetrics;
   readonly authenticator: Authenticator;
   readonly clientAddress: ClientAddress;
@@ -31,7 +31,7 @@ export function registerProbes(app: FastifyInstance, options: ProbeOptions): voi
 
   app.get("/readyz", async (request, reply) => {
     const detailed = await isAdmin(request);
-    const checks = await readiness();
+    const checks = await readiness({ detailed });
     const ready = checks.every((check) => check.ready);
     // The reasons name upstreams, resources and paths: not for everybody.
     await replyWhole(request, reply, jsonAnswer(detailed ? { ready, checks } : { ready }, { status: ready ? 200 : 503 }), options);

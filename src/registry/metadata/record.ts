@@ -25,6 +25,7 @@ export interface Pod {
 // The table has no row before the first publish, so the turn is an advisory lock.
 const turn = statement("record-turn", "SELECT pg_advisory_xact_lock(hashtext('wharfinger-publish'))");
 const read = statement("record-read", `SELECT revision, document, published_at AS "publishedAt" FROM record`);
+const refused = statement("record-refused", "SELECT document->'refused' AS refused FROM record");
 const version = statement("record-version", `SELECT revision, published_at AS "publishedAt" FROM record`);
 const write = statement(
   "record-write",
@@ -51,6 +52,12 @@ export async function takeTurnToPublish(transaction: Queryable): Promise<void> {
 export async function publishedRecord(queryable: Queryable): Promise<PublishedRecord | undefined> {
   const [row] = await queryable.query<PublishedRecord>(read);
   return row;
+}
+
+/** What the published revision holds and nobody serves. */
+export async function refusedResources(queryable: Queryable): Promise<readonly RefusedResource[]> {
+  const [row] = await queryable.query<Pick<RecordDocument, "refused">>(refused);
+  return row?.refused ?? [];
 }
 
 /** The same without the document: what a process asks to see whether it is up to date. */

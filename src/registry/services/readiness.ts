@@ -6,8 +6,8 @@ import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
 import { askDatabase } from "../metadata/health.ts";
-import { publishedRecord } from "../metadata/record.ts";
-import type { ConfigurationSource } from "./configuration.ts";
+import { refusedResources } from "../metadata/record.ts";
+import type { Configuration } from "./configuration.ts";
 
 export interface ReadinessCheck {
   /** `database`, `blobs`, `record`, `collector`, `process`. */
@@ -20,7 +20,7 @@ export interface ReadinessCheck {
 export interface ReadinessOptions {
   readonly database: Database;
   readonly store: BlobStore;
-  readonly configuration: ConfigurationSource;
+  readonly configuration: { current(): Pick<Configuration, "revision"> };
   readonly stopping: AbortSignal;
   /** What a person should know of Git, where the control plane runs in the same process. */
   readonly controlPlane?: () => ControlPlaneStatus | undefined;
@@ -28,12 +28,16 @@ export interface ReadinessOptions {
 
 /** Milliseconds for a part to answer. */
 const patience = 2_000;
-const forPeople = new Set(["record", "collector"]);
 
-/** Checks all parts anew at each call; never rejects. */
-export function readinessOf(options: ReadinessOptions): () => Promise<readonly ReadinessCheck[]> {
+/** Checks all parts anew at each call; never rejects. What only a person reads is asked when `detailed`: a probe costs one small question. */
+export type Readiness = (asked: { readonly detailed: boolean }) => Promise<readonly ReadinessCheck[]>;
+
+export function readinessOf(options: ReadinessOptions): Readiness {
   const { database, store, stopping } = options;
-  return async () => {
+  return async ({ detailed }) => {
+    // What Git holds and cannot be served is for people to read, not a reason to take the registry away.
+    // Nor is what the collector must not delete.
+    const forPeople = async (name: string, ask: () => Promise<string>) => ({ ...(await check(name, ask)), ready: true });
     const checks = await Promise.all([
       check("database", async () => {
         await askDatabase(database);
@@ -43,12 +47,9 @@ export function readinessOf(options: ReadinessOptions): () => Promise<readonly R
         const free = await store.freeBytes();
         return free === undefined ? "answers" : `answers, ${free} bytes free`;
       }),
-      check("record", () => describeRecord(options)),
-      check("collector", () => describeCollector(database)),
+      ...(detailed ? [forPeople("record", () => describeRecord(options)), forPeople("collector", () => describeCollector(database))] : []),
     ]);
-    // What Git holds and cannot be served is for people to read, not a reason to take the registry away.
-    // Nor is what the collector must not delete.
-    return [...checks.map((found) => (forPeople.has(found.name) ? { ...found, ready: true } : found)), processCheck(stopping)];
+    return [...checks, processCheck(stopping)];
   };
 }
 
@@ -60,7 +61,7 @@ async function describeCollector(database: Database): Promise<string> {
 
 async function describeRecord({ database, configuration, controlPlane }: ReadinessOptions): Promise<string> {
   const { revision } = configuration.current();
-  const refused = (await publishedRecord(database))?.document.refused ?? [];
+  const refused = await refusedResources(database);
   const { problems = [], waiting = [] } = controlPlane?.() ?? {};
   return [
     revision === null ? "nothing was published yet" : `serves ${revision}`,
