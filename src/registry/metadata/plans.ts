@@ -4,6 +4,7 @@ import type { Plan } from "../../api/control/retention.ts";
 import { statement, type Queryable } from "./database.ts";
 
 export interface StoredPlan {
+  /** Without the entries of what it keeps. */
   readonly plan: Plan;
   readonly appliedAt: Date | null;
 }
@@ -30,8 +31,10 @@ const prune = statement(
      SELECT id FROM plans WHERE created_at < now() - interval '90 days' ORDER BY created_at LIMIT 1000)`,
 );
 
+/** Only what it deletes is kept of its entries: of 100,000 tags that stay, nobody asks again why. */
 export async function storePlan(database: Queryable, plan: Plan): Promise<void> {
-  await database.execute(store, [plan.id, plan.policy, JSON.stringify(plan)]);
+  const entries = plan.entries.filter(({ verdict }) => verdict === "delete");
+  await database.execute(store, [plan.id, plan.policy, JSON.stringify({ ...plan, entries })]);
 }
 
 export async function findPlan(database: Queryable, policy: string, id: string): Promise<StoredPlan | undefined> {

@@ -670,6 +670,19 @@ test("pushes that race an apply lose nothing: every acknowledged tag resolves", 
   expect(await tagsOf()).toEqual(acknowledged.toSorted());
 });
 
+test("of a stored plan nothing is kept of what it keeps", async () => {
+  await publish({ plans: spec([{ name: "first", tags: "build-1" }]) });
+  await pushBuilds(2);
+  await age(1);
+  const plan = await retention.plan("default/plans");
+  const [stored] = await registry.rows<{ tags: string[] }>(
+    "SELECT array_agg(coalesce(entry->>'tag', entry->>'digest')) AS tags FROM plans, jsonb_array_elements(document->'entries') AS entry WHERE id = $1",
+    [plan.id],
+  );
+  expect(plan.entries.map(({ tag, verdict }) => [tag, verdict])).toContainEqual(["build-1", "keep"]);
+  expect([deletes(plan), stored?.tags]).toEqual([expect.arrayContaining(["build-2"]), deletes(plan)]);
+});
+
 test("plans are kept for 90 days", async () => {
   await publish({ builds: spec([{ name: "all" }]) });
   const plan = await retention.plan("default/builds");
