@@ -69,6 +69,24 @@ test.each([
   }
 });
 
+test("a range is one request of the bucket, for its bytes alone", async () => {
+  const bytes = randomBytes(12 * mebibyte);
+  const put = `${await begin(first)}?digest=${digestOf(bytes)}`;
+  expect((await send(first.url, "PUT", put, { body: bytes })).status).toBe(201);
+  for (const [start, end] of [
+    [0, 1_000],
+    [6 * mebibyte, 6 * mebibyte + 300_000],
+    [bytes.byteLength - 70_000, bytes.byteLength],
+  ] as const) {
+    hop.reads();
+    const headers = { range: `bytes=${start}-${end - 1}` };
+    const part = await send(second.url, "GET", `/v2/team/app/blobs/${digestOf(bytes)}`, { headers });
+    expect(part.status).toBe(206);
+    expect(part.body.equals(bytes.subarray(start, end))).toBe(true);
+    expect(hop.reads()).toEqual({ requests: 1, bytes: end - start });
+  }
+});
+
 test("a pod is killed in the middle of a PATCH: another one goes on where it was acknowledged, and late answers find the blob", async () => {
   const [one, lost, two, three] = [6 * mebibyte, 20 * mebibyte, 9 * mebibyte, 70_000].map((size) => randomBytes(size)) as [
     Buffer,

@@ -98,6 +98,25 @@ export function blobStoreConformance(adapter: string, open: () => Promise<BlobSt
       await expect(reader.read(buffer, 0)).rejects.toThrow("closed");
     });
 
+    test("a reader of a span gives its bytes, and those outside of it too", async () => {
+      const store = await fresh();
+      const bytes = randomBytes(10_000);
+      const reader = await store.open(await put(store, bytes), { start: 5_000, end: 5_100 });
+      expect(reader.size).toBe(10_000);
+      for (const [start, end] of [
+        [5_000, 5_100],
+        [5_050, 5_100],
+        [5_050, 5_200],
+        [0, 100],
+        [9_900, 10_000],
+      ] as const) {
+        const buffer = Buffer.alloc(end - start);
+        for (let at = 0; at < buffer.byteLength;) at += await reader.read(buffer.subarray(at), start + at);
+        expect(buffer.equals(bytes.subarray(start, end))).toBe(true);
+      }
+      await reader.close();
+    });
+
     test("several reads at once do not disturb each other", async () => {
       const store = await fresh();
       const bytes = randomBytes(64 * 1024);

@@ -16,6 +16,12 @@ export interface BlobReader {
   close(): Promise<void>;
 }
 
+/** Bytes from `start` to `end`, which is not among them. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
  * Called before the first byte goes to `key`, so that the database knows every key that may have bytes (storage.md, U1). What it rejects with
  * ends the write.
@@ -79,8 +85,8 @@ export interface BlobStore {
    * of the store: the object may be gone.
    */
   link?(key: string): Promise<string | undefined>;
-  /** Rejects with `BlobStoreError` NotFound when there is no such object. */
-  open(key: string): Promise<BlobReader>;
+  /** `span`: what will be read, when it is not all; no other bytes are moved. Rejects with `BlobStoreError` NotFound when there is no such object. */
+  open(key: string, span?: Span): Promise<BlobReader>;
   /**
    * Deletes finished and unfinished bytes of these keys. A key that is not there counts as deleted. Per-key result. `sizes`: bytes of those that
    * became whole, where known: a store that writes small ones at once looks for no unfinished write of them.

@@ -1,6 +1,6 @@
 // What a bucket's service and the network before it may do, against a real service behind a hop that does it.
 
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
@@ -347,6 +347,18 @@ describe("an unfinished upload of a key", () => {
     );
     const lists = hop.requests.slice(before).filter((line) => /^GET .*[?&]uploads/.test(line));
     expect(lists).toEqual([expect.stringContaining(other)]);
+  });
+
+  test("is found among others by one listing for all keys", async () => {
+    const [keys, others] = [await begun(), await begun()];
+    const before = hop.requests.length;
+    const results = await store.delete([...keys, ...Array.from({ length: 200 }, () => randomUUID())]);
+    expect([...results.values()].filter((failure) => failure !== undefined)).toEqual([]);
+    // Another one looks whether all are gone.
+    expect(hop.requests.slice(before).filter((line) => /^GET .*[?&]uploads/.test(line))).toHaveLength(2);
+    expect(await listed()).toEqual(expect.arrayContaining(others));
+    expect(await listed()).not.toContain(keys[0]);
+    await store.delete(others);
   });
 });
 

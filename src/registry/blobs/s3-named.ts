@@ -8,7 +8,7 @@ import { partSize } from "./part-size.ts";
 import { readWhole } from "./read-whole.ts";
 import type { S3 } from "./s3-client.ts";
 import { S3Objects, type MultipartUpload } from "./s3-objects.ts";
-import { S3Reader } from "./s3-reader.ts";
+import { fromBegin, S3Reader, type Get } from "./s3-reader.ts";
 import { listObjects, listUploads } from "./s3-listing.ts";
 import { abortUploads, removeFromS3 } from "./s3-removal.ts";
 import type { S3Part } from "./s3-state.ts";
@@ -42,15 +42,15 @@ export class S3NamedObjects implements NamedObjects {
       return sent;
     } catch (error) {
       // Best effort: what stays is listed as not finished, and taken away by whoever cleans up.
-      if (upload !== undefined) await abortUploads(this.#s3, this.#objects, name);
+      if (upload !== undefined) await abortUploads(this.#s3, this.#objects, [name]);
       throw error;
     }
   }
 
   async *get(name: string): AsyncGenerator<Uint8Array> {
     checkedName(name);
-    const get = (position: number, etag?: string) => this.#objects.get(name, position, etag);
-    yield* readWhole(new S3Reader(get, await get(0)));
+    const get: Get = (from, etag) => this.#objects.get(name, from, etag);
+    yield* readWhole(new S3Reader(get, await get(fromBegin)));
   }
 
   async *list(prefix: string): AsyncGenerator<NamedObject> {

@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 
 import type { S3 } from "./s3-client.ts";
 import { asking } from "./s3-errors.ts";
-import type { ObjectBody } from "./s3-reader.ts";
+import type { From, ObjectBody } from "./s3-reader.ts";
 import type { S3Part } from "./s3-state.ts";
 import { BlobStoreError } from "./blob-store.ts";
 
@@ -87,10 +87,10 @@ export class S3Objects {
     await asking("complete an upload", patient.send(new sdk.CompleteMultipartUploadCommand(request)));
   }
 
-  /** The bytes from `position` on. `etag`: of the object as it was opened. */
-  async get(key: string, position: number, etag?: string): Promise<ObjectBody> {
+  /** Bytes of an object, to its end when none is named. `etag`: of the object as it was opened. */
+  async get(key: string, { start, end }: From, etag?: string): Promise<ObjectBody> {
     const { sdk, client } = this.#s3;
-    const range = position === 0 ? {} : { Range: `bytes=${position}-` };
+    const range = start === 0 && end === undefined ? {} : { Range: `bytes=${start}-${end === undefined ? "" : end - 1}` };
     const only = etag === undefined ? {} : { IfMatch: etag };
     const request = new sdk.GetObjectCommand({ ...this.at(key), ...range, ...only });
     const { Body, ContentLength = 0, ContentRange, ETag } = await asking("read an object", client.send(request));

@@ -2,11 +2,19 @@
 
 import type { Readable } from "node:stream";
 
-import { BlobStoreError, type BlobReader } from "./blob-store.ts";
+import { BlobStoreError, type BlobReader, type Span } from "./blob-store.ts";
 import type { ReadPlace } from "./read-places.ts";
 
-/** A request for the bytes from `position` on; `etag`: of the object as it was opened. */
-export type Get = (position: number, etag?: string) => Promise<ObjectBody>;
+/** Bytes of an object, to its end when none is named. */
+export interface From {
+  readonly start: number;
+  readonly end?: number;
+}
+
+export const fromBegin: From = { start: 0 };
+
+/** A request for bytes; `etag`: of the object as it was opened. */
+export type Get = (from: From, etag?: string) => Promise<ObjectBody>;
 
 export interface ObjectBody {
   readonly body: Readable;
@@ -22,19 +30,26 @@ export class S3Reader implements BlobReader {
   readonly #get: Get;
   readonly #etag: string | undefined;
   readonly #place: ReadPlace | undefined;
+  /** What is asked for; reads outside of it ask for all that follows. */
+  readonly #span: Span;
   #body: Readable | undefined;
   #pieces: AsyncIterator<Buffer>;
   /** Where the next byte of `#body` lies. */
-  #position = 0;
+  #position: number;
+  /** Where `#body` ends. */
+  #end: number;
   #rest: Uint8Array = Buffer.alloc(0);
   #turn: Promise<unknown> = Promise.resolve();
   #open = true;
 
-  /** `place`: the one that `first` was asked with; the reader gives it back. */
-  constructor(get: Get, first: ObjectBody, place?: ReadPlace) {
+  /** `first`: of `span`, or of the whole. `place`: the one that it was asked with; the reader gives it back. */
+  constructor(get: Get, first: ObjectBody, { place, span }: { readonly place?: ReadPlace; readonly span?: Span | undefined } = {}) {
     this.#get = get;
     this.size = first.size;
     this.#etag = first.etag;
+    this.#span = span ?? { start: 0, end: first.size };
+    this.#position = this.#span.start;
+    this.#end = this.#span.end;
     this.#body = first.body;
     this.#pieces = piecesOf(first.body);
     this.#place = place;
@@ -65,7 +80,7 @@ export class S3Reader implements BlobReader {
     } finally {
       // It may have been asked for again while it was closed.
       if (!this.#open) this.#drop();
-      if (this.#body === undefined || this.#position >= this.size) place.give();
+      if (this.#body === undefined || this.#position >= this.#end) place.give();
       else place.rest();
     }
   }
@@ -91,10 +106,13 @@ export class S3Reader implements BlobReader {
 
   async #ask(position: number): Promise<void> {
     this.#body?.destroy();
-    const { body } = await this.#get(position, this.#etag);
+    const isInside = position >= this.#span.start && position < this.#span.end;
+    const end = isInside ? this.#span.end : this.size;
+    const { body } = await this.#get({ start: position, ...(end < this.size ? { end } : {}) }, this.#etag);
     this.#body = body;
     this.#pieces = piecesOf(body);
     this.#position = position;
+    this.#end = end;
     this.#rest = Buffer.alloc(0);
   }
 

@@ -1,5 +1,7 @@
 // Deleting: a thousand keys a request, each with its own result; multipart uploads that were never completed are aborted.
 
+import type { MultipartUpload } from "@aws-sdk/client-s3";
+
 import type { S3 } from "./s3-client.ts";
 import { s3Failure } from "./s3-errors.ts";
 import { listUploads } from "./s3-listing.ts";
@@ -8,7 +10,7 @@ import { smallestPart } from "./part-size.ts";
 import type { S3Objects } from "./s3-objects.ts";
 
 const keysOfOneRequest = 1000;
-const keysAtOnce = 16;
+const abortsAtOnce = 16;
 /** A part that was on its way while its upload was aborted may stay; the service wants to be asked again until none is left. */
 const abortRounds = 5;
 
@@ -19,12 +21,8 @@ export async function removeFromS3(
   keys: readonly string[],
   sizes: ReadonlyMap<string, number> = new Map(),
 ): Promise<ReadonlyMap<string, Error | undefined>> {
-  const results = new Map<string, Error | undefined>();
-  const waiting = keys.filter((key) => (sizes.get(key) ?? smallestPart) >= smallestPart).values();
-  const worker = async () => {
-    for (const key of waiting) results.set(key, await abortUploads(s3, objects, key));
-  };
-  await Promise.all(Array.from({ length: keysAtOnce }, worker));
+  const large = keys.filter((key) => (sizes.get(key) ?? smallestPart) >= smallestPart);
+  const results = new Map<string, Error | undefined>(large.length === 0 ? [] : await abortUploads(s3, objects, large));
   for (let from = 0; from < keys.length; from += keysOfOneRequest) {
     const some = keys.slice(from, from + keysOfOneRequest);
     for (const [key, error] of await removeObjects(s3, objects, some)) results.set(key, results.get(key) ?? error);
@@ -51,32 +49,59 @@ async function removeObjects(s3: S3, objects: S3Objects, keys: readonly string[]
   return results;
 }
 
-/** Uploads of the key, found by it, so that no name of an upload has to be known. Resolves with what failed. */
-export async function abortUploads(s3: S3, objects: S3Objects, key: string): Promise<Error | undefined> {
-  const { Key } = objects.at(key);
+/**
+ * Uploads of these keys, found by them, so that no name of an upload has to be known: one listing for all of them, since few uploads are ever
+ * unfinished at once. Resolves with what failed, by key.
+ */
+export async function abortUploads(s3: S3, objects: S3Objects, keys: readonly string[]): Promise<Map<string, Error | undefined>> {
+  const wanted = new Map(keys.map((key) => [objects.at(key).Key, key]));
+  const prefix = commonPrefix([...wanted.keys()]);
+  const results = new Map<string, Error | undefined>();
   try {
-    for (let round = 0; round < abortRounds; round++) {
-      let found = 0;
-      for await (const uploads of listUploads(s3, Key)) {
-        for (const { UploadId } of uploads.filter((upload) => upload.Key === Key)) {
-          found++;
-          await abortUpload(s3, Key, UploadId);
-        }
+    for (let round = 0; ; round++) {
+      const found: MultipartUpload[] = [];
+      for await (const uploads of listUploads(s3, prefix)) found.push(...uploads.filter(({ Key = "" }) => wanted.has(Key)));
+      if (found.length === 0) return results;
+      if (round === abortRounds) {
+        for (const { Key = "" } of found) results.set(wanted.get(Key)!, stillThere());
+        return results;
       }
-      if (found === 0) return undefined;
+      const waiting = found.values();
+      const worker = async () => {
+        for (const { Key = "", UploadId } of waiting) {
+          const failure = await abortUpload(s3, Key, UploadId);
+          if (failure === undefined) continue;
+          results.set(wanted.get(Key)!, failure);
+          wanted.delete(Key);
+        }
+      };
+      await Promise.all(Array.from({ length: abortsAtOnce }, worker));
     }
-    return new BlobStoreError("Failed", "The bucket's service still has an unfinished upload of a key after several aborts.");
   } catch (error) {
-    return s3Failure("abort an upload", error);
+    const failure = s3Failure("abort an upload", error);
+    return new Map(keys.map((key) => [key, results.get(key) ?? failure]));
   }
 }
 
-/** One that is gone is what was wanted. */
-async function abortUpload({ sdk, client, bucket }: S3, Key: string, UploadId: string | undefined): Promise<void> {
+/** One that is gone is what was wanted. Resolves with what failed. */
+async function abortUpload({ sdk, client, bucket }: S3, Key: string, UploadId: string | undefined): Promise<Error | undefined> {
   try {
     await client.send(new sdk.AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }));
+    return undefined;
   } catch (error) {
     const failure = s3Failure("abort an upload", error);
-    if (failure.code !== "NotFound") throw failure;
+    return failure.code === "NotFound" ? undefined : failure;
   }
+}
+
+function stillThere(): BlobStoreError {
+  return new BlobStoreError("Failed", "The bucket's service still has an unfinished upload of a key after several aborts.");
+}
+
+/** What all of them begin with. */
+function commonPrefix(names: readonly string[]): string {
+  const [first = "", ...others] = names;
+  let length = first.length;
+  for (const name of others) while (!name.startsWith(first.slice(0, length))) length--;
+  return first.slice(0, length);
 }

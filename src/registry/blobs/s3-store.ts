@@ -8,7 +8,15 @@ import { LRUCache } from "lru-cache";
 import { algorithmOf, finishDigest, startDigest, type Digest } from "../../domain/digest.ts";
 import { isUuid } from "../../domain/uuid.ts";
 import { freeBytesOf } from "../../observability/free-bytes.ts";
-import { BlobStoreError, type Announce, type BlobReader, type BlobStore, type BlobWriter, type SuspendedAt } from "./blob-store.ts";
+import {
+  BlobStoreError,
+  type Announce,
+  type BlobReader,
+  type BlobStore,
+  type BlobWriter,
+  type Span,
+  type SuspendedAt,
+} from "./blob-store.ts";
 import { PartMemory } from "./part-memory.ts";
 import { ReadPlaces } from "./read-places.ts";
 import { smallestPart } from "./part-size.ts";
@@ -17,7 +25,7 @@ import { connectS3, type S3 } from "./s3-client.ts";
 import { cannotStart } from "./s3-errors.ts";
 import { S3NamedObjects } from "./s3-named.ts";
 import { S3Objects } from "./s3-objects.ts";
-import { S3Reader } from "./s3-reader.ts";
+import { fromBegin, S3Reader, type Get } from "./s3-reader.ts";
 import { linkMaker, type Link } from "./s3-link.ts";
 import { listObjects, listUploads } from "./s3-listing.ts";
 import { removeFromS3 } from "./s3-removal.ts";
@@ -96,12 +104,12 @@ export class S3BlobStore implements BlobStore {
     return this.#link?.(checked(key));
   }
 
-  async open(key: string): Promise<BlobReader> {
-    const get = (position: number, etag?: string) => this.#downloads.get(checked(key), position, etag);
+  async open(key: string, span?: Span): Promise<BlobReader> {
+    const get: Get = (from, etag) => this.#downloads.get(checked(key), from, etag);
     const place = this.#places.place();
     await place.take();
     try {
-      return new S3Reader(get, await get(0), place);
+      return new S3Reader(get, await get(span ?? fromBegin), { place, span });
     } catch (error) {
       place.give();
       throw error;
@@ -196,8 +204,8 @@ export class S3BlobStore implements BlobStore {
     const known = this.#tails.get(key);
     if (known !== undefined) return yield known;
     // Not with the downloads: an upload that goes on must not wait for those who read.
-    const get = (position: number, etag?: string) => this.#objects.get(key, position, etag);
-    yield* readWhole(new S3Reader(get, await get(0)));
+    const get: Get = (from, etag) => this.#objects.get(key, from, etag);
+    yield* readWhole(new S3Reader(get, await get(fromBegin)));
   }
 }
 

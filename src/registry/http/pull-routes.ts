@@ -49,7 +49,8 @@ export async function getBlob(exchange: RepositoryExchange<PathOf<"blob">>): Pro
   // Who asks for a part has begun here, and some clients repeat the range nowhere else.
   const elsewhere = headers.range === undefined ? await blob.link?.() : undefined;
   if (elsewhere !== undefined) return redirected(elsewhere, blob.digest);
-  return { ...answer, body: { reader: await blob.open(), start, length } };
+  const reader = await blob.open(range.kind === "part" ? { start, end: start + length } : undefined);
+  return { ...answer, body: { reader, start, length } };
 }
 
 const whole = { kind: "whole" } as const;

@@ -64,6 +64,8 @@ export class Connections {
   /** The pool is never asked for more than it may have: who waits for a connection and who waits for the network are told apart. */
   readonly #free: Slots;
   readonly #connect: () => Client;
+  /** Another pool of this process looks where the address leads; this one only when somebody in it waits for long. */
+  readonly #isBeside: boolean;
   /** Statements that are under way, and since when. */
   readonly #underWay = new Map<symbol, number>();
   readonly #unreplicated = new WeakSet<ClientBase>();
@@ -76,6 +78,7 @@ export class Connections {
     const timeouts = { ...defaultTimeouts, ...options.timeouts };
     const onTrouble = options.onTrouble ?? (() => undefined);
     this.pooled = options.preparedStatements === false;
+    this.#isBeside = primary !== undefined;
     this.primary = primary ?? new Primary({ patience: timeouts.connect, onTrouble });
     let context = tlsContext(tls);
     const renewed = () => {
@@ -184,7 +187,7 @@ export class Connections {
   async #look(): Promise<void> {
     const now = performance.now();
     const oldest = this.#underWay.values().next().value ?? now;
-    const pause = now - oldest > suspicious ? suspicious : askEvery;
+    const pause = now - oldest > suspicious ? suspicious : this.#isBeside ? Infinity : askEvery;
     if (this.#pool.totalCount === 0 || now - this.#asked < pause) return;
     this.#asked = now;
     const client = this.#connect();

@@ -37,6 +37,8 @@ export interface TransactionOptions<T> {
    * (storage.md, "Reading").
    */
   readonly takesAway?: boolean | ((result: T) => boolean);
+  /** The result says that nothing was changed: it is undone instead of committed, which waits for no disk and no standby. */
+  readonly unchanged?: (result: T) => boolean;
   /** Statements may take as long as they need (migrations). */
   readonly unhurried?: boolean;
   /** Its own rows say whether it was committed, so it may simply run again (migrations: the table of marks is made by one). */
@@ -220,7 +222,8 @@ export class Database implements Queryable {
       done(await rollBack(connection, error));
       throw error;
     }
-    await this.#commits.commit(connection, mark, done);
+    if (options.unchanged?.(result) === true) done(await undo(connection));
+    else await this.#commits.commit(connection, mark, done);
     return result;
   }
 }
@@ -243,11 +246,16 @@ function on(connection: Connection, limit: { readonly within?: null }): Queryabl
   };
 }
 
-/** Resolves with what is wrong with the connection, if anything is. */
+/** Resolves with `error`, or with what is wrong with the connection. */
 async function rollBack(connection: Connection, error: unknown): Promise<unknown> {
   if (reasonOf(error) === "LOST") return error;
+  return (await undo(connection)) ?? error;
+}
+
+/** Resolves with what is wrong with the connection, if anything is. */
+async function undo(connection: Connection): Promise<unknown> {
   return connection.send({ text: "ROLLBACK" }).then(
-    () => error,
+    () => undefined,
     (failure: unknown) => failure,
   );
 }

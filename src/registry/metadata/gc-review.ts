@@ -5,10 +5,10 @@ import { failpoint } from "#failpoints";
 import { statement, type Database, type Queryable } from "./database.ts";
 import { planByIndex } from "./steady-plans.ts";
 
-const reviewBatch = 1_000;
+const linksAtOnce = 1_000;
 
 export interface Review {
-  /** Queue rows looked at; fewer than `reviewBatch`: nothing else is due. */
+  /** Queue rows looked at; fewer than `linksAtOnce`: nothing else is due. */
   readonly reviewed: number;
   readonly links: number;
   readonly blobs: number;
@@ -106,33 +106,35 @@ interface LooseBlob extends Placed {
 
 /** Reviews one batch of what is due, in one transaction. Any number of processes may do it at once; nobody waits for them. */
 export function reviewQueue(database: Pick<Database, "transaction">): Promise<Review> {
-  return database.transaction(async (transaction) => {
-    const batch = await transaction.query<Link & Placed>(take, [reviewBatch]);
-    if (batch.length === 0) return { reviewed: 0, links: 0, blobs: 0 };
-    await failpoint("G1.taken");
-    const due = distinct(batch);
-    const digests = [...new Set(due.map(({ digest }) => digest))];
+  return database.transaction((transaction) => reviewBatch(transaction), { unchanged: ({ reviewed }) => reviewed === 0 });
+}
 
-    await transaction.query(settleOwn);
-    await planByIndex(transaction);
-    const locked = await transaction.query<Link & Placed>(lockLinks, columns(due));
-    await failpoint("G1.linksLocked");
-    const links = locked.length === 0 ? [] : await transaction.query<Link>(deleteLinks, [placesOf(locked)]);
-    await failpoint("G1.linksGone");
-    const loose = await transaction.query<LooseBlob>(lockBlobs, [digests]);
-    await failpoint("G1.blobsLocked");
-    const gone = new Set(await deleteLoose(transaction, loose));
+async function reviewBatch(transaction: Queryable): Promise<Review> {
+  const batch = await transaction.query<Link & Placed>(take, [linksAtOnce]);
+  if (batch.length === 0) return { reviewed: 0, links: 0, blobs: 0 };
+  await failpoint("G1.taken");
+  const due = distinct(batch);
+  const digests = [...new Set(due.map(({ digest }) => digest))];
 
-    // What went whole, link and blob, needs no further look: that is nearly everything, when much goes.
-    const left = links.filter(({ digest }) => !gone.has(digest));
-    const open = due.filter(({ digest }) => !gone.has(digest));
-    if (open.length > 0)
-      await transaction.execute(postpone, [...columns(open), ...columns(locked), loose.map(({ digest }) => digest), ...columns(left)]);
-    await failpoint("G1.postponed");
-    await transaction.execute(forget, [placesOf(batch)]);
-    await failpoint("G1.forgotten");
-    return { reviewed: batch.length, links: links.length, blobs: gone.size };
-  });
+  await transaction.query(settleOwn);
+  await planByIndex(transaction);
+  const locked = await transaction.query<Link & Placed>(lockLinks, columns(due));
+  await failpoint("G1.linksLocked");
+  const links = locked.length === 0 ? [] : await transaction.query<Link>(deleteLinks, [placesOf(locked)]);
+  await failpoint("G1.linksGone");
+  const loose = await transaction.query<LooseBlob>(lockBlobs, [digests]);
+  await failpoint("G1.blobsLocked");
+  const gone = new Set(await deleteLoose(transaction, loose));
+
+  // What went whole, link and blob, needs no further look: that is nearly everything, when much goes.
+  const left = links.filter(({ digest }) => !gone.has(digest));
+  const open = due.filter(({ digest }) => !gone.has(digest));
+  if (open.length > 0)
+    await transaction.execute(postpone, [...columns(open), ...columns(locked), loose.map(({ digest }) => digest), ...columns(left)]);
+  await failpoint("G1.postponed");
+  await transaction.execute(forget, [placesOf(batch)]);
+  await failpoint("G1.forgotten");
+  return { reviewed: batch.length, links: links.length, blobs: gone.size };
 }
 
 /**

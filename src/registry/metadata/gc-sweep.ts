@@ -135,7 +135,7 @@ class OverAllowance extends Error {}
  */
 export async function claimDoomedObjects(database: Pick<Database, "transaction">, allowance: number): Promise<Claimed | undefined> {
   try {
-    return await database.transaction((transaction) => claim(transaction, allowance));
+    return await database.transaction((transaction) => claim(transaction, allowance), { unchanged: ({ objects }) => objects.length === 0 });
   } catch (error) {
     if (error instanceof OverAllowance) return undefined;
     throw error;

@@ -719,6 +719,25 @@ describe("the brake", () => {
   });
 });
 
+test("a round that finds nothing commits nothing that would have to wait for a disk", async () => {
+  await collect(noTimes);
+  const before = await count("commits");
+  expect(await collect(noTimes)).toMatchObject({ reviewed: 0, swept: 0, followed: 0, failedSteps: 0 });
+  expect(await count("commits")).toBe(before);
+});
+
+test("what waits is not counted again at once, what pauses is said in each round", async () => {
+  const measured: GcBacklog[] = [];
+  const collector = registry.collector(longTimes, undefined, { onMeasured: (backlog) => measured.push(backlog) });
+  await collector.runOnce();
+  await pushBlob(registry.push, repository);
+  await pauseGc(registry.database, "store-behind", "for this test");
+  await collector.runOnce();
+  await endGcPauses(registry.database, ["store-behind"]);
+  const [first] = measured;
+  expect(measured).toEqual([first, { ...first, paused: true }]);
+});
+
 test("status counts what waits", async () => {
   const times = { ...noTimes, doomDelay: longTimes.doomDelay };
   await registry.setTimes(times);

@@ -84,6 +84,9 @@ const snapshotsLive = 20 * 60_000;
 /** Milliseconds between two looks at what is old: each reads all that is kept of it, and it is kept for weeks. */
 const forgetEvery = 24 * 3_600_000;
 
+/** What waits is counted row by row, by every process: it is counted again after so many times what that took. */
+const measureRest = 500;
+
 /** A database or a store that was away is asked again after so many milliseconds: what is due has waited long enough. */
 const backWithin = 4_000;
 
@@ -98,6 +101,8 @@ export class Collector {
   /** When that is, by the monotonic clock. */
   #roundAt = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** What waited when it was last counted, and when it is to be counted again, by the monotonic clock. */
+  #measured: { readonly backlog: GcBacklog; readonly until: number } | undefined;
   #round: Promise<unknown> = Promise.resolve();
   #stopping = false;
 
@@ -191,7 +196,7 @@ export class Collector {
     await step("sweeps", 0, () => pruneSweeps(database));
     let forgotten = 0;
     for (const name of forgettingSteps) forgotten += await step(name, 0, () => this.#forget(name));
-    await step("measure", undefined, async () => this.#options.onMeasured?.(await readBacklog(database)));
+    await step("measure", undefined, () => this.#measure());
     return {
       followed,
       expiredUploads,
@@ -245,6 +250,18 @@ export class Collector {
     if (horizon === undefined) return 0;
     this.#horizons = this.#horizons.slice(old.length - 1);
     return this.#batches(() => pruneChangesBefore(database, horizon));
+  }
+
+  async #measure(): Promise<void> {
+    const { database, times, onMeasured } = this.#options;
+    if (onMeasured === undefined) return;
+    const began = performance.now();
+    if (this.#measured === undefined || began >= this.#measured.until) {
+      const backlog = await readBacklog(database);
+      const took = performance.now() - began;
+      this.#measured = { backlog, until: began + Math.max(took * measureRest, times.interval / 2) };
+    }
+    onMeasured({ ...this.#measured.backlog, paused: (await readGcPauses(database)).length > 0 });
   }
 
   async #forget(name: ForgettingStep): Promise<number> {

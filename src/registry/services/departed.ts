@@ -27,7 +27,10 @@ export interface Followed {
 /** One transaction for each batch, until nothing waits or another process is at it. Every batch is acknowledged as any delete. */
 export async function* followDeparted(database: Database, options: FollowingOptions): AsyncGenerator<Followed> {
   for (;;) {
-    const followed = await database.transaction((transaction) => followNext(transaction, options), { takesAway: true });
+    const followed = await database.transaction((transaction) => followNext(transaction, options), {
+      takesAway: (taken) => taken !== undefined,
+      unchanged: (taken) => taken === undefined,
+    });
     if (followed === undefined) return;
     await failpoint("D1.followed");
     yield followed;

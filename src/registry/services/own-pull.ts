@@ -2,7 +2,7 @@
 
 import type { Digest } from "../../domain/digest.ts";
 import type { Reference } from "../../domain/reference.ts";
-import { BlobStoreError, type BlobReader, type BlobStore } from "../blobs/blob-store.ts";
+import { BlobStoreError, type BlobReader, type BlobStore, type Span } from "../blobs/blob-store.ts";
 import { claimBlob, type StoredBlob } from "../metadata/blobs.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { claimManifestByDigest, claimManifestByTag, type ClaimedManifest, type StoredManifest } from "../metadata/manifests.ts";
@@ -51,7 +51,7 @@ export class OwnPull implements PullService {
     const found = await (claim ? claimBlob(this.#database, repository, digest) : this.#content.blob(repository, digest));
     if (found === undefined) throw await this.#unknown(repository, "BLOB_UNKNOWN", digest);
     const link = async () => this.#store.link?.(found.key);
-    return { digest, size: found.size, link, open: () => this.#open(repository, digest, found) };
+    return { digest, size: found.size, link, open: (span) => this.#open(repository, digest, found, span) };
   }
 
   async tags(repository: string, _caller: Caller, page: { limit: number; after?: string }): Promise<TagPage> {
@@ -83,15 +83,15 @@ export class OwnPull implements PullService {
   }
 
   /** A key that is not found is looked up again once: the blob may have been collected and pushed again under another key. */
-  async #open(repository: string, digest: Digest, found: StoredBlob): Promise<BlobReader> {
+  async #open(repository: string, digest: Digest, found: StoredBlob, span: Span | undefined): Promise<BlobReader> {
     try {
-      return await this.#store.open(found.key);
+      return await this.#store.open(found.key, span);
     } catch (error) {
       if (!(error instanceof BlobStoreError) || error.code !== "NotFound") throw error;
       const again = await this.#content.blobAgain(repository, digest);
       if (again === undefined) throw await this.#unknown(repository, "BLOB_UNKNOWN", digest);
       if (again.key === found.key) throw error;
-      return this.#store.open(again.key);
+      return this.#store.open(again.key, span);
     }
   }
 

@@ -2,7 +2,7 @@
 // "Blobs" and "The right to a cached blob").
 
 import type { Digest } from "../../domain/digest.ts";
-import { BlobStoreError } from "../blobs/blob-store.ts";
+import { BlobStoreError, type BlobReader, type Span } from "../blobs/blob-store.ts";
 import { findBlob, type StoredBlob } from "../metadata/blobs.ts";
 import { isForeignKeyViolation } from "../metadata/database.ts";
 import { expectedBlobSize, findBlobOfOrigin, linkProxiedBlob } from "../metadata/proxy-blobs.ts";
@@ -107,7 +107,7 @@ export class ProxiedBlobs {
       stored: false,
       // Of an empty blob nobody reads a byte that could be refused: it must be right before the answer.
       size: fill.size === undefined || fill.size === 0 ? await fill.whole(gone) : fill.size,
-      open: async () => (fill.isReadable ? fill.reader() : (await this.blob(place, digest, { head: false, ...asker })).open()),
+      open: async (span) => (fill.isReadable ? fill.reader() : (await this.blob(place, digest, { head: false, ...asker })).open(span)),
     };
   }
 
@@ -116,7 +116,7 @@ export class ProxiedBlobs {
     if (found === undefined) throw unknown(place, digest, "and upstream does not have it");
     const size = found.size ?? (await expectedBlobSize(this.#options.database, place.name, digest));
     if (size === undefined) throw new UpstreamError("UnexpectedAnswer", `${place.upstream.host} does not say how large the blob is`);
-    return { digest, stored: false, size, open: async () => (await this.blob(place, digest, { head: false, priority })).open() };
+    return { digest, stored: false, size, open: async (span) => (await this.blob(place, digest, { head: false, priority })).open(span) };
   }
 
   async #passThrough(place: Place, digest: Digest, priority: Priority): Promise<ProxiedBlob> {
@@ -158,16 +158,16 @@ export class ProxiedBlobs {
 
   #fromStore(place: Place, digest: Digest, stored: StoredBlob, priority: Priority): ProxiedBlob {
     const { store, content } = this.#options;
-    const open = async () => {
+    const open = async (span?: Span): Promise<BlobReader> => {
       try {
-        return await store.open(stored.key);
+        return await store.open(stored.key, span);
       } catch (error) {
         if (!(error instanceof BlobStoreError) || error.code !== "NotFound") throw error;
         // It may have been collected since it was looked up, and fetched again under another key.
         const again = await content.blobAgain(place.name, digest);
-        if (again === undefined) return (await this.blob(place, digest, { head: false, priority })).open();
+        if (again === undefined) return (await this.blob(place, digest, { head: false, priority })).open(span);
         if (again.key === stored.key) throw error;
-        return store.open(again.key);
+        return store.open(again.key, span);
       }
     };
     return { digest, stored: true, size: stored.size, open };

@@ -88,7 +88,7 @@ export class ProxyPull implements PullService {
     if (metrics === undefined || priority !== "pull") return answer;
     const { key } = place.upstream;
     metrics.proxied(key, "blob", stored ? "hit" : "miss");
-    return { ...answer, open: async () => countSent(await answer.open(), (bytes) => metrics.pushedBytes(key, "blob", bytes)) };
+    return { ...answer, open: async (span) => countSent(await answer.open(span), (bytes) => metrics.pushedBytes(key, "blob", bytes)) };
   }
 
   async tags(repository: string, caller: Caller, page: { limit: number; after?: string }): Promise<TagPage> {

@@ -2,7 +2,7 @@
 
 import type { Digest } from "../../domain/digest.ts";
 import type { Reference } from "../../domain/reference.ts";
-import type { BlobReader } from "../blobs/blob-store.ts";
+import type { BlobReader, Span } from "../blobs/blob-store.ts";
 
 /** Who asks. `mayPush` makes an existence check extend the lease (storage, U3). */
 export interface Caller {
@@ -30,8 +30,8 @@ export interface BlobAnswer {
   readonly size: number;
   /** An address that gives the whole blob in our place, where there is one. */
   link?(): Promise<string | undefined>;
-  /** Opens the bytes; not called for HEAD. */
-  open(): Promise<BlobReader>;
+  /** Opens the bytes, for `span` of them when not all will be read; not called for HEAD. */
+  open(span?: Span): Promise<BlobReader>;
 }
 
 export interface TagPage {
