@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 
-import type { SnapshotView } from "../api/control/backup.ts";
+import type { ListedSnapshot, SnapshotView } from "../api/control/backup.ts";
 import { formatBytes } from "../domain/bytes.ts";
 import { formatTime } from "../domain/retention/words.ts";
 import { ask, clientCommand } from "./command-line.ts";
@@ -31,15 +31,15 @@ export function backupCommand(): Command {
   return new Command("backup").description("snapshots of the metadata, beside the blobs").addCommand(now).addCommand(list);
 }
 
-function render(snapshots: readonly SnapshotView[]): string {
+const flaws = { Broken: "cannot be read", Newer: "of a newer Wharfinger" } as const;
+
+function render(snapshots: readonly ListedSnapshot[]): string {
   return table(
     ["SNAPSHOT", "TAKEN", "FOR", "ROWS", "SIZE"],
-    snapshots.map(({ name, takenAt, reason, rows, bytes }) => [
-      name,
-      formatTime(Date.parse(takenAt)),
-      reason,
-      String(rows),
-      formatBytes(bytes),
-    ]),
+    snapshots.map((snapshot) => {
+      if ("flaw" in snapshot) return [snapshot.name, flaws[snapshot.flaw], "", "", ""];
+      const { name, takenAt, reason, rows, bytes } = snapshot;
+      return [name, formatTime(Date.parse(takenAt)), reason, String(rows), formatBytes(bytes)];
+    }),
   );
 }

@@ -2,7 +2,7 @@
 
 import type { ActivityEntry } from "../api/control/activity.ts";
 import type { AdoptLine, AuditLine, AuditRequest } from "../api/control/audit.ts";
-import type { BackupLine, SnapshotView } from "../api/control/backup.ts";
+import type { BackupLine, ListedSnapshot } from "../api/control/backup.ts";
 import type { RepositoryView, UpstreamView } from "../api/control/contents.ts";
 import type { DeleteRequest, DeleteResult, RestoreRequest, RestoreResult } from "../api/control/deletion.ts";
 import type { GcResumed, GcStatus } from "../api/control/gc.ts";
@@ -115,7 +115,7 @@ export class ControlClient {
     return this.#lines("adopt", {});
   }
 
-  snapshots(): Promise<SnapshotView[]> {
+  snapshots(): Promise<ListedSnapshot[]> {
     return this.#get("backup");
   }
 

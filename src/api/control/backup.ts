@@ -15,6 +15,17 @@ export const SnapshotView = Type.Object({
 });
 export type SnapshotView = Static<typeof SnapshotView>;
 
+export const UnreadSnapshot = Type.Object({
+  name: Type.String(),
+  flaw: Type.Union([Type.Literal("Broken"), Type.Literal("Newer")], {
+    description: "Broken: its manifest cannot be read. Newer: a newer Wharfinger wrote it",
+  }),
+});
+
+/** GET backup: those that this version cannot restore are named too, so that nobody counts on them. */
+export const ListedSnapshot = Type.Union([SnapshotView, UnreadSnapshot]);
+export type ListedSnapshot = Static<typeof ListedSnapshot>;
+
 /** POST backup streams application/x-ndjson: progress lines, then the snapshot. */
 export const BackupLine = Type.Union([
   Type.Object({ progress: Type.Object({ step: Type.String(), done: Type.Integer(), total: Type.Integer() }) }),

@@ -2,7 +2,7 @@
 
 import type { ActivityEntry } from "../../api/control/activity.ts";
 import type { AdoptLine, AuditLine, AuditRequest } from "../../api/control/audit.ts";
-import type { BackupLine, SnapshotView } from "../../api/control/backup.ts";
+import type { BackupLine, ListedSnapshot } from "../../api/control/backup.ts";
 import type { RepositoryView, StorageUsage, UpstreamView } from "../../api/control/contents.ts";
 import type { DeleteRequest, DeleteResult, RestoreRequest, RestoreResult } from "../../api/control/deletion.ts";
 import type { GcResumed, GcStatus } from "../../api/control/gc.ts";
@@ -64,7 +64,7 @@ export interface ControlServices {
   readonly restore: (request: RestoreRequest, identity: string) => Promise<RestoreResult>;
   readonly audit: (request: AuditRequest, signal: AbortSignal) => AsyncIterable<AuditLine>;
   readonly adopt: (signal: AbortSignal, identity: string) => AsyncIterable<AdoptLine>;
-  readonly backup: { list(): Promise<readonly SnapshotView[]>; now(): AsyncIterable<BackupLine> };
+  readonly backup: { list(): Promise<readonly ListedSnapshot[]>; now(): AsyncIterable<BackupLine> };
   readonly gc: GcPort;
   readonly repositories: (mayPull: (repository: string) => boolean) => Promise<readonly RepositoryView[]>;
   readonly usage: () => Promise<StorageUsage>;

@@ -4,7 +4,7 @@ import { Type, type Static, type TSchema } from "typebox";
 
 import { ActivityEntry } from "../../api/control/activity.ts";
 import { AdoptLine, AuditLine, AuditRequest } from "../../api/control/audit.ts";
-import { BackupLine, SnapshotView } from "../../api/control/backup.ts";
+import { BackupLine, ListedSnapshot } from "../../api/control/backup.ts";
 import { RepositoryView, StorageUsage, UpstreamView } from "../../api/control/contents.ts";
 import { DeleteRequest, DeleteResult, RestoreRequest, RestoreResult } from "../../api/control/deletion.ts";
 import { GcResumed, GcStatus } from "../../api/control/gc.ts";
@@ -253,7 +253,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     path: "backup",
     summary: "Snapshots of the metadata in the store, newest first",
     who: "admin",
-    answer: list(SnapshotView),
+    answer: list(ListedSnapshot),
     handle: (_, { backup }) => backup.list(),
   },
   {

@@ -2,7 +2,8 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { BackupLine, SnapshotView } from "../../api/control/backup.ts";
+import type { BackupLine, ListedSnapshot, SnapshotView } from "../../api/control/backup.ts";
+import { compareNames } from "../../domain/retention/words.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { NamedObjects } from "../blobs/named-objects.ts";
 import { codeOf, type Database } from "../metadata/database.ts";
@@ -10,7 +11,7 @@ import { readGcPauses } from "../metadata/gc-pauses.ts";
 import { isSnapshotDue, noteSnapshot, readInstallation, readSnapshotAge } from "../metadata/installation.ts";
 import { pendingMigrations } from "../metadata/migrate.ts";
 import { giveBackTurn, takeTurn } from "../metadata/turns.ts";
-import { listSnapshots, type SnapshotReason, type StoredSnapshot } from "./snapshot-manifest.ts";
+import { readSnapshots, timeOf, type SnapshotReason, type StoredSnapshot } from "./snapshot-manifest.ts";
 import { pruneSnapshots, takeSnapshot, type SnapshotOptions } from "./snapshots.ts";
 import type { Turn } from "./turn.ts";
 
@@ -112,8 +113,11 @@ export class Backup {
     yield { snapshot: viewOf(snapshot) };
   }
 
-  async list(): Promise<SnapshotView[]> {
-    return (await listSnapshots(this.#options.named)).map(viewOf);
+  /** Newest first. */
+  async list(): Promise<ListedSnapshot[]> {
+    const { stored, unread } = await readSnapshots(this.#options.named);
+    const flawed = unread.map(({ name, error }) => ({ name, flaw: error.code === "Newer" ? ("Newer" as const) : ("Broken" as const) }));
+    return [...stored.map(viewOf), ...flawed].sort((a, b) => compareNames(timeOf(b.name), timeOf(a.name)));
   }
 
   #schedule(): void {

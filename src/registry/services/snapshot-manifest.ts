@@ -85,11 +85,6 @@ export async function readManifest(named: NamedObjects, name: string): Promise<S
   return manifest;
 }
 
-/** Whole ones, newest first. Broken ones and those of a newer form are left out. */
-export async function listSnapshots(named: NamedObjects): Promise<readonly StoredSnapshot[]> {
-  return (await readSnapshots(named)).stored;
-}
-
 export interface SnapshotsFound {
   /** Newest first, as are those that cannot be read, by their names. */
   readonly stored: readonly StoredSnapshot[];

@@ -6,13 +6,14 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openOwnRegistry, pushBlob, pushImage, type OwnRegistry } from "../../../test/support/own-registry.ts";
 import { createDatabase } from "../../../test/support/postgres.ts";
 import { BlobStoreError } from "../blobs/blob-store.ts";
+import type { NamedObjects } from "../blobs/named-objects.ts";
 import { Database } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
 import { migrate, migrateTo, pendingMigrations } from "../metadata/migrate.ts";
 import { momentary } from "../metadata/snapshot-read.ts";
 import { Backup, backedUp, doomDelayBeside } from "./backup.ts";
 import { restoreMetadata } from "./restore-metadata.ts";
-import { listSnapshots, manifestOf, tableOf, writeManifest, type StoredSnapshot } from "./snapshot-manifest.ts";
+import { manifestOf, readSnapshots, tableOf, writeManifest, type StoredSnapshot } from "./snapshot-manifest.ts";
 import { pruneSnapshots, takeSnapshot } from "./snapshots.ts";
 import { alwaysMine } from "./turn.ts";
 
@@ -31,6 +32,10 @@ afterEach(async () => {
 
 const named = () => registry.store.named;
 const take = () => takeSnapshot({ database: registry.database, named: named(), version: "0.0.0-test", reason: "command" });
+const backupOf = (keep: number) =>
+  new Backup({ database: registry.database, named: named(), times: { ...times, keep }, version: "0", logger, turn: alwaysMine });
+/** Of those that are whole, newest first. */
+const listSnapshots = async (from: NamedObjects): Promise<readonly StoredSnapshot[]> => (await readSnapshots(from)).stored;
 async function emptyDatabase(): Promise<Database> {
   const created = await createDatabase();
   const database = new Database({ url: created.url, connections: 4 });
@@ -275,16 +280,8 @@ describe("taking and keeping", () => {
     const away = breakReading(taken[2]!);
     await expect(pruneSnapshots(named(), installation, 1)).rejects.toMatchObject({ code: "Unavailable" });
     await expect(restoreMetadata({ database: await emptyDatabase(), named: named() })).rejects.toMatchObject({ code: "Unavailable" });
-    const backup = new Backup({
-      database: registry.database,
-      named: named(),
-      times: { ...times, keep: 1 },
-      version: "0",
-      logger,
-      turn: alwaysMine,
-    });
     const lines = [];
-    for await (const line of backup.now()) lines.push(line);
+    for await (const line of backupOf(1).now()) lines.push(line);
     const last = lines.at(-1)!;
     const { name: fourth } = "snapshot" in last ? last.snapshot : { name: "" };
     away.back();
@@ -296,6 +293,13 @@ describe("taking and keeping", () => {
     const [installation = ""] = first.split("/");
     for (const name of [first, fourth]) await spoil(`backup/${name}/manifest.json`, () => Buffer.from('{"format": 2, "digest": "?"}'));
     for (const name of [second, fifth]) await spoil(`backup/${name}/manifest.json`, () => Buffer.from("{"));
+    expect(await backupOf(7).list()).toEqual([
+      { name: fifth, flaw: "Broken" },
+      { name: fourth, flaw: "Newer" },
+      expect.objectContaining({ name: third, reason: "command" }),
+      { name: second, flaw: "Broken" },
+      { name: first, flaw: "Newer" },
+    ]);
     const database = await emptyDatabase();
     await expect(restoreMetadata({ database, named: named() })).rejects.toThrow(
       `The snapshot ${fifth} has a manifest that cannot be read. Nothing was restored. In the store, newest first; take one with --snapshot NAME:
