@@ -46,13 +46,15 @@ const packages: Record<string, readonly string[]> = {
   pg: ["registry/metadata"],
   fastify: ["registry/http"],
   commander: ["cli"],
-  undici: ["client", "registry/upstream"],
+  undici: ["client", "registry/upstream", "registry/issuers"],
+  jose: ["registry/issuers"],
   croner: ["validation", "operator"],
 };
 
 /**
  * Modules that open connections or look up names, and the only files that may load them (types aside). Whatever leaves the process goes through
- * the egress policy (registry/upstream) or to the registry itself (client): a file that is added here has to show that it does.
+ * the egress policy (registry/upstream), to the registry itself (client), or to where the installation's own settings say (registry/issuers): a
+ * file that is added here has to show that it does.
  */
 const network: Readonly<Record<string, readonly string[]>> = {
   http: [],
@@ -63,7 +65,7 @@ const network: Readonly<Record<string, readonly string[]>> = {
   tls: ["registry/upstream/connector.ts"],
   dns: [],
   "dns/promises": ["registry/upstream/egress.ts", "standalone/exposure.ts"],
-  undici: ["client/transport.ts", "registry/upstream/connector.ts", "registry/upstream/exchange.ts"],
+  undici: ["client/transport.ts", "registry/upstream/connector.ts", "registry/upstream/exchange.ts", "registry/issuers/key-set.ts"],
 };
 
 interface Import {

@@ -13,7 +13,7 @@ import type { ResourceView } from "../api/control/resources.ts";
 import type { ApplyRequest, ApplyResult, Plan } from "../api/control/retention.ts";
 import type { FinishedRun, Run, RunRequest, RunUpdate } from "../api/control/runs.ts";
 import type { VersionsView } from "../api/control/versions.ts";
-import { Transport } from "./transport.ts";
+import { Transport, type Sender } from "./transport.ts";
 
 export interface WaitOptions {
   /** Long poll: how many seconds the registry may hold the answer back until there is something to say. */
@@ -28,7 +28,7 @@ const longWork = 3_600_000;
 export class ControlClient {
   readonly #transport: Transport;
 
-  constructor(options: { url: string; token?: string }) {
+  constructor(options: Pick<Sender, "token" | "tokenFile"> & { url: string }) {
     this.#transport = new Transport(options);
   }
 

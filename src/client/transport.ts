@@ -1,5 +1,6 @@
 // One HTTP exchange with the registry: bounded bodies, errors in one form.
 
+import { readFile } from "node:fs/promises";
 import type { Readable } from "node:stream";
 
 import { Agent, request, type Dispatcher } from "undici";
@@ -30,15 +31,17 @@ export interface Answer {
 
 const defaultMaxBytes = 64 * 1024 * 1024;
 
-/** Who asks: nobody in particular, the bearer of the admin token, or a user. */
+/** Who asks: nobody in particular, the bearer of a token, or a user. */
 export interface Sender {
   readonly token?: string;
+  /** File with the token, read for each request: the kubelet puts another one there long before the old one expires. */
+  readonly tokenFile?: string;
   readonly login?: { readonly username: string; readonly password: string };
 }
 
 export class Transport {
   readonly #url: string;
-  readonly #authorization: string | undefined;
+  readonly #sender: Sender;
   readonly #agent: Agent;
   readonly #headers: Readonly<Record<string, string>>;
 
@@ -47,7 +50,7 @@ export class Transport {
     this.#agent = new Agent({ keepAliveTimeout: 10_000, connections: options.connections ?? 16, bodyTimeout: 0 });
     this.#headers = options.headers ?? {};
     this.#url = options.url.replace(/\/+$/, "");
-    this.#authorization = authorizationOf(options);
+    this.#sender = options;
   }
 
   /** Rejects with ClientError for anything but 2xx. */
@@ -87,7 +90,8 @@ export class Transport {
 
   async #open(exchange: Exchange): Promise<Dispatcher.ResponseData> {
     const headers: Record<string, string> = { ...this.#headers, ...exchange.headers };
-    if (this.#authorization !== undefined) headers["authorization"] = this.#authorization;
+    const authorization = await authorizationOf(this.#sender);
+    if (authorization !== undefined) headers["authorization"] = authorization;
     try {
       return await request(`${this.#url}${exchange.path}`, {
         method: exchange.method,
@@ -103,9 +107,18 @@ export class Transport {
   }
 }
 
-function authorizationOf({ token, login }: Sender): string | undefined {
+/** Rejects with ClientError. */
+async function authorizationOf({ token, tokenFile, login }: Sender): Promise<string | undefined> {
   if (token !== undefined) return `Bearer ${token}`;
+  if (tokenFile !== undefined) return `Bearer ${await readToken(tokenFile)}`;
   return login === undefined ? undefined : `Basic ${Buffer.from(`${login.username}:${login.password}`).toString("base64")}`;
+}
+
+async function readToken(file: string): Promise<string> {
+  const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new ClientError("Unauthorized", `The token in ${file} cannot be read (${cause.code ?? cause.message})`, { cause });
+  });
+  return text.trim();
 }
 
 async function read(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {

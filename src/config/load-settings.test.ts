@@ -107,6 +107,45 @@ test.each([
   expect(problems(text)).toEqual(expected);
 });
 
+test("who is what: clusters, their keys and accounts", () => {
+  const settings = parseSettings(
+    `externalURL: https://registry.example.com
+auth:
+  issuers:
+    - name: in-cluster
+    - {name: edge, issuer: https://kubernetes.default.svc, jwks: /etc/edge.json}
+access:
+  operator: {namespace: wharfinger, name: operator}
+  jobs: {issuer: edge, namespace: wharfinger, name: jobs}
+clusters:
+  - {name: prod, reporter: {namespace: wharfinger, name: reporter}}
+  - name: test
+`,
+    "s.yaml",
+  );
+  expect(settings.auth.issuers).toEqual([
+    { name: "in-cluster" },
+    { name: "edge", issuer: "https://kubernetes.default.svc", jwks: "/etc/edge.json" },
+  ]);
+  expect(settings.access).toEqual({
+    ...defaultSettings.access,
+    operator: { issuer: "in-cluster", namespace: "wharfinger", name: "operator" },
+    jobs: { issuer: "edge", namespace: "wharfinger", name: "jobs" },
+  });
+  expect(settings.clusters).toEqual([
+    { name: "prod", reporter: { issuer: "in-cluster", namespace: "wharfinger", name: "reporter" } },
+    { name: "test" },
+  ]);
+  expect(parseSettings(stringify(describeSettings(settings)), "s.yaml")).toEqual(settings);
+});
+
+test.each([
+  ["auth: {issuers: [{name: edge, jwks: /etc/edge.json}]}", "s.yaml:1: auth.issuers[0]: issuer is missing"],
+  ["auth: {issuers: [{name: edge, issuer: https://a.example}]}", "s.yaml:1: auth.issuers[0]: jwks is missing"],
+  ["auth: {issuers: [{name: in-cluster, jwks: http://a.example/keys}]}", "s.yaml:1: auth.issuers[0].jwks: neither a file nor an https URL"],
+  ["access: {operator: {name: operator}}", "s.yaml:1: access.operator: namespace is missing"],
+])("%s is refused", (text, problem) => expect(problems(text)).toEqual([expect.stringContaining(problem)]));
+
 test("serve refuses what only a registry process heeds, unless it asks for nothing else than the default", () => {
   const serve = (text: string) => {
     try {

@@ -53,7 +53,7 @@ export function parseSettings(text: string, file: string, { role }: LoadOptions 
     ? role === "serve"
       ? unheeded(settingsSchema, defaultSettings, value, [])
       : []
-    : (validate.errors ?? []).map(explain);
+    : (validate.errors ?? []).filter(({ keyword }) => keyword !== "if").map(explain);
   if (found.length > 0) {
     const problems = found.map(({ path, message }) => ({
       line: lineAt(offsetOf(document, path)),
@@ -102,6 +102,7 @@ const validate = new Ajv({
     [formats.glob]: isGlob,
     [formats.host]: (text: string) => /^[^\s/@]{1,253}$/.test(text),
     [formats.url]: (text: string) => isUrl(text, ["http:", "https:"]),
+    [formats.keySet]: (text: string) => (text.includes("://") ? isUrl(text, ["https:"]) : text !== ""),
     [formats.postgres]: (text: string) => isUrl(text, ["postgres:", "postgresql:"]),
   },
 }).compile(settingsSchema);
@@ -120,6 +121,7 @@ const examples: Record<string, string> = {
   [formats.glob]: 'not a glob of repositories; write for example "team-a/**" (lower case, * within a segment, ** for any number of them)',
   [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
   [formats.url]: 'not a URL without a password; write for example "https://s3.example.com"',
+  [formats.keySet]: 'neither a file nor an https URL without a password; write for example "/etc/wharfinger/edge-jwks.json"',
   [formats.postgres]: 'not a URL without a password; write for example "postgres://wharfinger@db.example.com:5432/wharfinger"',
 };
 

@@ -92,6 +92,7 @@ function formOf(node: SchemaNode): string {
   if (format === formats.quantity) return `bytes${range}`;
   if (format === formats.cidr) return "network";
   if (format === formats.url || format === formats.postgres) return "URL";
+  if (format === formats.keySet) return "URL or file";
   if (format !== undefined) return format;
   if (type === "integer") return `whole number, at least ${node.minimum ?? 0}`;
   if (items !== undefined) return items.properties === undefined ? `list of ${formOf(items)}` : "list";

@@ -12,6 +12,7 @@ export const formats = {
   cidr: "cidr",
   host: "host",
   url: "http-url",
+  keySet: "https-url-or-file",
   postgres: "postgres-url",
   glob: "glob",
 } as const;
@@ -49,6 +50,26 @@ const tenant = Type.Object(
     prefixes: Type.Array(Type.String({ minLength: 1 }), { default: [], description: "Prefixes its Upstreams may use." }),
   },
   { additionalProperties: false, required: ["namespace"] },
+);
+
+const clusterName = (description: string) => Type.String({ pattern: "^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$", description });
+
+const account = (description: string) =>
+  Type.Object(
+    {
+      issuer: Type.String({ minLength: 1, default: "in-cluster", description: "Its cluster, by its name in `auth.issuers`." }),
+      namespace: name("Its namespace."),
+      name: name("Its name."),
+    },
+    { additionalProperties: false, required: ["namespace", "name"], description },
+  );
+
+const cluster = Type.Object(
+  {
+    name: clusterName("The name under which its reporter reports."),
+    reporter: account("The ServiceAccount that reports for it, and for no other cluster. Without one only administrators may."),
+  },
+  { additionalProperties: false, required: ["name"] },
 );
 
 const file = (description: string) => Type.String({ minLength: 1, description });
@@ -102,6 +123,30 @@ const bucket = Type.Object(
   },
 );
 
+const issuer = Type.Object(
+  {
+    name: clusterName("What this registry calls the cluster; `in-cluster` is the one that it runs in."),
+    issuer: Type.String({
+      minLength: 1,
+      description:
+        "`iss` of the cluster's tokens (`kubectl get --raw /.well-known/openid-configuration`). `in-cluster` has it from the token of its own Pod when it is left out.",
+    }),
+    jwks: Type.String({
+      format: formats.keySet,
+      description:
+        "`https://…` or file of its keys (`kubectl get --raw /openid/v1/jwks`), read again every five minutes. `in-cluster` has those of its API server when it is left out.",
+    }),
+    caFile: file("File with the authority of that URL (PEM), where it is none that Node knows. `in-cluster`: that of its Pod."),
+    tokenFile: file("File with a token for that URL. `in-cluster`: that of its Pod."),
+  },
+  {
+    additionalProperties: false,
+    required: ["name"],
+    if: { properties: { name: { const: "in-cluster" } } },
+    else: { required: ["issuer", "jwks"] },
+  },
+);
+
 const override = Type.Object(
   {
     repositories: globs("Globs of the repositories.", 1),
@@ -130,6 +175,19 @@ const databaseTls = Type.Object(
 );
 
 export const settingsSchema = group({
+  externalURL: Type.String({
+    format: formats.url,
+    description: "Where clients find the registry, `https://registry.example.com`. Tokens count when they are for its host.",
+  }),
+  auth: group(
+    {
+      issuers: Type.Array(issuer, {
+        description:
+          "Clusters whose ServiceAccount tokens count. A key id that two of them have is refused at the start. Needs `externalURL`.",
+      }),
+    },
+    "Who is believed to say who somebody is.",
+  ),
   database: group(
     {
       url: ofRegistry(
@@ -243,10 +301,13 @@ export const settingsSchema = group({
           name: name("Name of the Secret that holds the users: key `htpasswd`, bcrypt."),
         }),
       }),
+      operator: account("The operator's ServiceAccount: the one writer of this registry beside administrators."),
+      jobs: account("The ServiceAccount of jobs. Each of its Pods may do what its own run needs, and nothing when that has ended."),
     },
     "Who may do what, beside the AccessPolicies.",
   ),
   tenants: Type.Array(tenant, { description: "Grants: which namespaces beside the administrators' count, for what." }),
+  clusters: Type.Array(cluster, { description: "Clusters that say what they use." }),
   record: group(
     {
       author: group({

@@ -41,8 +41,29 @@ export interface Limits {
   readonly transfersPerIdentity: number;
 }
 
+/** A ServiceAccount of a cluster; `issuer` is the cluster's name in `auth.issuers`. */
+export interface AccountSettings {
+  readonly issuer: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** A cluster whose ServiceAccount tokens count. */
+export interface IssuerSettings {
+  readonly name: string;
+  /** `iss` of its tokens; undefined: as the process's own token says. */
+  readonly issuer?: string;
+  /** URL or file of its keys; undefined: as the API server of this cluster publishes them. */
+  readonly jwks?: string;
+  readonly caFile?: string;
+  readonly tokenFile?: string;
+}
+
 /** All durations are milliseconds. */
 export interface Settings {
+  /** Where clients find the registry: its host is what tokens must be for. */
+  readonly externalURL?: string;
+  readonly auth: { readonly issuers: readonly IssuerSettings[] };
   /** `wharfinger registry` only; standalone brings its own. */
   readonly database: {
     /** postgres://user@host:5432/name, without the password. */
@@ -117,8 +138,14 @@ export interface Settings {
     readonly trustedProxies: readonly string[];
     readonly anonymousPull: "None" | "PublicUpstreams" | "All";
     readonly users: { readonly secretRef: { readonly namespace: string; readonly name: string } };
+    /** The one writer beside administrators. */
+    readonly operator?: AccountSettings;
+    /** As whom the Pods of jobs run. */
+    readonly jobs?: AccountSettings;
   };
   readonly tenants: readonly Tenant[];
+  /** Clusters that report what they use. */
+  readonly clusters: readonly { readonly name: string; readonly reporter?: AccountSettings }[];
   readonly record: { readonly author: { readonly name: string; readonly email: string } };
   readonly spool: {
     /** Where fetches lie while they are on their way to the bucket, and parts of pushes while there is no memory for them; undefined: in the system's folder for temporary files. */
@@ -145,6 +172,7 @@ const minute = 60 * second;
 const hour = 60 * minute;
 
 export const defaultSettings: Settings = {
+  auth: { issuers: [] },
   database: {
     connections: 16,
     preparedStatements: true,
@@ -180,6 +208,7 @@ export const defaultSettings: Settings = {
     users: { secretRef: { namespace: "default", name: "wharfinger-users" } },
   },
   tenants: [],
+  clusters: [],
   record: { author: { name: "Wharfinger", email: "wharfinger@localhost" } },
   // Several times the largest layers that are in use: models and toolchains of some GiB.
   spool: { lowWaterBytes: 512 * 1024 * 1024, maxBlobBytes: 16 * 1024 ** 3 },

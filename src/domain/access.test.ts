@@ -139,5 +139,7 @@ test.each([
 });
 
 test("identities have names", () => {
-  expect([anonymous, ci, admin].map(describeIdentity)).toEqual(["anonymous", "user:ci", "admin"]);
+  const builder: Identity = { kind: "serviceAccount", issuer: "edge", namespace: "team-a", name: "builder", pod: "build-1" };
+  const described = ["anonymous", "user:ci", "admin", "serviceaccount:edge/team-a/builder"];
+  expect([anonymous, ci, admin, builder].map(describeIdentity)).toEqual(described);
 });

@@ -6,19 +6,35 @@ import { compileSelector } from "./glob.ts";
 
 export type Action = "pull" | "push" | "delete";
 
+/** `issuer`: the cluster, by its name in the setting `auth.issuers`; what clusters call themselves is no name, many say the same. */
+export interface ServiceAccount {
+  readonly issuer: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** Whom the credentials of a request showed. */
 export type Identity =
   | { readonly kind: "anonymous" }
   | { readonly kind: "user"; readonly name: string }
+  | ({ readonly kind: "serviceAccount"; /** Name of the Pod that the token is bound to. */ readonly pod?: string } & ServiceAccount)
   /** The installation's admin token: everything, protected tags aside. */
   | { readonly kind: "admin" };
 
 export const anonymous: Identity = { kind: "anonymous" };
 export const admin: Identity = { kind: "admin" };
 
-/** `user:ci`, `anonymous`, `admin`: how logs, history and metadata name an identity. */
+/** `user:ci`, `serviceaccount:in-cluster/team-a/builder`, `anonymous`, `admin`: how logs, history and metadata name an identity. */
 export function describeIdentity(identity: Identity): string {
-  return identity.kind === "user" ? `user:${identity.name}` : identity.kind;
+  switch (identity.kind) {
+    case "user":
+      return `user:${identity.name}`;
+    case "serviceAccount":
+      return `serviceaccount:${identity.issuer}/${identity.namespace}/${identity.name}`;
+    case "anonymous":
+    case "admin":
+      return identity.kind;
+  }
 }
 
 /** What counts of an AccessPolicy. Subjects of other kinds match nobody until they are built. */

@@ -18,7 +18,8 @@ export function startHeartbeat(control: ControlClient, run: string, progress: ()
     try {
       await control.updateRun(run, { progress: progress() });
     } catch (error) {
-      if (error instanceof ClientError && (error.code === "Conflict" || error.code === "NotFound")) lost.abort(error);
+      // Refused: with its run, the token of a Pod ends too.
+      if (error instanceof ClientError && ["Conflict", "NotFound", "Refused"].includes(error.code)) lost.abort(error);
       // Anything else may pass; the work itself will notice what does not.
     }
   };

@@ -7,6 +7,7 @@ import { createMetrics } from "../observability/metrics.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import { openBlobStore } from "./blobs/open-store.ts";
 import { Authenticator } from "./http/authentication.ts";
+import { Callers } from "./http/callers.ts";
 import { clientAddressBehind } from "./http/client-address.ts";
 import { drain, listen } from "./http/listening.ts";
 import { Pressure } from "./http/pressure.ts";
@@ -24,6 +25,7 @@ import { Marker } from "./services/marker.ts";
 import { readinessOf } from "./services/readiness.ts";
 import { openWhole, type Closing } from "./closing.ts";
 import type { RegistryOptions } from "./options.ts";
+import { openTokens, principalsOf } from "./principals.ts";
 import { startServices } from "./services-wiring.ts";
 
 export interface RunningRegistry {
@@ -53,6 +55,8 @@ async function openMarker(options: RegistryOptions, database: Database, { named 
 
 async function start(options: RegistryOptions, closing: Closing): Promise<RunningRegistry> {
   const { settings, secrets, logger } = options;
+  const principals = principalsOf(settings);
+  const tokens = await openTokens(settings, { logger, closing });
   const database = new Database({
     ...options.database,
     readOnly: settings.readOnly,
@@ -84,10 +88,11 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const authenticator = new Authenticator({
     htpasswd: () => secrets.secret(namespace, name)?.get("htpasswd"),
     adminToken: options.adminToken,
-    admins: settings.access.admins,
+    ...(tokens === undefined ? {} : { tokens }),
     logger,
   });
   closing.add(() => authenticator.close());
+  const callers = new Callers({ authenticator, principals, runOf: (pod) => services.boundRuns.of(pod) });
   const repositories = new PublishedRepositories({ configuration, own: services.ownPull, proxied: services.proxyPull });
   const rights = new PublishedAccess({
     configuration,
@@ -119,7 +124,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
           return { names: found.slice(0, limit).map(({ name }) => name), more: found.length > limit };
         },
       },
-      authenticator,
+      callers,
       access,
       confirm: (evenOld) => configuration.confirm(evenOld),
       stallTimeout: settings.uploads.stallTimeout,
@@ -135,7 +140,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
     control: {
       services: services.control,
       writability: services.writability,
-      authenticator,
+      callers,
       clientAddress,
       access,
       confirm: () => configuration.confirm({ evenOld: false }),
@@ -152,7 +157,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
         controlPlane: () => options.controlPlane?.status(),
       }),
       metrics,
-      authenticator,
+      callers,
       clientAddress,
       // Behind a proxy (a named host is one's) anybody comes from loopback.
       openMetrics: () => options.openOnLoopback && !behindProxy && access().open,

@@ -18,6 +18,7 @@ import { listActivity } from "./services/activity.ts";
 import { adopt } from "./services/adopt.ts";
 import { audit } from "./services/audit.ts";
 import { Backup, doomDelayBeside } from "./services/backup.ts";
+import { BoundRuns } from "./services/bound-runs.ts";
 import { Collector } from "./services/collect.ts";
 import { ConfigurationStore } from "./services/configuration-store.ts";
 import { deleteImage } from "./services/delete-image.ts";
@@ -55,6 +56,7 @@ export interface Services {
   readonly proxyPull: ProxyPull;
   readonly push: Push;
   readonly control: ControlServices;
+  readonly boundRuns: BoundRuns;
   readonly history: History;
   readonly writability: Writability;
 }
@@ -168,11 +170,13 @@ export async function startServices(
   const proposals = new Proposals({ database, configuration, secrets, alone });
   closing.add(async () => proposals.close());
   const pullsCounted = { own: true, proxied: true };
+  const granted = grantsOf(settings.tenants);
+  const boundRuns = new BoundRuns({ database, configuration, granted });
   const retention = new RetentionService({
     database,
     configuration,
     pullsCounted,
-    granted: grantsOf(settings.tenants),
+    granted,
     isProtected,
     history,
   });
@@ -217,7 +221,7 @@ export async function startServices(
     usage: () => storageUsage(database),
     activity: () => listActivity(database),
   };
-  return { configuration, ownPull, proxyPull, push, control, history, writability };
+  return { configuration, ownPull, proxyPull, push, control, boundRuns, history, writability };
 }
 
 function writabilityOf({ settings, databaseFolder }: RegistryOptions): Writability {

@@ -10,6 +10,12 @@ export const RunRequest = Type.Object({
   trigger: Type.Union([Type.Literal("schedule"), Type.Literal("manual")]),
   /** prune: the stopped plan that a person approved. A plan that cannot be approved is refused here, before there is a run. */
   approve: Type.Optional(Type.String()),
+  pod: Type.Optional(
+    Type.String({
+      pattern: "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+      description: "name of the Pod that is the job: its token acts for this run, and for nothing once it has ended. A Pod has one run",
+    }),
+  ),
 });
 export type RunRequest = Static<typeof RunRequest>;
 

@@ -20,7 +20,7 @@ let authenticator: Authenticator;
 
 function make(part: Partial<AuthenticationOptions> = {}): Authenticator {
   const logger = pino({ level: "info" }, { write: (line: string) => lines.push(line) });
-  return new Authenticator({ htpasswd: () => current, adminToken: "admin-token", admins: ["root"], logger, brake, ...part });
+  return new Authenticator({ htpasswd: () => current, adminToken: "admin-token", logger, brake, ...part });
 }
 
 const who = (authorization: string | undefined, source = "192.0.2.1") => authenticator.authenticate({ authorization, source });
@@ -76,11 +76,21 @@ describe("authentication", () => {
     expect(authenticator.hasUsers()).toBe(false);
   });
 
-  test("administrators are the token and those named in the settings", () => {
-    expect(authenticator.isAdmin({ kind: "admin" })).toBe(true);
-    expect(authenticator.isAdmin({ kind: "user", name: "root" })).toBe(true);
-    expect(authenticator.isAdmin({ kind: "user", name: "ci" })).toBe(false);
-    expect(authenticator.isAdmin({ kind: "anonymous" })).toBe(false);
+  test("tokens of ServiceAccounts count where there are issuers; who has none is told nothing but that", async () => {
+    const identity = { kind: "serviceAccount", issuer: "in-cluster", namespace: "team-a", name: "builder" } as const;
+    const judged = { good: { identity }, old: { refused: "it has expired", genuine: true } };
+    const judge = async (token: string) =>
+      Object.hasOwn(judged, token) ? judged[token as keyof typeof judged] : { refused: "no issuer has its key canary", genuine: false };
+    await authenticator.close();
+    authenticator = make({ tokens: { judge } });
+    expect(await who("Bearer good")).toEqual(identity);
+    expect(await who("Bearer admin-token")).toEqual({ kind: "admin" });
+    await expect(who("Bearer old")).rejects.toMatchObject({ code: "UNAUTHORIZED", message: "The token does not count: it has expired." });
+    await expect(who("Bearer other")).rejects.toMatchObject(refused);
+    expect(lines.map((line) => (JSON.parse(line) as { reason: string }).reason)).toEqual([
+      "it has expired",
+      "no issuer has its key canary",
+    ]);
   });
 
   test("the log names who was refused, never with what", async () => {

@@ -1,4 +1,4 @@
-// Who asks: a user of the htpasswd Secret by Basic, or the installation's admin token by Bearer (design: access.md).
+// Who asks: a user of the htpasswd Secret by Basic; by Bearer the installation's admin token, or a ServiceAccount's (design: access.md).
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
@@ -18,8 +18,10 @@ export interface AuthenticationOptions {
   /** Bytes of the htpasswd file as they are now; undefined when there is none. The same object while nothing changed. */
   readonly htpasswd: () => Uint8Array | undefined;
   readonly adminToken: string;
-  /** Users with the rights of administrators over the control API. */
-  readonly admins: readonly string[];
+  /** ServiceAccount tokens; without it none count. `genuine`: its bearer may hear why it does not count. */
+  readonly tokens?: {
+    judge(token: string): Promise<{ readonly identity: Identity } | { readonly refused: string; readonly genuine: boolean }>;
+  };
   readonly logger: Logger;
   readonly brake?: BrakeOptions;
 }
@@ -60,11 +62,6 @@ export class Authenticator {
     }
   }
 
-  /** May use the whole control API. */
-  isAdmin(identity: Identity): boolean {
-    return identity.kind === "admin" || (identity.kind === "user" && this.#options.admins.includes(identity.name));
-  }
-
   hasUsers(): boolean {
     return this.#users().users.size > 0;
   }
@@ -73,10 +70,14 @@ export class Authenticator {
     await this.#passwords.close();
   }
 
-  #bearer(token: string, source: string): Identity {
+  async #bearer(token: string, source: string): Promise<Identity> {
     if (timingSafeEqual(sha256(token), this.#adminToken)) return admin;
-    this.#options.logger.warn({ event: "login-refused", source, scheme: "bearer" }, "Login refused");
-    throw wrongCredentials();
+    const { tokens, logger } = this.#options;
+    const judged = await tokens?.judge(token);
+    if (judged !== undefined && "identity" in judged) return judged.identity;
+    const reason = judged?.refused;
+    logger.warn({ event: "login-refused", source, scheme: "bearer", ...(reason === undefined ? {} : { reason }) }, "Login refused");
+    throw judged?.genuine === true ? new ServiceError("UNAUTHORIZED", `The token does not count: ${judged.refused}.`) : wrongCredentials();
   }
 
   async #basic(value: string, source: string): Promise<Identity> {

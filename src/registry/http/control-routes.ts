@@ -15,6 +15,7 @@ import { ResourceView } from "../../api/control/resources.ts";
 import { ApplyRequest, ApplyResult, Plan } from "../../api/control/retention.ts";
 import { FinishedRun, Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
 import { VersionsView } from "../../api/control/versions.ts";
+import type { Right, Role, Subject } from "../../domain/control-access.ts";
 import { isRepositoryName } from "../../domain/reference.ts";
 import { nameMessage } from "../../domain/v2-path.ts";
 import { ServiceError } from "../services/errors.ts";
@@ -27,8 +28,9 @@ export interface ControlRequest<Body = unknown> {
   /** Of the route's `query`, checked. */
   readonly query: Readonly<Record<string, string>>;
   readonly body: Body;
-  /** `admin`, `user:ci`: for history and logs. */
+  /** `admin`, `user:ci`, `run:<id>`: for history and logs. */
   readonly caller: string;
+  readonly role: Role;
   /** Whether the caller may pull the repository, by its canonical name. */
   readonly mayPull: (repository: string) => boolean;
   /** One name for one repository; undefined when nobody serves it. */
@@ -41,8 +43,10 @@ export interface ControlRoute {
   /** OpenAPI form, below /api/v1/. A parameter at the end may span segments. */
   readonly path: string;
   readonly summary: string;
-  /** `reader`: every user, for what the user may pull. */
-  readonly who: "admin" | "reader";
+  /** What its caller must be. */
+  readonly who: Right;
+  /** What a request is about, for rights that reach no further than what is the caller's own. */
+  readonly about?: (request: ControlRequest) => Subject;
   readonly body?: TSchema;
   readonly bodyLimit?: number;
   /** Parameters of the query, by name; none is required. */
@@ -57,14 +61,20 @@ export interface ControlRoute {
   readonly handle: (request: ControlRequest, services: ControlServices) => unknown;
 }
 
-type TypedRoute<Body extends TSchema> = Omit<ControlRoute, "body" | "handle"> & {
+type TypedRoute<Body extends TSchema> = Omit<ControlRoute, "body" | "about" | "handle"> & {
   readonly body: Body;
+  readonly about?: (request: ControlRequest<Static<Body>>) => Subject;
   readonly handle: (request: ControlRequest<Static<Body>>, services: ControlServices) => unknown;
 };
 
 /** A route with a body: fastify has checked it against the schema when `handle` is called. */
-function withBody<Body extends TSchema>(route: TypedRoute<Body>): ControlRoute {
-  return { ...route, handle: (request, services) => route.handle(request as ControlRequest<Static<Body>>, services) };
+function withBody<Body extends TSchema>({ about, handle, ...route }: TypedRoute<Body>): ControlRoute {
+  const typed = (request: ControlRequest) => request as ControlRequest<Static<Body>>;
+  return {
+    ...route,
+    ...(about === undefined ? {} : { about: (request: ControlRequest) => about(typed(request)) }),
+    handle: (request, services) => handle(typed(request), services),
+  };
 }
 
 const megabyte = 1024 * 1024;
@@ -76,12 +86,18 @@ function parameter(request: ControlRequest, name: string): string {
 
 const policyOf = (request: ControlRequest) => `${parameter(request, "namespace")}/${parameter(request, "name")}`;
 
+/** `own`: the run of the Pod that asks. Its job cannot be told the id: the Pod is there before the run is registered. */
+function runOf(request: ControlRequest): string {
+  const id = parameter(request, "id");
+  return id === "own" && request.role.kind === "run" ? request.role.run.id : id;
+}
+
 export const controlRoutes: readonly ControlRoute[] = [
   {
     method: "GET",
     path: "record",
     summary: "The published revision, and each pod's",
-    who: "admin",
+    who: "operator",
     answer: RecordState,
     handle: (_, { record }) => record.state(),
   },
@@ -89,7 +105,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "PUT",
     path: "record",
     summary: "Publish a revision on the base it names; 409 when another one is published",
-    who: "admin",
+    who: "operator",
     body: PublishRequest,
     bodyLimit: 64 * megabyte,
     answer: RecordState,
@@ -107,7 +123,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "POST",
     path: "runs",
     summary: "Register a run of a policy's job",
-    who: "admin",
+    who: "operator",
     body: RunRequest,
     answer: Run,
     handle: ({ body }, { runs }) => runs.start(body),
@@ -116,7 +132,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "GET",
     path: "runs",
     summary: "Runs that have ended after another one, in that order; without `after` the last one of each policy",
-    who: "admin",
+    who: "operator",
     query: {
       after: Type.String({
         pattern: "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
@@ -131,26 +147,28 @@ export const controlRoutes: readonly ControlRoute[] = [
   {
     method: "GET",
     path: "runs/{id}",
-    summary: "A run, with all that its job needs to know",
-    who: "admin",
+    summary: "A run, with all that its job needs to know; `own`: the run of the Pod that asks",
+    who: "run",
+    about: (request) => ({ run: runOf(request) }),
     answer: Run,
-    handle: (request, { runs }) => runs.get(parameter(request, "id")),
+    handle: (request, { runs }) => runs.get(runOf(request)),
   },
   withBody({
     method: "PATCH",
     path: "runs/{id}",
     summary: "Progress of a run, and its result when it ends",
-    who: "admin",
+    who: "run",
+    about: (request) => ({ run: runOf(request) }),
     body: RunUpdate,
     bodyLimit: 16 * megabyte,
     answer: Run,
-    handle: (request, { runs }) => runs.update(parameter(request, "id"), request.body),
+    handle: (request, { runs }) => runs.update(runOf(request), request.body),
   }),
   {
     method: "GET",
     path: "proposals",
     summary: "Versions found or to be retired that wait to be committed",
-    who: "admin",
+    who: "operator",
     waits: true,
     answer: list(Proposal),
     handle: ({ patience }, { proposals }) => proposals.waiting(patience),
@@ -159,7 +177,8 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "POST",
     path: "proposals",
     summary: "Propose a version, or to retire some",
-    who: "admin",
+    who: "tag-sync",
+    about: ({ body }) => ({ run: body.run ?? "" }),
     body: ProposalRequest,
     answer: Proposal,
     handle: ({ body }, { proposals }) => proposals.propose(body),
@@ -168,10 +187,10 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "GET",
     path: "proposals/{id}",
     summary: "One proposal; with wait, once it is settled",
-    who: "admin",
+    who: "proposal",
     waits: true,
     answer: Proposal,
-    handle: (request, { proposals }) => proposals.get(parameter(request, "id"), request.patience),
+    handle: readProposal,
   },
   {
     method: "GET",
@@ -185,7 +204,8 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "POST",
     path: "retention/{namespace}/{name}/plan",
     summary: "What a RetentionPolicy would keep and delete, with reasons",
-    who: "admin",
+    who: "prune",
+    about: (request) => ({ policy: policyOf(request) }),
     answer: Plan,
     handle: (request, { retention }) => retention.plan(policyOf(request)),
   },
@@ -193,7 +213,8 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "POST",
     path: "retention/{namespace}/{name}/apply",
     summary: "Delete what a plan says, entry by entry, where it is still true",
-    who: "admin",
+    who: "prune",
+    about: aboutApply,
     writes: "TakeAway",
     body: ApplyRequest,
     answer: ApplyResult,
@@ -203,7 +224,8 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "POST",
     path: "prefetch",
     summary: "Bring an image in before it is needed",
-    who: "admin",
+    who: "tag-sync",
+    about: ({ body, nameOf }) => ({ repository: nameOf(body.repository) ?? "" }),
     body: PrefetchRequest,
     answer: PrefetchResult,
     handle: ({ body }, { prefetch }) => prefetch(body),
@@ -302,7 +324,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     method: "GET",
     path: "upstreams",
     summary: "The registries behind this one, and how they are",
-    who: "admin",
+    who: "operator",
     answer: list(UpstreamView),
     handle: (_, { upstreams }) => upstreams(),
   },
@@ -315,6 +337,23 @@ export const controlRoutes: readonly ControlRoute[] = [
     handle: (_, { activity }) => activity(),
   },
 ];
+
+function aboutApply(request: ControlRequest<ApplyRequest>): Subject {
+  const { plan, run = "", approve } = request.body;
+  return { policy: policyOf(request), run, ...(approve === true ? { approves: plan } : {}) };
+}
+
+/** A run reads what is proposed of its kind for repositories of its policy: the same thing that somebody proposed before is answered to it too. */
+async function readProposal(request: ControlRequest, { proposals }: ControlServices): Promise<Proposal> {
+  const { role, patience } = request;
+  const id = parameter(request, "id");
+  if (role.kind !== "run") return proposals.get(id, patience);
+  const found = await proposals.get(id, { ...patience, waitSeconds: 0 });
+  const kind = role.run.kind === "tag-sync" ? "mint" : "retire";
+  // The words for what is not there: nobody else's proposals show.
+  if (found.body.kind !== kind || !role.run.covers(found.repository)) throw new ServiceError("NOT_FOUND", `There is no proposal ${id}.`);
+  return found.state === "waiting" ? proposals.get(id, patience) : found;
+}
 
 async function readVersions(request: ControlRequest, { versions }: ControlServices): Promise<VersionsView> {
   const written = parameter(request, "repository");

@@ -1,14 +1,16 @@
-// The control API, /api/v1: JSON for operator, jobs, CLI and pages. Every route needs a caller: the admin token, or a user.
+// The control API, /api/v1: JSON for operator, jobs, reporters, CLI and pages. Every route needs somebody who showed who he is; what else it
+// needs, its row says.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Type, type TSchema } from "typebox";
 
-import { describeIdentity, type Access, type Identity } from "../../domain/access.ts";
+import { describeIdentity, type Access } from "../../domain/access.ts";
+import { accessOf, mayCall, mayTry, type Right } from "../../domain/control-access.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import type { Writability } from "../services/writability.ts";
 import { jsonAnswer } from "./answer.ts";
-import type { Authenticator } from "./authentication.ts";
+import type { Caller, Callers } from "./callers.ts";
 import type { ClientAddress } from "./client-address.ts";
 import type { ControlServices, Patience } from "./control-ports.ts";
 import { controlRoutes, type ControlRequest, type ControlRoute } from "./control-routes.ts";
@@ -16,7 +18,7 @@ import { replyLines, replyWhole, watchedBody } from "./reply.ts";
 
 export interface ControlOptions {
   readonly services: ControlServices;
-  readonly authenticator: Authenticator;
+  readonly callers: Callers;
   readonly clientAddress: ClientAddress;
   readonly writability: Writability;
   readonly access: () => Access;
@@ -36,12 +38,12 @@ const wait = Type.String({ pattern: "^[0-9]{1,4}$", description: `seconds, at mo
 
 declare module "fastify" {
   interface FastifyRequest {
-    wharfingerIdentity?: Identity;
+    wharfingerCaller?: Caller;
   }
 }
 
 export function registerControl(app: FastifyInstance, options: ControlOptions): void {
-  app.decorateRequest("wharfingerIdentity");
+  app.decorateRequest("wharfingerCaller");
   for (const route of controlRoutes) {
     app.route({
       method: route.method,
@@ -71,39 +73,65 @@ export function fastifyUrl(path: string): string {
 
 async function admit(request: FastifyRequest, route: ControlRoute, options: ControlOptions): Promise<void> {
   const source = options.clientAddress(request.raw);
-  const identity = await options.authenticator.authenticate({ authorization: request.headers.authorization, source });
-  if (identity.kind === "anonymous") {
-    throw new ServiceError("UNAUTHORIZED", "The control API needs the admin token (Authorization: Bearer …) or a user.");
+  const caller = await know(request, options);
+  if (caller.role.kind === "anonymous") {
+    throw new ServiceError("UNAUTHORIZED", "The control API needs a token (Authorization: Bearer …) or a user.");
   }
-  if (route.who === "admin" && !options.authenticator.isAdmin(identity)) {
-    options.logger.info(
-      { event: "refusal", identity: describeIdentity(identity), action: `${route.method} ${route.path}`, source },
-      "Refused",
-    );
-    throw new ServiceError("DENIED", "This needs an administrator: the admin token, or a user of the setting access.admins.");
-  }
+  if (!mayTry(caller.role, route.who)) throw denied(caller, route, source, options.logger);
   const { writes = route.method === "GET" ? "Nothing" : "Add" } = route;
   const refused = writes === "Nothing" ? undefined : await options.writability.refusal(writes);
   if (refused !== undefined) throw refused;
-  request.wharfingerIdentity = identity;
+  request.wharfingerCaller = caller;
 }
 
+function denied({ identity }: Caller, { method, path, who }: ControlRoute, source: string, logger: Logger): ServiceError {
+  logger.info({ event: "refusal", identity: describeIdentity(identity), action: `${method} ${path}`, source }, "Refused");
+  return new ServiceError("DENIED", needed[who]);
+}
+
+const needed: Readonly<Record<Right, string>> = {
+  admin: "This needs an administrator: the admin token, or a user of the setting access.admins.",
+  reader: "This needs a token or a user.",
+  operator: "This is for the operator, the ServiceAccount of the setting access.operator, and for administrators.",
+  run: "This is for the run that it is about, for the operator and for administrators.",
+  proposal: "This is for the runs of a policy, for the operator and for administrators.",
+  "tag-sync": "This is for tag-sync runs, each for its own policy, and for administrators.",
+  prune: "This is for prune runs, each for its own policy and with no other approval than its own, and for administrators.",
+  reporter: "This is for the reporter of this cluster, the ServiceAccount of its entry in the setting clusters, and for administrators.",
+};
+
 async function serve(request: FastifyRequest, reply: FastifyReply, route: ControlRoute, options: ControlOptions): Promise<void> {
-  const identity = request.wharfingerIdentity ?? { kind: "anonymous" };
-  const all = options.authenticator.isAdmin(identity);
+  const caller = await callerNow(request, route, options);
+  const { identity, role } = caller;
+  const all = role.kind === "admin";
   if (!all) await options.confirm();
   const control: ControlRequest = {
     parameters: parametersOf(request, route),
     query: chosen(request.query as Record<string, string>, route),
     body: request.body,
-    caller: describeIdentity(identity),
-    mayPull: (repository) => all || options.access().may(identity, "pull", repository),
+    caller: role.kind === "run" ? `run:${role.run.id}` : describeIdentity(identity),
+    role,
+    mayPull: (repository) => all || accessOf(role, options.access()).may(identity, "pull", repository),
     nameOf: options.nameOf,
     patience: patienceOf(request, reply, options.stopping),
   };
+  if (!mayCall(role, route.who, route.about?.(control) ?? {})) {
+    throw denied(caller, route, options.clientAddress(request.raw), options.logger);
+  }
   const answer = await route.handle(control, options.services);
   if (route.lines === true) await replyLines(reply, answer as AsyncIterable<unknown>, options);
   else await replyWhole(request, reply, jsonAnswer(answer), options);
+}
+
+/** The body of a job may come slowly, and its run end before it does: then its token is good for nothing any more. */
+async function callerNow(request: FastifyRequest, { body }: ControlRoute, options: ControlOptions): Promise<Caller> {
+  const admitted = request.wharfingerCaller;
+  if (admitted !== undefined && (admitted.role.kind !== "run" || body === undefined)) return admitted;
+  return know(request, options);
+}
+
+function know(request: FastifyRequest, { callers, clientAddress }: ControlOptions): Promise<Caller> {
+  return callers.know({ authorization: request.headers.authorization, source: clientAddress(request.raw) });
 }
 
 /** Without what nobody asked for: a row of the table names what its route takes. */

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from "node:http";
 
 import type { Access, Identity } from "../../domain/access.ts";
+import type { Role } from "../../domain/control-access.ts";
 import type { V2Path } from "../../domain/v2-path.ts";
 import type { Body } from "../services/push-service.ts";
 import type { Caller } from "../services/pull-service.ts";
@@ -16,6 +17,7 @@ export interface Exchange<Path extends V2Path = V2Path> {
   readonly query: URLSearchParams;
   readonly headers: IncomingMessage["headers"];
   readonly identity: Identity;
+  readonly role: Role;
   readonly access: Access;
   /** Whose share of limited things it takes: an identity, or an address that shows none. */
   readonly sender: string;

@@ -3,6 +3,7 @@
 import type { TSchema } from "typebox";
 
 import { ErrorReply } from "../../api/control/protocol.ts";
+import type { Right } from "../../domain/control-access.ts";
 import { controlRoutes, type ControlRoute } from "./control-routes.ts";
 import { longestWait } from "./control.ts";
 
@@ -28,13 +29,30 @@ export function openApiDocument(): Readonly<Record<string, unknown>> {
     components: {
       securitySchemes: {
         admin: { type: "http", scheme: "bearer", description: "The installation's admin token" },
+        serviceAccount: {
+          type: "http",
+          scheme: "bearer",
+          bearerFormat: "JWT",
+          description: "A ServiceAccount token for this registry alone",
+        },
         user: { type: "http", scheme: "basic", description: "A user of the htpasswd Secret" },
       },
       responses: { Refused: { description: "Refused; the code and the message say why", content: json(ErrorReply) } },
     },
-    security: [{ admin: [] }, { user: [] }],
+    security: [{ admin: [] }, { serviceAccount: [] }, { user: [] }],
   };
 }
+
+const callers: Readonly<Record<Right, string>> = {
+  admin: "For administrators.",
+  reader: "For everybody who shows who he is, as far as he may pull.",
+  operator: "For the operator and administrators.",
+  run: "For the run itself, the operator and administrators.",
+  proposal: "For runs whose policy it is about, the operator and administrators.",
+  "tag-sync": "For tag-sync runs, each for its own policy, and administrators.",
+  prune: "For prune runs, each for its own policy, and administrators.",
+  reporter: "For the reporter of the cluster and administrators.",
+};
 
 function operation(route: ControlRoute): Readonly<Record<string, unknown>> {
   const parameters = [...pathParameters(route.path), ...queryParameters(route), ...(route.waits === true ? [waitParameter] : [])];
@@ -42,7 +60,7 @@ function operation(route: ControlRoute): Readonly<Record<string, unknown>> {
   return {
     operationId: operationId(route),
     summary: route.summary,
-    description: route.who === "admin" ? "For administrators." : "For every user, as far as the user may pull.",
+    description: callers[route.who],
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined ? {} : { requestBody: { required: true, content: json(route.body) } }),
     responses: {

@@ -6,7 +6,7 @@ import type { RegistryMetrics } from "../../observability/metrics.ts";
 import { ServiceError } from "../services/errors.ts";
 import type { Readiness } from "../services/readiness.ts";
 import { jsonAnswer } from "./answer.ts";
-import type { Authenticator } from "./authentication.ts";
+import type { Callers } from "./callers.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { replyWhole } from "./reply.ts";
 
@@ -14,7 +14,7 @@ export interface ProbeOptions {
   /** Never depends on the operator, Git or an upstream. */
   readonly readiness: Readiness;
   readonly metrics: RegistryMetrics;
-  readonly authenticator: Authenticator;
+  readonly callers: Callers;
   readonly clientAddress: ClientAddress;
   /** Nobody but who uses this machine can ask, and nobody was given or refused anything yet: metrics need no token then. */
   readonly openMetrics: () => boolean;
@@ -23,9 +23,9 @@ export interface ProbeOptions {
 }
 
 export function registerProbes(app: FastifyInstance, options: ProbeOptions): void {
-  const { readiness, metrics, authenticator, clientAddress, openMetrics } = options;
+  const { readiness, metrics, callers, clientAddress, openMetrics } = options;
   const isAdmin = async ({ headers: { authorization }, raw }: FastifyRequest) =>
-    authenticator.isAdmin(await authenticator.authenticate({ authorization, source: clientAddress(raw) }));
+    (await callers.know({ authorization, source: clientAddress(raw) })).role.kind === "admin";
 
   app.get("/livez", async (request, reply) => replyWhole(request, reply, jsonAnswer({ live: true }), options));
 

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { runHeader } from "../../api/control/protocol.ts";
 import { describeIdentity, type Access, type Action, type Identity } from "../../domain/access.ts";
+import { accessOf, mayRevalidate, type Role } from "../../domain/control-access.ts";
 import { headers } from "../../domain/media-types.ts";
 import { parseV2Path, type V2Path, type V2PathProblem } from "../../domain/v2-path.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -12,8 +13,9 @@ import { ServiceError } from "../services/errors.ts";
 import type { PushService } from "../services/push-service.ts";
 import type { Writability } from "../services/writability.ts";
 import { failureAnswer, jsonAnswer, sendAnswer, type Answer } from "./answer.ts";
-import { basicChallenge, type Authenticator } from "./authentication.ts";
+import { basicChallenge } from "./authentication.ts";
 import { BlobBuffers } from "./blob-buffers.ts";
+import type { Callers } from "./callers.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { describeFailure, HttpError } from "./errors.ts";
 import type { Exchange, NotedChange, PathOf, RepositoryExchange } from "./exchange.ts";
@@ -30,7 +32,7 @@ export interface V2Options {
   readonly repositories: Repositories;
   readonly push: PushService;
   readonly catalog: RepositoryNames;
-  readonly authenticator: Authenticator;
+  readonly callers: Callers;
   readonly access: () => Access;
   /** Resolves when `repositories` and `access` are what a request must see that comes now. `evenOld`: rather than that it fails. */
   readonly confirm: (options: { readonly evenOld: boolean }) => Promise<void>;
@@ -133,14 +135,15 @@ export class V2 {
     const repository = "name" in path ? this.#find(path.name, namespace) : undefined;
     const { authorization } = request.headers;
     const source = this.#options.clientAddress(request);
-    const identity = await this.#options.authenticator.authenticate({ authorization, source });
-    const access = this.#options.access();
+    const { identity, role } = await this.#options.callers.know({ authorization, source });
+    const access = accessOf(role, this.#options.access());
     const exchange: Exchange = {
       method,
       path,
       query,
       headers: request.headers,
       identity,
+      role,
       access,
       sender: senderOf(identity, source),
       length: declaredLength(request),
@@ -175,7 +178,7 @@ export class V2 {
 
   #base({ identity, access }: Exchange, showedCredentials: boolean): Answer {
     // Docker's and podman's clients show credentials later only if this answer asked for them.
-    const logins = this.#options.authenticator.hasUsers() || access.namesUsers;
+    const logins = this.#options.callers.hasUsers() || access.namesUsers;
     const welcome = identity.kind !== "anonymous" || access.open || (access.anonymousMayPull && !logins);
     if (!welcome) throw new ServiceError("UNAUTHORIZED", "Log in with a user of this registry.");
     if (showedCredentials) this.#options.logger.info({ event: "login", identity: describeIdentity(identity) }, "Login");
@@ -183,7 +186,7 @@ export class V2 {
   }
 
   async #inRepository(exchange: Exchange<RepositoryPath>, repository: Repository, source: string): Promise<Answer> {
-    const { identity, access, path, method } = exchange;
+    const { identity, role, access, path, method } = exchange;
     const action = actionOf(path.kind, method);
     const may = (action: Action) => access.may(identity, action, repository.name);
     const who = describeIdentity(identity);
@@ -196,13 +199,12 @@ export class V2 {
     if (!may(action)) return this.#forbid(exchange, { action, repository: repository.name, source });
     const refused = action === "pull" ? undefined : await this.#options.writability.refusal(action === "push" ? "Add" : "TakeAway");
     if (refused !== undefined) throw refused;
-    // Only an administrator's word counts: whoever names a run steps back behind people, and out of the statistics.
-    const run = this.#options.authenticator.isAdmin(identity) ? exchange.headers[runHeader] : undefined;
+    const run = runOf(role, exchange.headers[runHeader]);
     const caller = {
-      identity: typeof run === "string" && /^[0-9a-f-]{36}$/.test(run) ? `run:${run}` : who,
+      identity: run === undefined ? who : `run:${run}`,
       sender: exchange.sender,
       mayPush: repository.kind === "own" && may("push") && this.#options.readOnly !== true,
-      revalidate: asksAnew(exchange.headers["cache-control"]) && this.#options.authenticator.isAdmin(identity),
+      revalidate: asksAnew(exchange.headers["cache-control"]) && mayRevalidate(role, repository.name),
     };
     const note = (change: NotedChange) => this.#note(change, { identity: who, repository: repository.name, source });
     const transfer = isTransfer(path.kind, method);
@@ -353,6 +355,12 @@ function unknownName(): ServiceError {
 
 function problem({ code, message }: V2PathProblem): Error {
   return code === "NOT_FOUND" ? new HttpError("ENDPOINT_UNKNOWN", message) : new ServiceError(code, message);
+}
+
+/** For whom a job pulls, who steps back behind people, and out of the statistics: the run of its token, or, of an administrator, the one that is named. */
+function runOf(role: Role, named: string | string[] | undefined): string | undefined {
+  if (role.kind === "run") return role.run.id;
+  return role.kind === "admin" && typeof named === "string" && /^[0-9a-f-]{36}$/.test(named) ? named : undefined;
 }
 
 function asksAnew(cacheControl: string | undefined): boolean {

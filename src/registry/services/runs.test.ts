@@ -2,12 +2,14 @@
 
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
-import { database, pem, publish, runs, secrets, startFixture, stopFixture } from "../../../test/support/proposals.ts";
+import { configuration, database, pem, publish, runs, secrets, startFixture, stopFixture } from "../../../test/support/proposals.ts";
 import type { SyncOutcome } from "../../api/control/runs.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { statement } from "../metadata/database.ts";
+import { runOfPod } from "../metadata/run-pods.ts";
 import { failUnfinishedRuns, noteRunApplied, pruneRuns } from "../metadata/runs.ts";
 import { pruneOutcomes, refusedOutcomes } from "../metadata/sync-outcomes.ts";
+import { BoundRuns } from "./bound-runs.ts";
 
 beforeAll(startFixture);
 afterAll(stopFixture);
@@ -251,7 +253,7 @@ test("a run that fell silent, or died with its process, ends for those who follo
 test("old runs go, but for the last one of a policy", async () => {
   const { id } = await start();
   await runs.update(id, { state: "succeeded" });
-  await database.execute(statement("test-old", "UPDATE runs SET started_at = now() - interval '31 days'"));
+  await database.execute(statement("test-forgotten", "UPDATE runs SET started_at = now() - interval '31 days'"));
   await pruneRuns(database);
   expect(await ended()).toContain(id);
   const left = await database.query<{ count: number }>(
@@ -261,4 +263,40 @@ test("old runs go, but for the last one of a policy", async () => {
     ),
   );
   expect(left).toEqual([{ count: 1 }]);
+});
+
+test("a Pod has one run: that one again while it is under way, and then never another", async () => {
+  const request = { kind: "tag-sync", policy: "default/images", trigger: "schedule", pod: "images-1" } as const;
+  const bound = new BoundRuns({ database, configuration, granted: () => true });
+  await expect(bound.of("images-1")).rejects.toMatchObject({ code: "DENIED", message: expect.stringContaining("images-1") });
+  await expect(bound.of(undefined)).rejects.toMatchObject({ code: "DENIED", message: expect.stringContaining("bound to its Pod") });
+  const { id } = await runs.start(request);
+  expect((await runs.start(request)).id).toBe(id);
+  await expect(runs.start({ ...request, pod: "images-2" })).rejects.toMatchObject({ code: "CONFLICT", detail: { run: id } });
+
+  const run = await bound.of("images-1");
+  expect(run).toMatchObject({ id, kind: "tag-sync", policy: "default/images" });
+  expect(["cgr/chainguard/nginx", "cgr/chainguard/other", "chainguard/nginx", "team/app"].map((name) => run.covers(name))).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ]);
+
+  await runs.update(id, { state: "failed", result: {} });
+  await expect(bound.of("images-1")).rejects.toMatchObject({ code: "DENIED", message: expect.stringContaining("has ended (failed)") });
+  await expect(runs.start(request)).rejects.toMatchObject({ code: "CONFLICT", message: expect.stringContaining("Pod images-1 has run") });
+  // What was refused left nothing behind.
+  expect((await runs.start({ ...request, pod: "images-2" })).state).toBe("running");
+});
+
+test("a run that is forgotten takes its Pod along", async () => {
+  const { id } = await runs.start({ kind: "tag-sync", policy: "default/images", trigger: "schedule", pod: "images-3" });
+  await runs.update(id, { state: "succeeded", result: {} });
+  const next = await start();
+  await runs.update(next.id, { state: "succeeded", result: {} });
+  await database.execute(statement("test-old-run", "UPDATE runs SET started_at = now() - interval '31 days' WHERE id = $1"), [id]);
+  expect(await runOfPod(database, "images-3")).toMatchObject({ id });
+  await pruneRuns(database);
+  expect(await runOfPod(database, "images-3")).toBeUndefined();
 });

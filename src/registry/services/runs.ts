@@ -3,8 +3,9 @@
 import type { FinishedRun, Run, RunRequest, RunUpdate, SyncOutcome } from "../../api/control/runs.ts";
 import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
-import type { Database } from "../metadata/database.ts";
+import type { Database, Queryable } from "../metadata/database.ts";
 import { waitingPlanOf } from "../metadata/plans.ts";
+import { bindPod, runOfPod, type RunOfPod } from "../metadata/run-pods.ts";
 import { endOfRun, insertRun, newestRuns, runById, runsEndedAfter, updateRun, type StoredRun } from "../metadata/runs.ts";
 import { recordOutcomes, settledOutcomes } from "../metadata/sync-outcomes.ts";
 import { refuseApproval } from "./approval.ts";
@@ -36,15 +37,24 @@ export class Runs {
     this.#secrets = options.secrets;
   }
 
-  /** ServiceError NOT_FOUND (no such policy, or no such plan to approve), CONFLICT (suspended, not to be approved, or a run is under way). */
+  /**
+   * The run that a Pod has is answered again: who registers it may have been ended before the answer. ServiceError NOT_FOUND (no such policy, or no
+   * such plan to approve), CONFLICT (suspended, not to be approved, another run is under way, or the Pod had a run).
+   */
   async start(request: RunRequest): Promise<Run> {
+    const bound = request.pod === undefined ? undefined : await runOfPod(this.#database, request.pod);
+    if (bound !== undefined && isThisRun(bound, request)) return this.get(bound.id);
     const policy = this.#policy(request);
     if (policy.suspend) {
       throw new ServiceError("CONFLICT", `${policy.kind} ${request.policy} is suspended; nothing runs until spec.suspend is taken away.`);
     }
     if (request.approve !== undefined) await refuseApproval(this.#database, request.policy, request.approve);
     const { generation } = policy;
-    const registered = await this.#database.transaction((transaction) => insertRun(transaction, { ...request, generation, silence }));
+    const registered = await this.#database.transaction(async (transaction) => {
+      const inserted = await insertRun(transaction, { ...request, generation, silence });
+      if ("started" in inserted) await bind(transaction, inserted.started.id, request);
+      return inserted;
+    });
     if ("underWay" in registered) {
       const { id, startedAt } = registered.underWay;
       throw new ServiceError("CONFLICT", `A ${request.kind} run of ${request.policy} is under way since ${startedAt}: ${id}.`, {
@@ -139,6 +149,16 @@ export class Runs {
       throw error;
     }
   }
+}
+
+function isThisRun({ kind, policy, state }: RunOfPod, request: RunRequest): boolean {
+  return kind === request.kind && policy === request.policy && state === "running";
+}
+
+async function bind(transaction: Queryable, run: string, { pod, approve }: RunRequest): Promise<void> {
+  if (pod === undefined || (await bindPod(transaction, { run, pod, approved: approve }))) return;
+  const bound = await runOfPod(transaction, pod);
+  throw new ServiceError("CONFLICT", `Pod ${pod} has run ${bound?.id ?? ""} (${bound?.state ?? "ended"}); another run needs another Pod.`);
 }
 
 function finishedRun({ id, kind, policy, trigger, state, generation, startedAt, finishedAt, result }: StoredRun): FinishedRun {

@@ -1,0 +1,141 @@
+// Who may call what of the control API (design: access.md, "Control API"). A pure decision: the rows of controlRoutes name a right, the
+// settings say who is what, and a run reaches no further than its policy.
+
+import type { Access, Identity, ServiceAccount } from "./access.ts";
+
+/** Whom the settings name. */
+export interface Principals {
+  /** Users with the rights of administrators. */
+  readonly admins: readonly string[];
+  /** The one writer of the registry beside administrators. */
+  readonly operator?: ServiceAccount;
+  /** As whom the Pods of jobs run. It may do nothing by itself: each Pod acts for the run that it is bound to. */
+  readonly jobs?: ServiceAccount;
+  readonly reporters: readonly { readonly cluster: string; readonly account: ServiceAccount }[];
+}
+
+/** A run that is under way, as the token of its Pod may act for it. */
+export interface BoundRun {
+  readonly id: string;
+  readonly kind: "tag-sync" | "prune";
+  /** namespace/name */
+  readonly policy: string;
+  /** prune: the stopped plan that a person approved for this run. */
+  readonly approved?: string;
+  /** Repositories, by their full names, that its policy is about. */
+  readonly covers: (repository: string) => boolean;
+}
+
+/** As what a caller comes. */
+export type Role =
+  | { readonly kind: "anonymous" | "user" | "operator" | "admin" }
+  | { readonly kind: "reporter"; readonly cluster: string }
+  | { readonly kind: "run"; readonly run: BoundRun };
+
+/** A Pod of jobs, whose run is still to be found. */
+export interface JobPod {
+  readonly kind: "job";
+  /** undefined: the token is bound to no Pod. */
+  readonly pod: string | undefined;
+}
+
+/**
+ * What a route of the control API asks of its caller; administrators may call all of them. `reader`: anybody who showed who he is, for what he may
+ * pull. `run`: the run that the route is about, and the operator. `proposal`: the operator, and runs, for proposals about their repositories.
+ * `reporter`: who reports for the cluster that the route is about. `tag-sync` and `prune`: a run of that job, for its own policy.
+ */
+export type Right = "admin" | "operator" | "reader" | "run" | "proposal" | "tag-sync" | "prune" | "reporter";
+
+/** What a request is about, as far as its route knows. */
+export interface Subject {
+  readonly run?: string;
+  /** namespace/name */
+  readonly policy?: string;
+  /** With its prefix. */
+  readonly repository?: string;
+  readonly cluster?: string;
+  /** Plan that the caller calls approved. */
+  readonly approves?: string;
+}
+
+export function roleOf(identity: Identity, { admins, operator, jobs, reporters }: Principals): Role | JobPod {
+  switch (identity.kind) {
+    case "user":
+      return { kind: admins.includes(identity.name) ? "admin" : "user" };
+    case "serviceAccount": {
+      if (isSame(identity, operator)) return { kind: "operator" };
+      if (isSame(identity, jobs)) return { kind: "job", pod: identity.pod };
+      const reporter = reporters.find(({ account }) => isSame(identity, account));
+      return reporter === undefined ? { kind: "user" } : { kind: "reporter", cluster: reporter.cluster };
+    }
+    case "anonymous":
+    case "admin":
+      return { kind: identity.kind };
+  }
+}
+
+/** Accounts that the settings give more than one part to: a token must say one thing. */
+export function sharedAccounts({ operator, jobs, reporters }: Principals): ServiceAccount[] {
+  const all = [
+    ...(operator === undefined ? [] : [operator]),
+    ...(jobs === undefined ? [] : [jobs]),
+    ...reporters.map(({ account }) => account),
+  ];
+  return all.filter((account, index) => all.findIndex((other) => isSame(account, other)) < index);
+}
+
+/** Whether the caller may ever do what the route is for; what the request is about is judged by `mayCall`. */
+export function mayTry(role: Role, right: Right): boolean {
+  if (role.kind === "anonymous") return false;
+  if (role.kind === "admin") return true;
+  switch (right) {
+    case "admin":
+      return false;
+    case "reader":
+      return true;
+    case "operator":
+    case "reporter":
+      return role.kind === right;
+    case "run":
+    case "proposal":
+      return role.kind === "operator" || role.kind === "run";
+    case "tag-sync":
+    case "prune":
+      return role.kind === "run" && role.run.kind === right;
+  }
+}
+
+/** Whether the caller may do this: what a run or reporter is not told to be about its own is not. */
+export function mayCall(role: Role, right: Right, subject: Subject): boolean {
+  if (!mayTry(role, right)) return false;
+  // A proposal is judged once it was read.
+  if (right === "reader" || right === "proposal") return true;
+  if (role.kind === "reporter") return subject.cluster === role.cluster;
+  if (role.kind !== "run") return true;
+  const { id, policy, covers, approved } = role.run;
+  const own = [
+    ...(subject.run === undefined ? [] : [subject.run === id]),
+    ...(subject.policy === undefined ? [] : [subject.policy === policy]),
+    ...(subject.repository === undefined ? [] : [covers(subject.repository)]),
+  ];
+  return own.length > 0 && own.every(Boolean) && (subject.approves === undefined || subject.approves === approved);
+}
+
+/** What the caller may do in repositories: a tag-sync run pulls the images of its policy, whoever else may. */
+export function accessOf(role: Role, access: Access): Access {
+  if (role.kind !== "run" || role.run.kind !== "tag-sync") return access;
+  const { covers } = role.run;
+  return {
+    ...access,
+    may: (identity, action, repository) => (action === "pull" && covers(repository)) || access.may(identity, action, repository),
+  };
+}
+
+/** Whether upstream is asked anew because the caller wants so: that costs of its rate limit. */
+export function mayRevalidate(role: Role, repository: string): boolean {
+  return role.kind === "admin" || (role.kind === "run" && role.run.kind === "tag-sync" && role.run.covers(repository));
+}
+
+function isSame(left: ServiceAccount, right: ServiceAccount | undefined): boolean {
+  return right !== undefined && left.issuer === right.issuer && left.namespace === right.namespace && left.name === right.name;
+}
