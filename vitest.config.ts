@@ -49,6 +49,17 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "kubernetes",
+          maxWorkers: files,
+          globalSetup: ["test/support/global-kubernetes.ts"],
+          include: ["test/kubernetes/**/*.test.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "e2e",
           maxWorkers: files,
           globalSetup: ["test/support/global-tools.ts"],

@@ -1,5 +1,6 @@
-// A certificate authority for tests, by openssl: short-lived, in a folder that goes away.
+// Certificate authorities for tests, by openssl: short-lived, in a folder that goes away.
 
+import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,29 +20,57 @@ export interface Certificates {
   readonly client: KeyPair;
 }
 
+export interface Subject {
+  readonly name: string;
+  /** `O`: Kubernetes takes them for groups. */
+  readonly organizations?: readonly string[];
+  /** Lines of openssl's extensions. */
+  readonly extensions: readonly string[];
+}
+
+export const forClients = ["extendedKeyUsage=clientAuth"];
+export const forServers = (...names: readonly string[]) => [`subjectAltName=${names.join(",")}`, "extendedKeyUsage=serverAuth"];
+
 export async function createCertificates(): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-certificates-"));
-  const at = (name: string) => join(folder, name);
-  const openssl = async (...args: string[]) => {
-    const { code, stderr } = await program("openssl", args);
-    if (code !== 0) throw new Error(`openssl ${args[0] ?? ""} ended with ${code}:\n${stderr}`);
-  };
-  const elliptic = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  const issue = async (name: string, extensions: string): Promise<KeyPair> => {
-    await openssl("req", ...elliptic, "-keyout", at(`${name}.key`), "-out", at(`${name}.csr`), "-subj", `/CN=${name}`);
-    await writeFile(at(`${name}.ext`), extensions);
-    const signer = ["-CA", at("ca.crt"), "-CAkey", at("ca.key"), "-CAcreateserial", "-days", "2"];
-    await openssl("x509", "-req", "-in", at(`${name}.csr`), ...signer, "-extfile", at(`${name}.ext`), "-out", at(`${name}.crt`));
-    return { cert: await readFile(at(`${name}.crt`), "utf8"), key: await readFile(at(`${name}.key`), "utf8") };
-  };
   try {
-    await openssl("req", "-x509", ...elliptic, "-keyout", at("ca.key"), "-out", at("ca.crt"), "-subj", "/CN=test authority", "-days", "2");
-    return {
-      authority: await readFile(at("ca.crt"), "utf8"),
-      server: await issue("server", "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n"),
-      client: await issue("client", "extendedKeyUsage=clientAuth\n"),
-    };
+    await createAuthority(folder, "test authority");
+    const [server, client] = await Promise.all([
+      issue(folder, { name: "server", extensions: forServers("IP:127.0.0.1", "DNS:localhost") }),
+      issue(folder, { name: "client", extensions: forClients }),
+    ]);
+    return { authority: await readFile(join(folder, "ca.crt"), "utf8"), server, client };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Makes an authority: `ca.crt` and `ca.key` in a folder. */
+export async function createAuthority(folder: string, name: string): Promise<void> {
+  const files = ["-keyout", join(folder, "ca.key"), "-out", join(folder, "ca.crt")];
+  await openssl("req", "-x509", ...newKey, ...files, "-subj", distinguishedName({ name }), "-days", days);
+}
+
+/** A certificate of the authority in `folder`, which another process may have made. */
+export async function issue(folder: string, subject: Subject): Promise<KeyPair> {
+  const serial = randomBytes(8).toString("hex");
+  const at = (kind: string) => join(folder, `${serial}.${kind}`);
+  await openssl("req", ...newKey, "-keyout", at("key"), "-out", at("csr"), "-subj", distinguishedName(subject));
+  await writeFile(at("ext"), `${subject.extensions.join("\n")}\n`);
+  const signer = ["-CA", join(folder, "ca.crt"), "-CAkey", join(folder, "ca.key"), "-set_serial", `0x${serial}`, "-days", days];
+  await openssl("x509", "-req", "-in", at("csr"), ...signer, "-extfile", at("ext"), "-out", at("crt"));
+  return { cert: await readFile(at("crt"), "utf8"), key: await readFile(at("key"), "utf8") };
+}
+
+const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+const days = "2";
+
+function distinguishedName({ name, organizations = [] }: Pick<Subject, "name" | "organizations">): string {
+  const escaped = (text: string) => text.replaceAll(/[\\/+]/g, "\\$&");
+  return [...organizations.map((organization) => `/O=${escaped(organization)}`), `/CN=${escaped(name)}`].join("");
+}
+
+async function openssl(...args: readonly string[]): Promise<void> {
+  const { code, stderr } = await program("openssl", args);
+  if (code !== 0) throw new Error(`openssl ${args[0] ?? ""} ended with ${code}:\n${stderr}`);
 }

@@ -3,27 +3,30 @@
 // the run with what to do.
 
 import { execFile } from "node:child_process";
-import { access, constants, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
+
+import { isExecutable, onPath } from "./executables.ts";
+import { build, cached, variableOf } from "./go-programs.ts";
+import { isKubernetesProgram, kubernetesProgram, kubernetesPrograms } from "./kubernetes-programs.ts";
 
 const run = promisify(execFile);
 
 const goTools = {
-  crane: { module: "github.com/google/go-containerregistry/cmd/crane", version: "v0.22.1" },
+  crane: { package: "github.com/google/go-containerregistry/cmd/crane", version: "v0.22.1" },
   /** CNCF distribution: the upstream that tests proxy, and the peer we measure against. */
-  registry: { module: "github.com/distribution/distribution/v3/cmd/registry", version: "v3.1.2" },
+  registry: { package: "github.com/distribution/distribution/v3/cmd/registry", version: "v3.1.2" },
   /** An S3 service over a folder. */
-  versitygw: { module: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" },
+  versitygw: { package: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" },
   /** Another S3 service, which shares no code with the first. */
-  rclone: { module: "github.com/rclone/rclone", version: "v1.76.0" },
-  cosign: { module: "github.com/sigstore/cosign/v3/cmd/cosign", version: "v3.1.3" },
+  rclone: { package: "github.com/rclone/rclone", version: "v1.76.0" },
+  cosign: { package: "github.com/sigstore/cosign/v3/cmd/cosign", version: "v3.1.3" },
+  /** Downloads what an API server needs, where there is an internet. */
+  "setup-envtest": { package: "sigs.k8s.io/controller-runtime/tools/setup-envtest", version: "v0.25.1" },
 } as const;
 
 const packagedTools = ["skopeo", "buildah", "podman", "git", "pgbouncer"] as const;
 
-export type Tool = keyof typeof goTools | (typeof packagedTools)[number];
+export type Tool = keyof typeof goTools | (typeof kubernetesPrograms)[number] | (typeof packagedTools)[number];
 
 const pending = new Map<Tool, Promise<string>>();
 
@@ -37,54 +40,31 @@ export function tool(name: Tool): Promise<string> {
   return found;
 }
 
-/** Only `npm run test:s3` drives it, which has its own setup: it takes about three minutes to build. */
-const builtLater: readonly string[] = ["rclone"] satisfies Tool[];
+/** What only tests on an API server need. */
+export const ensureKubernetes = () => ensure(kubernetesPrograms);
+
+/** rclone: only `npm run test:s3` drives it, which has its own setup, and it takes about three minutes to build. setup-envtest: what uses it asks. */
+const builtLater: readonly string[] = ["rclone", "setup-envtest"] satisfies Tool[];
+
+/** What all other tests need. */
+export const ensureTools = () =>
+  ensure([...packagedTools, ...(Object.keys(goTools) as Tool[]).filter((name) => !builtLater.includes(name))]);
 
 /** Builds and installs whatever is missing, one after the other: each build uses all processors. */
-export async function ensureTools(): Promise<void> {
-  const names = [...packagedTools, ...Object.keys(goTools)].filter((name) => !builtLater.includes(name));
-  for (const name of names as Tool[]) await tool(name);
+async function ensure(names: readonly Tool[]): Promise<void> {
+  for (const name of names) await tool(name);
 }
 
 async function find(name: Tool): Promise<string> {
-  const given = process.env[`WHARFINGER_TOOL_${name.toUpperCase()}`];
+  const given = process.env[variableOf(name)];
   if (given !== undefined) {
     if (await isExecutable(given)) return given;
-    throw new Error(`WHARFINGER_TOOL_${name.toUpperCase()} names ${given}, which cannot be executed.`);
+    throw new Error(`${variableOf(name)} names ${given}, which cannot be executed.`);
   }
-  return name in goTools ? built(name as keyof typeof goTools) : packaged(name);
-}
-
-function cacheFolder(): string {
-  return join(process.env["WHARFINGER_TOOLS"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "wharfinger"), "tools");
-}
-
-async function built(name: keyof typeof goTools): Promise<string> {
-  const { module, version } = goTools[name];
-  const folder = join(cacheFolder(), `${name}-${version}`);
-  const program = join(folder, name);
-  if (await isExecutable(program)) return program;
-  const go = await onPath("go");
-  if (go === undefined)
-    throw new Error(
-      `The tests need ${name} ${version} and build it with Go, which is not on PATH. Install Go 1.26 or newer (https://go.dev/dl), or set WHARFINGER_TOOL_${name.toUpperCase()}.`,
-    );
-  await mkdir(folder, { recursive: true });
-  // Built beside and renamed, so that two runs at once cannot meet a half written program.
-  const partial = await mkdtemp(join(tmpdir(), "wharfinger-go-"));
-  process.stderr.write(`building ${name} ${version} (once, kept in ${folder})\n`);
-  try {
-    await run(go, ["install", `${module}@${version}`], {
-      env: { ...process.env, GOBIN: join(partial, "bin"), GOFLAGS: "-trimpath" },
-      maxBuffer: 64 * 1024 * 1024,
-    });
-    const staged = `${program}.${process.pid}`;
-    await run("cp", [join(partial, "bin", name), staged]);
-    await rename(staged, program);
-  } finally {
-    await rm(partial, { recursive: true, force: true });
-  }
-  return program;
+  if (isKubernetesProgram(name)) return kubernetesProgram(name, () => tool("setup-envtest"));
+  if (!(name in goTools)) return packaged(name);
+  const wanted = { name, ...goTools[name as keyof typeof goTools] };
+  return (await cached(wanted)) ?? build(wanted);
 }
 
 let installing: Promise<void> | undefined;
@@ -109,20 +89,4 @@ async function installPackages(): Promise<void> {
   const options = { env, maxBuffer: 64 * 1024 * 1024 };
   await run(apt, ["update", "-qq"], options);
   await run(apt, ["install", "-y", "-qq", "--no-install-recommends", ...packagedTools], options);
-}
-
-async function onPath(name: string): Promise<string | undefined> {
-  // Servers lie where ordinary users do not look.
-  for (const folder of [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin"]) {
-    const file = join(folder, name);
-    if (await isExecutable(file)) return file;
-  }
-  return undefined;
-}
-
-function isExecutable(file: string): Promise<boolean> {
-  return access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
 }

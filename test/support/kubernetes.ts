@@ -1,0 +1,207 @@
+// A real Kubernetes API: etcd, kube-apiserver and, where a test asks for it, kube-controller-manager, on loopback, with RBAC and certificates of
+// its own. There is no kubelet: pods stay Pending until the test says what they did. The run's shared one is ./shared-kubernetes.ts's.
+
+import { generateKeyPair, randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import { createAuthority, forClients, forServers, issue } from "./certificates.ts";
+import { freePort } from "./distribution.ts";
+import { answerTo } from "./eventually.ts";
+import { openApi, writeKubeconfig, type KubernetesApi } from "./kubernetes-access.ts";
+import { launchServer, type LaunchedServer } from "./launched-server.ts";
+import { tool } from "./tools.ts";
+
+export interface ApiServer extends KubernetesApi {
+  /** Its files, until `stop`. */
+  readonly folder: string;
+  /** The processes that run, by name. */
+  pids(): Readonly<Record<string, number>>;
+  /** Ends kube-apiserver as a crash does; etcd and controllers stay. */
+  kill9(): Promise<void>;
+  /** The same on the same port with the same data, also when it still runs. Resolves when it is ready. */
+  restart(): Promise<void>;
+  /** etcd forgets every revision before the newest. */
+  compact(): Promise<void>;
+  /** Ends everything, and its data. */
+  stop(): Promise<void>;
+}
+
+export interface ApiServerOptions {
+  /** With kube-controller-manager: namespaces end, owned objects are collected, Jobs get their pods. */
+  readonly controllers?: boolean;
+}
+
+/** Whom its ServiceAccount tokens are from. */
+export const serviceAccountIssuer = "https://kubernetes.default.svc.cluster.local";
+
+/** Resolves when it is ready; rejects with the last words of what ended before. */
+export async function startApiServer({ controllers = false }: ApiServerOptions = {}): Promise<ApiServer> {
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-kubernetes-"));
+  const running = new Map<string, LaunchedServer>();
+  const endAll = async () => {
+    await Promise.all([...running.values()].map((server) => server.kill9()));
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    const ports = { etcd: await freePort(), peers: await freePort(), api: await freePort() };
+    const url = `https://127.0.0.1:${ports.api}`;
+    const launch = async (name: "etcd" | "kube-apiserver" | "kube-controller-manager", args: readonly string[]) => {
+      const server = launchServer(await tool(name), args, { log: join(folder, `${name}.log`), folder });
+      running.set(name, server);
+      return server;
+    };
+    await launch("etcd", etcdArguments(folder, ports));
+    await makeCredentials(folder, url);
+    const api = await openApi(folder, url);
+    const start = async () => {
+      const server = await launch("kube-apiserver", apiServerArguments(folder, ports));
+      const ready = answerTo(
+        "the API server is ready",
+        async () => ((await api.send("GET", "/readyz")).status === 200 ? true : undefined),
+        {
+          seconds: 60,
+          context: server.lastWords,
+        },
+      );
+      await Promise.race([ready, server.ended.then((how) => Promise.reject(new Error(`kube-apiserver ${how}: ${server.lastWords()}`)))]);
+    };
+    await start();
+    if (controllers) await launch("kube-controller-manager", controllerArguments(folder));
+    const kill9 = async () => running.get("kube-apiserver")?.kill9();
+    return {
+      ...api,
+      folder,
+      pids: () => Object.fromEntries([...running].map(([name, { pid }]) => [name, pid])),
+      kill9,
+      restart: async () => {
+        await kill9();
+        await start();
+      },
+      compact: () => compact(`http://127.0.0.1:${ports.etcd}`),
+      stop: async () => {
+        await api.close();
+        await endAll();
+      },
+    };
+  } catch (error) {
+    await endAll();
+    throw error;
+  }
+}
+
+/** A namespace with its ServiceAccount `default`, without which no pod is accepted. Resolves with its name. */
+export async function createNamespace(api: KubernetesApi, name = `test-${randomBytes(4).toString("hex")}`): Promise<string> {
+  const make = async (path: string, body: object) => {
+    const answer = await api.send("POST", path, { body });
+    // A controller may have made the account first.
+    if (answer.status !== 201 && !path.endsWith("/serviceaccounts")) throw new Error(JSON.stringify(answer.body));
+  };
+  await make("/api/v1/namespaces", { metadata: { name } });
+  await make(`/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: "default" } });
+  return name;
+}
+
+interface Ports {
+  readonly etcd: number;
+  readonly peers: number;
+  readonly api: number;
+}
+
+const flags = (values: Readonly<Record<string, string>>) => Object.entries(values).map(([name, value]) => `--${name}=${value}`);
+
+function etcdArguments(folder: string, ports: Ports): string[] {
+  const clients = `http://127.0.0.1:${ports.etcd}`;
+  const peers = `http://127.0.0.1:${ports.peers}`;
+  return flags({
+    name: "test",
+    "data-dir": join(folder, "etcd"),
+    "listen-client-urls": clients,
+    "advertise-client-urls": clients,
+    "listen-peer-urls": peers,
+    "initial-advertise-peer-urls": peers,
+    "initial-cluster": `test=${peers}`,
+    "unsafe-no-fsync": "true",
+    "log-level": "error",
+  });
+}
+
+function apiServerArguments(folder: string, ports: Ports): string[] {
+  const at = (file: string) => join(folder, file);
+  return flags({
+    "etcd-servers": `http://127.0.0.1:${ports.etcd}`,
+    "bind-address": "127.0.0.1",
+    "secure-port": String(ports.api),
+    "cert-dir": folder,
+    // Nobody asks for the Service `kubernetes`, whose address may not be a loopback one.
+    "advertise-address": "127.0.0.1",
+    "endpoint-reconciler-type": "none",
+    "service-cluster-ip-range": "10.96.0.0/16",
+    "tls-cert-file": at("server.crt"),
+    "tls-private-key-file": at("server.key"),
+    "client-ca-file": at("ca.crt"),
+    "authorization-mode": "RBAC",
+    "service-account-issuer": serviceAccountIssuer,
+    "service-account-key-file": at("service-accounts.pub"),
+    "service-account-signing-key-file": at("service-accounts.key"),
+  });
+}
+
+function controllerArguments(folder: string): string[] {
+  const at = (file: string) => join(folder, file);
+  const kubeconfig = at("controllers.kubeconfig");
+  return flags({
+    kubeconfig,
+    "authentication-kubeconfig": kubeconfig,
+    "authorization-kubeconfig": kubeconfig,
+    "authentication-skip-lookup": "true",
+    "leader-elect": "false",
+    "use-service-account-credentials": "true",
+    "root-ca-file": at("ca.crt"),
+    "service-account-private-key-file": at("service-accounts.key"),
+    // Its own limit of 20 requests a second would cost a fresh server five seconds.
+    "kube-api-qps": "500",
+    "kube-api-burst": "1000",
+    "secure-port": "0",
+  });
+}
+
+async function makeCredentials(folder: string, url: string): Promise<void> {
+  const at = (file: string) => join(folder, file);
+  await createAuthority(folder, "kubernetes");
+  const save = async (name: string, { cert, key }: { cert: string; key: string }) => {
+    await writeFile(at(`${name}.crt`), cert);
+    await writeFile(at(`${name}.key`), key, { mode: 0o600 });
+  };
+  const [server, admin, manager, accounts] = await Promise.all([
+    issue(folder, { name: "kube-apiserver", extensions: forServers("IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc") }),
+    issue(folder, { name: "admin", organizations: ["system:masters"], extensions: forClients }),
+    issue(folder, { name: "system:kube-controller-manager", extensions: forClients }),
+    // RSA, as in most clusters.
+    promisify(generateKeyPair)("rsa", {
+      modulusLength: 2048,
+      publicKeyEncoding: { type: "spki", format: "pem" },
+      privateKeyEncoding: { type: "pkcs8", format: "pem" },
+    }),
+  ]);
+  await save("server", server);
+  await save("admin", admin);
+  await writeFile(at("service-accounts.pub"), accounts.publicKey);
+  await writeFile(at("service-accounts.key"), accounts.privateKey, { mode: 0o600 });
+  const certificateAuthority = await readFile(at("ca.crt"), "utf8");
+  await writeKubeconfig(at("admin.kubeconfig"), { url, certificateAuthority, user: { certificate: admin } });
+  await writeKubeconfig(at("controllers.kubeconfig"), { url, certificateAuthority, user: { certificate: manager } });
+}
+
+/** By etcd's JSON gateway, which needs no client of its own. */
+async function compact(etcd: string): Promise<void> {
+  const ask = async (path: string, body: object) => {
+    const answer = await fetch(`${etcd}${path}`, { method: "POST", body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`etcd answers ${path} with ${answer.status}: ${await answer.text()}`);
+    return (await answer.json()) as { readonly header: { readonly revision: string } };
+  };
+  const { header } = await ask("/v3/kv/range", { key: Buffer.from("/").toString("base64") });
+  await ask("/v3/kv/compaction", { revision: header.revision, physical: true });
+}

@@ -1,0 +1,45 @@
+// Our resources as an API server takes them.
+
+import type { Kind } from "../../src/domain/resource.ts";
+import type { ResourceDocument } from "../../src/validation/documents.ts";
+import type { Answer, Failure, KubernetesApi } from "./kubernetes-access.ts";
+
+const plurals: Readonly<Record<Kind, string>> = {
+  Upstream: "upstreams",
+  TagPolicy: "tagpolicies",
+  RetentionPolicy: "retentionpolicies",
+  AccessPolicy: "accesspolicies",
+};
+
+export interface StoredResource {
+  readonly metadata: { readonly name: string; readonly resourceVersion: string; readonly generation: number };
+  readonly spec: Readonly<Record<string, unknown>>;
+  readonly status?: Readonly<Record<string, unknown>>;
+}
+
+export type WrittenResource = Pick<ResourceDocument, "kind" | "name" | "spec">;
+
+/** Path of the resources of a kind in a namespace, or of one of them. */
+export function resourcePath(kind: Kind, namespace: string, name?: string): string {
+  return `/apis/wharfinger.dev/v1alpha1/namespaces/${namespace}/${plurals[kind]}${name === undefined ? "" : `/${name}`}`;
+}
+
+export function toObject({ kind, name, spec }: WrittenResource) {
+  return { apiVersion: "wharfinger.dev/v1alpha1", kind, metadata: { name }, spec };
+}
+
+/** As kubectl sends it: unknown fields are refused. `dryRun`: judged and not kept. */
+export async function create(
+  api: KubernetesApi,
+  document: WrittenResource,
+  { namespace, dryRun = false }: { readonly namespace: string; readonly dryRun?: boolean },
+): Promise<Answer<StoredResource | Failure>> {
+  const query = `fieldValidation=Strict${dryRun ? "&dryRun=All" : ""}`;
+  return api.send("POST", `${resourcePath(document.kind, namespace)}?${query}`, { body: toObject(document) });
+}
+
+/** What was accepted; rejects with the server's words when it was not. */
+export function accepted({ status, body }: Answer<StoredResource | Failure>): StoredResource {
+  if (status !== 200 && status !== 201) throw new Error(`refused with ${status}: ${(body as Failure).message}`);
+  return body as StoredResource;
+}
