@@ -1,4 +1,5 @@
-// A prune run as the job makes it: over the control API of a real registry, from plan to the retirement that Git has.
+// A prune run as the job makes it: over the control API of a real registry, with no other rights than those of the run, from plan to the
+// retirement that Git has.
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
@@ -9,6 +10,7 @@ import { defaultSettings } from "../../src/config/settings.ts";
 import { runPrune, type PruneEnd, type PruneOptions } from "../../src/jobs/prune.ts";
 import { digestOf, pushImage } from "../conformance/content.ts";
 import { send } from "../support/http.ts";
+import { createJobCluster, type JobCluster } from "../support/job-tokens.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 
 const policy = "default/builds";
@@ -16,10 +18,12 @@ const versions = "cgr/chainguard/nginx";
 
 let registry: TestRegistry;
 let control: ControlClient;
+let cluster: JobCluster;
 let revision = 0;
 
 beforeEach(async () => {
-  registry = await startTestRegistry({ settings: { ...defaultSettings, gc: { ...defaultSettings.gc, lease: 0 } } });
+  cluster = await createJobCluster();
+  registry = await startTestRegistry({ settings: { ...cluster.settings, gc: { ...defaultSettings.gc, lease: 0 } } });
   control = new ControlClient({ url: registry.url, token: adminToken });
   revision = 0;
   for (const tag of ["build-1", "build-2", "build-3", "v1.0"]) await pushImage(registry.url, "team-a/app", tag, { annotations: { tag } });
@@ -57,12 +61,21 @@ async function publish(spec: object, more: { ledger?: LedgerDocument; settled?: 
   });
 }
 
-async function prune(more: Partial<PruneOptions> = {}): Promise<{ end: PruneEnd; lines: string[] }> {
-  const request: RunRequest = { kind: "prune", policy, trigger: "manual" };
-  const { id } = await control.startRun(request);
+async function prune(more: Partial<PruneOptions> & { approved?: string } = {}): Promise<{ end: PruneEnd; lines: string[] }> {
+  const { approved, ...options } = more;
+  const job = await cluster.startPod(registry.url);
+  const request: RunRequest = { kind: "prune", policy, trigger: "manual", pod: job.pod };
+  const { id } = await control.startRun(approved === undefined ? request : { ...request, approve: approved });
   const lines: string[] = [];
   const signal = new AbortController().signal;
-  const end = await runPrune({ control, run: id, progress: (line) => lines.push(line), signal, ...more });
+  const end = await runPrune({
+    control: job.control,
+    run: options.control === undefined ? "own" : id,
+    progress: (line) => lines.push(line),
+    signal,
+    ...options,
+  });
+  await job.close();
   const { applied, ...counts } = end.result;
   expect(await control.run(id)).toMatchObject({
     state: end.succeeded ? "succeeded" : "failed",
@@ -114,10 +127,13 @@ test("a stopped plan fails the run and says how to approve it; the approval runs
       `or set the annotation wharfinger.dev/approve-plan: ${plan} on RetentionPolicy default/builds.`,
   );
   expect(await tags()).toHaveLength(4);
-  const approved = await prune({ approve: end.result.plan });
+  // The job cannot approve what nobody approved for its run.
+  expect((await prune({ approve: plan })).end).toMatchObject({ succeeded: false, message: expect.stringContaining("no other approval") });
+  expect(await tags()).toHaveLength(4);
+  const approved = await prune({ approve: plan, approved: plan });
   expect(approved.end).toMatchObject({ succeeded: true, result: { plan: end.result.plan, deleted: 2 } });
   expect(await tags()).toEqual(["build-3", "v1.0"]);
-  expect((await prune({ approve: "unknown" })).end).toMatchObject({
+  expect((await prune({ approve: "unknown", control })).end).toMatchObject({
     succeeded: false,
     message: expect.stringContaining("There is no plan unknown"),
   });

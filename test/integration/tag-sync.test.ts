@@ -1,4 +1,5 @@
-// tag-sync as a client of a real registry in front of a real upstream, with attestations of the real cosign. Only the operator is played by hand.
+// tag-sync as a client of a real registry in front of a real upstream, with attestations of the real cosign, and no other rights than those of its
+// run. Only the operator is played by hand.
 
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
@@ -15,6 +16,7 @@ import { createCosignKey, slsaProvenance, spdxDocument, type CosignKey } from ".
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { createHandOperator, type HandOperator } from "../support/hand-operator.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
+import { createJobCluster, type JobCluster } from "../support/job-tokens.ts";
 import { use } from "../support/programs.ts";
 import { upstreamSpec } from "../support/proxy.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
@@ -26,12 +28,16 @@ let registry: RegistryClient;
 let operator: HandOperator;
 let signer: CosignKey;
 let stranger: CosignKey;
+let cluster: JobCluster;
 let generation = 0;
 
 beforeAll(async () => {
+  cluster = await createJobCluster();
+  // Nobody without credentials may pull, once there is an AccessPolicy.
+  const access = { ...cluster.settings.access, anonymousPull: "None" } as const;
   [upstream, served, signer, stranger] = await Promise.all([
     startDistribution(),
-    startTestRegistry(),
+    startTestRegistry({ settings: { ...cluster.settings, access } }),
     createCosignKey(),
     createCosignKey(),
   ]);
@@ -70,6 +76,12 @@ async function apply(spec: TagPolicySpec, url = upstream.url): Promise<void> {
       spec: upstreamSpec(url, "cgr", { timeouts: { connect: "5s", firstByte: "20s", idle: "30s" } }),
     },
     { kind: "TagPolicy", name: "images", generation: ++generation, spec },
+    {
+      kind: "AccessPolicy",
+      name: "nobody",
+      generation: 1,
+      spec: { subjects: [{ kind: "User", name: "nobody" }], repositories: { include: ["**"] }, actions: ["pull"] },
+    },
   ]);
   if (!started) operator.start();
   started = true;
@@ -77,14 +89,15 @@ async function apply(spec: TagPolicySpec, url = upstream.url): Promise<void> {
 
 async function sync(trigger: "schedule" | "manual" = "schedule"): Promise<TagSyncEnd & { lines: string[] }> {
   const lines: string[] = [];
-  const run = await control.startRun({ kind: "tag-sync", policy: "default/images", trigger });
+  const { pod, close, ...clients } = await cluster.startPod(served.url);
+  await control.startRun({ kind: "tag-sync", policy: "default/images", trigger, pod });
   const end = await runTagSync({
-    control,
-    registry,
-    run: run.id,
+    ...clients,
+    run: "own",
     progress: (line) => lines.push(line),
     signal: new AbortController().signal,
   });
+  await close();
   return { ...end, lines };
 }
 
