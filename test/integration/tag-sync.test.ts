@@ -89,15 +89,16 @@ async function apply(spec: TagPolicySpec, url = upstream.url): Promise<void> {
 
 async function sync(trigger: "schedule" | "manual" = "schedule"): Promise<TagSyncEnd & { lines: string[] }> {
   const lines: string[] = [];
-  const { pod, close, ...clients } = await cluster.startPod(served.url);
-  await control.startRun({ kind: "tag-sync", policy: "default/images", trigger, pod });
+  const job = await cluster.startPod(served.url);
+  await control.startRun({ kind: "tag-sync", policy: "default/images", trigger, pod: job.pod });
   const end = await runTagSync({
-    ...clients,
+    control: job.control,
+    registry: job.registry,
     run: "own",
     progress: (line) => lines.push(line),
     signal: new AbortController().signal,
   });
-  await close();
+  await job.close();
   return { ...end, lines };
 }
 

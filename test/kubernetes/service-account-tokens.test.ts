@@ -60,7 +60,11 @@ async function as<T>(token: string, work: (client: ControlClient) => Promise<T>)
   const tokenFile = join(folder, "shown");
   await writeFile(tokenFile, token);
   const client = new ControlClient({ url: registry.url, tokenFile });
-  return work(client).finally(() => client.close());
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
 }
 
 const tokenOf = (name: string, options: { readonly pod?: string; readonly audience?: string } = {}) =>
