@@ -12,7 +12,6 @@ export function extractProblems(filter: VersionFilter | undefined): string | und
   const used = [...filter.extract.matchAll(/\$(?:\{(\w+)\}|(\d+)|([A-Za-z_]\w*))/g)].map(
     ([, braced, index, name]) => braced ?? index ?? name ?? "",
   );
-  if (used.length === 0) return "names no group, so every version would be the same: write $1 or $name";
   const missing = used.find((group) => (/^\d+$/.test(group) ? Number(group) > compiled.groupCount() : !names.includes(group)));
   if (missing === undefined) return undefined;
   return `names the group $${missing}, which pattern does not have (it has ${compiled.groupCount()}${names.length > 0 ? `: ${names.join(", ")}` : ""})`;

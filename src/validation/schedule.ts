@@ -5,7 +5,7 @@ import { Cron } from "croner";
 /** What is wrong with it, or undefined. */
 export function scheduleProblem(schedule: string, timeZone: string): string | undefined {
   const fields = schedule.trim().split(/\s+/);
-  // croner reads seconds, years and nicknames too; CronJobs of Kubernetes and people's eyes do not.
+  // croner reads seconds, years and nicknames too; CronJobs of Kubernetes and people's eyes do not. CEL has counted, but not at every space.
   if (fields.length !== 5)
     return `must have five fields (minute, hour, day of month, month, day of week), has ${fields.length}; for example "0 3 * * *"`;
   try {
@@ -18,8 +18,6 @@ export function scheduleProblem(schedule: string, timeZone: string): string | un
 
 export function timeZoneProblem(timeZone: string): string | undefined {
   const problem = `must be a time zone by its IANA name, for example Europe/Berlin or Etc/UTC`;
-  // Offsets such as +01:00 are accepted by Intl and mean something else than people think when summer comes.
-  if (!/^[A-Za-z]/.test(timeZone)) return problem;
   try {
     return Intl.DateTimeFormat("en", { timeZone }).resolvedOptions().timeZone === "" ? problem : undefined;
   } catch {

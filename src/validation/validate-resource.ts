@@ -52,6 +52,8 @@ export function validateResource<K extends Kind>(resource: ResourceInput<K>, opt
 
   // An API server judges rules only when the schema has accepted everything. A person wants to hear all at once, so ours judge what is not touched by it.
   const structural = [...nameProblems(resource), ...unknown, ...schemaProblems(schema, value, ["spec"])];
+  // Nobody would hear of the rules, and a list may be very long.
+  if (structural.length >= maxProblems) return refuse(structural);
   const rules = [
     ...(structural.length > 0 ? [] : [...findDuplicates(schema, value, ["spec"]), ...objectRules(resource, value)]),
     ...celProblems(schema, value, before(kind, options), ["spec"], touchedBy(structural)),

@@ -20,9 +20,10 @@ beforeEach(async () => {
   const origin = join(folder, "origin");
   const git = (...args: string[]) => use("git", ["-C", origin, "-c", "user.name=Ann", "-c", "user.email=ann@example.com", ...args]);
   await use("git", ["init", "-q", origin]);
-  for (const part of ["src", "crds"]) await mkdir(join(origin, part));
+  for (const part of ["src", "crds", "test/documents"]) await mkdir(join(origin, part), { recursive: true });
   for (const version of ["before", "now"]) {
-    for (const file of ["src/main.ts", "crds/kind.yaml", "package.json"]) await writeFile(join(origin, file), version);
+    for (const file of ["src/main.ts", "crds/kind.yaml", "package.json", "test/documents/kind.yaml"])
+      await writeFile(join(origin, file), version);
     await git("add", ".");
     await git("commit", "-qm", version);
   }
@@ -37,7 +38,7 @@ afterEach(async () => {
 test("a clone without its history gets the commit from its origin", async () => {
   expect(await use("git", ["-C", clone, "rev-list", "--count", "HEAD"])).toBe("1");
   await unpack(commit, sources, clone);
-  expect((await readdir(sources)).sort()).toEqual(["crds", "package.json", "src"]);
+  expect((await readdir(sources)).sort()).toEqual(["crds", "package.json", "src", "test"]);
   expect(await readFile(join(sources, "src/main.ts"), "utf8")).toBe("before");
 });
 

@@ -11,10 +11,12 @@ import { program } from "./programs.ts";
 const repository = resolve(import.meta.dirname, "../..");
 /** The environment variable that names its sources where there is no history. */
 const elsewhere = "WHARFINGER_TEST_PREVIOUS";
-/** What a registry of it needs, and this version may have changed. */
-const parts = ["src", "package.json", "crds"];
+/** What a registry of it needs, and this version may have changed, and the documents of its resources. */
+const parts = ["src", "package.json", "crds", "test/documents"];
 
 export interface PreviousVersion {
+  /** Where its sources are. */
+  readonly folder: string;
   /** Starts its registry, as a process. Resolves with the address and how to stop it in order. */
   serve(options: { databaseUrl: string; folder: string; gc: object }): Promise<{ readonly url: string; stop(): Promise<number> }>;
   remove(): Promise<void>;
@@ -29,6 +31,7 @@ export async function previousVersion(): Promise<PreviousVersion> {
   else for (const part of parts) await cp(join(given, part), join(source, part), { recursive: true });
   await symlink(join(repository, "node_modules"), join(source, "node_modules"));
   return {
+    folder: source,
     serve: async ({ databaseUrl, folder, gc }) => {
       const script = join(repository, "test/previous/serve.ts");
       const child = spawn(process.execPath, [script, source, databaseUrl, folder, JSON.stringify(gc)], {

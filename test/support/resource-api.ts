@@ -38,8 +38,19 @@ export async function create(
   return api.send("POST", `${resourcePath(document.kind, namespace)}?${query}`, { body: toObject(document) });
 }
 
-/** What was accepted; rejects with the server's words when it was not. */
-export function accepted({ status, body }: Answer<StoredResource | Failure>): StoredResource {
-  if (status !== 200 && status !== 201) throw new Error(`refused with ${status}: ${(body as Failure).message}`);
+/** Writes `document` over what is stored. */
+export async function update(
+  api: KubernetesApi,
+  document: WrittenResource,
+  { namespace, over }: { readonly namespace: string; readonly over: StoredResource },
+): Promise<Answer<StoredResource | Failure>> {
+  const { resourceVersion } = over.metadata;
+  const body = { ...toObject(document), metadata: { name: document.name, resourceVersion } };
+  return api.send("PUT", `${resourcePath(document.kind, namespace, document.name)}?fieldValidation=Strict`, { body });
+}
+
+/** What was accepted; rejects with the server's words, and `what`, when it was not. */
+export function accepted({ status, body }: Answer<StoredResource | Failure>, what = ""): StoredResource {
+  if (status !== 200 && status !== 201) throw new Error(`${what} is refused with ${status}: ${(body as Failure).message}`);
   return body as StoredResource;
 }
