@@ -40,7 +40,7 @@ const { rooms: law, everywhere, bare } = readLaw(readFileSync(resolve(source, ".
 
 /** npm packages that only these rooms may load. Some come with the cluster. */
 const packages: Record<string, readonly string[]> = {
-  "@kubernetes/client-node": ["operator/kube", "reporter"],
+  "@kubernetes/client-node": ["reporter"],
   "@aws-sdk/client-s3": ["registry/blobs"],
   "pg-copy-streams": ["registry/metadata"],
   pg: ["registry/metadata"],

@@ -53,7 +53,7 @@ export async function ask(command: Command, work: (connection: Connection, outpu
   await connected({ ...options, dataGiven: command.getOptionValueSource("data") !== "default" }, (connection) => work(connection, output));
 }
 
-function parseUrl(text: string): string {
+export function parseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.pathname !== "/" || url.username !== "" || url.search !== "")
     throw new InvalidArgumentError("Write scheme://host:port, for example http://127.0.0.1:5000.");
@@ -61,6 +61,12 @@ function parseUrl(text: string): string {
 }
 
 const resourceName = /^[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?$/;
+
+/** Throws an Error that says how a namespace is written. */
+export function namespaceOf(text: string): string {
+  if (!/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/.test(text)) throw new Error("Write the name of a namespace, for example team-a.");
+  return text;
+}
 
 /** `namespace/name`; a name alone is in `default`, as in the resources. */
 export function parseResourceName(text: string): string {

@@ -16,6 +16,7 @@ import { noteFailure } from "./output.ts";
 import { planCommand } from "./plan.ts";
 import { recordCommand } from "./record.ts";
 import { registryCommand } from "./registry.ts";
+import { reportCommand } from "./report.ts";
 import { restoreCommand } from "./restore.ts";
 import { restoreMetadataCommand } from "./restore-metadata.ts";
 import { serveCommand } from "./serve.ts";
@@ -44,6 +45,7 @@ export async function run(args: readonly string[]): Promise<number> {
   for (const make of [
     serveCommand,
     registryCommand,
+    reportCommand,
     getCommand,
     explainCommand,
     planCommand,

@@ -13,6 +13,7 @@ import type { ResourceView } from "../api/control/resources.ts";
 import type { ApplyRequest, ApplyResult, Plan } from "../api/control/retention.ts";
 import type { FinishedRun, Run, RunRequest, RunUpdate } from "../api/control/runs.ts";
 import type { VersionsView } from "../api/control/versions.ts";
+import type { WorkloadReport, WorkloadsHeard } from "../api/control/workloads.ts";
 import { Transport, type Sender } from "./transport.ts";
 
 export interface WaitOptions {
@@ -93,6 +94,11 @@ export class ControlClient {
 
   apply(policy: string, request: ApplyRequest): Promise<ApplyResult> {
     return this.#call("POST", `retention/${policy}/apply`, request, longWork);
+  }
+
+  /** What `cluster` uses. */
+  reportWorkloads(cluster: string, report: WorkloadReport): Promise<WorkloadsHeard> {
+    return this.#call("PUT", `workloads/${encodeURIComponent(cluster)}`, report);
   }
 
   prefetch(request: PrefetchRequest): Promise<PrefetchResult> {

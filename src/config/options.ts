@@ -97,6 +97,43 @@ export const registryOptions = {
   readOnly: serveOptions.readOnly,
 } as const satisfies Record<string, OptionDefinition>;
 
+export const reportOptions = {
+  registry: {
+    flags: "--registry <url>",
+    variable: "WHARFINGER_REGISTRY",
+    description: "the registry to tell, scheme://host:port of its control API",
+  },
+  tokenFile: {
+    flags: "--token-file <file>",
+    variable: "WHARFINGER_TOKEN_FILE",
+    description: "file with the token for the registry, read again for every report",
+  },
+  cluster: {
+    flags: "--cluster <name>",
+    variable: "WHARFINGER_CLUSTER",
+    description: "what the registry's setting `clusters` calls the cluster",
+  },
+  kubeconfig: {
+    flags: "--kubeconfig <file>",
+    variable: "WHARFINGER_KUBECONFIG",
+    description: "how to reach the cluster",
+    fallbackDescription: "$KUBECONFIG, ~/.kube/config, else the cluster of the Pod that this runs in",
+  },
+  namespace: {
+    flags: "--namespace <name>",
+    variable: "WHARFINGER_NAMESPACES",
+    description: "report this namespace only; repeatable, in the environment separated by commas",
+    fallbackDescription: "the whole cluster",
+  },
+  once: {
+    flags: "--once",
+    variable: "WHARFINGER_REPORT_ONCE",
+    description: "report once and end, instead of every ten minutes and when a Pod has a new image",
+    boolean: true,
+  },
+  logLevel: serveOptions.logLevel,
+} as const satisfies Record<string, OptionDefinition>;
+
 export const restoreMetadataOptions = {
   snapshot: {
     flags: "--snapshot <name>",

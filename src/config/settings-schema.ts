@@ -48,6 +48,11 @@ const tenant = Type.Object(
     repositories: Type.Array(Type.String({ minLength: 1 }), { default: [], description: "Globs of repositories its policies may select." }),
     kinds: Type.Array(Type.Enum([...kinds]), { default: [], description: "Kinds of resources that count there." }),
     prefixes: Type.Array(Type.String({ minLength: 1 }), { default: [], description: "Prefixes its Upstreams may use." }),
+    workloads: Type.Array(name(""), {
+      minItems: 1,
+      description:
+        "Namespaces of the clusters in which its images run: a reporter that sees only these is enough for the `inUse` of its RetentionPolicies. Without it the whole cluster has to be reported.",
+    }),
   },
   { additionalProperties: false, required: ["namespace"] },
 );
@@ -66,7 +71,7 @@ const account = (description: string) =>
 
 const cluster = Type.Object(
   {
-    name: clusterName("The name under which its reporter reports."),
+    name: clusterName("The name under which its reporter reports, and which `inUse.clusters` of RetentionPolicies may say."),
     reporter: account("The ServiceAccount that reports for it, and for no other cluster. Without one only administrators may."),
   },
   { additionalProperties: false, required: ["name"] },
@@ -307,7 +312,25 @@ export const settingsSchema = group({
     "Who may do what, beside the AccessPolicies.",
   ),
   tenants: Type.Array(tenant, { description: "Grants: which namespaces beside the administrators' count, for what." }),
-  clusters: Type.Array(cluster, { description: "Clusters that say what they use." }),
+  clusters: Type.Array(cluster, {
+    uniqueItems: true,
+    description:
+      "Clusters whose reporters (`wharfinger report`) say what they use. While one of them is silent, no RetentionPolicy that asks it deletes anything.",
+  }),
+  retention: group(
+    {
+      scanners: group(
+        {
+          users: Type.Array(name(""), { description: "Users, by name." }),
+          userAgents: Type.Array(Type.String({ pattern: "^[!-.0-~]{1,100}$" }), {
+            description: "What User-Agent begins with, up to the first `/`: `trivy`.",
+          }),
+        },
+        "Clients that look at images and run none of them: for `pulledWithin`, `mostRecentlyPulled` and `inUse` their pulls are none.",
+      ),
+    },
+    "What RetentionPolicies go by.",
+  ),
   record: group(
     {
       author: group({

@@ -6,6 +6,8 @@ export interface Tenant {
   readonly repositories: readonly string[];
   readonly kinds: readonly string[];
   readonly prefixes: readonly string[];
+  /** Namespaces of the clusters in which its images run; undefined: any. */
+  readonly workloads?: readonly string[];
 }
 
 /** A bucket of AWS S3 or of a service that speaks its protocol. */
@@ -144,8 +146,12 @@ export interface Settings {
     readonly jobs?: AccountSettings;
   };
   readonly tenants: readonly Tenant[];
-  /** Clusters that report what they use. */
+  /** Clusters that retention asks what they use. */
   readonly clusters: readonly { readonly name: string; readonly reporter?: AccountSettings }[];
+  readonly retention: {
+    /** Clients that look at images and run none: their pulls count for no rule. */
+    readonly scanners: { readonly users: readonly string[]; readonly userAgents: readonly string[] };
+  };
   readonly record: { readonly author: { readonly name: string; readonly email: string } };
   readonly spool: {
     /** Where fetches lie while they are on their way to the bucket, and parts of pushes while there is no memory for them; undefined: in the system's folder for temporary files. */
@@ -209,6 +215,7 @@ export const defaultSettings: Settings = {
   },
   tenants: [],
   clusters: [],
+  retention: { scanners: { users: [], userAgents: [] } },
   record: { author: { name: "Wharfinger", email: "wharfinger@localhost" } },
   // Several times the largest layers that are in use: models and toolchains of some GiB.
   spool: { lowWaterBytes: 512 * 1024 * 1024, maxBlobBytes: 16 * 1024 ** 3 },

@@ -5,6 +5,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import { backupMetrics, type BackupMetrics } from "./backup-metrics.ts";
 import { collectorMetrics, type CollectorMetrics } from "./collector-metrics.ts";
 import { loadMetrics, type LoadMetrics } from "./load-metrics.ts";
+import { workloadMetrics, type WorkloadMetrics } from "./workload-metrics.ts";
 
 export interface HttpAnswer {
   readonly handler: string;
@@ -15,7 +16,7 @@ export interface HttpAnswer {
 
 export type ProxiedKind = "blob" | "manifest";
 
-export interface RegistryMetrics extends BackupMetrics, CollectorMetrics, LoadMetrics {
+export interface RegistryMetrics extends BackupMetrics, CollectorMetrics, LoadMetrics, WorkloadMetrics {
   readonly registry: Registry;
   answered(answer: HttpAnswer): void;
   /** A pull through an Upstream (`namespace/name`): `hit` when nothing had to be fetched. */
@@ -76,6 +77,7 @@ export function createMetrics(options: { version: string; revision: () => string
     ...backupMetrics(registry),
     ...collectorMetrics(registry),
     ...loadMetrics(registry),
+    ...workloadMetrics(registry),
     answered({ handler, method, status, seconds: taken }) {
       const known = methods.has(method) ? method : "other";
       requests.inc({ handler, method: known, code: String(status) });

@@ -13,6 +13,7 @@ import { drain, listen } from "./http/listening.ts";
 import { Pressure } from "./http/pressure.ts";
 import { PublishedAccess } from "./http/published-access.ts";
 import { PublishedRepositories } from "./http/repositories.ts";
+import { scannersBy } from "./http/scanners.ts";
 import { buildServer } from "./http/server.ts";
 import { Transfers } from "./http/transfers.ts";
 import { V2 } from "./http/v2.ts";
@@ -132,6 +133,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       transfers,
       pressure,
       writability: services.writability,
+      isScanner: scannersBy(settings.retention.scanners),
       readOnly,
       logger,
       onChange: (change) => services.history.note(change),

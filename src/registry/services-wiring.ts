@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import type { Settings } from "../config/settings.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { BackupMetrics } from "../observability/backup-metrics.ts";
+import type { WorkloadMetrics } from "../observability/workload-metrics.ts";
 import type { CollectorMetrics } from "../observability/collector-metrics.ts";
 import { compileGlobs, type NameTest } from "../domain/glob.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
@@ -45,6 +46,7 @@ import { listRepositories, storageUsage } from "./services/usage.ts";
 import { VersionCopies } from "./services/version-copies.ts";
 import { View } from "./services/view.ts";
 import { versionsOf } from "./services/versions.ts";
+import { Workloads } from "./services/workloads.ts";
 import { aboveLowWater, readOnly as onlyReading, writable, type Writability } from "./services/writability.ts";
 import { EgressPolicy } from "./upstream/egress.ts";
 import type { Closing } from "./closing.ts";
@@ -67,7 +69,7 @@ export async function startServices(
   database: Database,
   { store, marker }: { readonly store: BlobStore; readonly marker: Marker },
   closing: Closing,
-  metrics: ProxyMetrics & CollectorMetrics & BackupMetrics,
+  metrics: ProxyMetrics & CollectorMetrics & BackupMetrics & WorkloadMetrics,
 ): Promise<Services> {
   const { settings, secrets, logger, alone = false } = options;
   const { readOnly } = settings;
@@ -172,11 +174,15 @@ export async function startServices(
   const pullsCounted = { own: true, proxied: true };
   const granted = grantsOf(settings.tenants);
   const boundRuns = new BoundRuns({ database, configuration, granted });
+  const workloads = new Workloads({ database, configuration, clusters: settings.clusters.map(({ name }) => name) });
+  metrics.askSilences(() => workloads.silences());
   const retention = new RetentionService({
     database,
     configuration,
     pullsCounted,
     granted,
+    workloads,
+    workloadsOf: workloadsOf(settings.tenants),
     isProtected,
     history,
   });
@@ -197,6 +203,7 @@ export async function startServices(
     runs: new Runs({ database, configuration, secrets }),
     proposals,
     retention,
+    workloads,
     prefetch: (request) => prefetch.prefetch(request),
     delete: (request, identity) => deleteImage({ database, store, logger, beforeDeletion, isProtected }, request, identity),
     restore: (request, identity) => restore(database, request, identity, mayMissBlobs),
@@ -258,6 +265,14 @@ function grantsOf(tenants: Settings["tenants"]): (namespace: string, repository:
     granted.set(namespace, compileGlobs(grants.flatMap(({ repositories }) => repositories)));
   }
   return (namespace, repository) => granted.get(namespace)?.(repository) ?? true;
+}
+
+/** Namespaces that a report has to cover for a namespace's policies; undefined, also when one of its grants says nothing of it: the whole cluster. */
+function workloadsOf(tenants: Settings["tenants"]): (namespace: string) => readonly string[] | undefined {
+  return (namespace) => {
+    const named = tenants.filter((tenant) => tenant.namespace === namespace).map(({ workloads }) => workloads);
+    return named.length === 0 || named.includes(undefined) ? undefined : [...new Set(named.flatMap((namespaces) => namespaces ?? []))];
+  };
 }
 
 function bytesAllowedBy({ repositoryBytes, overrides }: Settings["limits"]): BytesAllowed {

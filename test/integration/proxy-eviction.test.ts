@@ -7,6 +7,7 @@ import { hexOf, type Digest } from "../../src/domain/digest.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
 import { Eviction } from "../../src/registry/services/eviction.ts";
 import { Push } from "../../src/registry/services/push.ts";
+import { Workloads } from "../../src/registry/services/workloads.ts";
 import { pullBlob, someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
@@ -122,10 +123,10 @@ test("version tags, their evidence, proposals, and what a cluster reported stay,
   ]);
   await proxy.rows("INSERT INTO proposals (kind, policy, repository, body) VALUES ('mint', 'default/p', 'hub/team/app', '{}')");
   await proxy.rows("INSERT INTO proposal_pins SELECT p.id, r.id, $1 FROM proposals p, repositories r", [proposed]);
-  await proxy.rows("INSERT INTO workloads (cluster, document) VALUES ('c', $1)", [
-    JSON.stringify({ images: [`hub/team/app@${running ?? ""}`] }),
-  ]);
   await pass("10000 hours");
+  const workloads = new Workloads({ database: proxy.database, configuration: proxy.configuration, clusters: ["c"] });
+  const image = `registry.example.com/hub/team/app@${running ?? ""}`;
+  await workloads.report("c", { takenAt: new Date().toISOString(), scope: "Cluster", complete: true, images: [{ image }] });
   expect(await proxy.eviction.runOnce()).toBe(1);
   expect(await cached()).toEqual([version, proposed, running, evidence.manifest].toSorted((a, b) => ((a ?? "") < (b ?? "") ? -1 : 1)));
 });

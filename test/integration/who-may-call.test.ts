@@ -211,6 +211,19 @@ const table: readonly Row[] = [
     body: apply(() => ids.clean, "no-such-plan", true),
     allowed: admins,
   },
+  {
+    route: "PUT workloads/{cluster}",
+    path: () => "workloads/prod",
+    body: () => ({ takenAt: "2026-11-22T00:00:00Z", scope: "Cluster", complete: false, images: [] }),
+    allowed: [...admins, "reporter"],
+  },
+  {
+    route: "PUT workloads/{cluster}",
+    about: "of another cluster",
+    path: () => "workloads/edge",
+    body: () => ({ takenAt: "2026-11-22T00:00:00Z", scope: "Cluster", complete: false, images: [] }),
+    allowed: [...admins, "reporter of another cluster"],
+  },
   { route: "POST prefetch", body: () => ({ repository: "vendor/team/app", reference: "nowhere" }), allowed: [...admins, "tag-sync run"] },
   {
     route: "POST prefetch",

@@ -46,15 +46,24 @@ export interface RepositoryFacts {
   readonly pullsCountedSince?: number;
 }
 
-/** What one cluster runs, from its reporter. */
+/** Images in use, and when each was last seen. */
+export interface ImagesInUse {
+  /** By digest, of whatever repository: an index, a child, or what is not here. */
+  readonly digests: ReadonlyMap<Digest, number>;
+  /** Repository (as it is called here) → tag. */
+  readonly tags: ReadonlyMap<string, ReadonlyMap<string, number>>;
+}
+
+/** What one cluster uses, from its reporter. */
 export interface ClusterFacts {
   readonly name: string;
-  /** undefined: configured, and never heard of. */
+  /** The moment of its newest whole report; undefined: there was none. What was seen then or later is in use, however short `keepFor` is. */
   readonly reportedAt?: number;
-  /** The report covers the whole cluster. */
-  readonly complete: boolean;
-  /** Digest → when it was last seen in use. */
-  readonly images: ReadonlyMap<Digest, number>;
+  /** What that report covers: the whole cluster, or these namespaces of it. */
+  readonly scope: "Cluster" | readonly string[];
+  /** Why no whole report came since, in the reporter's words. */
+  readonly problem?: string;
+  readonly images: ImagesInUse;
 }
 
 /** A policy as it was published, of any action, suspended or not. */
@@ -66,6 +75,8 @@ export interface PolicySource {
   readonly refused?: string;
   /** What its namespace may select; undefined: everything. */
   readonly granted?: (repository: string) => boolean;
+  /** Namespaces of a cluster that may use what it selects: a report of these is enough. undefined: any namespace may, so the whole cluster has to be reported. */
+  readonly workloads?: readonly string[];
 }
 
 export interface Verdict {

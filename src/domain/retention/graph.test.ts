@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { digestOf, type Digest } from "../digest.ts";
 import { components } from "./components.ts";
 import { departures } from "./departures.ts";
-import type { ManifestFact, RepositoryFacts } from "./facts.ts";
+import type { ClusterFacts, ManifestFact, RepositoryFacts } from "./facts.ts";
 import { familyMaximum, graphOf, lastPull, reach } from "./graph.ts";
 import { inUseOf } from "./in-use.ts";
 import { compilePolicy } from "./policy.ts";
@@ -93,6 +93,9 @@ const many = 100_000;
 /** Far from what they need, far below what a walk for each manifest would take. */
 const slowMachine = { timeout: 60_000 };
 const links = Array.from({ length: many }, (_, index) => manifest(name(index), index === 0 ? {} : { subject: name(index - 1) }));
+const using = (digest: Digest): ClusterFacts => {
+  return { name: "prod", reportedAt: now, scope: "Cluster", images: { digests: new Map([[digest, now]]), tags: new Map() } };
+};
 const keepNothing = { repositories: { include: ["**"], exclude: [] }, keep: [{ name: "none", tags: "none" }], untagged: { keepFor: "0s" } };
 const planner = () => createPlanner({ policy: "d/p", policies: [{ key: "d/p", spec: keepNothing }], clusters: [], now });
 
@@ -123,7 +126,7 @@ test("more indexes around one child than a call takes arguments", slowMachine, (
   );
   const graph = graphOf(repository([manifest(name(0)), ...indexes]));
   expect(lastPull(graph, name(0))).toBe(longAgo + 2 * many - 1);
-  const cluster = { name: "prod", reportedAt: now, complete: true, images: new Map([[name(many), now]]) };
+  const cluster = using(name(many));
   const policy = compilePolicy({ key: "d/p", spec: { ...keepNothing, inUse: {} } });
   if (policy.broken !== undefined) throw new Error(`the policy is broken: ${policy.broken}`);
   expect(inUseOf({ clusters: [cluster], now }).useOf(policy, graph, name(0))).toMatch(/^in use in cluster prod/);
@@ -153,7 +156,7 @@ test("indexes in indexes in indexes: who uses them costs what they are, not thei
     return next(digest);
   };
   const graph = { ...real, parentsOf: counted(real.parentsOf), childrenOf: counted(real.childrenOf) };
-  const clusters = [{ name: "prod", reportedAt: now, complete: true, images: new Map([[name(0), now]]) }];
+  const clusters = [using(name(0))];
   const policy = compilePolicy({ key: "d/p", spec: { ...keepNothing, inUse: {} } });
   if (policy.broken !== undefined) throw new Error(`the policy is broken: ${policy.broken}`);
   const inUse = inUseOf({ clusters, now });

@@ -13,6 +13,8 @@ export interface FollowerTag extends TagFact {
 }
 
 export interface Graph {
+  /** With its prefix. */
+  readonly repository: string;
   readonly manifests: ReadonlyMap<Digest, ManifestFact>;
   /** Tags that rules judge. */
   readonly ordinary: readonly TagFact[];
@@ -63,6 +65,7 @@ export function graphOf(repository: RepositoryFacts): Graph {
   const childrenOf = (digest: Digest) => children.get(digest) ?? none;
   const referrersOf = (digest: Digest) => referrers.get(digest) ?? none;
   return {
+    repository: repository.name,
     manifests,
     followers,
     ordinary,

@@ -322,13 +322,18 @@ test("version tags of a proxied repository are judged alone: their manifests are
   expect(planned.notes.join()).toContain("proposed to retire");
 });
 
+const reportedAt = now - 600_000;
+const noImages: ClusterFacts["images"] = { digests: new Map(), tags: new Map() };
 const cluster = (facts: Partial<ClusterFacts>): ClusterFacts => ({
   name: "prod",
-  reportedAt: now - 600_000,
-  complete: true,
-  images: new Map(),
+  reportedAt,
+  scope: "Cluster",
+  images: noImages,
   ...facts,
 });
+const digestsInUse = (...seen: readonly (readonly [string, number])[]): ClusterFacts["images"] => {
+  return { digests: new Map(seen.map(([name, at]) => [digest(name), at])), tags: new Map() };
+};
 
 test("inUse asks nothing when no cluster is configured, and the plan says so", () => {
   const specs = { "d/p": policy([{ name: "v", tags: "v.*" }]) };
@@ -341,8 +346,20 @@ test("inUse asks nothing when no cluster is configured, and the plan says so", (
 
 test.each([
   ["silent", [cluster({ reportedAt: now - hour })], {}, "cluster prod last reported 2026-11-21 11:00 UTC"],
-  ["never heard of", [{ name: "prod", complete: false, images: new Map() }], {}, "cluster prod has never reported"],
-  ["partial", [cluster({ complete: false })], {}, "the report of cluster prod does not cover the whole cluster"],
+  ["never heard of", [{ name: "prod", scope: "Cluster" as const, images: noImages }], {}, "cluster prod has never reported"],
+  [
+    "silent for a reason",
+    [cluster({ reportedAt: now - 2 * hour, problem: "cronjobs of the whole cluster: forbidden" })],
+    {},
+    "cluster prod last reported 2026-11-21 10:00 UTC (its reporter says: cronjobs of the whole cluster: forbidden)",
+  ],
+  [
+    "never heard of as a whole",
+    [{ name: "prod", scope: "Cluster" as const, problem: "pods: forbidden", images: noImages }],
+    {},
+    "cluster prod has never reported the whole of what it uses (its reporter says: pods: forbidden)",
+  ],
+  ["partial", [cluster({ scope: ["team-a"] })], {}, "the report of cluster prod does not cover the whole cluster"],
   ["not configured", [], { clusters: ["prod"] }, "cluster prod is not configured"],
 ])("inUse fails closed: a cluster that is %s stops every deletion", (_, clusters, inUse, message) => {
   const specs = {
@@ -359,10 +376,7 @@ test.each([
 });
 
 test("inUse keeps what a cluster uses, for keepFor after it was last seen, and what was pulled since the report", () => {
-  const images = new Map([
-    [digest("child"), now - hour],
-    [digest("earlier"), now - 73 * hour],
-  ]);
+  const images = digestsInUse(["child", now - hour], ["earlier", now - 73 * hour]);
   const manifests = [
     manifest("index", { children: [digest("child")] }),
     manifest("child"),
@@ -377,6 +391,63 @@ test("inUse keeps what a cluster uses, for keepFor after it was last seen, and w
   });
   expect(deleted(planned)).toEqual(["b"]);
   expect(entry(planned, "a")).toMatchObject({ rule: "inUse", reason: "in use in cluster prod, last seen 2026-11-21 11:00 UTC" });
+});
+
+test("what the last report has is in use however short keepFor is, and the words of that do not change with the next report", () => {
+  const specs = { "d/p": policy([{ name: "v", tags: "v.*" }], { inUse: { keepFor: "0s" } }) };
+  const repositories = [own("team-a/app", [tag("a", "a"), tag("b", "b"), tag("c", "c")])];
+  const planned = (at: number) =>
+    plan({ repositories, specs, clusters: [cluster({ reportedAt: at, images: digestsInUse(["a", at], ["b", at - 1], ["c", at + 1]) })] });
+  expect(deleted(planned(now - 3 * 600_000))).toEqual(["b"]);
+  expect(entry(planned(now - 600_000), "a")).toMatchObject({ rule: "inUse", reason: "in use in cluster prod" });
+  expect(planned(now - 600_000)).toEqual(planned(now - 3 * 600_000));
+});
+
+test("a tag that a cluster names is in use, in its own repository alone, with the image it points at and all tags of that", () => {
+  const images = { digests: new Map(), tags: new Map([["team-a/app", new Map([["pr-1", reportedAt]])]]) };
+  const tags = [tag("pr-1", "a"), tag("same", "a"), tag("pr-2", "b")];
+  const repositories = [own("team-a/app", tags), own("team-a/other", tags)];
+  const planned = plan({ repositories, specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) }, clusters: [cluster({ images })] });
+  expect(planned.entries.filter(({ verdict }) => verdict === "keep").map(({ repository, tag }) => `${repository}:${tag}`)).toEqual([
+    "team-a/app:pr-1",
+    "team-a/app:same",
+  ]);
+});
+
+test("a version tag that a cluster runs is not retired", () => {
+  const versions: RepositoryFacts = {
+    ...own("team-a/nginx", [tag("1.27.1", "a"), tag("1.27.2", "b"), tag("1.27.3", "c")]),
+    kind: "proxied",
+  };
+  const images = { digests: new Map([[digest("a"), reportedAt]]), tags: new Map([["team-a/nginx", new Map([["1.27.2", reportedAt]])]]) };
+  const planned = plan({ repositories: [versions], specs: { "d/p": policy([{ name: "x", tags: "x" }]) }, clusters: [cluster({ images })] });
+  expect(deleted(planned)).toEqual(["1.27.3"]);
+});
+
+test("pulls count as since the report from five minutes before it: clocks differ", () => {
+  const manifests = [manifest("a", { pulledAt: reportedAt - 299_000 }), manifest("b", { pulledAt: reportedAt - 301_000 })];
+  const repositories = [own("team-a/app", [tag("a", "a"), tag("b", "b")], manifests)];
+  const planned = plan({ repositories, specs: { "d/p": policy([{ name: "v", tags: "v.*" }]) }, clusters: [cluster({})] });
+  expect(deleted(planned)).toEqual(["b"]);
+});
+
+test("a report of namespaces is enough for a policy whose tenant may see no others", () => {
+  const spec = policy([{ name: "v", tags: "v.*" }]);
+  const planned = (scope: readonly string[], more: readonly PolicySource[] = []) => {
+    const tenant = { key: "team-a/p", spec, workloads: ["team-a", "team-a-prod"] };
+    const planner = createPlanner({ policy: "team-a/p", policies: [tenant, ...more], clusters: [cluster({ scope })], now });
+    return planner.describe([planner.judge(own("team-a/app", [tag("x", "a")]))], () => []);
+  };
+  expect(deleted(planned(["team-a-prod", "team-a", "team-b"]))).toEqual(["x"]);
+  expect(planned(["team-a", "team-b"])).toMatchObject({
+    totals: { deleted: 0 },
+    blocked: {
+      reason: "WorkloadsUnknown",
+      message: "what clusters use is unknown, so everything is kept: the report of cluster prod does not cover namespace team-a-prod",
+    },
+  });
+  // An administrators' policy over the same repository may see all of the cluster, and keeps.
+  expect(deleted(planned(["team-a-prod", "team-a"], [{ key: "d/all", spec }]))).toEqual([]);
 });
 
 test("limits stop a plan that deletes too much, and count only from minTags on", () => {

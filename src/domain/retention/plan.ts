@@ -55,7 +55,7 @@ export function createPlanner({ policy: key, policies, clusters, now }: PlannerO
   const planned = compiled.find((policy) => policy.key === key);
   if (planned === undefined) throw new RangeError(`no policy ${key} among those to plan`);
   const others = compiled.filter((policy) => policy !== planned);
-  const inUse = inUseOf({ clusters, now });
+  const inUse = inUseOf({ clusters: clusters.toSorted((a, b) => compareNames(a.name, b.name)), now });
   return {
     selects: planned.selects,
     judge(repository) {

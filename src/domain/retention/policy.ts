@@ -9,6 +9,8 @@ import { duration, list, mapping, optional, PolicyProblem, refuseUnknown, text, 
 interface Selection {
   readonly key: string;
   readonly selects: (repository: string) => boolean;
+  /** Namespaces of a cluster that its reports have to cover; undefined: all of it. */
+  readonly workloads: readonly string[] | undefined;
 }
 
 export interface EvaluablePolicy extends Selection {
@@ -32,17 +34,17 @@ const hour = 3_600_000;
 const known = ["repositories", "action", "keep", "inUse", "untagged", "limits", "schedule", "timeZone", "suspend"];
 
 export function compilePolicy(source: PolicySource): Policy {
-  const granted = source.granted ?? (() => true);
+  const { key, workloads, granted = () => true } = source;
   let selected: (repository: string) => boolean = () => true;
   try {
     if (source.refused !== undefined) throw new PolicyProblem(source.refused);
     const spec = mapping(source.spec, "spec");
     selected = compileSelection(spec["repositories"]);
     refuseUnknown(spec, known, "spec");
-    return { key: source.key, selects: (name) => granted(name) && selected(name), broken: undefined, ...compileSpec(spec) };
+    return { key, workloads, selects: (name) => granted(name) && selected(name), broken: undefined, ...compileSpec(spec) };
   } catch (error) {
     if (!(error instanceof PolicyProblem)) throw error;
-    return { key: source.key, selects: (name) => granted(name) && selected(name), broken: error.message };
+    return { key, workloads, selects: (name) => granted(name) && selected(name), broken: error.message };
   }
 }
 
@@ -59,7 +61,7 @@ function globOf(value: unknown, field: string): string {
   return glob;
 }
 
-function compileSpec(spec: Mapping): Omit<EvaluablePolicy, "key" | "selects" | "broken"> {
+function compileSpec(spec: Mapping): Omit<EvaluablePolicy, "key" | "selects" | "workloads" | "broken"> {
   const inUse = mapping(spec["inUse"] ?? {}, "inUse");
   const mode = inUse["mode"] ?? "Keep";
   if (mode !== "Keep" && mode !== "Ignore") throw new PolicyProblem("inUse.mode is neither Keep nor Ignore");

@@ -13,6 +13,7 @@ import type { ResourceView } from "../../api/control/resources.ts";
 import type { ApplyRequest, ApplyResult, Plan } from "../../api/control/retention.ts";
 import type { FinishedRun, Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
 import type { VersionsView } from "../../api/control/versions.ts";
+import type { WorkloadReport, WorkloadsHeard } from "../../api/control/workloads.ts";
 
 /** Long poll: the answer may be held back this long until there is something to say, and not longer than `signal` lives. */
 export interface Patience {
@@ -45,6 +46,11 @@ export interface RetentionPort {
   apply(policy: string, request: ApplyRequest, identity: string): Promise<ApplyResult>;
 }
 
+export interface WorkloadsPort {
+  /** ServiceError NOT_FOUND when no such cluster is configured. */
+  report(cluster: string, report: WorkloadReport): Promise<WorkloadsHeard>;
+}
+
 export interface GcPort {
   status(): Promise<GcStatus>;
   /** Releases the brake. */
@@ -57,6 +63,7 @@ export interface ControlServices {
   readonly runs: RunsPort;
   readonly proposals: ProposalsPort;
   readonly retention: RetentionPort;
+  readonly workloads: WorkloadsPort;
   /** ServiceError NOT_FOUND when the repository has no ledger. */
   readonly versions: (repository: string) => Promise<VersionsView>;
   readonly prefetch: (request: PrefetchRequest) => Promise<PrefetchResult>;

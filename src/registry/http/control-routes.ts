@@ -15,6 +15,7 @@ import { ResourceView } from "../../api/control/resources.ts";
 import { ApplyRequest, ApplyResult, Plan } from "../../api/control/retention.ts";
 import { FinishedRun, Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
 import { VersionsView } from "../../api/control/versions.ts";
+import { WorkloadReport, WorkloadsHeard } from "../../api/control/workloads.ts";
 import type { Right, Role, Subject } from "../../domain/control-access.ts";
 import { isRepositoryName } from "../../domain/reference.ts";
 import { nameMessage } from "../../domain/v2-path.ts";
@@ -219,6 +220,17 @@ export const controlRoutes: readonly ControlRoute[] = [
     body: ApplyRequest,
     answer: ApplyResult,
     handle: (request, { retention }) => retention.apply(policyOf(request), request.body, request.caller),
+  }),
+  withBody({
+    method: "PUT",
+    path: "workloads/{cluster}",
+    summary: "What a cluster uses, so that retention keeps it",
+    who: "reporter",
+    about: (request) => ({ cluster: parameter(request, "cluster") }),
+    body: WorkloadReport,
+    bodyLimit: 32 * megabyte,
+    answer: WorkloadsHeard,
+    handle: (request, { workloads }) => workloads.report(parameter(request, "cluster"), request.body),
   }),
   withBody({
     method: "POST",

@@ -26,6 +26,7 @@ import { PushRoutes } from "./push-routes.ts";
 import type { Pressure } from "./pressure.ts";
 import type { Repositories, Repository } from "./repositories.ts";
 import { declaredLength, leastUploadRate, readBody } from "./request-body.ts";
+import type { ScannerTest } from "./scanners.ts";
 import type { Transfers } from "./transfers.ts";
 
 export interface V2Options {
@@ -43,6 +44,7 @@ export interface V2Options {
   readonly transfers: Transfers;
   readonly pressure: Pressure;
   readonly writability: Writability;
+  readonly isScanner: ScannerTest;
   /** Nobody pushes, so that nobody's HEAD raises a lease. */
   readonly readOnly?: boolean;
   readonly logger: Logger;
@@ -204,6 +206,7 @@ export class V2 {
       identity: run === undefined ? who : `run:${run}`,
       sender: exchange.sender,
       mayPush: repository.kind === "own" && may("push") && this.#options.readOnly !== true,
+      scanner: this.#options.isScanner(identity, exchange.headers["user-agent"]),
       revalidate: asksAnew(exchange.headers["cache-control"]) && mayRevalidate(role, repository.name),
     };
     const note = (change: NotedChange) => this.#note(change, { identity: who, repository: repository.name, source });

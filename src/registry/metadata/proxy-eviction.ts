@@ -24,7 +24,12 @@ export interface CachedBlobRow {
 
 const manifests = statement(
   "eviction-manifests",
-  `SELECT m.repository AS "repositoryId", m.digest, m.subject,
+  `WITH used AS (
+     SELECT DISTINCT substring(i.image FROM 'sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$') AS digest
+     FROM workload_images i JOIN workload_reports r ON r.cluster = i.cluster
+     WHERE i.last_seen IS NULL OR i.last_seen >= coalesce(r.taken_at, '-infinity')
+   )
+   SELECT m.repository AS "repositoryId", m.digest, m.subject,
      ARRAY(SELECT c.child FROM manifest_children c WHERE c.repository = m.repository AND c.manifest = m.digest) AS children,
      ARRAY(SELECT t.name FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest) AS tags,
      (extract(epoch FROM now() - greatest(m.pushed_at, (
@@ -33,7 +38,7 @@ const manifests = statement(
      EXISTS (SELECT FROM ledger l WHERE l.repository = m.repository AND l.digest = m.digest)
        OR EXISTS (SELECT FROM ledger_evidence e WHERE e.repository = m.repository AND e.held = m.digest)
        OR EXISTS (SELECT FROM proposal_pins p WHERE p.repository = m.repository AND p.held = m.digest)
-       OR EXISTS (SELECT FROM workloads w WHERE strpos(w.document::text, m.digest) > 0) AS pinned
+       OR EXISTS (SELECT FROM used WHERE used.digest = m.digest) AS pinned
    FROM manifests m
    JOIN repositories r ON r.id = m.repository
    WHERE r.upstream = $1`,

@@ -17,6 +17,7 @@ import { followAfterwards, type FollowingOptions } from "./departed.ts";
 import { deleteTags } from "./delete-tags.ts";
 import { readRepository, type PullsCounted } from "./retention-facts.ts";
 import { stillJudged, wordOf, type Judgement } from "./still-judged.ts";
+import type { ClusterReading } from "./workloads.ts";
 
 export interface ApplyContext {
   readonly database: Database;
@@ -26,6 +27,8 @@ export interface ApplyContext {
   readonly identity: string;
   /** Every published policy, as of now. */
   readonly policies: () => Promise<readonly PolicySource[]>;
+  /** What clusters use. */
+  readonly clusters: ClusterReading;
   /** Why the applied policy may delete nothing any more (suspended, changed, gone); undefined: it may. */
   readonly refusal: () => string | undefined;
   /** Stops nothing of the plan; it counts for clients' deletes that are finished on the way. */
@@ -64,13 +67,13 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
   for (let again = 0; ;) {
     let moment = await readMoment(context.database);
     // Before the judgement: what changes while it is made is seen by the first batch.
-    const policies = await wordNow(context);
+    const word = await wordNow(context);
     const judged = await judge(context, context.database, repository);
     const removals = stillPlanned(judged, planned).filter((removal) => !settled.has(nameOf(removal)));
     const batches = inBatches(departures(judged.graph, judged.condemned, removals));
     let held = true;
     for (const batch of batches) {
-      const judgement: Judgement = { judged, policies, moment };
+      const judgement: Judgement = { judged, word, moment };
       const apply = (transaction: Queryable) => applyJudged(context, transaction, { repository, judgement, batch });
       const result = await context.database.transaction(apply, { takesAway: true });
       held = result !== undefined;
@@ -93,7 +96,7 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
 }
 
 async function wordNow(context: ApplyContext): Promise<string> {
-  return wordOf(await context.policies(), context.refusal());
+  return wordOf({ policies: await context.policies(), clusters: await context.clusters.word(), refusal: context.refusal() });
 }
 
 /** Undefined, and nothing is changed, when the judgement does not hold any more. */
@@ -112,7 +115,7 @@ async function applyJudged(
   await planByIndex(transaction);
   await lockForDeletion(transaction, repository.id, [...digests]);
   await lockTags(transaction, repository.id, namesOf(batch));
-  const moment = await stillJudged(transaction, repository.id, { judgement, policies: await wordNow(context), digests });
+  const moment = await stillJudged(transaction, repository.id, { judgement, word: await wordNow(context), digests });
   if (moment === undefined) return undefined;
   return { ...(await take(context, transaction, repository, { now: judgement.judged, removals, going })), moment };
 }
@@ -195,7 +198,7 @@ export async function judge(context: ApplyContext, database: Queryable, reposito
   const published = await context.policies();
   const known = published.some(({ key }) => key === context.policy);
   const policies = known ? published : [...published, { key: context.policy, spec: undefined, refused: "it is not published any more" }];
-  const planner = createPlanner({ policy: context.policy, policies, clusters: [], now: clock.now });
+  const planner = createPlanner({ policy: context.policy, policies, clusters: await context.clusters.facts(), now: clock.now });
   const judged = planner.judge(await readRepository(database, repository, { counted: context.pullsCounted, clock }));
   // Asked again for every batch: a policy that was suspended, or no longer selects the repository, deletes nothing more in it.
   const deletes = context.refusal() === undefined && planner.selects(repository.name);

@@ -41,7 +41,7 @@ export class OwnPull implements PullService {
     if (found === undefined)
       throw await this.#unknown(repository, "MANIFEST_UNKNOWN", "tag" in reference ? reference.tag : reference.digest);
     const { repositoryId, digest, mediaType, bytes, lostBlobs = 0 } = found;
-    this.#statistics.record({ repositoryId, digest, tag: "tag" in reference ? reference.tag : undefined });
+    if (caller.scanner !== true) this.#statistics.record({ repositoryId, digest, tag: "tag" in reference ? reference.tag : undefined });
     return { digest, mediaType, bytes, ...(lostBlobs === 0 ? {} : { lostBlobs }) };
   }
 

@@ -67,7 +67,7 @@ export class ProxyPull implements PullService {
       revalidate: caller.revalidate,
       priority,
     });
-    if (repositoryId !== undefined && priority === "pull") {
+    if (repositoryId !== undefined && priority === "pull" && caller.scanner !== true) {
       this.#statistics?.record({ repositoryId, digest: answer.digest, ...("tag" in reference ? { tag: reference.tag } : {}) });
     }
     if (priority === "pull") {

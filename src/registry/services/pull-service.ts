@@ -11,6 +11,8 @@ export interface Caller {
   /** Whose share of limited things it takes; `identity` by default. Without a login it is the client's address. */
   readonly sender?: string;
   readonly mayPush: boolean;
+  /** It looks and runs nothing: its pulls are not counted. */
+  readonly scanner?: boolean;
   /** An administrator or a tag-sync run asks for the upstream's answer of now (`Cache-Control: no-cache`). */
   readonly revalidate: boolean;
 }

@@ -32,13 +32,16 @@ import { History } from "./history.ts";
 import { PublishService } from "./publish.ts";
 import { restore } from "./restore.ts";
 import { RetentionService } from "./retention.ts";
+import { Workloads } from "./workloads.ts";
 
 let registry: OwnRegistry;
 let configuration: ConfigurationStore;
 let history: History;
 let retention: RetentionService;
+let workloads: Workloads;
 let base: string | null;
 const isProtected = (_: string, tag: string) => tag.endsWith(".keep");
+const options = () => ({ database: registry.database, configuration, pullsCounted: { own: true, proxied: false }, isProtected, history });
 
 beforeEach(async () => {
   registry = await openOwnRegistry();
@@ -46,7 +49,8 @@ beforeEach(async () => {
   const { database } = registry;
   configuration = new ConfigurationStore({ database, pod: "test", logger: createLogger({ level: "silent" }) });
   history = new History({ database, logger: createLogger({ level: "silent" }) });
-  retention = new RetentionService({ database, configuration, pullsCounted: { own: true, proxied: false }, isProtected, history });
+  workloads = new Workloads({ database, configuration, clusters: [] });
+  retention = new RetentionService({ ...options(), workloads });
   base = null;
 });
 afterEach(async () => {
@@ -636,6 +640,31 @@ describeTests("what changes between two batches", () => {
     expect(await registry.pull.manifest(repository, { digest: z.digest }, reader, { head: false })).toMatchObject({ digest: z.digest });
   });
 
+  const heard = (images: readonly string[], more: object = {}) => {
+    const report = {
+      takenAt: new Date().toISOString(),
+      scope: "Cluster" as const,
+      complete: true,
+      images: images.map((image) => ({ image })),
+    };
+    return workloads.report("east", { ...report, ...more });
+  };
+
+  test.each<[string, (z: PushedImage) => Promise<unknown>]>([
+    ["a cluster uses it", ({ digest }) => heard([`registry.example.com/${repository}@${digest}`], { complete: false })],
+    ["a cluster falls silent", () => registry.rows("UPDATE workload_reports SET taken_at = taken_at - interval '1 hour'")],
+  ])("%s: the image is not deleted", async (_, change) => {
+    workloads = new Workloads({ database: registry.database, configuration, clusters: ["east"] });
+    retention = new RetentionService({ ...options(), workloads });
+    await heard([]);
+    const { z, plan } = await twoBatches();
+    afterTransactions(() => change(z), 1);
+    const applied = await apply(plan);
+    expect(applied.deleted.length).toBeGreaterThan(900);
+    expect(applied.kept).toContainEqual(expect.objectContaining({ tag: "z", rule: "inUse" }));
+    expect(await registry.pull.manifest(repository, { tag: "z" }, reader, { head: false })).toMatchObject({ digest: z.digest });
+  });
+
   test("somebody who pushes all the time stops no prune", async () => {
     const { plan } = await twoBatches();
     let number = 0;
@@ -711,6 +740,81 @@ function ledgerOf(versions: readonly string[]): LedgerDocument {
     retired: {},
   };
 }
+
+describeTests("what clusters use", () => {
+  const image = (tag: string) => ({ image: `registry.example.com/${repository}:${tag}` });
+  const report = (cluster: string, tags: readonly string[], more: object = {}) =>
+    workloads.report(cluster, { takenAt: new Date().toISOString(), scope: "Cluster", complete: true, images: tags.map(image), ...more });
+  const builds = spec([{ name: "none", tags: "x" }]);
+
+  beforeEach(async () => {
+    workloads = new Workloads({ database: registry.database, configuration, clusters: ["east", "west"] });
+    retention = new RetentionService({ ...options(), workloads });
+    await pushBuilds(3);
+    await publish({ builds });
+  });
+
+  test("a cluster that is silent is named, and so is every other; no approval helps", async () => {
+    await report("east", []);
+    const plan = await retention.plan("default/builds");
+    expect(deletes(plan)).toEqual([]);
+    expect(plan.blocked).toEqual({
+      reason: "WorkloadsUnknown",
+      message: "what clusters use is unknown, so everything is kept: cluster west has never reported",
+    });
+    await expect(retention.apply("default/builds", { plan: plan.id, approve: true }, "admin")).rejects.toMatchObject({
+      code: "CONFLICT",
+      message: expect.stringContaining("cluster west has never reported"),
+    });
+  });
+
+  test("a policy that asks one cluster needs no other; one that ignores them needs none, unless another policy asks", async () => {
+    await report("east", ["build-1"]);
+    await publish({ builds: { ...builds, inUse: { clusters: ["east"] } } });
+    expect(deletes(await retention.plan("default/builds"))).toEqual(["build-2", "build-3"]);
+    await publish({ builds: { ...builds, inUse: { mode: "Ignore" } } });
+    expect(deletes(await retention.plan("default/builds"))).toHaveLength(3);
+    await publish({ builds: { ...builds, inUse: { mode: "Ignore" } }, other: { ...builds, action: "Plan", suspend: true } });
+    const kept = await retention.plan("default/builds");
+    expect(kept.blocked).toBeUndefined();
+    expect(kept.entries.map(({ verdict, rule }) => [verdict, rule])).toEqual([1, 2, 3].map(() => ["keep", "default/other: inUse"]));
+  });
+
+  test("an apply goes by the reports of its moment: what came into use since the plan stays", async () => {
+    await report("east", []);
+    await report("west", ["build-1"]);
+    const plan = await retention.plan("default/builds");
+    expect(deletes(plan)).toEqual(["build-2", "build-3"]);
+    await report("east", ["build-2"], { complete: false });
+    const applied = await retention.apply("default/builds", { plan: plan.id }, "admin");
+    expect(names(applied.deleted)).toEqual(["build-3"]);
+    expect(applied.kept).toMatchObject([{ tag: "build-2", rule: "inUse", reason: "in use in cluster east" }]);
+    expect(await tagsOf()).toEqual(["build-1", "build-2"]);
+  });
+
+  test("a cluster that fell silent since the plan keeps everything", async () => {
+    await report("east", []);
+    await report("west", []);
+    const plan = await retention.plan("default/builds");
+    expect(deletes(plan)).toHaveLength(3);
+    await registry.rows("UPDATE workload_reports SET taken_at = taken_at - interval '1 hour' WHERE cluster = 'west'");
+    const applied = await retention.apply("default/builds", { plan: plan.id }, "admin");
+    expect(applied.deleted).toEqual([]);
+    expect(applied.kept.map(({ rule, reason }) => [rule, reason])).toEqual(
+      [1, 2, 3].map(() => ["inUse", expect.stringContaining("cluster west last reported ")]),
+    );
+  });
+
+  test("what was pulled since the report stays, by digest and by tag", async () => {
+    await report("east", []);
+    await report("west", []);
+    await registry.pull.manifest(repository, { tag: "build-2" }, reader, { head: false });
+    await registry.statistics.flush();
+    const planned = await retention.plan("default/builds");
+    expect(deletes(planned)).toEqual(["build-1", "build-3"]);
+    expect(planned.entries.find(({ tag }) => tag === "build-2")?.reason).toMatch(/^pulled .*, since the last report$/);
+  });
+});
 
 test("version tags are proposed to retire, once, and never deleted here", async () => {
   const upstream = {

@@ -22,6 +22,7 @@ import type { History } from "./history.ts";
 import { notPublished } from "./policy-scope.ts";
 import { readRepository, type PullsCounted } from "./retention-facts.ts";
 import { proposeRetirement } from "./retire-versions.ts";
+import type { Workloads } from "./workloads.ts";
 
 export interface RetentionOptions {
   readonly database: Database;
@@ -30,6 +31,10 @@ export interface RetentionOptions {
   readonly pullsCounted: PullsCounted;
   /** What a namespace may select, from the grants of the settings; undefined: everything. */
   readonly granted?: (namespace: string, repository: string) => boolean;
+  /** What clusters use. */
+  readonly workloads: Pick<Workloads, "read">;
+  /** Namespaces of a cluster in which a tenant's images may run; undefined: any. */
+  readonly workloadsOf?: (namespace: string) => readonly string[] | undefined;
   /** Which tags hold what clients delete. */
   readonly isProtected: ApplyContext["isProtected"];
   readonly history: Pick<History, "note">;
@@ -46,11 +51,11 @@ export class RetentionService {
 
   /** Plans `policy` (namespace/name) as of now, and keeps the plan. ServiceError NOT_FOUND when no such policy is published. */
   async plan(policy: string): Promise<Plan> {
-    const { database, pullsCounted } = this.#options;
+    const { database, pullsCounted, workloads } = this.#options;
     const published = this.#published(policy);
     const clock = await readClock(database);
-    // No reporter exists yet, so no cluster can be configured: `inUse` asks nothing and the plan says so.
-    const planner = createPlanner({ policy, policies: await this.#policies(), clusters: [], now: clock.now });
+    const clusters = await workloads.read().facts();
+    const planner = createPlanner({ policy, policies: await this.#policies(), clusters, now: clock.now });
     const repositories = (await this.#all()).filter(({ name }) => planner.selects(name));
     await noteUntaggedManifests(
       database,
@@ -70,7 +75,7 @@ export class RetentionService {
    * ServiceError CONFLICT when the policy only plans or is suspended, or when a limit stopped the plan and `approve` is not said.
    */
   async apply(policy: string, request: ApplyRequest, identity: string): Promise<ApplyResult> {
-    const { database, pullsCounted, isProtected } = this.#options;
+    const { database, pullsCounted, isProtected, workloads } = this.#options;
     const refusal = refusalOf(policy, this.#published(policy));
     if (refusal !== undefined) throw new ServiceError("CONFLICT", refusal);
     const plan = await this.#storedPlan(policy, request);
@@ -81,6 +86,7 @@ export class RetentionService {
       policy,
       identity,
       policies: () => this.#policies(),
+      clusters: workloads.read(),
       refusal: () => refusalOf(policy, this.#find(policy)),
       isProtected,
     };
@@ -147,10 +153,15 @@ export class RetentionService {
 
   /** Every published policy, also those that this release could not take over: what is not understood keeps everything. */
   async #policies(): Promise<readonly PolicySource[]> {
-    const { database, configuration, granted } = this.#options;
+    const { database, configuration, granted, workloadsOf } = this.#options;
     const refused = await readRefusedPolicies(database);
-    const within = (namespace: string) =>
-      granted === undefined ? {} : { granted: (repository: string) => granted(namespace, repository) };
+    const within = (namespace: string) => {
+      const workloads = workloadsOf?.(namespace);
+      return {
+        ...(granted === undefined ? {} : { granted: (repository: string) => granted(namespace, repository) }),
+        ...(workloads === undefined ? {} : { workloads }),
+      };
+    };
     return [
       ...configuration
         .current()

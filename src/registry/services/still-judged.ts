@@ -10,28 +10,33 @@ import { readManifestsToCheck, tagsChangedSince, type CheckedManifest, type Mome
 
 export interface Judgement {
   readonly judged: JudgedRepository;
-  /** As they were judged by, in one word. */
-  readonly policies: string;
+  /** Of what it was judged by besides the repository: `wordOf`. */
+  readonly word: string;
   /** Before the repository was read, or when it was last found unchanged. */
   readonly moment: Moment;
 }
 
-/** What verdicts depend on besides the repository and the time. */
-export function wordOf(policies: readonly PolicySource[], refusal: string | undefined): string {
-  return JSON.stringify([refusal ?? null, policies.map(({ key, spec, refused }) => [key, spec ?? null, refused ?? null])]);
+/** What verdicts depend on besides the repository and the time. `clusters`: a word of theirs. */
+export function wordOf(by: {
+  readonly policies: readonly PolicySource[];
+  readonly clusters: string;
+  readonly refusal: string | undefined;
+}): string {
+  const { policies, clusters, refusal } = by;
+  return JSON.stringify([refusal ?? null, clusters, policies.map(({ key, spec, refused }) => [key, spec ?? null, refused ?? null])]);
 }
 
 /**
  * Whether the judgement still holds for `digests`, which are locked: then the moment at which it did. Undefined: a tag of the repository came, moved
- * or went, a policy changed, or one of these manifests (or what is around it) was pushed, leased, pulled, or named by something new.
+ * or went, a policy changed, a cluster reported or fell silent, or one of these manifests (or what is around it) was pushed, leased, pulled, or named by something new.
  */
 export async function stillJudged(
   transaction: Queryable,
   repositoryId: number,
-  { judgement, policies, digests }: { readonly judgement: Judgement; readonly policies: string; readonly digests: Iterable<Digest> },
+  { judgement, word, digests }: { readonly judgement: Judgement; readonly word: string; readonly digests: Iterable<Digest> },
 ): Promise<Moment | undefined> {
   const { judged, moment } = judgement;
-  if (policies !== judgement.policies) return undefined;
+  if (word !== judgement.word) return undefined;
   const { changed, ...now } = await tagsChangedSince(transaction, repositoryId, moment);
   if (changed) return undefined;
   const rows = await readManifestsToCheck(transaction, repositoryId, [...around(judged, digests)]);

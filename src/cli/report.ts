@@ -1,0 +1,70 @@
+// wharfinger report: tells a registry which images a cluster uses.
+
+import { Command } from "commander";
+
+import { reportOptions } from "../config/options.ts";
+import type { LogLevel } from "../observability/logger.ts";
+import type { ReporterProcessOptions } from "../reporter/main.ts";
+import { namespaceOf, option, parseUrl, repeatable } from "./command-line.ts";
+import { CommandError, explain } from "./failure.ts";
+import { note } from "./output.ts";
+
+interface ReportValues extends Omit<ReporterProcessOptions, "namespaces" | "logger"> {
+  readonly namespace?: readonly string[];
+  readonly once?: boolean;
+  readonly logLevel: LogLevel;
+}
+
+export function reportCommand(): Command {
+  const { registry, tokenFile, cluster, kubeconfig, namespace, once, logLevel } = reportOptions;
+  return new Command("report")
+    .description("tell a registry which images a cluster uses, so that retention keeps them")
+    .addOption(option(registry, parseUrl).makeOptionMandatory())
+    .addOption(option(tokenFile).makeOptionMandatory())
+    .addOption(option(cluster).makeOptionMandatory())
+    .addOption(option(kubeconfig))
+    .addOption(repeatable(namespace, namespaceOf))
+    .addOption(option(once))
+    .addOption(option(logLevel))
+    .addHelpText(
+      "after",
+      "\nIt reads pods, replicasets, controllerrevisions, deployments, statefulsets, daemonsets, jobs and cronjobs (list; watch for pods). Without rights for the" +
+        "\nwhole cluster it reports the namespace of its credentials. Exit codes of --once: 0 a whole report was taken, 1 not, 2 wrong usage.",
+    )
+    .action(async ({ namespace = [], once, logLevel, ...values }: ReportValues) => {
+      const { createReporter } = await import("../reporter/main.ts");
+      const options = { ...values, namespaces: namespace };
+      if (once === true) await reportOnce(options, logLevel);
+      else {
+        const { serveUntilToldToEnd } = await import("./process.ts");
+        process.exitCode = await serveUntilToldToEnd({
+          logLevel,
+          start: async ({ logger }) => {
+            const stop = new AbortController();
+            const running = createReporter({ ...options, logger }).run(stop.signal);
+            return {
+              summary: `Reporting what cluster ${options.cluster} uses to ${options.registry}.`,
+              stop: () => {
+                stop.abort();
+                return running;
+              },
+            };
+          },
+        });
+      }
+    });
+}
+
+async function reportOnce(options: Omit<ReporterProcessOptions, "logger">, logLevel: LogLevel): Promise<void> {
+  const { createReporter } = await import("../reporter/main.ts");
+  const { createLogger } = await import("../observability/logger.ts");
+  const { registry, tokenFile } = options;
+  const { scope, heard, problem } = await createReporter({ ...options, logger: createLogger({ level: logLevel }) })
+    .once()
+    .catch((error: unknown) => {
+      throw explain(error, { url: registry, tokenFrom: tokenFile });
+    });
+  if (problem !== undefined) throw new CommandError(`The report is not whole, so it does not count: ${problem}`);
+  const covered = scope === "Cluster" ? "the whole cluster" : `namespace ${scope.join(", ")}`;
+  note(`reported ${heard.images} images: ${covered}`);
+}
