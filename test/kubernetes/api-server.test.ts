@@ -32,6 +32,10 @@ test("somebody has the rights that he was given, by name or by group", async () 
   expect((await api.kubectl(["-n", namespace, "create", "configmap", "x"], { kubeconfig: ann })).stderr).toContain("cannot create");
 });
 
+test("kubectl can read the server's version, which one that was built without has not", async () => {
+  expect(await succeeds(["version"])).toMatch(/^Server Version: v1\.\d+\.\d+$/m);
+});
+
 test("a ServiceAccount has tokens for whom they are meant, bound to its pod", async () => {
   const namespace = await createNamespace(api);
   await succeeds(["-n", namespace, "run", "runner", "--image=none"]);
@@ -52,8 +56,9 @@ test("controllers work: a Job gets its pod, and a namespace that is deleted ends
   const namespace = await createNamespace(api);
   await succeeds(["-n", namespace, "create", "job", "once", "--image=none"]);
   await eventually(async () => expect(await succeeds(["-n", namespace, "get", "pods", "-o", "name"])).toMatch(/^pod\/once-/), 30);
-  await succeeds(["delete", "namespace", namespace, "--timeout=60s"]);
-  expect((await api.send("GET", `/api/v1/namespaces/${namespace}`)).status).toBe(404);
+  const other = await createNamespace(api);
+  await succeeds(["delete", "namespace", other, "--timeout=60s"]);
+  expect((await api.send("GET", `/api/v1/namespaces/${other}`)).status).toBe(404);
 });
 
 test("an API server that was killed comes back with what it had, and etcd forgets what it is told to", async () => {
