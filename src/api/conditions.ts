@@ -40,6 +40,10 @@ export const reasons = {
   waitsForConfirmation: "WaitsForConfirmation",
   orphaned: "Orphaned",
   sourceIncomplete: "SourceIncomplete",
+  remoteUnavailable: "RemoteUnavailable",
+  authenticationFailed: "AuthenticationFailed",
+  pushRefused: "PushRefused",
+  recordConflict: "RecordConflict",
 } as const;
 
 export const annotations = {
@@ -61,6 +65,8 @@ export const trailers = {
   build: "Build",
   /** The run of a job that a commit tells of. */
   run: "Run",
+  /** The folder of the repository that the commit was written for, where that is not its root. */
+  folder: "Folder",
 } as const;
 
 export const recordApiVersion = "record.wharfinger.dev/v1";

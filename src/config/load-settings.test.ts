@@ -38,6 +38,19 @@ test("what the file says, over the defaults; durations and bytes in units", () =
   expect(settings.access).toEqual(defaultSettings.access);
 });
 
+test("a remote of the record, with its defaults", () => {
+  const { record } = parseSettings("record: {remote: {url: ssh://git@h:22/r.git, secretRef: {name: git}, timeout: 5s}}\n", "s.yaml");
+  const secretRef = { namespace: "default", name: "git" };
+  expect(record.remote).toEqual({
+    url: "ssh://git@h:22/r.git",
+    branch: "wharfinger",
+    folder: "",
+    secretRef,
+    interval: 30_000,
+    timeout: 5_000,
+  });
+});
+
 test("everything written out is read back as it was", () => {
   const changed = parseSettings("gc: {lease: 1h30m}\naccess: {admins: [ann], anonymousPull: None}\n", "s.yaml");
   expect(parseSettings(stringify(describeSettings(changed)), "s.yaml")).toEqual(changed);
@@ -75,6 +88,32 @@ test.each([
     ['s.yaml:1: access.trustedProxies[0]: not a network; write for example "10.20.0.0/16"'],
   ],
   ["limits: {transfersPerIdentity: 0}\n", ["s.yaml:1: limits.transfersPerIdentity: must be >= 1"]],
+  ...[
+    "git@git.example.com:team/registry.git",
+    "http://git.example.com/r.git",
+    "https://me:secret@git.example.com/r.git",
+    "ssh://git.example.com/r.git",
+    "https://git.example.com",
+    "ssh://-oProxyCommand=x@git.example.com/r.git",
+    "https://git.example.com/r.git?x=1",
+    "file:///srv/r.git",
+    "ext::sh -c x",
+  ].map((url): [string, string[]] => [
+    `record:\n  remote:\n    url: "${url}"\n`,
+    [
+      's.yaml:3: record.remote.url: not the URL of a repository; write "https://git.example.com/team/registry.git" or "ssh://git@git.example.com/team/registry.git"; credentials are in the Secret',
+    ],
+  ]),
+  ["record: {remote: {branch: main}}\n", ["s.yaml:1: record.remote: url is missing"]],
+  ...["-x", "a..b", "a/.b", "x.lock", "a//b", "a/"].map((branch): [string, [unknown]] => [
+    `record: {remote: {url: "https://h/r.git", branch: "${branch}"}}\n`,
+    [expect.stringMatching(/^s\.yaml:1: record\.remote\.branch: must match pattern/)],
+  ]),
+  ...["../up", "/abs", "a/../b", ".git", "a//b", "a/"].map((folder): [string, [unknown]] => [
+    `record: {remote: {url: "https://h/r.git", folder: "${folder}"}}\n`,
+    [expect.stringMatching(/^s\.yaml:1: record\.remote\.folder: must match pattern/)],
+  ]),
+  ['record: {remote: {url: "https://h/r.git", interval: 10ms}}\n', ["s.yaml:1: record.remote.interval: must be at least 1s"]],
   ["limits: {uploads: 0}\n", ["s.yaml:1: limits.uploads: must be >= 1"]],
   ["limits: {uploadsPerIdentity: many}\n", ["s.yaml:1: limits.uploadsPerIdentity: must be integer"]],
   [

@@ -103,6 +103,7 @@ const validate = new Ajv({
     [formats.host]: (text: string) => /^[^\s/@]{1,253}$/.test(text),
     [formats.url]: (text: string) => isUrl(text, ["http:", "https:"]),
     [formats.keySet]: (text: string) => (text.includes("://") ? isUrl(text, ["https:"]) : text !== ""),
+    [formats.remote]: isRemote,
     [formats.postgres]: (text: string) => isUrl(text, ["postgres:", "postgresql:"]),
   },
 }).compile(settingsSchema);
@@ -111,6 +112,14 @@ const validate = new Ajv({
 function isUrl(text: string, protocols: readonly string[]): boolean {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   return url !== undefined && protocols.includes(url.protocol) && url.hostname !== "" && url.password === "";
+}
+
+/** What git can be given as it is: a scheme, a host, a path, and for ssh a user. */
+function isRemote(text: string): boolean {
+  if (/\s/.test(text) || !isUrl(text, ["https:", "ssh:"])) return false;
+  const { protocol, username, pathname, search, hash } = new URL(text);
+  const user = protocol === "ssh:" ? /^\w[\w.-]*$/.test(username) : username === "";
+  return user && pathname.length > 1 && search === "" && hash === "";
 }
 
 const examples: Record<string, string> = {
@@ -122,6 +131,8 @@ const examples: Record<string, string> = {
   [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
   [formats.url]: 'not a URL without a password; write for example "https://s3.example.com"',
   [formats.keySet]: 'neither a file nor an https URL without a password; write for example "/etc/wharfinger/edge-jwks.json"',
+  [formats.remote]:
+    'not the URL of a repository; write "https://git.example.com/team/registry.git" or "ssh://git@git.example.com/team/registry.git"; credentials are in the Secret',
   [formats.postgres]: 'not a URL without a password; write for example "postgres://wharfinger@db.example.com:5432/wharfinger"',
 };
 
@@ -198,7 +209,7 @@ interface SchemaNode {
 
 /** What the file says over the defaults, group by group; lists replace. Durations become milliseconds, quantities bytes. */
 function overlay(schema: SchemaNode, base: unknown, given: unknown): unknown {
-  if (given === undefined) return base ?? schema.default;
+  if (given === undefined) return base ?? (schema.default === undefined ? undefined : overlay(schema, undefined, schema.default));
   if (schema.properties !== undefined) {
     const [left, right] = [base, given] as Record<string, unknown>[];
     const merged = Object.entries(schema.properties).map(([key, child]) => [key, overlay(child, left?.[key], right?.[key])] as const);

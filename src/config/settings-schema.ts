@@ -13,6 +13,7 @@ export const formats = {
   host: "host",
   url: "http-url",
   keySet: "https-url-or-file",
+  remote: "git-remote",
   postgres: "postgres-url",
   glob: "glob",
 } as const;
@@ -34,7 +35,8 @@ const group = (properties: Record<string, TSchema>, description?: string) =>
   Type.Object(properties, { additionalProperties: false, required: [], description });
 const duration = (description: string, range: Range = {}) => Type.String({ format: formats.duration, description, ...range });
 /** A pause of zero would be a busy loop, a lease of zero would lose what is being pushed. */
-const positive = (description: string, range: Range = {}) => Type.String({ format: formats.positiveDuration, description, ...range });
+const positive = (description: string, range: Range & { readonly default?: string } = {}) =>
+  Type.String({ format: formats.positiveDuration, description, ...range });
 /** Timers that are longer than 24.8 days end at once. */
 const wait = (description: string) => positive(description, { [most]: 24 * 3_600_000 });
 const bytes = (description: string, range: Range = {}) =>
@@ -150,6 +152,49 @@ const issuer = Type.Object(
     if: { properties: { name: { const: "in-cluster" } } },
     else: { required: ["issuer", "jwks"] },
   },
+);
+
+const recordRemote = Type.Object(
+  {
+    url: Type.String({
+      format: formats.remote,
+      description: "The repository: `https://host/path` or `ssh://user@host/path`, without a password. Redirects are not followed.",
+    }),
+    branch: Type.String({
+      pattern: "^(?!.*(?:\\.\\.|//|/\\.|\\.lock(?:/|$)))[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?$",
+      maxLength: 200,
+      default: "wharfinger",
+      description:
+        "The branch that is the record; made when it is not there. Never the one that Flux or Argo CD reads. Whoever may push to it administers the registry: protect it.",
+    }),
+    folder: Type.String({
+      pattern: "^(?:[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?$",
+      maxLength: 200,
+      default: "",
+      description: "Folder of the repository in which the record lies; without it its root.",
+    }),
+    secretRef: Type.Object(
+      {
+        namespace: Type.String({
+          minLength: 1,
+          maxLength: 253,
+          default: "default",
+          description: "Namespace of the Secret with the credentials.",
+        }),
+        name: name(
+          "Name of the Secret with the credentials. For https its keys `username` and `password` (a token), and `ca.crt` for an authority of your own; for ssh `identity` (a private key without a passphrase) and `known_hosts`. It may change at any time.",
+        ),
+      },
+      { additionalProperties: false, required: ["name"] },
+    ),
+    interval: positive("Between two looks at the remote. A push of the operator's, or a request, does not wait for it.", {
+      default: "30s",
+      [least]: 1_000,
+      [most]: 24 * 3_600_000,
+    }),
+    timeout: positive("What one fetch or push may take; the first fetch ten times as much.", { default: "60s", [most]: 3_600_000 }),
+  },
+  { additionalProperties: false, required: ["url"] },
 );
 
 const override = Type.Object(
@@ -337,6 +382,7 @@ export const settingsSchema = group({
         name: name("Author of the record's commits."),
         email: name("Its address."),
       }),
+      remote: recordRemote,
     },
     "The Git record.",
   ),

@@ -161,6 +161,7 @@ class LevelTriggered implements ControlPlane {
 
   async stop(): Promise<void> {
     this.#abort.abort();
+    this.#options.record.hangUp();
     for (const end of this.#subscriptions) end();
     await this.#schedules.stop();
     await this.#queue.stop();
@@ -208,7 +209,7 @@ class LevelTriggered implements ControlPlane {
     ]);
     this.#status = recordStatus(plan, outcome, howToSay);
     this.#narrator.record(this.#status);
-    this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: outcome.publishProblem?.message ?? outcome.commitProblem });
+    this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: (outcome.publishProblem ?? outcome.commitProblem)?.message });
   }
 
   #take(proposals: Parameters<WaitingProposals["hand"]>[0]): Promise<void> {

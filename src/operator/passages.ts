@@ -15,7 +15,9 @@ export interface Outcome {
   readonly installation: string;
   readonly served: ServedRecord;
   /** Why nothing could be committed. */
-  readonly commitProblem: string | undefined;
+  readonly commitProblem: Finding | undefined;
+  /** Why the remote cannot be followed. */
+  readonly remoteProblem: string | undefined;
   /** Why HEAD is not published. */
   readonly publishProblem: Finding | undefined;
   /** The registry's answer. */
@@ -33,7 +35,7 @@ export function passageOf(judgement: Judgement, outcome: Outcome): Passage {
     decision,
     file,
     recordedGeneration: memory === undefined || memory.specDigest === "none" ? undefined : memory.generation,
-    notRecorded: pending ? { reason: reasons.notRecorded, message: outcome.commitProblem ?? "waits to be committed" } : undefined,
+    notRecorded: pending ? (outcome.commitProblem ?? { reason: reasons.notRecorded, message: "waits to be committed" }) : undefined,
     notPublished: notPublished(id, outcome),
   };
 }

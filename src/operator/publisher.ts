@@ -13,6 +13,7 @@ import type { RecordView } from "../record/record-view.ts";
 import type { GitRecord } from "../record/repository.ts";
 import { guardHistory, type HistoryVerdict } from "./history-guard.ts";
 import type { HowToSay } from "./persons-word.ts";
+import { publishedLedgers } from "./restore-ledgers.ts";
 import type { Settled } from "./settle-proposals.ts";
 
 export interface Publication {
@@ -21,13 +22,15 @@ export interface Publication {
   readonly verdict: HistoryVerdict;
 }
 
+type PublisherClient = Pick<ControlClient, "record" | "publish" | "repositories" | "versions">;
+
 /** Attempts at a base that others move. */
 const attempts = 3;
 /** What the registry refused is offered again at this pace, milliseconds: its obstacle may have gone without any commit. */
 const refusedAgainAfter = 15_000;
 
 export class Publisher {
-  readonly #client: Pick<ControlClient, "record" | "publish">;
+  readonly #client: PublisherClient;
   readonly #record: GitRecord;
   readonly #howToSay: HowToSay;
   #state: RecordState | undefined;
@@ -38,12 +41,7 @@ export class Publisher {
   #prefixes: ReadonlySet<string> = new Set();
   readonly #refusedAgainAfter: number;
 
-  constructor(options: {
-    client: Pick<ControlClient, "record" | "publish">;
-    record: GitRecord;
-    howToSay: HowToSay;
-    times?: { refusedAgainAfter?: number };
-  }) {
+  constructor(options: { client: PublisherClient; record: GitRecord; howToSay: HowToSay; times?: { refusedAgainAfter?: number } }) {
     this.#client = options.client;
     this.#record = options.record;
     this.#howToSay = options.howToSay;
@@ -137,11 +135,19 @@ export class Publisher {
       if (!nothing) ledgerCommits[repository] = { changed: revision.id, builds: this.#buildsOf(repository, ledger) };
     }
     // In a history that a person accepted a file may be gone without any commit that removed it.
-    for (const path of before?.keys() ?? []) {
-      const place = parsePath(path);
-      if (place?.type === "ledger" && !this.#record.view.ledgers.has(place.repository)) found[place.repository] = null;
+    for (const repository of await this.#ledgersBefore(base, before)) {
+      if (!this.#record.view.ledgers.has(repository)) found[repository] = null;
     }
     return { ledgers: found, ledgerCommits };
+  }
+
+  /** Of a revision that is not here only the registry knows what it had. */
+  async #ledgersBefore(base: string | null, before: ReadonlyMap<string, string> | undefined): Promise<readonly string[]> {
+    if (base !== null && before === undefined) return (await publishedLedgers(this.#client)).map(({ repository }) => repository);
+    return [...(before?.keys() ?? [])].flatMap((path) => {
+      const place = parsePath(path);
+      return place?.type === "ledger" ? [place.repository] : [];
+    });
   }
 
   #buildsOf(repository: string, { builds }: Ledger): Record<string, string> {

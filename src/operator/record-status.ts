@@ -19,6 +19,8 @@ export interface RecordStatus {
   readonly warnings: readonly FileProblem[];
   /** What waits for a person, and what the person has to do. */
   readonly waiting: readonly string[];
+  /** Why nothing can be committed at this moment, or the remote not be followed; undefined: all is well. */
+  readonly problem: string | undefined;
   /** Documents of the source that are no resources at all, so no condition can say it. */
   readonly sourceProblems: readonly SourceProblem[];
 }
@@ -26,7 +28,15 @@ export interface RecordStatus {
 /** Of the record alone; the source speaks for itself at any time. */
 export type RoundStatus = Omit<RecordStatus, "sourceProblems">;
 
-export const nothingYet: RoundStatus = { head: null, published: null, orphans: [], problems: [], warnings: [], waiting: [] };
+export const nothingYet: RoundStatus = {
+  head: null,
+  published: null,
+  orphans: [],
+  problems: [],
+  warnings: [],
+  waiting: [],
+  problem: undefined,
+};
 
 export function recordStatus(plan: RoundPlan, outcome: Outcome, howToSay: HowToSay): RoundStatus {
   const { head, problems, warnings } = outcome.view;
@@ -37,6 +47,7 @@ export function recordStatus(plan: RoundPlan, outcome: Outcome, howToSay: HowToS
     problems,
     warnings,
     waiting: waitingFor(plan, outcome, howToSay),
+    problem: outcome.commitProblem?.message ?? outcome.remoteProblem,
   };
 }
 

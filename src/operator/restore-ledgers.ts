@@ -6,25 +6,36 @@ import type { Ledger } from "../domain/ledger.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import { versionsCommit, type Committer } from "../record/messages.ts";
 
-export async function restoreLedgers(
-  client: Pick<ControlClient, "repositories" | "versions">,
-  committer: Committer,
-): Promise<readonly PlannedCommit[]> {
-  const commits: PlannedCommit[] = [];
+type LedgerClient = Pick<ControlClient, "repositories" | "versions">;
+
+export async function restoreLedgers(client: LedgerClient, committer: Committer): Promise<readonly PlannedCommit[]> {
+  const published = await publishedLedgers(client);
+  return published.map(({ repository, revision, ledger }) =>
+    versionsCommit(repository, {
+      subject: "restored from the registry",
+      body: `As published in ${revision}; the repository that had it is gone.`,
+      ledger,
+      before: undefined,
+      committer,
+    }),
+  );
+}
+
+interface PublishedLedger {
+  /** With its prefix. */
+  readonly repository: string;
+  readonly revision: string;
+  readonly ledger: Ledger;
+}
+
+/** Every ledger that the registry has, as it was published. */
+export async function publishedLedgers(client: LedgerClient): Promise<readonly PublishedLedger[]> {
+  const found: PublishedLedger[] = [];
   for (const { name, kind } of await client.repositories()) {
     const view = kind === "proxied" ? await client.versions(name).catch(ignoreNotFound) : undefined;
-    if (view === undefined) continue;
-    commits.push(
-      versionsCommit(name, {
-        subject: "restored from the registry",
-        body: `As published in ${view.revision}; the repository that had it is gone.`,
-        ledger: view.ledger as Ledger,
-        before: undefined,
-        committer,
-      }),
-    );
+    if (view !== undefined) found.push({ repository: name, revision: view.revision, ledger: view.ledger as Ledger });
   }
-  return commits;
+  return found;
 }
 
 function ignoreNotFound(error: unknown): undefined {

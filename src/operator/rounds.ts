@@ -4,7 +4,8 @@ import type { Proposal } from "../api/control/proposals.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { keyString } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
-import { RecordError } from "../record/errors.ts";
+import { reasons } from "../api/conditions.ts";
+import { RecordError, type RecordErrorCode } from "../record/errors.ts";
 import { parsePath, type RecordPath } from "../record/layout.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import type { Committer } from "../record/messages.ts";
@@ -17,9 +18,10 @@ import type { HowToSay } from "./persons-word.ts";
 import type { ResourceSource } from "./ports.ts";
 import { servedRecord } from "./published-resources.ts";
 import { Publisher } from "./publisher.ts";
-import { isSuspended } from "./reconcilers/skeleton.ts";
+import { isSuspended, type Finding } from "./reconcilers/skeleton.ts";
 import { restoreLedgers } from "./restore-ledgers.ts";
 import { planRound, type RoundPlan } from "./round.ts";
+import { requestedAtOf } from "./scheduled-policies.ts";
 
 /** Attempts at a commit that others race. */
 const commitAttempts = 5;
@@ -39,9 +41,17 @@ export interface RoundsOptions {
   readonly times?: { readonly refusedAgainAfter?: number };
 }
 
+export interface Round {
+  readonly plan: RoundPlan;
+  readonly outcome: Outcome;
+}
+
 export class Rounds {
   readonly #options: RoundsOptions;
   readonly #publisher: Publisher;
+  /** Requests for a look that were heard. */
+  #requests = "";
+  #lastProblem: string | undefined;
 
   constructor(options: RoundsOptions) {
     this.#options = options;
@@ -49,31 +59,59 @@ export class Rounds {
   }
 
   /** One round. Rejects when Git could not even be read, or the registry of a new record did not answer. */
-  async run(proposals: readonly Proposal[]): Promise<{ readonly plan: RoundPlan; readonly outcome: Outcome }> {
+  async run(proposals: readonly Proposal[]): Promise<Round> {
+    this.#hearRequests();
+    const round = await this.#once(proposals);
+    const published = this.#publisher.state?.revision ?? null;
+    if (published === null || this.#options.record.history.has(published)) return round;
+    // Another operator published what it has pushed: it is there to be fetched, or history was rewritten.
+    return this.#options.record.askRemote() ? this.#once(proposals) : round;
+  }
+
+  async #once(proposals: readonly Proposal[]): Promise<Round> {
     const { plan, commitProblem } = await this.#commit(proposals);
     return { plan, outcome: await this.#publish(plan, commitProblem) };
   }
 
-  async #commit(proposals: readonly Proposal[]): Promise<{ plan: RoundPlan; commitProblem: string | undefined }> {
-    const { record, narrator, logger } = this.#options;
+  async #commit(proposals: readonly Proposal[]): Promise<{ plan: RoundPlan; commitProblem: Finding | undefined }> {
+    const { record, narrator } = this.#options;
     await record.refresh();
-    await this.#fillNewRecord();
     for (let attempt = 1; ; attempt++) {
-      const plan = this.#plan(proposals);
-      if (plan.commits.length === 0) return { plan, commitProblem: undefined };
       try {
-        const ids = await record.commit(plan.commits);
+        if (record.problem === undefined) await this.#fillNewRecord();
+        const plan = this.#plan(proposals);
+        const ids = plan.commits.length === 0 ? [] : await record.commit(plan.commits);
         ids.forEach((id, index) => narrator.committed(id, plan.commits[index]));
+        this.#lastProblem = undefined;
         return { plan, commitProblem: undefined };
       } catch (error) {
         if (!(error instanceof RecordError)) throw error;
-        if (error.code !== "Moved" || attempt === commitAttempts) {
-          logger.error({ error: error.message }, "the record could not be committed to; what is published stays");
-          return { plan: { ...plan, settled: [] }, commitProblem: error.message };
-        }
+        if (error.code !== "Moved" || attempt === commitAttempts)
+          return { plan: { ...this.#plan(proposals), settled: [] }, commitProblem: this.#tell(error) };
         await record.refresh();
       }
     }
+  }
+
+  /** Once: it is the same until it goes. */
+  #tell(error: RecordError): Finding {
+    const { message } = error;
+    if (message !== this.#lastProblem)
+      this.#options.logger.error({ error: message }, "the record could not be committed to; what is published stays");
+    this.#lastProblem = message;
+    return findingOf(error);
+  }
+
+  /** Whoever annotates a resource wants to see what is in Git now. */
+  #hearRequests(): void {
+    const { source, record } = this.#options;
+    const asked = source.snapshot().resources.flatMap((resource) => {
+      const at = requestedAtOf(resource.annotations);
+      return at === undefined ? [] : [`${keyString(resource)} ${at}`];
+    });
+    const requests = asked.sort().join("\n");
+    if (requests !== this.#requests) record.askRemote();
+    this.#requests = requests;
   }
 
   #plan(proposals: readonly Proposal[]): RoundPlan {
@@ -106,13 +144,21 @@ export class Rounds {
     if (record.view.head !== null) await record.confirm("accepted", record.view.head);
   }
 
-  async #publish(plan: RoundPlan, commitProblem: string | undefined): Promise<Outcome> {
+  /** Only a HEAD that was just fetched or just pushed is published (design: record, "Publishing"). */
+  async #stay(problem: RecordError): Promise<Pick<Outcome, "state" | "publishProblem">> {
+    const state = await this.#publisher.refresh();
+    return { state, publishProblem: state.revision === this.#options.record.view.head ? undefined : findingOf(problem) };
+  }
+
+  async #publish(plan: RoundPlan, commitProblem: Finding | undefined): Promise<Outcome> {
     const { record, grants, logger } = this.#options;
     const suspended = new Set(plan.judgements.filter(({ observed }) => isSuspended(observed.spec)).map(({ key }) => keyString(key)));
     const served = servedRecord(record.view, record.history, { grants, suspended: (key) => suspended.has(keyString(key)) });
     const everHadAccessPolicy = record.history.paths().some((path) => isAccessPolicy(parsePath(path)));
-    const base = { view: record.view, history: record.history, installation: record.installation, served, commitProblem };
+    const { view, history, installation } = record;
+    const base = { view, history, installation, served, commitProblem, remoteProblem: record.problem?.message };
     try {
+      if (record.problem !== undefined) return { ...base, ...(await this.#stay(record.problem)) };
       const { state, verdict } = await this.#publisher.publish(served.resources, { settled: plan.settled, everHadAccessPolicy });
       if (verdict.state === "good") return { ...base, state, publishProblem: undefined };
       const message = verdict.state === "waits" ? verdict.message : "the record is new";
@@ -124,6 +170,17 @@ export class Rounds {
       return { ...base, state: this.#publisher.state, publishProblem: { reason: "NotPublished", message } };
     }
   }
+}
+
+const ofProblem: Partial<Record<RecordErrorCode, string>> = {
+  RemoteUnavailable: reasons.remoteUnavailable,
+  RemoteRefused: reasons.authenticationFailed,
+  PushRefused: reasons.pushRefused,
+  RecordConflict: reasons.recordConflict,
+};
+
+function findingOf({ code, message }: RecordError): Finding {
+  return { reason: ofProblem[code] ?? reasons.notRecorded, message };
 }
 
 function isAccessPolicy(place: RecordPath | undefined): boolean {

@@ -29,7 +29,7 @@ function whyServed(key: ResourceKey, { removals }: RoundPlan, { view, commitProb
     return { reason: reasons.sourceIncomplete, message };
   }
   if (!removals.waiting)
-    return { reason: reasons.notRecorded, message: commitProblem ?? "its resource is gone; its removal waits to be committed" };
+    return commitProblem ?? { reason: reasons.notRecorded, message: "its resource is gone; its removal waits to be committed" };
   const message = `its resource is gone, with many others: served until you confirm it (${howToSay("confirm-removal", view.head ?? "")})`;
   return { reason: reasons.waitsForConfirmation, message };
 }

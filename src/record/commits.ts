@@ -1,6 +1,7 @@
 // Writing commits: a batch is one `git fast-import` and one compare-and-swap of the branch. It never touches the index or the work tree,
 // so a person's uncommitted changes are in nobody's way.
 
+import { trailers as names } from "../api/conditions.ts";
 import { RecordError } from "./errors.ts";
 import type { Author, Git } from "./git.ts";
 
@@ -16,20 +17,22 @@ export interface PlannedCommit {
 /** Where the new commits wait until the branch takes them; overwritten by the next batch. */
 const waitingRef = "refs/wharfinger/next";
 
-/** Writes the commits on top of `parent` (null: the first ones), oldest first, without moving any branch. Returns their ids. */
+/** Writes the commits on top of `parent` (null: the first ones), oldest first, into `folder` ("": the root), without moving any branch. Returns their ids. */
 export async function writeCommits(
   git: Git,
   commits: readonly PlannedCommit[],
-  options: { parent: string | null; author: Author; now: Date },
+  options: { parent: string | null; author: Author; now: Date; folder: string },
 ): Promise<readonly string[]> {
+  const { folder } = options;
   const stamp = `${clean(options.author.name)} <${clean(options.author.email)}> ${Math.floor(options.now.getTime() / 1000)} +0000`;
   const stream = ["feature done\n"];
   commits.forEach((commit, index) => {
-    stream.push(`commit ${waitingRef}\nmark :${index + 1}\nauthor ${stamp}\ncommitter ${stamp}\n`, data(message(commit)));
+    stream.push(`commit ${waitingRef}\nmark :${index + 1}\nauthor ${stamp}\ncommitter ${stamp}\n`, data(message(commit, folder)));
     if (index > 0) stream.push(`from :${index}\n`);
     else if (options.parent !== null) stream.push(`from ${options.parent}\n`);
     for (const file of commit.files) {
-      stream.push(file.content === null ? `D ${file.path}\n` : `M 100644 inline ${file.path}\n${data(file.content)}`);
+      const path = folder === "" ? file.path : `${folder}/${file.path}`;
+      stream.push(file.content === null ? `D ${path}\n` : `M 100644 inline ${path}\n${data(file.content)}`);
     }
     stream.push(`get-mark :${index + 1}\n`);
   });
@@ -56,8 +59,10 @@ export async function readRef(git: Git, ref: string): Promise<string | null> {
   return answer.code === 0 && id !== "" ? id : null;
 }
 
-function message(commit: PlannedCommit): string {
-  const trailers = commit.trailers.map(([name, value]) => `${name}: ${clean(value)}`).join("\n");
+function message(commit: PlannedCommit, folder: string): string {
+  // Of two records on one branch each remembers only what was written for it.
+  const place = folder === "" ? [] : [[names.folder, folder] as const];
+  const trailers = [...commit.trailers, ...place].map(([name, value]) => `${name}: ${clean(value)}`).join("\n");
   return `${[clean(commit.subject), commit.body.trim(), trailers].filter((part) => part !== "").join("\n\n")}\n`;
 }
 

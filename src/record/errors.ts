@@ -4,7 +4,13 @@ export type RecordErrorCode =
   | "GitMissing" // no git on this machine, or one that is too old
   | "GitFailed" // git ended with an error; temporary unless the repository is broken
   | "NotARepository" // the folder holds something else
-  | "Moved"; // somebody committed in the meantime: read again, render again
+  | "Moved" // somebody committed in the meantime: read again, render again
+  | "RemoteUnavailable" // the remote does not answer, or not in time, or not as Git
+  | "RemoteRefused" // one of the two does not know the other: credentials, certificate, host key
+  | "PushRefused" // the remote takes no commits from us: a hook, a protected branch
+  | "RecordConflict"; // the remote holds another history than this record
+
+const forPersons: ReadonlySet<RecordErrorCode> = new Set(["GitMissing", "NotARepository", "RecordConflict"]);
 
 export class RecordError extends Error {
   readonly code: RecordErrorCode;
@@ -15,6 +21,6 @@ export class RecordError extends Error {
     super(message, { cause: options.cause });
     this.name = "RecordError";
     this.code = code;
-    this.temporary = code === "GitFailed" || code === "Moved";
+    this.temporary = !forPersons.has(code);
   }
 }

@@ -18,17 +18,34 @@ export interface GitCall {
   readonly maxBytes?: number;
   /** Milliseconds; then the child is killed. */
   readonly timeout?: number;
-  readonly env?: Readonly<Record<string, string>>;
+  /** `-c` entries over ours. Nothing secret: everybody on a machine may read a process's arguments. */
+  readonly configuration?: readonly string[];
+  /** For a call that leaves this machine; without it git has no transport at all. */
+  readonly reach?: Reach;
+  /** Aborted: the child is ended, as when its time is over. */
+  readonly signal?: AbortSignal;
+}
+
+/** The one way by which a call may leave this machine. */
+export interface Reach {
+  readonly protocol: "https" | "ssh";
+  readonly configuration: readonly string[];
+  /** Credentials, where git takes them from its environment. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 export interface GitAnswer {
   readonly code: number;
   readonly stdout: Buffer;
   readonly stderr: string;
+  /** It was ended because its time was over. */
+  readonly timedOut: boolean;
 }
 
 const defaultMaxBytes = 512 * 1024 * 1024;
 const defaultTimeout = 120_000;
+/** Milliseconds for a child that was told to end, to take away its temporary files. */
+const lastWords = 2_000;
 
 /** Overrides of the repository's own configuration: whatever it says, nothing of it runs a program or changes bytes. */
 const configuration: readonly string[] = [
@@ -64,6 +81,11 @@ export class Git {
     this.workTree = options.workTree;
   }
 
+  /** The same repository with a work tree. */
+  at(workTree: string): Git {
+    return new Git({ program: this.#program, directory: this.directory, workTree });
+  }
+
   /** Rejects with RecordError GitFailed when git ends with anything but 0. Resolves with its output. */
   async run(args: readonly string[], call: GitCall = {}): Promise<Buffer> {
     const answer = await this.try(args, call);
@@ -83,10 +105,11 @@ export class Git {
       ...(this.workTree === undefined ? [] : [`--work-tree=${this.workTree}`]),
       "-c",
       `safe.directory=${this.workTree ?? this.directory}`,
-      ...configuration.flatMap((entry) => ["-c", entry]),
+      ...[...configuration, ...(call.reach?.configuration ?? []), ...(call.configuration ?? [])].flatMap((entry) => ["-c", entry]),
       ...args,
     ];
-    return execute(this.#program, argv, { ...call, env: { ...environment(), ...call.env } });
+    const reach = call.reach === undefined ? {} : { ...call.reach.env, GIT_ALLOW_PROTOCOL: call.reach.protocol };
+    return execute(this.#program, argv, { ...environment(), ...reach }, call);
   }
 }
 
@@ -108,7 +131,7 @@ export async function findGit(path: string = process.env["PATH"] ?? ""): Promise
 }
 
 async function refuseOld(program: string): Promise<void> {
-  const { stdout } = await execute(program, ["version"], { env: environment() });
+  const { stdout } = await execute(program, ["version"], environment());
   const [, major = "0", minor = "0"] = /git version (\d+)\.(\d+)/.exec(stdout.toString("utf8")) ?? [];
   if (Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 31)) return;
   throw new RecordError("GitMissing", `${program} is version ${major}.${minor}; the record needs git 2.31 or newer.`);
@@ -140,13 +163,16 @@ function environment(): Record<string, string> {
   };
 }
 
-function execute(program: string, argv: readonly string[], call: GitCall): Promise<GitAnswer> {
+function execute(program: string, argv: readonly string[], env: Record<string, string>, call: GitCall = {}): Promise<GitAnswer> {
+  // A transport is a child of git's, which outlives git and holds our pipes: both end together, as one group.
+  const group = call.reach !== undefined;
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) => reject(notStarted(program, cause));
     let child: ChildProcessWithoutNullStreams;
     try {
       child = spawn(program, [...argv], {
-        env: { ...call.env },
+        env,
+        detached: group,
         stdio: ["pipe", "pipe", "pipe"],
       });
     } catch (cause) {
@@ -158,25 +184,52 @@ function execute(program: string, argv: readonly string[], call: GitCall): Promi
     // Without a file descriptor to spare there is a child, but nothing to read from or to write to; the event tells why.
     if (!hasStreams(child)) return;
     // Not spawn's own: that one runs on after a child that never started.
-    const tooLong = setTimeout(() => child.kill(), call.timeout ?? defaultTimeout);
-    child.on("error", () => clearTimeout(tooLong));
+    let timedOut = false;
+    let unheard: NodeJS.Timeout | undefined;
+    const enough = () => {
+      end(child, "SIGTERM", group);
+      unheard ??= setTimeout(() => end(child, "SIGKILL", group), lastWords);
+    };
+    const tooLong = setTimeout(() => {
+      timedOut = true;
+      enough();
+    }, call.timeout ?? defaultTimeout);
+    const over = () => {
+      clearTimeout(tooLong);
+      clearTimeout(unheard);
+      call.signal?.removeEventListener("abort", enough);
+    };
+    call.signal?.addEventListener("abort", enough, { once: true });
+    child.on("error", over);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     let size = 0;
     child.stdout.on("data", (chunk: Buffer) => {
       size += chunk.length;
-      if (size > (call.maxBytes ?? defaultMaxBytes)) child.kill("SIGKILL");
+      if (size > (call.maxBytes ?? defaultMaxBytes)) end(child, "SIGKILL", group);
       else stdout.push(chunk);
     });
     child.stderr.on("data", (chunk: Buffer) => stderr.length < 64 && stderr.push(chunk));
     // git that ends early closes its input; its exit code says why.
     child.stdin.on("error", () => undefined);
     child.on("close", (code) => {
-      clearTimeout(tooLong);
-      resolve({ code: code ?? 128, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString("utf8") });
+      over();
+      resolve({ code: code ?? 128, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString("utf8"), timedOut });
     });
     child.stdin.end(call.input);
   });
+}
+
+function end(child: ChildProcessWithoutNullStreams, signal: "SIGTERM" | "SIGKILL", group: boolean): void {
+  if (!group || child.pid === undefined) {
+    child.kill(signal);
+    return;
+  }
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // the last of the group has ended
+  }
 }
 
 function hasStreams({ stdin, stdout, stderr }: Partial<ChildProcessWithoutNullStreams>): boolean {

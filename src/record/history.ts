@@ -5,6 +5,7 @@ import { trailers } from "../api/conditions.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Git } from "./git.ts";
 import { parseKey } from "./layout.ts";
+import { withinFolder } from "./tree.ts";
 
 export interface Commit {
   readonly id: string;
@@ -44,6 +45,7 @@ const format = ["%H", "%P", "%an", "%ae", "%aI", "%s", "%(trailers:only=true,unf
 const fields = 7;
 
 export class History {
+  readonly #folder: string;
   readonly #commits = new Map<string, Commit>();
   readonly #files = new Map<string, FileChange[]>();
   readonly #memory = new Map<string, Memory>();
@@ -53,6 +55,11 @@ export class History {
   /** The commit that brought a build, by `repository@digest`. */
   readonly #builds = new Map<string, string>();
   #head: string | null = null;
+
+  /** `folder`: where in the repository the record lies; "": at its root. */
+  constructor(folder = "") {
+    this.#folder = folder;
+  }
 
   get head(): string | null {
     return this.#head;
@@ -151,7 +158,8 @@ export class History {
     const found = parseTrailers(trailerText);
     // The same operator's commit a second time is a copy that a person made: it changes files, and it is no memory.
     const identity = [name, email, date, trailerText, subject].join("\0");
-    const original = found.get(trailers.installation) !== undefined && !this.#seen.has(identity);
+    const ours = (found.get(trailers.folder) ?? "") === this.#folder;
+    const original = ours && found.get(trailers.installation) !== undefined && !this.#seen.has(identity);
     this.#seen.add(identity);
     const commit: Commit = {
       id: id.trimStart(),
@@ -186,7 +194,9 @@ export class History {
     });
   }
 
-  #change(commit: Commit, raw: string, path: string): void {
+  #change(commit: Commit, raw: string, whole: string): void {
+    const path = withinFolder(whole, this.#folder);
+    if (path === undefined) return;
     const columns = raw.replace(/^:+/, "").split(" ");
     const blob = columns.at(-2) ?? "";
     const changes = this.#files.get(path) ?? [];

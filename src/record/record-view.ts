@@ -66,18 +66,20 @@ const maxParsed = 50_000;
 /** Reads views of one repository; what did not change since the last view is not read again. */
 export class ViewReader {
   readonly #git: Git;
+  readonly #folder: string;
   readonly #resources = new Map<string, ResourceFile | FileProblem>();
   readonly #ledgers = new Map<string, Ledger | FileProblem>();
   readonly #bytes = new Map<string, Buffer>();
 
-  constructor(git: Git) {
+  constructor({ git, folder }: { git: Git; folder: string }) {
     this.#git = git;
+    this.#folder = folder;
   }
 
   async read(history: History): Promise<RecordView> {
     const { head } = history;
     if (head === null) return emptyView;
-    const tree = new Map((await listTree(this.#git, head)).map((file) => [file.path, file]));
+    const tree = new Map((await listTree(this.#git, head, this.#folder)).map((file) => [file.path, file]));
     const ledgerPaths = history.paths().filter((path) => parsePath(path)?.type === "ledger");
     await this.#load([
       ...[...tree.values()].filter((file) => parsePath(file.path)?.type === "resource").map((file) => file.blob),

@@ -15,6 +15,8 @@ export const refs = {
   published: `${folder}/published`,
   accepted: `${folder}/accept`,
   removal: `${folder}/confirm`,
+  /** The remote's branch, as last fetched. */
+  fetched: `${folder}/remote`,
 } as const;
 
 export class References {
@@ -47,12 +49,12 @@ export class References {
     this.#commits = new Map(lines.map((line) => line.split(" ") as [string, string]));
   }
 
-  async set(name: keyof typeof refs, commit: string): Promise<void> {
+  async set(name: Exclude<keyof typeof refs, "fetched">, commit: string): Promise<void> {
     await this.#git.run(["update-ref", refs[name], commit]);
     this.#commits = new Map([...this.#commits, [refs[name], commit]]);
   }
 
-  async remove(name: keyof typeof refs): Promise<void> {
+  async remove(name: Exclude<keyof typeof refs, "fetched">): Promise<void> {
     await this.#git.run(["update-ref", "-d", refs[name]]);
     this.#commits = new Map([...this.#commits].filter(([known]) => known !== refs[name]));
   }

@@ -1,59 +1,38 @@
 // The record as the operator holds it: opened once, read when the branch moves, written in batches.
 
-import { mkdir, readdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
-
-import type { Logger } from "../observability/logger.ts";
 import { moveBranch, writeCommits, type PlannedCommit } from "./commits.ts";
 import { RecordError } from "./errors.ts";
 import { firstFiles } from "./first-files.ts";
 import { Following } from "./following.ts";
-import { findGit, Git, type Author } from "./git.ts";
+import type { Author, Git } from "./git.ts";
 import { History } from "./history.ts";
 import { installationOf } from "./installation.ts";
 import { clearStaleLocks } from "./locks.ts";
+import { settleIn } from "./moving.ts";
+import { openRepository, type OpenedRepository, type OpeningOptions } from "./opening.ts";
 import { emptyView, ViewReader, type RecordView } from "./record-view.ts";
 import { References, type Confirmations } from "./references.ts";
+import { RemoteBranch } from "./remote-branch.ts";
+import { Remote } from "./remote.ts";
 import { listTree } from "./tree.ts";
 import { watchReferences } from "./watch.ts";
 
-export interface RecordOptions {
-  /** The work tree; made when it is missing. */
-  readonly folder: string;
-  readonly branch?: string;
+export interface RecordOptions extends OpeningOptions {
   readonly author: Author;
-  readonly logger: Logger;
   /** An id made once; without it one is made and kept beside the repository's own files. */
   readonly installation?: string;
   readonly now?: () => Date;
 }
 
-/** A reference lock that is older than this belongs to nobody: git holds it for milliseconds. */
-const staleAtStart = 1_000;
-const staleLater = 10_000;
+/** Milliseconds: an older reference lock belongs to nobody. */
+const staleLock = 10_000;
 
 /** Opens the record, or makes it. Rejects with RecordError GitMissing, NotARepository. What a crash left half done is finished here. */
 export async function openRecord(options: RecordOptions): Promise<GitRecord> {
-  const folder = resolve(options.folder);
-  const directory = join(folder, ".git");
-  const git = new Git({ program: await findGit(), directory, workTree: folder });
-  await mkdir(folder, { recursive: true });
-  const entries = await readdir(folder);
-  if (!entries.includes(".git") && entries.length > 0) {
-    throw new RecordError(
-      "NotARepository",
-      `${folder} is not empty and is no Git repository; the record would be mixed with what lies there. Move it away, or name another folder.`,
-    );
-  }
-  const branch = options.branch ?? "wharfinger";
-  const locks = await clearStaleLocks(directory, branch, { age: staleAtStart, wait: true });
-  if (locks.length > 0) options.logger.warn({ locks }, "removed lock files that a crash left in the record");
-  // Also in a repository that is there: git init repairs what a crash left out of it, and changes nothing else.
-  await git.run(["init", "--quiet", `--initial-branch=${branch}`, "--template="]);
-  await mkdir(join(directory, "wharfinger"), { recursive: true });
-  await mkdir(join(directory, "refs", "wharfinger"), { recursive: true });
-  const record = new GitRecord(git, branch, { ...options, folder }, options.installation ?? (await installationOf(directory)));
-  await record.start();
+  const opened = await openRepository(options);
+  const installation = options.installation ?? (await installationOf(opened.git.directory));
+  const record = new GitRecord(opened, options, installation);
+  await record.start(opened);
   return record;
 }
 
@@ -65,38 +44,57 @@ export class GitRecord {
   readonly #options: RecordOptions;
   readonly #reader: ViewReader;
   readonly #references: References;
-  readonly #following: Following;
+  /** Where the record is this folder. */
+  readonly #following: Following | undefined;
+  /** Where it is not. */
+  readonly #remote: Remote | undefined;
+  readonly #remoteBranch: RemoteBranch | undefined;
+  /** Of the repository, where the record lies. */
+  readonly #place: string;
   readonly #listeners = new Set<() => void>();
-  #history = new History();
+  #history: History;
   #view: RecordView = emptyView;
   #stopWatching: () => void = () => undefined;
   #work: Promise<unknown> = Promise.resolve();
   #housekeeping: Promise<unknown> = Promise.resolve();
 
-  constructor(git: Git, branch: string, options: RecordOptions, installation: string) {
+  constructor({ git, branch, folder }: OpenedRepository, options: RecordOptions, installation: string) {
     this.#git = git;
     this.branch = branch;
     this.#options = options;
-    this.folder = options.folder;
+    this.folder = folder;
     this.installation = installation;
-    this.#reader = new ViewReader(git);
+    const { logger, remote } = options;
+    this.#place = remote?.folder ?? "";
+    this.#history = new History(this.#place);
+    this.#reader = new ViewReader({ git, folder: this.#place });
     this.#references = new References(git, branch);
-    const { folder, logger } = options;
-    this.#following = new Following({ git, folder, branch, logger, read: (blobs) => this.#reader.bytesOf(blobs) });
+    if (remote === undefined) {
+      this.#following = new Following({ git, folder, branch, logger, read: (blobs) => this.#reader.bytesOf(blobs) });
+      return;
+    }
+    this.#remote = new Remote(git, remote, () => this.#notify());
+    this.#remoteBranch = new RemoteBranch({ git, remote: this.#remote, logger });
   }
 
-  /** Mends what a crash left, reads the history once, writes the first commit of a new record. */
-  async start(): Promise<void> {
-    await this.#following.mend();
-    await this.refresh();
-    if (this.#view.head === null) await this.commit([firstFiles(this.installation)]);
+  /**
+   * Mends what a crash left, reads the history once, writes the first commit of a new record. A remote is not asked yet: it may take its time.
+   * `emptied`: the work tree is, and gets its files back.
+   */
+  async start({ emptied }: Pick<OpenedRepository, "emptied">): Promise<void> {
+    await this.#following?.mend();
+    if (emptied) {
+      await this.#following?.begin(null);
+      await settleIn(this.#git);
+    }
+    if (this.#remote === undefined) await this.refresh();
+    else await this.#alone(() => this.#readHere());
+    if (this.#view.head === null && this.#remote === undefined) await this.commit([firstFiles(this.installation)]);
     // Six objects a commit: git packs them when there are thousands. Nobody waits for it.
     this.#housekeeping = this.#git
       .try(["gc", "--auto", "--quiet"])
       .catch((error: unknown) => this.#options.logger.warn({ err: error }, "git could not tidy the record; the next start tries again"));
-    this.#stopWatching = watchReferences(this.#git.directory, this.branch, () => {
-      for (const listener of this.#listeners) listener();
-    });
+    this.#stopWatching = watchReferences(this.#git.directory, this.branch, () => this.#notify());
   }
 
   get view(): RecordView {
@@ -109,7 +107,17 @@ export class GitRecord {
 
   /** Files with a person's uncommitted changes that the last commits had to pass by. */
   get dirty(): readonly string[] {
-    return this.#following.dirty;
+    return this.#following?.dirty ?? [];
+  }
+
+  /** Why the view may be older than the record: its remote could not be followed. Then nothing is published, and nothing can be committed. */
+  get problem(): RecordError | undefined {
+    return this.#remote?.problem;
+  }
+
+  /** Somebody wants to know: the next refresh asks the remote. False when it does not: there is none, or it just failed to answer. */
+  askRemote(): boolean {
+    return this.#remote?.soon() ?? false;
   }
 
   /** Called when somebody else may have moved the branch or confirmed something. Returns the function that ends it. */
@@ -118,43 +126,48 @@ export class GitRecord {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Reads what is new. Cheap when nothing is. */
+  /** Reads what is new; asks the remote when that is due. Cheap when nothing is new. */
   refresh(): Promise<RecordView> {
     return this.#alone(async () => {
-      await this.#references.read();
-      const { head } = this.#references;
-      if (head !== this.#view.head) {
-        if (head === null || !(await this.#continues(head))) this.#history = new History();
-        await this.#advance(head);
+      if (this.#remote?.isDue() === true) {
+        await this.#references.read();
+        await this.#remoteBranch?.look(this.#references.head);
       }
-      await this.#following.follow(head);
+      await this.#readHere();
+      if (this.#view.head === null && this.#remote !== undefined && this.problem === undefined) await this.#begin();
+      await this.#following?.follow(this.#references.head);
       return this.#view;
     });
   }
 
   /**
-   * Commits on top of the view. Rejects with RecordError Moved when somebody else committed first (read again, decide again), GitFailed when git cannot.
-   * Returns the ids, in order.
+   * Commits on top of the view, at the remote first. Rejects with RecordError Moved when somebody else committed first (read again, decide again),
+   * GitFailed when git cannot, and as Remote.push. Returns the ids, in order.
    */
   commit(commits: readonly PlannedCommit[]): Promise<readonly string[]> {
-    return this.#alone(async () => {
-      const from = this.#view.head;
-      const ids = await writeCommits(this.#git, commits, {
-        parent: from,
-        author: this.#options.author,
-        now: this.#options.now?.() ?? new Date(),
-      });
-      const to = ids.at(-1);
-      if (to === undefined) return ids;
-      await this.#clearLocks();
-      await this.#following.begin(from);
-      await moveBranch(this.#git, this.branch, { from, to });
-      await this.#advance(to);
-      // A person may have committed on top meanwhile: the work tree goes where the branch is now.
-      await this.#references.read();
-      await this.#following.follow(this.#references.head);
-      return ids;
+    return this.#alone(() => this.#commit(commits));
+  }
+
+  async #commit(commits: readonly PlannedCommit[]): Promise<readonly string[]> {
+    const from = this.#view.head;
+    this.#remote?.refuseToPush();
+    const ids = await writeCommits(this.#git, commits, {
+      parent: from,
+      author: this.#options.author,
+      now: this.#options.now?.() ?? new Date(),
+      folder: this.#place,
     });
+    const to = ids.at(-1);
+    if (to === undefined) return ids;
+    await this.#clearLocks();
+    await this.#remoteBranch?.push({ from, to });
+    await this.#following?.begin(from);
+    await moveBranch(this.#git, this.branch, { from, to });
+    await this.#advance(to);
+    // A person may have committed on top meanwhile: the work tree goes where the branch is now.
+    await this.#references.read();
+    await this.#following?.follow(this.#references.head);
+    return ids;
   }
 
   /** Whether `ancestor` is in the history of `commit`; false when one of them does not exist here. */
@@ -173,7 +186,7 @@ export class GitRecord {
   /** Paths and blobs of a commit; undefined when it does not exist here. */
   async filesAt(commit: string): Promise<ReadonlyMap<string, string> | undefined> {
     try {
-      return new Map((await listTree(this.#git, commit)).map(({ path, blob }) => [path, blob]));
+      return new Map((await listTree(this.#git, commit, this.#place)).map(({ path, blob }) => [path, blob]));
     } catch (error) {
       if ((await this.#git.try(["cat-file", "-e", `${commit}^{tree}`])).code === 0) throw error;
       return undefined;
@@ -197,7 +210,7 @@ export class GitRecord {
   /** A person's word. `accepted`: a rewritten history counts from this commit on; `removal`: what waits to be removed at this commit may go. */
   async confirm(what: keyof Confirmations, commit: string): Promise<void> {
     await this.#references.set(what, commit);
-    for (const listener of this.#listeners) listener();
+    this.#notify();
   }
 
   /** The word was taken; it does not count for what comes later. */
@@ -205,10 +218,40 @@ export class GitRecord {
     await this.#references.remove(what);
   }
 
+  /** Ends what is under way with the remote; nothing more is asked of it. */
+  hangUp(): void {
+    this.#remote?.hangUp();
+  }
+
   async close(): Promise<void> {
+    this.hangUp();
     this.#stopWatching();
     this.#listeners.clear();
     await Promise.allSettled([this.#work, this.#housekeeping]);
+    await this.#remote?.close();
+  }
+
+  /** The first commit of a remote record. Another operator may be faster: then the next look finds theirs. */
+  async #begin(): Promise<void> {
+    try {
+      await this.#commit([firstFiles(this.installation)]);
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error;
+      if (error.code === "Moved") this.#notify();
+      else this.#options.logger.warn(`the record cannot begin: ${error.message}`);
+    }
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  async #readHere(): Promise<void> {
+    await this.#references.read();
+    const { head } = this.#references;
+    if (head === this.#view.head) return;
+    if (head === null || !(await this.#continues(head))) this.#history = new History(this.#place);
+    await this.#advance(head);
   }
 
   /** Whether what is known of the history is part of the history of `head`. */
@@ -223,7 +266,7 @@ export class GitRecord {
   }
 
   async #clearLocks(): Promise<void> {
-    const removed = await clearStaleLocks(this.#git.directory, this.branch, { age: staleLater, wait: false });
+    const removed = await clearStaleLocks(this.#git.directory, this.branch, { age: staleLock, wait: false });
     if (removed.length > 0) this.#options.logger.warn({ locks: removed }, "removed lock files that another git left in the record");
   }
 

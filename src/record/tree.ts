@@ -5,24 +5,30 @@ import type { Git } from "./git.ts";
 export interface TreeFile {
   readonly path: string;
   readonly blob: string;
-  /** Bytes. */
-  readonly size: number;
   /** Symbolic links, submodules: never followed, never read. */
   readonly regular: boolean;
 }
 
-/** All files of a commit, in path order. */
-export async function listTree(git: Git, commit: string): Promise<readonly TreeFile[]> {
-  const output = await git.run(["ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit]);
+/** All files of a commit under `folder` ("": all), in path order; their paths begin there. */
+export async function listTree(git: Git, commit: string, folder: string): Promise<readonly TreeFile[]> {
+  const only = folder === "" ? [] : [`${folder}/`];
+  const output = await git.run(["ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit, ...only]);
   return output
     .toString("utf8")
     .split("\0")
     .filter((entry) => entry !== "")
     .map((entry) => {
       const tab = entry.indexOf("\t");
-      const [mode = "", , blob = "", size = ""] = entry.slice(0, tab).split(/ +/);
-      return { path: entry.slice(tab + 1), blob, size: Number.parseInt(size, 10) || 0, regular: mode === "100644" || mode === "100755" };
+      const [mode = "", , blob = ""] = entry.slice(0, tab).split(" ");
+      const path = withinFolder(entry.slice(tab + 1), folder) ?? "";
+      return { path, blob, regular: mode === "100644" || mode === "100755" };
     });
+}
+
+/** A path of the repository as the record has it; undefined when it lies elsewhere. */
+export function withinFolder(path: string, folder: string): string | undefined {
+  if (folder === "") return path;
+  return path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : undefined;
 }
 
 /** Bytes of blobs; ids that do not exist (a shallow or pruned history) are absent from the answer. */

@@ -14,6 +14,7 @@ import type { Logger } from "../observability/logger.ts";
 import { startControlPlane, type ControlPlane } from "../operator/control-plane.ts";
 import { byCommand } from "../operator/persons-word.ts";
 import type { RecordStatus } from "../operator/record-status.ts";
+import { remoteOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
 import { openWhole, type Closing } from "../registry/closing.ts";
@@ -86,7 +87,10 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
 
   signal.throwIfAborted();
   // Without it nothing is decided: what was published is served.
-  const record = settings.readOnly ? undefined : await openRecord({ folder: folder.record, author: settings.record.author, logger });
+  const { author, remote } = settings.record;
+  const record = settings.readOnly
+    ? undefined
+    : await openRecord({ folder: folder.record, author, remote: remoteOf(remote, source), logger });
   if (record !== undefined) closing.add(() => record.close());
 
   signal.throwIfAborted();
@@ -145,13 +149,14 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   };
 }
 
-function statusOf({ head, orphans, problems, warnings, waiting, sourceProblems }: RecordStatus): ControlPlaneStatus {
+function statusOf({ head, orphans, problems, warnings, waiting, problem, sourceProblems }: RecordStatus): ControlPlaneStatus {
   return {
     head,
     orphans: orphans.map(describeKey),
     problems: problems.map(problemOf),
     warnings: warnings.map(problemOf),
     waiting: [...waiting],
+    ...(problem === undefined ? {} : { problem }),
     sourceProblems: sourceProblems.map(({ source, line, message }) =>
       line === undefined ? { source, message } : { source, line, message },
     ),

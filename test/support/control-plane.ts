@@ -14,13 +14,14 @@ import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from "../../src/operator/control-plane.ts";
 import type { JobKind, JobOutcome } from "../../src/operator/ports.ts";
+import type { RemoteOptions } from "../../src/record/remote-options.ts";
 import { openRecord, type GitRecord } from "../../src/record/repository.ts";
 import { openFolderSource, type FolderSource } from "../../src/standalone/folder-source.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "./registry.ts";
 
 export class World {
   readonly folder = mkdtempSync(join(tmpdir(), "wharfinger-plane-"));
-  readonly config = join(this.folder, "config");
+  readonly config: string;
   readonly recordFolder = join(this.folder, "record");
   readonly log: { level: number; msg: string }[] = [];
   readonly logger = pino(
@@ -37,10 +38,17 @@ export class World {
   source!: FolderSource;
   record!: GitRecord;
   plane: ControlPlane | undefined;
+  /** Where the record is, when it is not the folder. */
+  remote: RemoteOptions | undefined;
+
+  /** `config`: somebody else's folder of resources. */
+  constructor(config?: string) {
+    this.config = config ?? join(this.folder, "config");
+    mkdirSync(this.config, { recursive: true });
+  }
 
   static async create(): Promise<World> {
     const world = new World();
-    mkdirSync(world.config);
     await world.startRegistry();
     return world;
   }
@@ -67,6 +75,7 @@ export class World {
       logger,
       now: () => this.now(),
       ...(options.installation === undefined ? {} : { installation: options.installation }),
+      remote: this.remote,
     });
     this.plane = await startControlPlane({
       source: this.source,

@@ -24,9 +24,18 @@ const goTools = {
   "setup-envtest": { package: "sigs.k8s.io/controller-runtime/tools/setup-envtest", version: "v0.25.1" },
 } as const;
 
-const packagedTools = ["skopeo", "buildah", "podman", "git", "pgbouncer"] as const;
+/** Program and the Debian package that has it. */
+const packagedTools = {
+  skopeo: "skopeo",
+  buildah: "buildah",
+  podman: "podman",
+  git: "git",
+  pgbouncer: "pgbouncer",
+  sshd: "openssh-server",
+} as const;
+const packages = Object.values(packagedTools);
 
-export type Tool = keyof typeof goTools | (typeof kubernetesPrograms)[number] | (typeof packagedTools)[number];
+export type Tool = keyof typeof goTools | (typeof kubernetesPrograms)[number] | keyof typeof packagedTools;
 
 const pending = new Map<Tool, Promise<string>>();
 
@@ -48,7 +57,7 @@ const builtLater: readonly string[] = ["rclone", "setup-envtest"] satisfies Tool
 
 /** What all other tests need. */
 export const ensureTools = () =>
-  ensure([...packagedTools, ...(Object.keys(goTools) as Tool[]).filter((name) => !builtLater.includes(name))]);
+  ensure(([...Object.keys(packagedTools), ...Object.keys(goTools)] as Tool[]).filter((name) => !builtLater.includes(name)));
 
 /** Builds and installs whatever is missing, one after the other: each build uses all processors. */
 async function ensure(names: readonly Tool[]): Promise<void> {
@@ -77,16 +86,16 @@ async function packaged(name: string): Promise<string> {
   const installed = await onPath(name);
   if (installed !== undefined) return installed;
   throw new Error(
-    `The tests need ${name}. Install it (Debian, Ubuntu: apt-get install ${packagedTools.join(" ")}; Fedora: dnf install …; macOS: brew install …) and run them again.`,
+    `The tests need ${name}. Install it (Debian, Ubuntu: apt-get install ${packages.join(" ")}; Fedora: dnf install …; macOS: brew install …) and run them again.`,
   );
 }
 
 async function installPackages(): Promise<void> {
   const apt = await onPath("apt-get");
   if (apt === undefined || process.getuid?.() !== 0) return;
-  process.stderr.write(`installing ${packagedTools.join(", ")}\n`);
+  process.stderr.write(`installing ${packages.join(", ")}\n`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const options = { env, maxBuffer: 64 * 1024 * 1024 };
   await run(apt, ["update", "-qq"], options);
-  await run(apt, ["install", "-y", "-qq", "--no-install-recommends", ...packagedTools], options);
+  await run(apt, ["install", "-y", "-qq", "--no-install-recommends", ...packages], options);
 }

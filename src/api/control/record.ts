@@ -87,6 +87,8 @@ export const ControlPlaneStatus = Type.Object({
   warnings: Type.Array(Type.Object({ file: Type.String(), line: Type.Optional(Type.Integer()), message: Type.String() })),
   /** What waits for a person, and what the person has to do. */
   waiting: Type.Array(Type.String()),
+  /** Why nothing can be committed at this moment, or the remote not be followed. */
+  problem: Type.Optional(Type.String()),
   /** Documents of the source that are no resources at all: malformed YAML, an unknown kind, a name that is there twice. */
   sourceProblems: Type.Array(Type.Object({ source: Type.String(), line: Type.Optional(Type.Integer()), message: Type.String() })),
 });

@@ -1,0 +1,30 @@
+// Where the record's remote is, as the settings say it (design: record, "When Git is not well").
+
+import type { SecretData, SecretSource } from "../domain/secrets.ts";
+
+/** `record.remote` of the settings. */
+export interface RemoteSettings {
+  /** `https://host/path` or `ssh://user@host/path`, without a password. */
+  readonly url: string;
+  readonly branch: string;
+  /** Of the repository, where the record lies; "": its root. */
+  readonly folder: string;
+  readonly secretRef?: { readonly namespace: string; readonly name: string };
+  /** Milliseconds between two looks at the remote. */
+  readonly interval: number;
+  /** Milliseconds that one fetch or push may take; the first fetch, of the whole history, ten times as long. */
+  readonly timeout: number;
+}
+
+export interface RemoteOptions extends Omit<RemoteSettings, "secretRef"> {
+  /** The Secret with the credentials as it is at this moment; undefined: the settings name none. */
+  readonly secret?: { readonly name: string; readonly read: () => SecretData | undefined };
+}
+
+/** The remote of the settings with its Secret; undefined when there is none, and the record stays on this machine. */
+export function remoteOf(settings: RemoteSettings | undefined, secrets: Pick<SecretSource, "secret">): RemoteOptions | undefined {
+  if (settings?.secretRef === undefined) return settings;
+  const { secretRef, ...rest } = settings;
+  const { namespace, name } = secretRef;
+  return { ...rest, secret: { name: `${namespace}/${name}`, read: () => secrets.secret(namespace, name) } };
+}
