@@ -131,6 +131,11 @@ export function accessOf(role: Role, access: Access): Access {
   };
 }
 
+/** Whether the caller is shown versions and repositories of everybody. The operator writes them back where the record's repository was lost. */
+export function readsAll({ kind }: Role): boolean {
+  return kind === "admin" || kind === "operator";
+}
+
 /** Whether upstream is asked anew because the caller wants so: that costs of its rate limit. */
 export function mayRevalidate(role: Role, repository: string): boolean {
   return role.kind === "admin" || (role.kind === "run" && role.run.kind === "tag-sync" && role.run.covers(repository));

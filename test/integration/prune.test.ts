@@ -10,19 +10,19 @@ import { defaultSettings } from "../../src/config/settings.ts";
 import { runPrune, type PruneEnd, type PruneOptions } from "../../src/jobs/prune.ts";
 import { digestOf, pushImage } from "../conformance/content.ts";
 import { send } from "../support/http.ts";
-import { createJobCluster, type JobCluster } from "../support/job-tokens.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { createTokenCluster, type TokenCluster } from "../support/token-cluster.ts";
 
 const policy = "default/builds";
 const versions = "cgr/chainguard/nginx";
 
 let registry: TestRegistry;
 let control: ControlClient;
-let cluster: JobCluster;
+let cluster: TokenCluster;
 let revision = 0;
 
 beforeEach(async () => {
-  cluster = await createJobCluster();
+  cluster = await createTokenCluster();
   registry = await startTestRegistry({ settings: { ...cluster.settings, gc: { ...defaultSettings.gc, lease: 0 } } });
   control = new ControlClient({ url: registry.url, token: adminToken });
   revision = 0;

@@ -16,10 +16,10 @@ import { createCosignKey, slsaProvenance, spdxDocument, type CosignKey } from ".
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { createHandOperator, type HandOperator } from "../support/hand-operator.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
-import { createJobCluster, type JobCluster } from "../support/job-tokens.ts";
 import { use } from "../support/programs.ts";
 import { upstreamSpec } from "../support/proxy.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { createTokenCluster, type TokenCluster } from "../support/token-cluster.ts";
 
 let upstream: Distribution;
 let served: TestRegistry;
@@ -28,11 +28,11 @@ let registry: RegistryClient;
 let operator: HandOperator;
 let signer: CosignKey;
 let stranger: CosignKey;
-let cluster: JobCluster;
+let cluster: TokenCluster;
 let generation = 0;
 
 beforeAll(async () => {
-  cluster = await createJobCluster();
+  cluster = await createTokenCluster();
   // Nobody without credentials may pull, once there is an AccessPolicy.
   const access = { ...cluster.settings.access, anonymousPull: "None" } as const;
   [upstream, served, signer, stranger] = await Promise.all([

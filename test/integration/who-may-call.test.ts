@@ -180,8 +180,8 @@ const table: readonly Row[] = [
   {
     route: "GET versions/{repository}",
     path: () => "versions/vendor/team/app",
-    allowed: [...admins, "tag-sync run"],
-    hidden: readers.filter((caller) => !["admin user", "admin token", "tag-sync run"].includes(caller)),
+    allowed: [...admins, "operator", "tag-sync run"],
+    hidden: readers.filter((caller) => !["admin user", "admin token", "operator", "tag-sync run"].includes(caller)),
   },
   { route: "POST retention/{namespace}/{name}/plan", path: () => "retention/default/clean/plan", allowed: [...admins, "prune run"] },
   {
@@ -392,6 +392,18 @@ describe.each(table.map((row) => [row.about === undefined ? row.route : `${row.r
   });
 });
 
+test("the operator and administrators are shown all repositories, a tag-sync run its own, others what they may pull", async () => {
+  const pull = (name: string) => ask("admin token", "GET", `/v2/vendor/team/${name}/manifests/latest`);
+  await Promise.all(["app", "other"].map(pull));
+  const shown = async (caller: Caller) =>
+    ((await ask(caller, "GET", "/api/v1/repositories")).json() as { name: string }[]).map(({ name }) => name).sort();
+  const all = ["vendor/team/app", "vendor/team/other"];
+  expect(await shown("admin user")).toEqual(all);
+  expect(await shown("operator")).toEqual(all);
+  expect(await shown("tag-sync run")).toEqual(["vendor/team/app"]);
+  for (const caller of ["prune run", "reporter", "user", "another ServiceAccount"] as const) expect(await shown(caller)).toEqual([]);
+});
+
 describe("of /v2", () => {
   const answersTo = async (method: string, path: string) =>
     Object.fromEntries(await Promise.all(everybody.map(async (caller) => [caller, (await ask(caller, method, path)).status] as const)));
@@ -417,7 +429,7 @@ describe("of /v2", () => {
     expect(await answersTo("DELETE", "/v2/own/app/manifests/latest")).toEqual(answers((caller) => (caller === "admin token" ? 404 : 403)));
   });
 
-  test("a run sees its images in lists, and its upstream is asked anew for these alone", async () => {
+  test("a run sees its images in lists, and no others", async () => {
     const { repositories } = (await ask("tag-sync run", "GET", "/v2/_catalog")).json() as { repositories: string[] };
     expect(repositories).toEqual(["vendor/team/app"]);
     expect((await ask("prune run", "GET", "/v2/_catalog")).json()).toEqual({ repositories: [] });

@@ -18,6 +18,7 @@ import type { RemoteOptions } from "../../src/record/remote-options.ts";
 import { openRecord, type GitRecord } from "../../src/record/repository.ts";
 import { openFolderSource, type FolderSource } from "../../src/standalone/folder-source.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "./registry.ts";
+import { createTokenCluster } from "./token-cluster.ts";
 
 export class World {
   readonly folder = mkdtempSync(join(tmpdir(), "wharfinger-plane-"));
@@ -34,7 +35,10 @@ export class World {
   /** The clock of the record's commits. */
   now: () => Date = () => new Date();
   registry!: TestRegistry;
+  /** For the test's own hands: with the admin token. */
   client!: ControlClient;
+  /** The control plane's: what it may do in a cluster is enough. */
+  operator!: ControlClient;
   source!: FolderSource;
   record!: GitRecord;
   plane: ControlPlane | undefined;
@@ -54,13 +58,15 @@ export class World {
   }
 
   async startRegistry(): Promise<void> {
-    this.registry = await startTestRegistry();
+    const cluster = await createTokenCluster();
+    this.registry = await startTestRegistry({ settings: cluster.settings });
+    this.operator = new ControlClient({ url: this.registry.url, token: await cluster.operatorToken() });
     this.client = new ControlClient({ url: this.registry.url, token: adminToken });
   }
 
   /** As after the loss of the database: another registry, empty. */
   async loseDatabase(): Promise<void> {
-    await this.client.close();
+    await Promise.all([this.client.close(), this.operator.close()]);
     await this.registry.stop();
     await this.startRegistry();
   }
@@ -82,7 +88,7 @@ export class World {
       secrets: this.source,
       users: defaultSettings.access.users.secretRef,
       record: this.record,
-      client: options.client ?? this.client,
+      client: options.client ?? this.operator,
       logger,
       tenants: [],
       ...(options.times === undefined ? {} : { times: options.times }),
@@ -102,7 +108,7 @@ export class World {
 
   async close(): Promise<void> {
     await this.stop();
-    await this.client.close();
+    await Promise.all([this.client.close(), this.operator.close()]);
     await this.registry.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }

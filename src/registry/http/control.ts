@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Type, type TSchema } from "typebox";
 
 import { describeIdentity, type Access } from "../../domain/access.ts";
-import { accessOf, mayCall, mayTry, type Right } from "../../domain/control-access.ts";
+import { accessOf, mayCall, mayTry, readsAll, type Right } from "../../domain/control-access.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import type { Writability } from "../services/writability.ts";
@@ -103,7 +103,7 @@ const needed: Readonly<Record<Right, string>> = {
 async function serve(request: FastifyRequest, reply: FastifyReply, route: ControlRoute, options: ControlOptions): Promise<void> {
   const caller = await callerNow(request, route, options);
   const { identity, role } = caller;
-  const all = role.kind === "admin";
+  const all = readsAll(role);
   if (!all) await options.confirm();
   const control: ControlRequest = {
     parameters: parametersOf(request, route),

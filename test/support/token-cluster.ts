@@ -1,4 +1,4 @@
-// Jobs as they come in a cluster: each with the token of its Pod, and no other rights than its run's.
+// The operator and jobs as they come in a cluster: with tokens, and no other rights than these give them.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,12 @@ import { RegistryClient } from "../../src/client/registry-client.ts";
 import { defaultSettings, type Settings } from "../../src/config/settings.ts";
 import { audience, clusterIssuer, createTokenIssuer } from "./token-issuer.ts";
 
+const operator = { namespace: "wharfinger", name: "wharfinger-operator" };
 const jobs = { namespace: "wharfinger", name: "wharfinger-jobs" };
+
+/** Registries read their keys again as long as they run. */
+const folders: string[] = [];
+process.once("exit", () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
 
 export interface JobPod {
   readonly pod: string;
@@ -18,17 +23,19 @@ export interface JobPod {
   close(): Promise<void>;
 }
 
-export interface JobCluster {
-  /** The defaults, and what makes the tokens of `startPod` count. */
+export interface TokenCluster {
+  /** The defaults, and what makes the tokens count. */
   readonly settings: Settings;
+  /** Good for an hour. */
+  operatorToken(): Promise<string>;
   /** One whose run is still to be registered. */
   startPod(url: string): Promise<JobPod>;
 }
 
-export async function createJobCluster(): Promise<JobCluster> {
-  const issuer = await createTokenIssuer();
-  const folder = mkdtempSync(join(tmpdir(), "job-cluster-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+export async function createTokenCluster(): Promise<TokenCluster> {
+  const issuer = await createTokenIssuer({ algorithm: "ES256" });
+  const folder = mkdtempSync(join(tmpdir(), "token-cluster-"));
+  folders.push(folder);
   const jwks = join(folder, "jwks.json");
   writeFileSync(jwks, issuer.jwks);
   let count = 0;
@@ -37,8 +44,13 @@ export async function createJobCluster(): Promise<JobCluster> {
       ...defaultSettings,
       externalURL: `https://${audience}`,
       auth: { issuers: [{ name: "in-cluster", issuer: clusterIssuer, jwks }] },
-      access: { ...defaultSettings.access, jobs: { issuer: "in-cluster", ...jobs } },
+      access: {
+        ...defaultSettings.access,
+        operator: { issuer: "in-cluster", ...operator },
+        jobs: { issuer: "in-cluster", ...jobs },
+      },
     },
+    operatorToken: () => issuer.token({ ...operator, expires: 3_600 }),
     startPod: async (url) => {
       const pod = `job-${++count}`;
       const token = await issuer.token({ ...jobs, pod });
