@@ -1,7 +1,8 @@
 // What a retention plan asks of the database, in sets: one statement for each kind of fact of one repository (design: retention.md).
 
 import type { Digest } from "../../domain/digest.ts";
-import { statement, type Queryable } from "./database.ts";
+import { statement, type Database, type Queryable } from "./database.ts";
+import { planByIndex } from "./steady-plans.ts";
 
 /** Times are epoch milliseconds: a plan reads many of them. */
 export interface TagRow {
@@ -81,16 +82,19 @@ const departed = statement(
    WHERE EXISTS (SELECT FROM trash t WHERE t.repository = $1 AND t.digest = digest.digest)
       OR EXISTS (SELECT FROM tag_events e WHERE e.repository = $1 AND (e.digest = digest.digest OR e.previous = digest.digest))`,
 );
-const blobsOf = statement("retention-blobs-of", "SELECT DISTINCT digest FROM manifest_blobs WHERE repository = $1 AND manifest = ANY($2)");
+const blobsOf = statement(
+  "retention-blobs-of",
+  `SELECT DISTINCT n.digest, b.size FROM manifest_blobs n JOIN blobs b ON b.digest = n.digest
+   WHERE n.repository = $1 AND n.manifest = ANY($2)`,
+);
 // Asked for each blob: as NOT EXISTS it would be joined with everything that any repository holds.
 const freed = statement(
   "retention-freed",
-  `SELECT coalesce(sum(b.size), 0)::bigint AS bytes
-   FROM blobs b
-   WHERE b.digest = ANY($1)
-     AND (SELECT true FROM repository_blobs l
+  `SELECT coalesce(sum(gone.size), 0)::bigint AS bytes
+   FROM unnest($1::text[], $2::bigint[]) AS gone (digest, size)
+   WHERE (SELECT true FROM repository_blobs l
           JOIN manifest_blobs n ON n.repository = l.repository AND n.digest = l.digest
-          WHERE l.digest = b.digest LIMIT 1) IS NULL`,
+          WHERE l.digest = gone.digest LIMIT 1) IS NULL`,
 );
 // Referrers belong to their subject, also to one that is not here yet; to one that was deleted they belong no more.
 const noteUntagged = statement(
@@ -158,18 +162,29 @@ export async function readDeparted(database: Queryable, repositoryId: number, di
   return new Set(rows.map(({ digest }) => digest));
 }
 
-/** Blobs that these manifests name. */
-export async function readBlobsOf(database: Queryable, repositoryId: number, manifests: readonly Digest[]): Promise<Digest[]> {
-  if (manifests.length === 0) return [];
-  const rows = await database.query<{ digest: Digest }>(blobsOf, [repositoryId, manifests]);
-  return rows.map(({ digest }) => digest);
+export interface SizedBlob {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
 }
 
-/** Bytes of those of `digests` that no manifest anywhere needs now. */
-export async function readFreedBytes(database: Queryable, digests: readonly Digest[]): Promise<number> {
-  if (digests.length === 0) return 0;
-  const [row] = await database.query<{ bytes: number }>(freed, [digests]);
-  return row?.bytes ?? 0;
+/** Those of `manifests` that are stored, each once. */
+export async function readBlobsOf(database: Queryable, repositoryId: number, manifests: readonly Digest[]): Promise<SizedBlob[]> {
+  return manifests.length === 0 ? [] : database.query<SizedBlob>(blobsOf, [repositoryId, manifests]);
+}
+
+/** Bytes of those of `blobs` that no manifest anywhere needs now, collected by now or not. In a transaction of its own, which locks nothing. */
+export function readFreedBytes(database: Pick<Database, "transaction">, blobs: readonly SizedBlob[]): Promise<number> {
+  if (blobs.length === 0) return Promise.resolve(0);
+  return database.transaction(
+    async (transaction) => {
+      await planByIndex(transaction);
+      const values = [blobs.map(({ digest }) => digest), blobs.map(({ size }) => size)];
+      const [row] = await transaction.query<{ bytes: number }>(freed, values);
+      return row?.bytes ?? 0;
+    },
+    { repeatable: true },
+  );
 }
 
 /** Starts the time of untagged manifests for which it does not run yet. */

@@ -8,7 +8,7 @@ import { createPlanner, removalsOf, type JudgedRepository } from "../../domain/r
 import type { Database, Queryable } from "../metadata/database.ts";
 import { lockForDeletion } from "../metadata/manifest-deletion.ts";
 import type { Repository } from "../metadata/repositories.ts";
-import { readBlobsOf, readClock, readFreedBytes } from "../metadata/retention.ts";
+import { readBlobsOf, readClock, readFreedBytes, type SizedBlob } from "../metadata/retention.ts";
 import { readMoment, type Moment } from "../metadata/retention-check.ts";
 import { planByIndex } from "../metadata/steady-plans.ts";
 import { lockTags } from "../metadata/tags.ts";
@@ -59,10 +59,11 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
   const settled = new Set<string>();
   let bytes = 0;
   let followersWait = false;
-  const taken = (result: Taken) => {
+  const taken = async (result: Taken) => {
     for (const key of result.keys) planned.delete(key);
-    bytes += result.bytes;
     followersWait ||= result.followersWait;
+    // A sum for a person: no lock is held while it is made.
+    bytes += await readFreedBytes(context.database, result.blobs);
   };
   for (let again = 0; ;) {
     let moment = await readMoment(context.database);
@@ -78,7 +79,7 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
       const result = await context.database.transaction(apply, { takesAway: true });
       held = result !== undefined;
       if (result === undefined) break;
-      taken(result);
+      await taken(result);
       moment = result.moment;
       again = 0;
     }
@@ -87,7 +88,7 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
     const [first] = batches;
     if (first === undefined) break;
     const apply = (transaction: Queryable) => applyBatch(context, transaction, { repository, planned, batch: first });
-    taken(await context.database.transaction(apply, { takesAway: true }));
+    await taken(await context.database.transaction(apply, { takesAway: true }));
     for (const { removal } of first) settled.add(nameOf(removal));
   }
   if (followersWait) await followAfterwards(context.database, { of: { repositoryId: repository.id }, isProtected: context.isProtected });
@@ -123,8 +124,8 @@ async function applyJudged(
 interface Taken {
   /** Tags, and untagged manifests. */
   readonly keys: readonly string[];
-  /** That came free. */
-  readonly bytes: number;
+  /** That the deleted manifests named: some of them came free. */
+  readonly blobs: readonly SizedBlob[];
   readonly followersWait: boolean;
 }
 
@@ -189,7 +190,7 @@ async function take(
     const { deleted } = await deleteTags(transaction, { ...why, tags });
     keys.push(...deleted.map(({ name }) => name));
   }
-  return { keys, bytes: await readFreedBytes(transaction, blobs), followersWait };
+  return { keys, blobs, followersWait };
 }
 
 /** The repository as the policies of now see it. */
