@@ -47,6 +47,8 @@ export class Reporter {
   /** Those of them that the registry does not know. */
   readonly #unsent = new Set<string>();
   #sending: Promise<void> | undefined;
+  /** Ends the pause before the next look. */
+  #lookNow: () => void = () => {};
 
   constructor(options: ReporterOptions) {
     this.#options = options;
@@ -76,8 +78,12 @@ export class Reporter {
         logger.error({ err: error }, "the registry did not take the report");
       }
       const wait = failures === 0 ? every : Math.min(every, firstRetry * 2 ** (failures - 1));
+      const sooner = new AbortController();
+      this.#lookNow = () => sooner.abort();
       // Not all clusters at the same moment.
-      await pause(wait * (0.9 + Math.random() * 0.1), undefined, { signal }).catch(() => undefined);
+      await pause(wait * (0.9 + Math.random() * 0.1), undefined, { signal: AbortSignal.any([signal, sooner.signal]) }).catch(
+        () => undefined,
+      );
     }
     watching.abort();
     await this.#sending;
@@ -116,7 +122,7 @@ export class Reporter {
     return [...found, ...only.map(([image, { first, last }]) => ({ image, firstSeen: timeOf(first), lastSeen: timeOf(last) }))];
   }
 
-  /** Ends when the watch may not go on from where it was: the next look begins another. */
+  /** Ends when it cannot go on from where it was: the next look begins another. */
   async #watch(from: Look["pods"][number], signal: AbortSignal): Promise<void> {
     const { cluster, logger } = this.#options;
     let { resourceVersion } = from;
@@ -127,9 +133,17 @@ export class Reporter {
         wait = watchAgain.first;
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof ClusterError && (error.expired || error.forbidden)) return;
+        if (error instanceof ClusterError && error.forbidden) {
+          logger.warn({ err: error, ...from }, "Pods may not be watched: new images are told with the next report");
+          return;
+        }
         logger.debug({ err: error, ...from }, "the watch of Pods broke");
-        await pause(wait, undefined, { signal }).catch(() => undefined);
+        const expired = error instanceof ClusterError && error.expired;
+        await pause(expired ? firstRetry : wait, undefined, { signal }).catch(() => undefined);
+        if (expired) {
+          this.#lookNow();
+          return;
+        }
         wait = Math.min(2 * wait, watchAgain.longest);
       }
     }

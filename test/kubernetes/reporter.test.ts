@@ -16,7 +16,7 @@ import { workloadKinds } from "../../src/reporter/cluster.ts";
 import { digestOf, pushImage, putManifest } from "../conformance/content.ts";
 import { eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
-import { createNamespace } from "../support/kubernetes.ts";
+import { createNamespace, serviceAccountIssuer } from "../support/kubernetes.ts";
 import type { KubernetesApi } from "../support/kubernetes-access.ts";
 import { createMigratedDatabase, type TestDatabase } from "../support/postgres.ts";
 import type { ProgramResult } from "../support/programs.ts";
@@ -255,6 +255,42 @@ test("what it may read decides what it says it covers", async () => {
   const everything = await account("global", "ClusterRole");
   expect(await report(everything)).toMatchObject({ code: 0, stderr: expect.stringContaining("the whole cluster") });
   expect(await blocked()).toBeUndefined();
+});
+
+test("its ServiceAccount's token reports for its cluster, and for no other", async () => {
+  await make(`/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata: { name: "reporter" } });
+  const keys = join(folder, "jwks.json");
+  await writeFile(keys, (await api.kubectl(["get", "--raw", "/openid/v1/jwks"])).stdout);
+  const other = await createMigratedDatabase();
+  const strict = await startRegistryProcess({
+    open: false,
+    settings: {
+      database: { url: other.url },
+      storage: { folder: await mkdtemp(join(folder, "blobs-")) },
+      externalURL: `https://${host}`,
+      auth: { issuers: [{ name: "home", issuer: serviceAccountIssuer, jwks: keys }] },
+      clusters: [{ name: "prod", reporter: { issuer: "home", namespace, name: "reporter" } }, { name: "edge" }],
+    },
+  });
+  const projected = join(folder, "projected");
+  await writeFile(projected, await api.serviceAccountToken(namespace, "reporter", { audience: host }));
+  const reportAs = (cluster: string) =>
+    wharfinger([
+      "report",
+      "--once",
+      "--registry",
+      strict.url,
+      "--token-file",
+      projected,
+      "--cluster",
+      cluster,
+      "--kubeconfig",
+      api.kubeconfig,
+    ]);
+  expect(await reportAs("prod")).toMatchObject({ code: 0, stderr: expect.stringContaining("the whole cluster") });
+  expect(await reportAs("edge")).toMatchObject({ code: 1, stderr: expect.stringContaining("This is for the reporter of this cluster") });
+  await strict.stop();
+  await other.drop();
 });
 
 test("while it runs, a Pod's new image is told at once, and later what it was pulled as; it ends in order", async () => {

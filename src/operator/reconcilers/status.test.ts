@@ -166,6 +166,16 @@ describe("what they say", () => {
       "True",
       "WorkloadsUnknown",
     ]);
+    // What the registry says names the cluster (src/domain/retention/in-use.ts): nothing else of it is said here.
+    const named = { ...counts, blocked: { reason: "WorkloadsUnknown", message: "cluster prod has never reported" } };
+    expect(statusOf("RetentionPolicy", ran(named, false))["conditions"]).toContainEqual(
+      expect.objectContaining({ type: "WorkloadsUnknown", message: "cluster prod has never reported" }),
+    );
+    // A plan that would be stopped says it too, and one that is not says nothing.
+    expect(conditions(statusOf("RetentionPolicy", { ...ran(named), spec: { action: "Plan" } })).map(([type]) => type)).toContain(
+      "WorkloadsUnknown",
+    );
+    expect(conditions(statusOf("RetentionPolicy", applied)).map(([type]) => type)).not.toContain("WorkloadsUnknown");
   });
 
   test("Upstream whose limit is used up says until when", () => {
