@@ -154,6 +154,7 @@ auth:
     - name: in-cluster
     - {name: edge, issuer: https://kubernetes.default.svc, jwks: /etc/edge.json}
 access:
+  admins: [root, {kind: ServiceAccount, namespace: ops, name: admin}]
   operator: {namespace: wharfinger, name: operator}
   jobs: {issuer: edge, namespace: wharfinger, name: jobs}
 clusters:
@@ -168,6 +169,7 @@ clusters:
   ]);
   expect(settings.access).toEqual({
     ...defaultSettings.access,
+    admins: ["root", { kind: "ServiceAccount", issuer: "in-cluster", namespace: "ops", name: "admin" }],
     operator: { issuer: "in-cluster", namespace: "wharfinger", name: "operator" },
     jobs: { issuer: "edge", namespace: "wharfinger", name: "jobs" },
   });
@@ -182,6 +184,9 @@ test.each([
   ["auth: {issuers: [{name: edge, jwks: /etc/edge.json}]}", "s.yaml:1: auth.issuers[0]: issuer is missing"],
   ["auth: {issuers: [{name: edge, issuer: https://a.example}]}", "s.yaml:1: auth.issuers[0]: jwks is missing"],
   ["auth: {issuers: [{name: in-cluster, jwks: http://a.example/keys}]}", "s.yaml:1: auth.issuers[0].jwks: neither a file nor an https URL"],
+  ["access: {admins: ['']}", "s.yaml:1: access.admins[0]: must NOT have fewer than 1 characters"],
+  ["access: {admins: [{kind: User, namespace: ops, name: root}]}", "s.yaml:1: access.admins[0].kind: must be one of ServiceAccount"],
+  ["access: {admins: [7]}", "s.yaml:1: access.admins[0]: must be string,object"],
   ["access: {operator: {name: operator}}", "s.yaml:1: access.operator: namespace is missing"],
 ])("%s is refused", (text, problem) => expect(problems(text)).toEqual([expect.stringContaining(problem)]));
 

@@ -210,7 +210,7 @@ interface SchemaNode {
 /** What the file says over the defaults, group by group; lists replace. Durations become milliseconds, quantities bytes. */
 function overlay(schema: SchemaNode, base: unknown, given: unknown): unknown {
   if (given === undefined) return base ?? (schema.default === undefined ? undefined : overlay(schema, undefined, schema.default));
-  if (schema.properties !== undefined) {
+  if (schema.properties !== undefined && typeof given === "object") {
     const [left, right] = [base, given] as Record<string, unknown>[];
     const merged = Object.entries(schema.properties).map(([key, child]) => [key, overlay(child, left?.[key], right?.[key])] as const);
     return Object.fromEntries(merged.filter(([, value]) => value !== undefined));

@@ -61,15 +61,23 @@ const tenant = Type.Object(
 
 const clusterName = (description: string) => Type.String({ pattern: "^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$", description });
 
+const accountFields = {
+  issuer: Type.String({ minLength: 1, default: "in-cluster", description: "Its cluster, by its name in `auth.issuers`." }),
+  namespace: name("Its namespace."),
+  name: name("Its name."),
+};
 const account = (description: string) =>
-  Type.Object(
-    {
-      issuer: Type.String({ minLength: 1, default: "in-cluster", description: "Its cluster, by its name in `auth.issuers`." }),
-      namespace: name("Its namespace."),
-      name: name("Its name."),
-    },
-    { additionalProperties: false, required: ["namespace", "name"], description },
-  );
+  Type.Object(accountFields, { additionalProperties: false, required: ["namespace", "name"], description });
+
+/** Keywords about texts and about objects count for these alone. */
+const administrator = Type.Unsafe({
+  type: ["string", "object"],
+  minLength: 1,
+  maxLength: 253,
+  properties: { kind: Type.Enum(["ServiceAccount"], { description: "The kind of subject." }), ...accountFields },
+  required: ["kind", "namespace", "name"],
+  additionalProperties: false,
+});
 
 const cluster = Type.Object(
   {
@@ -333,7 +341,10 @@ export const settingsSchema = group({
   ),
   access: group(
     {
-      admins: Type.Array(name(""), { description: "Users that may use the whole control API." }),
+      admins: Type.Array(administrator, {
+        description:
+          "Who may use the whole control API: users by their names, `ServiceAccount`s as `{kind: ServiceAccount, namespace: ops, name: admin}`.",
+      }),
       hosts: Type.Array(Type.String({ format: formats.host }), {
         description:
           "Further names of the registry, with or without a port, when it listens on a loopback address: those that a reverse proxy sends as `Host`. Other names than `localhost`, the loopback addresses and these are refused (421).",

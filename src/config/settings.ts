@@ -146,8 +146,8 @@ export interface Settings {
   };
   readonly egress: { readonly allowedCIDRs: readonly string[] };
   readonly access: {
-    /** Users (`ci`) that may use the whole control API. */
-    readonly admins: readonly string[];
+    /** Users (`ci`) and ServiceAccounts that may use the whole control API. */
+    readonly admins: readonly (string | (AccountSettings & { readonly kind: "ServiceAccount" }))[];
     /** Names of this registry beside those of this machine, for a listener on loopback behind a proxy. */
     readonly hosts: readonly string[];
     /** Networks of reverse proxies whose X-Forwarded-For counts. */

@@ -20,7 +20,7 @@ const identity = (name: string, issuer?: string, pod?: string): Identity => ({
   ...(pod === undefined ? {} : { pod }),
 });
 const principals: Principals = {
-  admins: ["root"],
+  admins: ["root", account("root")],
   operator: account("operator"),
   jobs: account("jobs"),
   reporters: [
@@ -40,12 +40,15 @@ test.each<readonly [string, Identity, unknown]>([
   ["a job's token without a Pod", identity("jobs"), { kind: "job", pod: undefined }],
   ["a reporter", identity("reporter"), { kind: "reporter", cluster: "prod" }],
   ["the same name in another cluster", identity("reporter", "edge"), { kind: "reporter", cluster: "edge" }],
-  ["an administrator's name is a user's", identity("root"), { kind: "user" }],
+  ["an account of access.admins", identity("root"), { kind: "admin" }],
+  ["its name in another cluster", identity("root", "edge"), { kind: "user" }],
+  ["an account with a user's name", { ...identity("root"), namespace: "team-a" } as Identity, { kind: "user" }],
 ])("%s", (_, identity, role) => expect(roleOf(identity, principals)).toEqual(role));
 
 test("an account that has two parts is found", () => {
   expect(sharedAccounts(principals)).toEqual([]);
   expect(sharedAccounts({ ...principals, jobs: account("operator") })).toEqual([account("operator")]);
+  expect(sharedAccounts({ ...principals, admins: [account("operator")] })).toEqual([account("operator")]);
   const twice = [
     { cluster: "prod", account: account("reporter") },
     { cluster: "test", account: account("reporter") },

@@ -5,8 +5,8 @@ import type { Access, Identity, ServiceAccount } from "./access.ts";
 
 /** Whom the settings name. */
 export interface Principals {
-  /** Users with the rights of administrators. */
-  readonly admins: readonly string[];
+  /** Users, by their names, and accounts with the rights of administrators. */
+  readonly admins: readonly (string | ServiceAccount)[];
   /** The one writer of the registry beside administrators. */
   readonly operator?: ServiceAccount;
   /** As whom the Pods of jobs run. It may do nothing by itself: each Pod acts for the run that it is bound to. */
@@ -63,6 +63,7 @@ export function roleOf(identity: Identity, { admins, operator, jobs, reporters }
     case "user":
       return { kind: admins.includes(identity.name) ? "admin" : "user" };
     case "serviceAccount": {
+      if (admins.some((admin) => typeof admin !== "string" && isSame(identity, admin))) return { kind: "admin" };
       if (isSame(identity, operator)) return { kind: "operator" };
       if (isSame(identity, jobs)) return { kind: "job", pod: identity.pod };
       const reporter = reporters.find(({ account }) => isSame(identity, account));
@@ -75,8 +76,9 @@ export function roleOf(identity: Identity, { admins, operator, jobs, reporters }
 }
 
 /** Accounts that the settings give more than one part to: a token must say one thing. */
-export function sharedAccounts({ operator, jobs, reporters }: Principals): ServiceAccount[] {
+export function sharedAccounts({ admins, operator, jobs, reporters }: Principals): ServiceAccount[] {
   const all = [
+    ...admins.filter((admin) => typeof admin !== "string"),
     ...(operator === undefined ? [] : [operator]),
     ...(jobs === undefined ? [] : [jobs]),
     ...reporters.map(({ account }) => account),

@@ -32,6 +32,11 @@ test("the settings name them", () => {
 
 test.each<readonly [string, Parameters<typeof settings>[0], string]>([
   ["an account with two parts", { access: { operator: account("all"), jobs: account("all") } }, "wharfinger/all of in-cluster two parts"],
+  [
+    "an administrator of a cluster without keys",
+    { access: { admins: [{ kind: "ServiceAccount", ...account("admin", "edge") }] } },
+    "of edge, which",
+  ],
   ["an account of a cluster without keys", { access: { operator: account("operator", "edge") } }, "of edge, which auth.issuers does not"],
   ["a cluster that is there twice", { clusters: [{ name: "prod" }, { name: "prod" }] }, "names prod twice"],
 ])("%s is refused", (_, part, message) => expect(() => principalsOf(settings(part))).toThrow(message));

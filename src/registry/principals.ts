@@ -25,10 +25,10 @@ export function principalsOf({ access, clusters, auth }: Settings): Principals {
   const [shared] = sharedAccounts(principals);
   if (shared !== undefined) {
     throw new Error(
-      `The settings give the ServiceAccount ${shared.namespace}/${shared.name} of ${shared.issuer} two parts: access.operator, access.jobs and each clusters[].reporter need one of their own.`,
+      `The settings give the ServiceAccount ${shared.namespace}/${shared.name} of ${shared.issuer} two parts: access.operator, access.jobs, each clusters[].reporter and what access.admins names need one of their own.`,
     );
   }
-  const named = [operator, jobs, ...reporters.map(({ account }) => account)].filter((account) => account !== undefined);
+  const named = [...admins, operator, jobs, ...reporters.map(({ account }) => account)].filter((account) => typeof account === "object");
   const unknown = named.find(({ issuer }) => !auth.issuers.some(({ name }) => name === issuer));
   if (unknown !== undefined) {
     throw new Error(

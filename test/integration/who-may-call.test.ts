@@ -22,6 +22,7 @@ import { adminToken, publishFirst, startTestRegistry, type TestRegistry } from "
 import { audience, claimsOf, createTokenIssuer, type TokenIssuer, type TokenParts } from "../support/token-issuer.ts";
 
 const accounts = {
+  admin: { namespace: "wharfinger", name: "admin" },
   operator: { namespace: "wharfinger", name: "wharfinger-operator" },
   jobs: { namespace: "wharfinger", name: "wharfinger-jobs" },
   reporter: { namespace: "wharfinger", name: "wharfinger-reporter" },
@@ -34,6 +35,7 @@ const callers = {
   anonymous: async () => undefined,
   user: async () => basic("ci"),
   "admin user": async () => basic("root"),
+  "admin account": () => bearer(accounts.admin),
   "admin token": async () => `Bearer ${adminToken}`,
   operator: () => bearer(accounts.operator),
   "tag-sync run": () => bearer({ ...accounts.jobs, pod: "images-1" }),
@@ -83,7 +85,7 @@ const callers = {
 type Caller = keyof typeof callers;
 const everybody = Object.keys(callers) as Caller[];
 
-const admins = ["admin user", "admin token"] as const;
+const admins = ["admin user", "admin account", "admin token"] as const;
 const runs = ["tag-sync run", "tag-sync run of another policy", "prune run", "prune run of another policy"] as const;
 /** Who showed who he is and has no part in the settings. */
 const others = [
@@ -181,7 +183,7 @@ const table: readonly Row[] = [
     route: "GET versions/{repository}",
     path: () => "versions/vendor/team/app",
     allowed: [...admins, "operator", "tag-sync run"],
-    hidden: readers.filter((caller) => !["admin user", "admin token", "operator", "tag-sync run"].includes(caller)),
+    hidden: readers.filter((caller) => ![...admins, "operator", "tag-sync run"].includes(caller)),
   },
   { route: "POST retention/{namespace}/{name}/plan", path: () => "retention/default/clean/plan", allowed: [...admins, "prune run"] },
   {
@@ -304,7 +306,7 @@ beforeAll(async () => {
       },
       access: {
         ...defaultSettings.access,
-        admins: ["root"],
+        admins: ["root", { kind: "ServiceAccount", issuer: "in-cluster", ...accounts.admin }],
         anonymousPull: "None",
         operator: { issuer: "in-cluster", ...accounts.operator },
         jobs: { issuer: "in-cluster", ...accounts.jobs },

@@ -90,7 +90,7 @@ function denied({ identity }: Caller, { method, path, who }: ControlRoute, sourc
 }
 
 const needed: Readonly<Record<Right, string>> = {
-  admin: "This needs an administrator: the admin token, or a user of the setting access.admins.",
+  admin: "This needs an administrator: the admin token, or who is named in the setting access.admins.",
   reader: "This needs a token or a user.",
   operator: "This is for the operator, the ServiceAccount of the setting access.operator, and for administrators.",
   run: "This is for the run that it is about, for the operator and for administrators.",
