@@ -40,24 +40,24 @@ const { rooms: law, everywhere, bare } = readLaw(readFileSync(resolve(source, ".
 
 /** npm packages that only these rooms may load. Some come with the cluster. */
 const packages: Record<string, readonly string[]> = {
-  "@kubernetes/client-node": ["reporter"],
+  "@kubernetes/client-node": ["operator/kube", "reporter"],
   "@aws-sdk/client-s3": ["registry/blobs"],
   "pg-copy-streams": ["registry/metadata"],
   pg: ["registry/metadata"],
   fastify: ["registry/http"],
   commander: ["cli"],
-  undici: ["client", "registry/upstream", "registry/issuers"],
+  undici: ["client", "operator/kube", "registry/upstream", "registry/issuers"],
   jose: ["registry/issuers"],
   croner: ["validation", "operator"],
 };
 
 /**
  * Modules that open connections or look up names, and the only files that may load them (types aside). Whatever leaves the process goes through
- * the egress policy (registry/upstream), to the registry itself (client), or to where the installation's own settings say (registry/issuers): a
- * file that is added here has to show that it does.
+ * the egress policy (registry/upstream), to the registry itself (client), to where the installation's own settings say (registry/issuers), or
+ * to the API server of the cluster (operator/kube): a file that is added here has to show that it does.
  */
 const network: Readonly<Record<string, readonly string[]>> = {
-  http: [],
+  http: ["operator/probes.ts"],
   https: [],
   http2: [],
   net: [],
@@ -65,7 +65,13 @@ const network: Readonly<Record<string, readonly string[]>> = {
   tls: ["registry/upstream/connector.ts"],
   dns: [],
   "dns/promises": ["registry/upstream/egress.ts", "standalone/exposure.ts"],
-  undici: ["client/transport.ts", "registry/upstream/connector.ts", "registry/upstream/exchange.ts", "registry/issuers/key-set.ts"],
+  undici: [
+    "client/transport.ts",
+    "operator/kube/kube-client.ts",
+    "registry/upstream/connector.ts",
+    "registry/upstream/exchange.ts",
+    "registry/issuers/key-set.ts",
+  ],
 };
 
 interface Import {

@@ -53,6 +53,7 @@ export async function ask(command: Command, work: (connection: Connection, outpu
   await connected({ ...options, dataGiven: command.getOptionValueSource("data") !== "default" }, (connection) => work(connection, output));
 }
 
+/** scheme://host:port of a registry. */
 export function parseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.pathname !== "/" || url.username !== "" || url.search !== "")

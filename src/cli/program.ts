@@ -12,6 +12,7 @@ import { gcCommand } from "./gc.ts";
 import { getCommand } from "./get.ts";
 import { importCommand } from "./import.ts";
 import { jobCommand } from "./job.ts";
+import { operatorCommand } from "./operator.ts";
 import { noteFailure } from "./output.ts";
 import { planCommand } from "./plan.ts";
 import { recordCommand } from "./record.ts";
@@ -45,6 +46,7 @@ export async function run(args: readonly string[]): Promise<number> {
   for (const make of [
     serveCommand,
     registryCommand,
+    operatorCommand,
     reportCommand,
     getCommand,
     explainCommand,

@@ -134,6 +134,45 @@ export const reportOptions = {
   logLevel: serveOptions.logLevel,
 } as const satisfies Record<string, OptionDefinition>;
 
+export const operatorOptions = {
+  registry: {
+    flags: "--registry <url>",
+    variable: "WHARFINGER_REGISTRY",
+    description: "the registry to configure: scheme://host:port of its Service",
+  },
+  tokenFile: {
+    flags: "--token-file <file>",
+    variable: "WHARFINGER_TOKEN_FILE",
+    description: "file with the token for the registry's control API",
+  },
+  namespaces: {
+    flags: "--namespace <name>",
+    variable: "WHARFINGER_NAMESPACES",
+    description:
+      "namespace to watch; repeatable, in the environment separated by commas. The first is the administrators', others need a grant (settings: `tenants`)",
+    fallbackDescription: "that of the pod, or of the kubeconfig's context",
+  },
+  record: {
+    flags: "--record <dir>",
+    variable: "WHARFINGER_RECORD",
+    description: "folder of the Git record; made when it is missing",
+    fallback: "record",
+  },
+  listen: {
+    ...serveOptions.listen,
+    description: "address of the probes (/livez, /readyz) and of /metrics; port 0 takes any free one",
+    fallback: "0.0.0.0:8081",
+  },
+  kubeconfig: {
+    flags: "--kubeconfig <file>",
+    variable: "WHARFINGER_KUBECONFIG",
+    description: "how to reach the cluster",
+    fallbackDescription: "$KUBECONFIG, else the cluster of the Pod that this runs in, else ~/.kube/config",
+  },
+  settings: serveOptions.settings,
+  logLevel: serveOptions.logLevel,
+} as const satisfies Record<string, OptionDefinition>;
+
 export const restoreMetadataOptions = {
   snapshot: {
     flags: "--snapshot <name>",

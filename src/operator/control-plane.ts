@@ -7,6 +7,7 @@ import type { ControlClient } from "../client/control-client.ts";
 import type { ResourceKey } from "../domain/resource.ts";
 import type { SecretSource } from "../domain/secrets.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { PlannedCommit } from "../record/commits.ts";
 import type { GitRecord } from "../record/repository.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import { every } from "./every.ts";
@@ -50,6 +51,10 @@ export interface ControlPlaneOptions {
   readonly appliedBy?: string;
   /** How a person lets go on what waits; default: by the command line. */
   readonly howToSay?: HowToSay;
+  /** Called for each commit that this control plane has made. */
+  readonly committed?: (id: string, commit: PlannedCommit) => void;
+  /** Called with every view after each round, also when nothing changed. */
+  readonly told?: (views: readonly ResourceView[]) => void;
   /** Milliseconds: between two looks at everything, and until what the registry refused is offered again. */
   readonly times?: { readonly lookAgainAfter?: number; readonly refusedAgainAfter?: number };
 }
@@ -116,7 +121,7 @@ class LevelTriggered implements ControlPlane {
       grants: { administrators: options.administrators ?? "default", tenants: options.tenants },
       committer,
       others: () => this.#outcomes.commits(),
-      narrator: this.#narrator,
+      narrator: { committed: (id, commit) => this.#committed(id, commit) },
       howToSay: options.howToSay ?? byCommand,
     });
     this.#queue = new BatchQueue({
@@ -207,9 +212,15 @@ class LevelTriggered implements ControlPlane {
       ...plan.judgements.map((judgement) => report(judgement, passageOf(judgement, outcome), ownReport(judgement, context))),
       ...unsourced(plan, outcome, howToSay),
     ]);
+    this.#options.told?.(this.views());
     this.#status = recordStatus(plan, outcome, howToSay);
     this.#narrator.record(this.#status);
     this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: (outcome.publishProblem ?? outcome.commitProblem)?.message });
+  }
+
+  #committed(id: string, commit: PlannedCommit | undefined): void {
+    this.#narrator.committed(id, commit);
+    if (commit !== undefined) this.#options.committed?.(id, commit);
   }
 
   #take(proposals: Parameters<WaitingProposals["hand"]>[0]): Promise<void> {

@@ -13,7 +13,8 @@ import type { JobKind, JobOutcome, JobRunner } from "../operator/ports.ts";
 
 export interface JobRunnerOptions {
   readonly url: string;
-  readonly token: string | undefined;
+  readonly token?: string | undefined;
+  readonly tokenFile?: string;
   readonly logger: Logger;
   /** One line for a person, as it happens; default: the log. */
   readonly progress?: (line: string) => void;
@@ -38,8 +39,8 @@ const jobs: Readonly<Record<JobKind, (context: JobContext) => Promise<JobEnd>>> 
   prune: runPrune,
 };
 
-export function createJobRunner({ url, token, logger, progress }: JobRunnerOptions): JobRunner {
-  const client = token === undefined ? { url } : { url, token };
+export function createJobRunner({ url, token, tokenFile, logger, progress }: JobRunnerOptions): JobRunner {
+  const client = { url, ...(token === undefined ? {} : { token }), ...(tokenFile === undefined ? {} : { tokenFile }) };
   return {
     async run({ kind, policy, trigger, approve }, signal) {
       const log = logger.child({ job: kind, policy });

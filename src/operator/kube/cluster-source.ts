@@ -1,0 +1,234 @@
+// The resources of the watched namespaces, with the Secrets and ConfigMaps that they name, as the control plane wants them: one picture that
+// fits together. A resource is shown when what it names was fetched, so no Secret is called missing that was only not there yet.
+//
+// A list that was refused (no rights, no such kind) makes the picture incomplete, and in an incomplete picture nothing counts as deleted.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { keyString, kinds, type Kind, type ResourceKey } from "../../domain/resource.ts";
+import type { SecretData, SecretSource } from "../../domain/secrets.ts";
+import type { Logger } from "../../observability/logger.ts";
+import type { ObservedResource, ResourceSnapshot, ResourceSource, SourceProblem } from "../ports.ts";
+import type { KubeError } from "./errors.ts";
+import { Informer, type InformerTimes } from "./informer.ts";
+import type { KubeClient } from "./kube-client.ts";
+import { referencesOf } from "./named-references.ts";
+import { NamedSecrets, type SecretKind } from "./named-secrets.ts";
+import { fieldManager, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
+
+export interface ClusterSourceOptions {
+  readonly client: KubeClient;
+  readonly namespaces: readonly string[];
+  /** Secrets that count although no resource names them. */
+  readonly alsoSecrets?: readonly { readonly namespace: string; readonly name: string }[];
+  /** Why a namespace's resources are not ours to look at; undefined: they are. */
+  readonly barred?: (namespace: string) => string | undefined;
+  readonly logger: Logger;
+  readonly times?: Partial<InformerTimes>;
+}
+
+interface Watched {
+  readonly namespace: string;
+  readonly resources: readonly { readonly kind: Kind; readonly informer: Informer<CustomResource> }[];
+  readonly secrets: NamedSecrets;
+}
+
+/** Milliseconds until what could not be fetched is fetched again. */
+const fetchAgainAfter = 5_000;
+
+export class ClusterSource implements ResourceSource, SecretSource {
+  readonly #options: ClusterSourceOptions;
+  readonly #watched: readonly Watched[];
+  readonly #listeners = new Set<() => void>();
+  readonly #abort = new AbortController();
+  #snapshot: ResourceSnapshot = { resources: [], problems: [], complete: false };
+  #objects: ReadonlyMap<string, CustomResource> = new Map();
+  /** What listeners were told of last. */
+  #told = "";
+  #settling: Promise<void> | undefined;
+  #again = false;
+
+  constructor(options: ClusterSourceOptions) {
+    this.#options = options;
+    const { client, logger, times } = options;
+    this.#watched = options.namespaces.map((namespace) => ({
+      namespace,
+      resources: kinds.map((kind) => ({
+        kind,
+        informer: new Informer<CustomResource>({
+          client,
+          path: paths.resources(kind, namespace),
+          logger,
+          ...(times === undefined ? {} : { times }),
+        }),
+      })),
+      secrets: new NamedSecrets({ client, namespace, logger, times }),
+    }));
+  }
+
+  /** Resolves when every list was answered once, and the first picture is whole as far as it can be. */
+  async start(): Promise<void> {
+    const { signal } = this.#abort;
+    for (const informer of this.#informers()) {
+      informer.onChange(() => this.look());
+      informer.start();
+    }
+    const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    await Promise.race([Promise.all(this.#informers().map(({ answered }) => answered)), stopped]);
+    await this.#settle();
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#listeners.clear();
+    await Promise.all(this.#informers().map((informer) => informer.stop()));
+    await this.#settling;
+  }
+
+  snapshot(): ResourceSnapshot {
+    return this.#snapshot;
+  }
+
+  /** As it is in the cluster, with the status that is written there. */
+  object(key: ResourceKey): CustomResource | undefined {
+    const informer = this.#watched
+      .find(({ namespace }) => namespace === key.namespace)
+      ?.resources.find(({ kind }) => kind === key.kind)?.informer;
+    return informer?.items.get(key.name);
+  }
+
+  /** The ConfigMaps of a watched namespace, without their data. */
+  configMaps(namespace: string): Pick<Informer<KubeObject>, "items" | "onChange"> | undefined {
+    return this.#watched.find((watched) => watched.namespace === namespace)?.secrets.informers.ConfigMap;
+  }
+
+  secret(namespace: string, name: string): SecretData | undefined {
+    return this.#data("Secret", namespace, name);
+  }
+
+  configMap(namespace: string, name: string): SecretData | undefined {
+    return this.#data("ConfigMap", namespace, name);
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Why not everything is here; empty when every list has synced. */
+  problems(): readonly SourceProblem[] {
+    return this.#watched.flatMap(({ namespace, resources, secrets }) => [
+      ...resources.flatMap(({ kind, informer }) => problemOf(pluralOf(kind), namespace, informer)),
+      ...problemOf("secrets", namespace, secrets.informers.Secret),
+      ...problemOf("configmaps", namespace, secrets.informers.ConfigMap),
+    ]);
+  }
+
+  /** Milliseconds since the API server was last heard, by collection. */
+  staleness(): readonly { readonly path: string; readonly staleFor: number }[] {
+    return this.#informers().map(({ path, staleFor }) => ({ path, staleFor }));
+  }
+
+  /** Something may have changed. */
+  look(): void {
+    if (!this.#abort.signal.aborted) void this.#settle();
+  }
+
+  #informers(): readonly Informer<KubeObject>[] {
+    return this.#watched.flatMap(({ resources, secrets }) => [
+      ...resources.map(({ informer }) => informer),
+      secrets.informers.Secret,
+      secrets.informers.ConfigMap,
+    ]);
+  }
+
+  #data(kind: SecretKind, namespace: string, name: string): SecretData | undefined {
+    return this.#watched.find((watched) => watched.namespace === namespace)?.secrets.data(kind, name);
+  }
+
+  /** One at a time; what comes meanwhile is looked at once more afterwards. */
+  #settle(): Promise<void> {
+    if (this.#settling !== undefined) {
+      this.#again = true;
+      return this.#settling;
+    }
+    this.#settling = this.#settleAll().finally(() => (this.#settling = undefined));
+    return this.#settling;
+  }
+
+  async #settleAll(): Promise<void> {
+    do {
+      this.#again = false;
+      const { snapshot, objects } = this.#picture();
+      const fetched = await Promise.all(this.#watched.flatMap((watched) => this.#obtain(watched, snapshot)));
+      this.#snapshot = snapshot;
+      this.#objects = objects;
+      if (fetched.some(({ whole }) => !whole)) void this.#lookLater();
+      this.#tell(fetched.some(({ changed }) => changed));
+    } while (this.#again && !this.#abort.signal.aborted);
+  }
+
+  #obtain({ namespace, secrets }: Watched, { resources }: ResourceSnapshot): readonly ReturnType<NamedSecrets["want"]>[] {
+    const named = resources.filter((resource) => resource.namespace === namespace).flatMap(({ spec }) => referencesOf(spec));
+    const also = (this.#options.alsoSecrets ?? []).filter((secret) => secret.namespace === namespace).map(({ name }) => name);
+    const of = (wanted: SecretKind) => named.filter(({ kind }) => kind === wanted).map(({ name }) => name);
+    return [secrets.want("Secret", new Set([...of("Secret"), ...also])), secrets.want("ConfigMap", new Set(of("ConfigMap")))];
+  }
+
+  async #lookLater(): Promise<void> {
+    await sleep(fetchAgainAfter, undefined, { signal: this.#abort.signal, ref: false }).catch(() => undefined);
+    this.look();
+  }
+
+  #picture(): { readonly snapshot: ResourceSnapshot; readonly objects: ReadonlyMap<string, CustomResource> } {
+    const objects = new Map<string, CustomResource>();
+    const resources: ObservedResource[] = [];
+    const problems: SourceProblem[] = [...this.problems()];
+    let complete = true;
+    for (const { namespace, resources: collections } of this.#watched) {
+      const barred = this.#options.barred?.(namespace);
+      if (barred !== undefined) problems.push({ source: `namespace ${namespace}`, line: undefined, message: barred });
+      complete &&= barred === undefined && collections.every(({ informer }) => informer.complete);
+      if (barred !== undefined) continue;
+      for (const { kind, informer } of collections) {
+        for (const object of informer.items.values()) {
+          const resource = observed(kind, namespace, object);
+          resources.push(resource);
+          objects.set(keyString(resource), object);
+        }
+      }
+    }
+    return { snapshot: { resources, problems, complete }, objects };
+  }
+
+  /** Our own writes of a status are no news. */
+  #tell(secretsChanged: boolean): void {
+    const { resources, problems, complete } = this.#snapshot;
+    const seen = resources.map((resource) => {
+      const { uid, generation } = this.#objects.get(keyString(resource))?.metadata ?? {};
+      return [keyString(resource), uid, generation, resource.annotations];
+    });
+    const now = JSON.stringify([seen, problems, complete]);
+    if (now === this.#told && !secretsChanged) return;
+    this.#told = now;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function observed(kind: Kind, namespace: string, { metadata, spec }: CustomResource): ObservedResource {
+  const { name, generation, annotations = {} } = metadata;
+  return { kind, namespace, name, generation, annotations, spec, source: undefined, lineOf: () => undefined };
+}
+
+function problemOf(plural: string, namespace: string, { problem, complete }: Informer<KubeObject>): readonly SourceProblem[] {
+  if (complete) return [];
+  return [{ source: `namespace ${namespace}, ${plural}`, line: undefined, message: sentenceOf(plural, namespace, problem) }];
+}
+
+function sentenceOf(plural: string, namespace: string, problem: KubeError | undefined): string {
+  if (problem === undefined) return "the API server was not heard yet";
+  if (problem.status === 404)
+    return `the API server does not know ${plural} of wharfinger.dev: install the definitions (kubectl apply -f crds/)`;
+  if (problem.status === 401) return `the API server does not accept the credentials of ${fieldManager}: ${problem.message}`;
+  return `the operator may not list and watch ${plural} in namespace ${namespace}: give its ServiceAccount the Role there (${problem.message})`;
+}

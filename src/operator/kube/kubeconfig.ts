@@ -1,0 +1,49 @@
+// A kubeconfig with all that people write into one (contexts, files, programs that log in), by the client that knows it all.
+
+import type { RequestOptions } from "node:https";
+import { delimiter } from "node:path";
+
+import { KubeConfig } from "@kubernetes/client-node";
+
+import type { ClusterAccess } from "./credentials.ts";
+
+/** `files`: as KUBECONFIG names them; the context that the first of them calls current. Throws an Error that says what is wrong with them. */
+export function accessOfKubeconfig(files: string): ClusterAccess {
+  const [first = "", ...others] = files.split(delimiter).filter((file) => file !== "");
+  const config = new KubeConfig();
+  config.loadFromFile(first);
+  for (const file of others) {
+    const more = new KubeConfig();
+    more.loadFromFile(file);
+    config.mergeConfig(more, true);
+  }
+  const context = config.getContextObject(config.getCurrentContext());
+  const cluster = config.getCurrentCluster();
+  if (context === null || cluster === null)
+    throw new Error("The kubeconfig has no current context: choose one with `kubectl config use-context`.");
+  return {
+    server: cluster.server.replace(/\/+$/, ""),
+    namespace: context.namespace ?? "default",
+    async credentials() {
+      const options: RequestOptions = {};
+      await config.applyToHTTPSOptions(options);
+      const { authorization, Authorization } = (options.headers ?? {}) as Record<string, string | undefined>;
+      const basic = typeof options.auth === "string" ? `Basic ${Buffer.from(options.auth).toString("base64")}` : undefined;
+      return {
+        authorization: Authorization ?? authorization ?? basic,
+        tls: {
+          ca: text(options.ca),
+          cert: text(options.cert),
+          key: text(options.key),
+          servername: options.servername,
+          rejectUnauthorized: options.rejectUnauthorized,
+        },
+      };
+    },
+  };
+}
+
+/** PEM, of a file or written into the kubeconfig. */
+function text(value: unknown): string | undefined {
+  return typeof value === "string" ? value : Buffer.isBuffer(value) ? value.toString("utf8") : undefined;
+}

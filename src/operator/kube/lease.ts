@@ -1,0 +1,208 @@
+// One operator a namespace: the Lease `wharfinger` says which. The rules are client-go's: who holds it renews it, who does not waits until it was not
+// renewed for its whole duration by the waiter's own clock, and every write names the version it is based on, so one of two wins.
+//
+// A holder that cannot renew gives up well before another may begin. Even an old leader that slept through that does no harm: Git orders the commits,
+// and the base of a publish orders the publishes (design: record, "Publishing").
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { Logger } from "../../observability/logger.ts";
+import { KubeError } from "./errors.ts";
+import type { KubeClient } from "./kube-client.ts";
+import { microTime, paths, type KubeObject } from "./objects.ts";
+
+export const leaseName = "wharfinger";
+/** On the Lease: whose operator holds it. */
+export const installationAnnotation = "wharfinger.dev/installation";
+
+/** Milliseconds. */
+export interface LeaseTimes {
+  /** Not renewed for this long, the Lease is anybody's. */
+  readonly duration: number;
+  /** A holder that could not renew for this long has lost it. */
+  readonly renewWithin: number;
+  readonly retry: number;
+}
+
+const nobody: LeaseState = { state: "waiting", holder: undefined, foreign: false };
+
+const defaultTimes: LeaseTimes = { duration: 15_000, renewWithin: 10_000, retry: 2_000 };
+
+export interface LeaseOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  /** Of this process: two never have the same. */
+  readonly identity: string;
+  /** Of the installation whose operators take turns. */
+  readonly installation: string;
+  /** Held or lost, or somebody else holds it. */
+  readonly changed?: (state: LeaseState) => void;
+  readonly logger: Logger;
+  readonly times?: LeaseTimes;
+}
+
+export type LeaseState =
+  | { readonly state: "held" }
+  /** `foreign`: by the operator of another installation. */
+  | { readonly state: "waiting"; readonly holder: string | undefined; readonly foreign: boolean };
+
+interface Lease extends KubeObject {
+  readonly spec: {
+    readonly holderIdentity?: string | null;
+    readonly leaseDurationSeconds?: number;
+    readonly acquireTime?: string;
+    readonly renewTime?: string;
+    readonly leaseTransitions?: number;
+  };
+}
+
+export class LeaseHolder {
+  /** It is ours for the first time. */
+  readonly acquired: Promise<void>;
+  /** It was ours and is no more: resolves with the reason, once. From then on it is waited for again. */
+  readonly lost: Promise<string>;
+  readonly #options: LeaseOptions;
+  readonly #times: LeaseTimes;
+  readonly #abort = new AbortController();
+  readonly #done: { acquired: () => void; lost: (why: string) => void };
+  #state: LeaseState = nobody;
+  #lease: Lease | undefined;
+  /** When the Lease that somebody else holds was last seen to change. */
+  #changedAt = 0;
+  #renewedAt = 0;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#times = options.times ?? defaultTimes;
+    const [acquired, lost] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()];
+    this.acquired = acquired.promise;
+    this.lost = lost.promise;
+    this.#done = { acquired: acquired.resolve, lost: lost.resolve };
+  }
+
+  get namespace(): string {
+    return this.#options.namespace;
+  }
+
+  get state(): LeaseState {
+    return this.#state;
+  }
+
+  start(): void {
+    this.#loop = this.#run();
+  }
+
+  /** Releases what is held: the next operator need not wait. Never rejects. */
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    await this.#loop;
+    if (this.#state.state !== "held" || this.#lease === undefined) return;
+    this.#become(nobody);
+    const { holderIdentity: _, ...spec } = this.#lease.spec;
+    await this.#put({ ...this.#lease, spec: { ...spec, leaseDurationSeconds: 1 } }).catch((error: unknown) =>
+      this.#options.logger.warn(
+        { error: String(error) },
+        `the Lease of namespace ${this.namespace} could not be released; it runs out by itself`,
+      ),
+    );
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort;
+    const { retry, renewWithin } = this.#times;
+    while (!signal.aborted) {
+      // Also when a turn is late because the process slept: what may be another's by now is not simply renewed.
+      if (this.#state.state === "held" && performance.now() - this.#renewedAt >= renewWithin) this.#lose("it could not be renewed in time");
+      try {
+        await this.#turn();
+      } catch (error) {
+        this.#options.logger.debug({ error: String(error) }, `the Lease of namespace ${this.namespace} could not be read or written`);
+      }
+      // Nobody comes a moment before or after all others.
+      await sleep(retry * (1 + Math.random() * 0.2), undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #turn(): Promise<void> {
+    const { identity } = this.#options;
+    const found = await this.#read();
+    if (found === undefined) return this.#take(undefined);
+    const before = this.#lease?.metadata.resourceVersion;
+    this.#lease = found;
+    const holder = found.spec.holderIdentity ?? "";
+    if (this.#state.state === "held") {
+      if (holder === identity) return this.#take(found);
+      return this.#lose(holder === "" ? "somebody released it" : `${holder} holds it`);
+    }
+    if (found.metadata.resourceVersion !== before) this.#changedAt = performance.now();
+    const duration = (found.spec.leaseDurationSeconds ?? this.#times.duration / 1_000) * 1_000;
+    if (holder === "" || holder === identity || performance.now() - this.#changedAt > duration) return this.#take(found);
+    const foreign = found.metadata.annotations?.[installationAnnotation] !== this.#options.installation;
+    if (this.#state.state === "waiting" && this.#state.holder === holder && this.#state.foreign === foreign) return;
+    this.#become({ state: "waiting", holder, foreign });
+  }
+
+  async #take(found: Lease | undefined): Promise<void> {
+    const { namespace, identity, installation } = this.#options;
+    const asked = performance.now();
+    const now = microTime(new Date());
+    const ours = found?.spec.holderIdentity === identity;
+    const lease: Lease = {
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: {
+        ...found?.metadata,
+        name: leaseName,
+        namespace,
+        annotations: { ...found?.metadata.annotations, [installationAnnotation]: installation },
+      },
+      spec: {
+        holderIdentity: identity,
+        leaseDurationSeconds: Math.ceil(this.#times.duration / 1_000),
+        acquireTime: ours ? (found.spec.acquireTime ?? now) : now,
+        renewTime: now,
+        leaseTransitions: (found?.spec.leaseTransitions ?? 0) + (ours || found === undefined ? 0 : 1),
+      },
+    };
+    this.#lease = found === undefined ? await this.#post(lease) : await this.#put(lease);
+    this.#renewedAt = asked;
+    if (this.#state.state === "held") return;
+    this.#become({ state: "held" });
+    this.#done.acquired();
+  }
+
+  #lose(why: string): void {
+    this.#become(nobody);
+    this.#done.lost(why);
+  }
+
+  #become(state: LeaseState): void {
+    this.#state = state;
+    this.#options.changed?.(state);
+  }
+
+  async #read(): Promise<Lease | undefined> {
+    try {
+      return await this.#send("GET", `${paths.leases(this.namespace)}/${leaseName}`);
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404 && error.reason === "NotFound") return undefined;
+      throw error;
+    }
+  }
+
+  #post(lease: Lease): Promise<Lease> {
+    return this.#send("POST", paths.leases(this.namespace), lease);
+  }
+
+  #put(lease: Lease): Promise<Lease> {
+    return this.#send("PUT", `${paths.leases(this.namespace)}/${leaseName}`, lease);
+  }
+
+  /** No single request may eat up the time in which there would be another, or last beyond the one in which the Lease is surely ours. */
+  #send(method: "GET" | "POST" | "PUT", path: string, body?: Lease): Promise<Lease> {
+    const { renewWithin } = this.#times;
+    const left = this.#state.state === "held" ? Math.max(this.#renewedAt + renewWithin - performance.now(), 1) : renewWithin;
+    return this.#options.client.send({ method, path, body, timeout: Math.ceil(Math.min(renewWithin / 2, left)) });
+  }
+}

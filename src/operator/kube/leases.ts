@@ -1,0 +1,94 @@
+// The Leases of all watched namespaces. The first is the operator's own and says who leads; each of the others only opens its namespace, so that
+// nobody can stop an installation from a namespace of his own.
+
+import type { Logger } from "../../observability/logger.ts";
+import type { Events } from "./events.ts";
+import type { KubeClient } from "./kube-client.ts";
+import { LeaseHolder, leaseName, type LeaseState, type LeaseTimes } from "./lease.ts";
+
+export interface LeasesOptions {
+  readonly client: KubeClient;
+  /** The operator's own first. */
+  readonly namespaces: readonly [string, ...string[]];
+  readonly identity: string;
+  readonly installation: string;
+  readonly events: Events;
+  /** A namespace was opened or closed. */
+  readonly changed: () => void;
+  readonly logger: Logger;
+  readonly times?: LeaseTimes;
+}
+
+export class Leases {
+  readonly home: LeaseHolder;
+  readonly #others: ReadonlyMap<string, LeaseHolder>;
+  readonly #options: LeasesOptions;
+
+  constructor(options: LeasesOptions) {
+    this.#options = options;
+    const [home, ...others] = options.namespaces;
+    this.home = this.#holder(home);
+    this.#others = new Map(others.map((namespace) => [namespace, this.#holder(namespace)]));
+  }
+
+  start(): void {
+    for (const holder of this.#all()) holder.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#all().map((holder) => holder.stop()));
+  }
+
+  /** Why the resources of a namespace are not ours to look at; undefined: they are. Of our own nobody asks who does not lead. */
+  barred(namespace: string): string | undefined {
+    const holder = this.#others.get(namespace);
+    return holder === undefined || holder.state.state === "held" ? undefined : sentenceOf(holder);
+  }
+
+  /** What a person has to settle: two installations, one namespace. */
+  foreign(): readonly string[] {
+    return this.#all().flatMap((holder) => (holder.state.state === "waiting" && holder.state.foreign ? [sentenceOf(holder)] : []));
+  }
+
+  states(): readonly { readonly namespace: string; readonly held: boolean }[] {
+    return this.#all().map(({ namespace, state }) => ({ namespace, held: state.state === "held" }));
+  }
+
+  #all(): readonly LeaseHolder[] {
+    return [this.home, ...this.#others.values()];
+  }
+
+  #holder(namespace: string): LeaseHolder {
+    const { client, identity, installation, logger, times } = this.#options;
+    const holder: LeaseHolder = new LeaseHolder({
+      client,
+      namespace,
+      identity,
+      installation,
+      logger,
+      ...(times === undefined ? {} : { times }),
+      changed: (state) => this.#changed(holder, state),
+    });
+    return holder;
+  }
+
+  #changed(holder: LeaseHolder, state: LeaseState): void {
+    const { events, logger, changed } = this.#options;
+    const { namespace } = holder;
+    if (state.state === "held") logger.info(`namespace ${namespace}: the Lease is ours`);
+    else logger[state.foreign ? "warn" : "info"](sentenceOf(holder));
+    if (state.state === "waiting" && state.foreign) {
+      const lease = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: leaseName };
+      void events.say(lease, { type: "Warning", reason: "HeldByAnotherInstallation", note: sentenceOf(holder) });
+    }
+    changed();
+  }
+}
+
+function sentenceOf({ namespace, state }: LeaseHolder): string {
+  const lease = `the Lease ${namespace}/${leaseName}`;
+  if (state.state === "held") return `${lease} is ours`;
+  if (state.holder === undefined) return `${lease} is not ours yet`;
+  if (!state.foreign) return `${lease} is held by ${state.holder}, of this installation: this process waits for its turn`;
+  return `${lease} is held by ${state.holder}, of another installation: one operator a namespace, take it out of the --namespaces of one of them`;
+}

@@ -1,0 +1,89 @@
+// Secrets and ConfigMaps of one namespace, of which only those are fetched and kept that a resource names. Of all others nothing but their names
+// and versions reaches the process: a namespace may hold the releases of Helm, a megabyte each, and secrets that are none of our business.
+
+import type { SecretData } from "../../domain/secrets.ts";
+import type { Logger } from "../../observability/logger.ts";
+import { KubeError } from "./errors.ts";
+import { Informer, type InformerTimes } from "./informer.ts";
+import type { KubeClient } from "./kube-client.ts";
+import { paths, type KubeObject } from "./objects.ts";
+
+const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+export type SecretKind = "Secret" | "ConfigMap";
+
+interface Held {
+  /** uid and resourceVersion of what was fetched. */
+  readonly version: string;
+  readonly data: SecretData;
+}
+
+interface DataObject extends KubeObject {
+  /** Of a Secret in base64, of a ConfigMap as text. */
+  readonly data?: Readonly<Record<string, string>>;
+  readonly binaryData?: Readonly<Record<string, string>>;
+}
+
+export class NamedSecrets {
+  readonly informers: Readonly<Record<SecretKind, Informer<KubeObject>>>;
+  readonly #client: KubeClient;
+  readonly #logger: Logger;
+  readonly #held: Readonly<Record<SecretKind, Map<string, Held>>> = { Secret: new Map(), ConfigMap: new Map() };
+
+  constructor(options: {
+    readonly client: KubeClient;
+    readonly namespace: string;
+    readonly logger: Logger;
+    readonly times?: Partial<InformerTimes> | undefined;
+  }) {
+    const { client, namespace, logger, times } = options;
+    this.#client = client;
+    this.#logger = logger;
+    const informer = (path: string) =>
+      new Informer<KubeObject>({ client, path, accept: metadataOnly, logger, ...(times === undefined ? {} : { times }) });
+    this.informers = { Secret: informer(paths.secrets(namespace)), ConfigMap: informer(paths.configMaps(namespace)) };
+  }
+
+  data(kind: SecretKind, name: string): SecretData | undefined {
+    return this.#held[kind].get(name)?.data;
+  }
+
+  /** Fetches what is named and new, drops what is gone or named no more. Resolves with whether anything changed, and whether all of it could be had. */
+  async want(kind: SecretKind, names: ReadonlySet<string>): Promise<{ readonly changed: boolean; readonly whole: boolean }> {
+    const { items } = this.informers[kind];
+    const held = this.#held[kind];
+    const gone = [...held.keys()].filter((name) => !names.has(name) || !items.has(name));
+    for (const name of gone) held.delete(name);
+    const stale = [...names].filter((name) => {
+      const found = items.get(name);
+      return found !== undefined && held.get(name)?.version !== versionOf(found);
+    });
+    const fetched = await Promise.all(stale.map((name) => this.#obtain(kind, name)));
+    return { changed: gone.length > 0 || fetched.includes("fetched"), whole: !fetched.includes("failed") };
+  }
+
+  async #obtain(kind: SecretKind, name: string): Promise<"fetched" | "gone" | "failed"> {
+    const { path } = this.informers[kind];
+    try {
+      const found = await this.#client.send<DataObject>({ path: `${path}/${name}` });
+      this.#held[kind].set(name, { version: versionOf(found), data: dataOf(kind, found) });
+      return "fetched";
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404) return "gone";
+      this.#logger.warn({ error: String(error) }, `${kind} ${path.split("/").at(-2) ?? ""}/${name} could not be read; it is tried again`);
+      return "failed";
+    }
+  }
+}
+
+function versionOf({ metadata }: KubeObject): string {
+  return `${metadata.uid ?? ""} ${metadata.resourceVersion ?? ""}`;
+}
+
+function dataOf(kind: SecretKind, { data = {}, binaryData = {} }: DataObject): SecretData {
+  const encoding = kind === "Secret" ? "base64" : "utf8";
+  return new Map<string, Uint8Array>([
+    ...Object.entries(data).map(([key, value]) => [key, Buffer.from(value, encoding)] as const),
+    ...Object.entries(binaryData).map(([key, value]) => [key, Buffer.from(value, "base64")] as const),
+  ]);
+}

@@ -1,0 +1,86 @@
+// Hears what a person says by annotations of the installation's ConfigMap, and tells the record.
+
+import { findCommit } from "../../record/confirm.ts";
+import type { GitRecord } from "../../record/repository.ts";
+import type { Logger } from "../../observability/logger.ts";
+import type { PersonsDecision } from "../persons-word.ts";
+import type { ClusterSource } from "./cluster-source.ts";
+import type { Events } from "./events.ts";
+import { decisionsOf, installationName, takeAway } from "./installation.ts";
+import type { KubeClient } from "./kube-client.ts";
+import type { KubeObject } from "./objects.ts";
+
+const confirmations = { "accept-revision": "accepted", "confirm-removal": "removal" } as const;
+
+export interface PersonsAnnotationsOptions {
+  readonly client: KubeClient;
+  readonly source: Pick<ClusterSource, "configMaps">;
+  readonly record: GitRecord;
+  readonly namespace: string;
+  readonly events: Events;
+  readonly logger: Logger;
+}
+
+export class PersonsAnnotations {
+  readonly #options: PersonsAnnotationsOptions;
+  /** What was dealt with, by the version of the ConfigMap that said it: a watch shows it a while longer. */
+  #done: ReadonlySet<string> = new Set();
+  readonly #unsubscribe: (() => void) | undefined;
+  #hearing: Promise<void> = Promise.resolve();
+
+  constructor(options: PersonsAnnotationsOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.source.configMaps(options.namespace)?.onChange(() => void this.hear());
+  }
+
+  /** Ends after what is being heard. */
+  async stop(): Promise<void> {
+    this.#unsubscribe?.();
+    await this.#hearing;
+  }
+
+  /** Looks at the ConfigMap as it is now. Never rejects. */
+  hear(): Promise<void> {
+    this.#hearing = this.#hearing.then(() => this.#hear());
+    return this.#hearing;
+  }
+
+  async #hear(): Promise<void> {
+    const { source, namespace, logger } = this.#options;
+    const object = source.configMaps(namespace)?.items.get(installationName);
+    if (object === undefined) return;
+    const words = decisionsOf(object).map((word) => ({
+      ...word,
+      id: `${object.metadata.resourceVersion} ${word.decision} ${word.commit}`,
+    }));
+    for (const { decision, commit, id } of words.filter((word) => !this.#done.has(word.id))) {
+      try {
+        await this.#take(object, decision, commit);
+        this.#done = new Set([...[...this.#done].slice(-10), id]);
+      } catch (error) {
+        logger.warn(
+          { error: String(error) },
+          `the annotation ${decision} of ConfigMap ${namespace}/${installationName} could not be taken; it is tried again`,
+        );
+      }
+    }
+  }
+
+  async #take(object: KubeObject, decision: PersonsDecision, named: string): Promise<void> {
+    const { client, record, events, namespace } = this.#options;
+    const { uid } = object.metadata;
+    const regarding = { apiVersion: "v1", kind: "ConfigMap", namespace, name: installationName, uid };
+    const said = `${decision} ${named}`;
+    const commit = await findCommit({ folder: record.folder, commit: named });
+    if (commit === null) {
+      return events.say(regarding, {
+        type: "Warning",
+        reason: "UnknownCommit",
+        note: `${said}: the record has no such commit; use the one that was asked for`,
+      });
+    }
+    await record.confirm(confirmations[decision], commit);
+    await takeAway(client, object, decision);
+    await events.say(regarding, { type: "Normal", reason: "Heard", note: `${said}: heard` });
+  }
+}

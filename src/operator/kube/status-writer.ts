@@ -1,0 +1,128 @@
+// What the control plane says of each resource, written where people look: its status, and an event when Ready says something else than before.
+// Level-triggered: what the cluster shows is compared with what should be there, so a lost status comes back and an equal one is never written.
+
+import { conditionTypes, reasons } from "../../api/conditions.ts";
+import type { Condition, ResourceView } from "../../api/control/resources.ts";
+import { isKind, keyString, type ResourceKey } from "../../domain/resource.ts";
+import type { Logger } from "../../observability/logger.ts";
+import { BatchQueue } from "../batch-queue.ts";
+import { KubeError } from "./errors.ts";
+import type { EventDraft, Events } from "./events.ts";
+import type { KubeClient } from "./kube-client.ts";
+import { groupVersion, paths, type CustomResource } from "./objects.ts";
+import { conditionOf, sameStatus, statusOf, type ResourceStatus } from "./status-of.ts";
+
+export interface StatusWriterOptions {
+  readonly client: Pick<KubeClient, "apply">;
+  readonly events: Pick<Events, "say">;
+  /** A resource as a watch has it. */
+  readonly object: (key: ResourceKey) => CustomResource | undefined;
+  readonly logger: Logger;
+}
+
+/** Writes at once. */
+const concurrent = 8;
+
+export class StatusWriter {
+  readonly #options: StatusWriterOptions;
+  readonly #queue: BatchQueue;
+  #views: ReadonlyMap<string, ResourceView> = new Map();
+  /** What was written last, while the watch has not seen it: by the version that it was written over. */
+  readonly #written = new Map<string, { readonly over: string | undefined; readonly status: ResourceStatus }>();
+
+  constructor(options: StatusWriterOptions) {
+    this.#options = options;
+    this.#queue = new BatchQueue({
+      work: (ids) => this.#writeAll([...ids]),
+      onError: (error) => options.logger.error({ err: error }, "statuses could not be written; they are written again"),
+      quiet: 20,
+      longest: 200,
+    });
+  }
+
+  /** All views of a round. */
+  take(views: readonly ResourceView[]): void {
+    this.#views = new Map(views.map((view) => [idOf(view), view]));
+    for (const id of this.#written.keys()) if (!this.#views.has(id)) this.#written.delete(id);
+    for (const [id, view] of this.#views) if (this.#due(id, view) !== undefined) this.#queue.add(id);
+  }
+
+  /** Ends after what is being written. */
+  stop(): Promise<void> {
+    return this.#queue.stop();
+  }
+
+  async #writeAll(ids: string[]): Promise<readonly string[]> {
+    const failed: string[] = [];
+    const work = async (): Promise<void> => {
+      for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
+        if (!(await this.#write(id))) failed.push(id);
+      }
+    };
+    await Promise.all(Array.from({ length: concurrent }, work));
+    return failed;
+  }
+
+  /** What is to be written; undefined: nothing. */
+  #due(id: string, view: ResourceView) {
+    const key = keyOf(view);
+    const object = key === undefined ? undefined : this.#options.object(key);
+    if (key === undefined || object === undefined) return undefined;
+    const there = this.#there(id, object);
+    const wanted = statusOf(view, there);
+    return sameStatus(wanted, there) ? undefined : { key, object, there, wanted };
+  }
+
+  #there(id: string, { metadata, status }: CustomResource): ResourceStatus | undefined {
+    const written = this.#written.get(id);
+    if (written?.over === metadata.resourceVersion && written !== undefined) return written.status;
+    this.#written.delete(id);
+    return status as ResourceStatus | undefined;
+  }
+
+  /** false: it has to be tried again. */
+  async #write(id: string): Promise<boolean> {
+    const view = this.#views.get(id);
+    const due = view === undefined ? undefined : this.#due(id, view);
+    if (due === undefined) return true;
+    const { client, events, logger } = this.#options;
+    const { key, object, there, wanted } = due;
+    const { namespace, name } = key;
+    // With the uid, so that what was deleted and made anew is not told of its predecessor.
+    const { uid, resourceVersion } = object.metadata;
+    const metadata = { name, namespace, ...(uid === undefined ? {} : { uid }) };
+    const applied = { apiVersion: groupVersion, kind: key.kind, metadata, status: wanted };
+    try {
+      await client.apply(`${paths.resources(key.kind, namespace)}/${name}/status`, applied);
+    } catch (error) {
+      if (error instanceof KubeError && (error.status === 404 || error.status === 409)) return true; // gone, or another one by now
+      logger.warn(
+        { error: String(error) },
+        `the status of ${key.kind.toLowerCase()} ${namespace}/${name} could not be written; it is tried again`,
+      );
+      return false;
+    }
+    this.#written.set(id, { over: resourceVersion, status: wanted });
+    const event = eventOf(conditionOf(conditionTypes.ready, wanted), conditionOf(conditionTypes.ready, there));
+    if (event !== undefined) await events.say({ apiVersion: groupVersion, kind: key.kind, namespace, name, uid }, event);
+    return true;
+  }
+}
+
+/** Reasons for which Ready is not True yet, and nobody has to do anything. */
+const quiet: ReadonlySet<string> = new Set([reasons.progressing, reasons.suspended]);
+
+function eventOf(now: Condition | undefined, before: Condition | undefined): EventDraft | undefined {
+  if (now === undefined) return undefined;
+  if (now.status === before?.status && now.reason === before.reason && now.message === before.message) return undefined;
+  const type = now.status === "True" || quiet.has(now.reason) ? "Normal" : "Warning";
+  return { type, reason: now.reason, note: now.message };
+}
+
+function keyOf({ kind, namespace, name }: ResourceView): ResourceKey | undefined {
+  return isKind(kind) ? { kind, namespace, name } : undefined;
+}
+
+function idOf({ kind, namespace, name }: ResourceView): string {
+  return isKind(kind) ? keyString({ kind, namespace, name }) : `${kind}/${namespace}/${name}`;
+}

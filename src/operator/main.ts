@@ -1,0 +1,246 @@
+// The operator, wired by hand: Kubernetes on one side, Git and the registry on the other, the control plane between them.
+
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { Registry } from "prom-client";
+
+import { conditionTypes } from "../api/conditions.ts";
+import { ControlClient } from "../client/control-client.ts";
+import { localUrl, type ListenAddress } from "../config/listen.ts";
+import type { Settings } from "../config/settings.ts";
+import type { Logger } from "../observability/logger.ts";
+import { operatorMetrics } from "../observability/operator-metrics.ts";
+import type { PlannedCommit } from "../record/commits.ts";
+import { remoteOf } from "../record/remote-options.ts";
+import { openRecord } from "../record/repository.ts";
+import { startControlPlane, type ControlPlane } from "./control-plane.ts";
+import { ClusterSource } from "./kube/cluster-source.ts";
+import { eventOfCommit } from "./kube/commit-event.ts";
+import type { ClusterAccess } from "./kube/credentials.ts";
+import { Events } from "./kube/events.ts";
+import { byAnnotation, installationIn } from "./kube/installation.ts";
+import { KubeClient } from "./kube/kube-client.ts";
+import { Leases } from "./kube/leases.ts";
+import { groupVersion } from "./kube/objects.ts";
+import { PersonsAnnotations } from "./kube/persons-annotations.ts";
+import { StatusWriter } from "./kube/status-writer.ts";
+import type { JobRunner } from "./ports.ts";
+import { startProbes, type Probes } from "./probes.ts";
+
+export interface OperatorOptions {
+  readonly access: ClusterAccess;
+  /** To watch; the first is the administrators'. Empty: that of the credentials. */
+  readonly namespaces: readonly string[];
+  readonly settings: Settings;
+  /** The registry's control API. */
+  readonly registry: { readonly url: string; readonly tokenFile: string };
+  /** Folder of the record. */
+  readonly record: string;
+  readonly jobs: JobRunner;
+  /** Probes and metrics. */
+  readonly listen: ListenAddress;
+  readonly version: string;
+  readonly logger: Logger;
+}
+
+export interface RunningOperator {
+  readonly summary: string;
+  /** It must end: the Lease is lost, or there is no record to write to. */
+  readonly failed: Promise<Error>;
+  /** Ends what is under way, and hands over. */
+  stop(): Promise<void>;
+}
+
+/** Resolves when probes are answered; everything else comes when the API server does. */
+export async function startOperator(options: OperatorOptions): Promise<RunningOperator> {
+  const operator = new Operator(options);
+  await operator.start();
+  return operator;
+}
+
+/** Milliseconds between two attempts to read the installation. */
+const askAgainAfter = 2_000;
+
+class Operator implements RunningOperator {
+  readonly failed: Promise<Error>;
+  readonly #fail: (error: Error) => void;
+  readonly #options: OperatorOptions;
+  readonly #namespaces: readonly [string, ...string[]];
+  readonly #identity = `${hostname()}_${randomUUID().slice(0, 8)}`;
+  readonly #client: KubeClient;
+  readonly #control: ControlClient;
+  readonly #events: Events;
+  readonly #source: ClusterSource;
+  readonly #writer: StatusWriter;
+  readonly #metrics: Registry;
+  readonly #abort = new AbortController();
+  /** In the opposite order of their opening. */
+  readonly #closing: (() => Promise<void>)[] = [];
+  #leases: Leases | undefined;
+  #plane: ControlPlane | undefined;
+  #probes: Probes | undefined;
+  /** Why the installation is not known yet. */
+  #obstacle: string | undefined = "the API server was not heard yet";
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+    const { access, namespaces, settings, registry, logger, version } = options;
+    const [home = access.namespace, ...others] = namespaces;
+    this.#namespaces = [home, ...others];
+    const failed = Promise.withResolvers<Error>();
+    [this.failed, this.#fail] = [failed.promise, failed.resolve];
+    this.#client = new KubeClient(access);
+    this.#control = new ControlClient(registry);
+    this.#events = new Events({ client: this.#client, instance: this.#identity, logger });
+    this.#source = new ClusterSource({
+      client: this.#client,
+      namespaces: this.#namespaces,
+      alsoSecrets: [settings.access.users.secretRef, settings.record.remote?.secretRef].filter((named) => named !== undefined),
+      barred: (namespace) => this.#leases?.barred(namespace),
+      logger,
+    });
+    this.#writer = new StatusWriter({
+      client: this.#client,
+      events: this.#events,
+      object: (key) => this.#source.object(key),
+      logger,
+    });
+    this.#metrics = operatorMetrics({
+      version,
+      leases: () => this.#leases?.states() ?? [],
+      staleness: () => this.#source.staleness(),
+      resources: () => (this.#plane?.views() ?? []).map(({ kind, status }) => ({ kind, ready: readyOf(status.conditions) })),
+      orphans: () => this.#plane?.record().orphans.length ?? 0,
+    });
+  }
+
+  get summary(): string {
+    const { listen } = this.#options;
+    const probes = localUrl({ host: listen.host, port: this.#probes?.port ?? listen.port });
+    const several = this.#namespaces.length > 1;
+    return `Watching ${several ? "namespaces" : "namespace"} ${this.#namespaces.join(", ")}; probes and metrics on ${probes}.`;
+  }
+
+  async start(): Promise<void> {
+    this.#probes = await startProbes({ listen: this.#options.listen, obstacles: () => this.#obstacles(), metrics: this.#metrics });
+    this.#closing.push(() => this.#probes?.stop() ?? Promise.resolve());
+    this.#work = this.#run().catch((error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    await this.#work;
+    for (const close of this.#closing.reverse()) {
+      await close().catch((error: unknown) => this.#options.logger.error({ err: error }, "a part of the operator did not stop in order"));
+    }
+    await Promise.all([this.#client.close(), this.#control.close()]);
+  }
+
+  /** Not Git: what is published is served while Git is away, and a new pod must not wait for it. */
+  #obstacles(): readonly string[] {
+    if (this.#obstacle !== undefined) return [this.#obstacle];
+    return [...this.#source.problems().map(({ message }) => message), ...(this.#leases?.foreign() ?? [])];
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort;
+    const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    const installation = await this.#installation();
+    if (installation === undefined) return;
+    this.#obstacle = undefined;
+    const leases = new Leases({
+      client: this.#client,
+      namespaces: this.#namespaces,
+      identity: this.#identity,
+      installation,
+      events: this.#events,
+      changed: () => this.#source.look(),
+      logger: this.#options.logger,
+    });
+    this.#leases = leases;
+    this.#closing.push(() => this.#source.stop());
+    leases.start();
+    this.#closing.push(() => leases.stop());
+    await Promise.race([Promise.all([this.#source.start(), leases.home.acquired]), ended]);
+    if (signal.aborted) return;
+    void leases.home.lost.then((why) =>
+      this.#fail(
+        new Error(`The Lease of namespace ${this.#namespaces[0]} is lost (${why}): another process may lead by now, so this one ends.`),
+      ),
+    );
+    await this.#lead(installation);
+  }
+
+  #tellOf(id: string, commit: PlannedCommit): void {
+    const told = eventOfCommit(id, commit);
+    if (told === undefined) return;
+    const { kind, namespace, name } = told.key;
+    const uid = this.#source.object(told.key)?.metadata.uid;
+    void this.#events.say({ apiVersion: groupVersion, kind, namespace, name, uid }, told.event);
+  }
+
+  /** Undefined: stopped before it was known. */
+  async #installation(): Promise<string | undefined> {
+    const { logger } = this.#options;
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      try {
+        return await installationIn(this.#client, this.#namespaces[0]);
+      } catch (error) {
+        const message = `the installation's ConfigMap in namespace ${this.#namespaces[0]} could not be read or made: ${(error as Error).message}`;
+        if (message !== this.#obstacle) logger.warn(`${message}; it is tried again`);
+        this.#obstacle = message;
+        await sleep(askAgainAfter, undefined, { signal }).catch(() => undefined);
+      }
+    }
+    return undefined;
+  }
+
+  async #lead(installation: string): Promise<void> {
+    const { settings, logger, jobs, record: folder } = this.#options;
+    const [home] = this.#namespaces;
+    const { author, remote } = settings.record;
+    const record = await openRecord({ folder, author, installation, remote: remoteOf(remote, this.#source), logger });
+    this.#closing.push(() => record.close());
+    const word = new PersonsAnnotations({
+      client: this.#client,
+      source: this.#source,
+      record,
+      namespace: home,
+      events: this.#events,
+      logger,
+    });
+    const users = settings.access.users.secretRef;
+    const plane = await startControlPlane({
+      source: this.#source,
+      secrets: this.#source,
+      // Where the users are somebody else's to look at nothing is said of them.
+      ...(this.#namespaces.includes(users.namespace) ? { users } : {}),
+      record,
+      client: this.#control,
+      jobs,
+      logger,
+      tenants: settings.tenants,
+      administrators: home,
+      howToSay: byAnnotation(home),
+      committed: (id, commit) => this.#tellOf(id, commit),
+      told: (views) => {
+        this.#writer.take(views);
+        void word.hear();
+      },
+    });
+    this.#plane = plane;
+    this.#closing.push(async () => {
+      await plane.stop();
+      await this.#writer.stop();
+      await word.stop();
+    });
+  }
+}
+
+function readyOf(conditions: readonly { readonly type: string; readonly status: string }[]): string {
+  return conditions.find(({ type }) => type === conditionTypes.ready)?.status ?? "Unknown";
+}

@@ -1,0 +1,61 @@
+// Probes and metrics of the operator, on a port of their own: what a kubelet and a scraper ask.
+
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import type { ListenAddress } from "../config/listen.ts";
+
+export interface ProbesOptions {
+  readonly listen: ListenAddress;
+  /** Why it is not ready, a sentence each; empty: it is. */
+  readonly obstacles: () => readonly string[];
+  readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
+}
+
+export interface Probes {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+const plain = "text/plain; charset=utf-8";
+
+/** `/livez`: the process runs. `/readyz`: it has seen what it watches. `/metrics`: Prometheus. Rejects when the address cannot be listened on. */
+export async function startProbes({ listen, obstacles, metrics }: ProbesOptions): Promise<Probes> {
+  const answer = (response: ServerResponse, status: number, text: string, type = plain) =>
+    void response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(text);
+  const server = createServer(({ url = "" }, response) => {
+    const path = url.split("?")[0];
+    if (path === "/livez") return answer(response, 200, "ok\n");
+    if (path === "/readyz") {
+      const found = obstacles();
+      return answer(response, found.length === 0 ? 200 : 503, found.length === 0 ? "ok\n" : `${found.join("\n")}\n`);
+    }
+    if (path !== "/metrics") return answer(response, 404, "There are /livez, /readyz and /metrics.\n");
+    void metrics.metrics().then(
+      (text) => answer(response, 200, text, metrics.contentType),
+      (error: unknown) => answer(response, 500, `${String(error)}\n`),
+    );
+  });
+  await listening(server, listen);
+  return {
+    port: (server.address() as AddressInfo).port,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function listening(server: Server, { host, port }: ListenAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) =>
+      reject(
+        new Error(`The probes cannot listen on ${host}:${port} (${cause.code ?? cause.message}): choose another address with --listen.`, {
+          cause,
+        }),
+      ),
+    );
+    server.listen(port, host, resolve);
+  });
+}

@@ -1,0 +1,162 @@
+// The resources of a cluster as the control plane sees them: all of them or "not all", with the Secrets that they name.
+
+import { pino } from "pino";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+
+import { ClusterSource, type ClusterSourceOptions } from "../../src/operator/kube/cluster-source.ts";
+import { clientBy } from "../support/cluster-access.ts";
+import { eventually } from "../support/eventually.ts";
+import type { KubernetesApi } from "../support/kubernetes-access.ts";
+import { createNamespace, startApiServer } from "../support/kubernetes.ts";
+import { accepted, create, resourcePath } from "../support/resource-api.ts";
+import { sharedApiServer } from "../support/shared-kubernetes.ts";
+
+let shared: KubernetesApi;
+let namespace: string;
+let stack: AsyncDisposableStack;
+beforeAll(async () => {
+  shared = await sharedApiServer();
+});
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  namespace = await createNamespace(shared);
+});
+afterEach(() => stack.disposeAsync());
+
+interface Opened {
+  readonly source: ClusterSource;
+  readonly heard: () => number;
+}
+
+async function open(kubeconfig: string, options: Partial<ClusterSourceOptions> = {}): Promise<Opened> {
+  const client = await clientBy(kubeconfig);
+  const times = { firstPause: 50, longestPause: 500, watchFor: 2 };
+  const source = new ClusterSource({ client, namespaces: [namespace], logger: pino({ level: "silent" }), times, ...options });
+  stack.defer(() => client.close());
+  stack.defer(() => source.stop());
+  let heard = 0;
+  source.onChange(() => heard++);
+  await source.start();
+  return { source, heard: () => heard };
+}
+
+const upstream = async (name: string, spec: object = {}) =>
+  accepted(await create(shared, { kind: "Upstream", name, spec: { url: "https://example.org", prefix: name, ...spec } }, { namespace }));
+const secret = (name: string, data: Record<string, string>, api = shared) =>
+  api.kubectl([
+    "-n",
+    namespace,
+    "create",
+    "secret",
+    "generic",
+    name,
+    ...Object.entries(data).map(([key, value]) => `--from-literal=${key}=${value}`),
+  ]);
+const namesIn = (source: ClusterSource) =>
+  source
+    .snapshot()
+    .resources.map(({ name }) => name)
+    .sort();
+const text = (bytes: Uint8Array | undefined) => (bytes === undefined ? undefined : new TextDecoder().decode(bytes));
+
+test("resources come with their generation and annotations, change, and go", async () => {
+  await upstream("one");
+  const { source } = await open(shared.kubeconfig);
+  expect(source.snapshot()).toMatchObject({
+    complete: true,
+    problems: [],
+    resources: [{ kind: "Upstream", namespace, name: "one", generation: 1 }],
+  });
+  await shared.kubectl(["-n", namespace, "annotate", "upstream/one", "wharfinger.dev/requestedAt=now"]);
+  await shared.kubectl(["-n", namespace, "patch", "upstream/one", "--type=merge", "-p", '{"spec":{"offline":true}}']);
+  await eventually(() =>
+    expect(source.snapshot().resources).toMatchObject([
+      { generation: 2, annotations: { "wharfinger.dev/requestedAt": "now" }, spec: { offline: true } },
+    ]),
+  );
+  await shared.send("DELETE", resourcePath("Upstream", namespace, "one"));
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, resources: [] }));
+});
+
+test("a status that is written is no news", async () => {
+  await upstream("one");
+  const { source, heard } = await open(shared.kubeconfig);
+  const before = heard();
+  await shared.send("PATCH", `${resourcePath("Upstream", namespace, "one")}/status`, {
+    body: { status: { revision: "abc" } },
+    contentType: "application/merge-patch+json",
+  });
+  await eventually(() =>
+    expect(source.object({ kind: "Upstream", namespace, name: "one" })).toMatchObject({ status: { revision: "abc" } }),
+  );
+  expect(heard()).toBe(before);
+});
+
+test("Secrets and ConfigMaps are had that a resource names, with what is in them now, and no others", async () => {
+  await secret("named", { username: "ann", password: "one" });
+  await secret("other", { password: "not for us" });
+  await upstream("one", { auth: { secretRef: { name: "named" } } });
+  const { source } = await open(shared.kubeconfig);
+  expect(text(source.secret(namespace, "named")?.get("password"))).toBe("one");
+  expect(source.secret(namespace, "other")).toBeUndefined();
+  await shared.kubectl(["-n", namespace, "patch", "secret/named", "--type=merge", "-p", '{"stringData":{"password":"two"}}']);
+  await eventually(() => expect(text(source.secret(namespace, "named")?.get("password"))).toBe("two"));
+  await shared.kubectl(["-n", namespace, "delete", "secret/named"]);
+  await eventually(() => expect(source.secret(namespace, "named")).toBeUndefined());
+
+  const root = { name: "root" };
+  await shared.kubectl(["-n", namespace, "create", "configmap", "root", "--from-literal=trusted_root.json={}"]);
+  const verify = { mode: "Verified", keys: [{ secretRef: { name: "other" } }], trustedRoot: { configMapRef: root } };
+  const spec = { upstreamRef: { name: "one" }, images: [{ repository: "a" }], verify };
+  accepted(await create(shared, { kind: "TagPolicy", name: "tags", spec }, { namespace }));
+  await eventually(() => expect(namesIn(source)).toEqual(["one", "tags"]));
+  // In the same picture: nobody sees the policy before its Secret.
+  expect(text(source.secret(namespace, "other")?.get("password"))).toBe("not for us");
+  expect(text(source.configMap(namespace, "root")?.get("trusted_root.json"))).toBe("{}");
+});
+
+test("a namespace that is not ours to look at makes the picture incomplete, and shows nothing of it", async () => {
+  await upstream("one");
+  let barred: string | undefined = "the Lease is held by another installation";
+  const { source } = await open(shared.kubeconfig, { barred: () => barred });
+  expect(source.snapshot()).toMatchObject({
+    complete: false,
+    resources: [],
+    problems: [{ source: `namespace ${namespace}`, message: barred }],
+  });
+  barred = undefined;
+  source.look();
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, problems: [], resources: [{ name: "one" }] }));
+});
+
+test("the rights of deploy/operator are enough, and without them it is said what is missing", async () => {
+  await upstream("one", { auth: { secretRef: { name: "named" } } });
+  await secret("named", { password: "one" });
+  const { source } = await open(await shared.serviceAccountKubeconfig(namespace, "default"));
+  expect(source.snapshot()).toMatchObject({ complete: false, resources: [] });
+  expect(source.problems().map(({ message }) => message)).toContainEqual(
+    expect.stringContaining(`may not list and watch upstreams in namespace ${namespace}: give its ServiceAccount the Role there`),
+  );
+  expect(await shared.kubectl(["-n", namespace, "apply", "-f", "deploy/operator/role.yaml"])).toMatchObject({ code: 0 });
+  const binding = ["create", "rolebinding", "wharfinger-operator", "--role=wharfinger-operator", `--serviceaccount=${namespace}:default`];
+  expect(await shared.kubectl(["-n", namespace, ...binding])).toMatchObject({ code: 0 });
+  await eventually(() => expect(source.problems()).toEqual([]));
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, resources: [{ name: "one" }] }));
+  await eventually(() => expect(text(source.secret(namespace, "named")?.get("password"))).toBe("one"));
+});
+
+test("definitions that are not installed, or are taken away, delete nothing", async () => {
+  const bare = await startApiServer();
+  stack.defer(() => bare.stop());
+  namespace = await createNamespace(bare);
+  const { source } = await open(bare.kubeconfig);
+  expect(source.snapshot()).toMatchObject({ complete: false, resources: [] });
+  expect(source.problems().map(({ message }) => message)).toContain(
+    "the API server does not know upstreams of wharfinger.dev: install the definitions (kubectl apply -f crds/)",
+  );
+  expect(await bare.kubectl(["apply", "-f", "crds/"])).toMatchObject({ code: 0 });
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, problems: [] }), 60);
+  // Without objects in it a definition goes at once.
+  expect(await bare.kubectl(["delete", "crd", "upstreams.wharfinger.dev"])).toMatchObject({ code: 0 });
+  await eventually(() => expect(source.snapshot().complete).toBe(false), 60);
+});

@@ -1,0 +1,126 @@
+// One Lease, several processes: one holds it, and everybody agrees who.
+
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+
+import { Events } from "../../src/operator/kube/events.ts";
+import { LeaseHolder, type LeaseTimes } from "../../src/operator/kube/lease.ts";
+import { Leases } from "../../src/operator/kube/leases.ts";
+import { paths } from "../../src/operator/kube/objects.ts";
+import { clientBy } from "../support/cluster-access.ts";
+import { eventually } from "../support/eventually.ts";
+import type { KubernetesApi } from "../support/kubernetes-access.ts";
+import { createNamespace } from "../support/kubernetes.ts";
+import { startPostgresHop, type PostgresHop } from "../support/postgres-hop.ts";
+import { sharedApiServer } from "../support/shared-kubernetes.ts";
+
+/** A fifth of the real ones. */
+const times: LeaseTimes = { duration: 3_000, renewWithin: 2_000, retry: 400 };
+const logger = pino({ level: "silent" });
+
+let api: KubernetesApi;
+let hop: PostgresHop;
+let namespace: string;
+let stack: AsyncDisposableStack;
+beforeAll(async () => {
+  api = await sharedApiServer();
+  hop = await startPostgresHop(Number(new URL(api.url).port));
+});
+afterAll(() => hop?.stop());
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  hop.lead(Number(new URL(api.url).port));
+  namespace = await createNamespace(api);
+});
+afterEach(() => stack.disposeAsync());
+
+interface Lease {
+  readonly metadata: { readonly annotations: Readonly<Record<string, string>>; readonly resourceVersion: string };
+  readonly spec: { readonly holderIdentity?: string; readonly leaseTransitions: number; readonly renewTime: string };
+}
+
+const lease = async () => (await api.send<Lease>("GET", `${paths.leases(namespace)}/wharfinger`)).body;
+
+async function begin(identity: string, options: { readonly installation?: string; readonly byHop?: boolean } = {}): Promise<LeaseHolder> {
+  const client = await clientBy(api.kubeconfig, options.byHop === true ? { port: hop.port } : {});
+  const holder = new LeaseHolder({ client, namespace, identity, installation: options.installation ?? "ours", logger, times });
+  stack.defer(() => client.close());
+  stack.defer(() => holder.stop());
+  holder.start();
+  return holder;
+}
+
+test("of two that begin at once one holds it, and hands it over when it ends", async () => {
+  const both = await Promise.all([begin("one"), begin("two")]);
+  const first = await Promise.race(both.map((holder) => holder.acquired.then(() => holder)));
+  const second = both.find((holder) => holder !== first);
+  await eventually(() => expect(second?.state).toMatchObject({ state: "waiting", foreign: false, holder: expect.any(String) as string }));
+  const held = await lease();
+  expect(held.spec.renewTime).toMatch(/\.\d{6}Z$/);
+  await eventually(async () => expect((await lease()).spec.renewTime).not.toBe(held.spec.renewTime));
+  await first.stop();
+  expect((await lease()).spec).not.toHaveProperty("holderIdentity");
+  await second?.acquired;
+  expect((await lease()).spec).toMatchObject({ leaseTransitions: 1 });
+});
+
+test("who died without a word is waited for, and no longer than the Lease says", async () => {
+  const dead = await begin("dead", { byHop: true });
+  await dead.acquired;
+  hop.lead(9);
+  hop.cut();
+  const next = await begin("next");
+  await eventually(() => expect(next.state).toMatchObject({ state: "waiting", holder: "dead" }));
+  await next.acquired;
+  expect((await lease()).spec.holderIdentity).toBe("next");
+  // It gave up by itself before the other could begin.
+  expect(await dead.lost).toContain("could not be renewed");
+});
+
+test("a Lease that somebody else took is lost", async () => {
+  const holder = await begin("one");
+  await holder.acquired;
+  const { metadata } = await lease();
+  const spec = { holderIdentity: "thief", leaseDurationSeconds: 60, renewTime: "2026-11-22T09:00:00.000000Z" };
+  const patched = await api.send("PATCH", `${paths.leases(namespace)}/wharfinger`, {
+    body: { metadata: { annotations: metadata.annotations }, spec },
+    contentType: "application/merge-patch+json",
+  });
+  expect(patched.status).toBe(200);
+  expect(await holder.lost).toBe("thief holds it");
+  await holder.stop();
+  expect((await lease()).spec.holderIdentity, "what is another's is not released").toBe("thief");
+});
+
+test("another installation's namespace stays closed, and both a person and the probe hear why", async () => {
+  const theirs = await begin("their-operator", { installation: "theirs" });
+  await theirs.acquired;
+  const home = await createNamespace(api);
+  const client = await clientBy(api.kubeconfig);
+  const events = new Events({ client, instance: "ours", logger });
+  let changes = 0;
+  const leases = new Leases({
+    client,
+    namespaces: [home, namespace],
+    identity: "our-operator",
+    installation: "ours",
+    events,
+    changed: () => changes++,
+    logger,
+    times,
+  });
+  stack.defer(() => client.close());
+  stack.defer(() => leases.stop());
+  leases.start();
+  await leases.home.acquired;
+  await eventually(() => expect(leases.foreign()).toEqual([expect.stringContaining("held by their-operator, of another installation")]));
+  expect([leases.barred(home), leases.barred(namespace)]).toEqual([undefined, leases.foreign()[0]]);
+  await eventually(async () => {
+    const { stdout } = await api.kubectl(["-n", namespace, "events", "--for", "lease/wharfinger"]);
+    expect(stdout).toMatch(/Warning\s+HeldByAnotherInstallation.*one operator a namespace/);
+  });
+  // When it leaves, the namespace is ours.
+  await theirs.stop();
+  await eventually(() => expect(leases.barred(namespace)).toBeUndefined());
+  expect(leases.states()).toEqual([home, namespace].map((name) => ({ namespace: name, held: true })));
+});
