@@ -15,6 +15,7 @@ import { imageOf, describe as described } from "../support/own-registry.ts";
 import { createDatabase, type TestDatabase } from "../support/postgres.ts";
 import { bucketOf, credentialsOf, processToken, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
+import { createTokenIssuer } from "../support/token-issuer.ts";
 
 let database: TestDatabase;
 let s3: S3Service;
@@ -23,6 +24,7 @@ const pods: RegistryProcess[] = [];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "wharfinger-process-"));
   [database, s3] = await Promise.all([createDatabase(), startS3Service()]);
+  await writeFile(join(folder, "jwks.json"), (await createTokenIssuer({ keyId: "shared" })).jwks);
 });
 afterAll(async () => {
   await Promise.all(pods.map((pod) => pod.stop()));
@@ -155,6 +157,17 @@ test.each<[string, () => Record<string, unknown>, RegExp]>([
     "half of the credentials",
     () => ({ ...settings(), storage: { s3: { ...bucketOf(s3.settings), accessKeyIdFile: "/nowhere" } } }),
     /secretAccessKeyFile is missing; accessKeyIdFile needs it/,
+  ],
+  [
+    "clusters whose keys cannot be told apart",
+    () => ({
+      ...settings(),
+      externalURL: "https://registry.example.com",
+      auth: {
+        issuers: ["prod", "edge"].map((name) => ({ name, issuer: "https://kubernetes.default.svc", jwks: join(folder, "jwks.json") })),
+      },
+    }),
+    /The key id shared is in the keys of prod and of edge \(auth\.issuers\)/,
   ],
 ])("refuses to start with %s", async (_, wrong, says) => {
   await expect(startRegistryProcess({ settings: wrong(), env: credentialsOf(s3.settings) })).rejects.toThrow(says);
