@@ -41,7 +41,7 @@ export class RemoteBranch {
     } catch (error) {
       const { message } = error as Error;
       this.#remote.looked(error instanceof RecordError ? error : new RecordError("GitFailed", message, { cause: error }));
-      if (message !== before?.message)
+      if (message !== before?.message && !this.#remote.hungUp)
         this.#logger.warn(`the record's remote cannot be followed: ${message}; what is published is served on`);
     }
   }

@@ -122,6 +122,10 @@ export class Remote {
     this.#pushes.stop();
   }
 
+  get hungUp(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
   async close(): Promise<void> {
     this.hangUp();
     await this.#access.close();
@@ -150,7 +154,10 @@ export class Remote {
   async #ask(args: readonly string[], timeout: number): Promise<GitAnswer> {
     const { signal } = this.#abort;
     const reach = await this.#access.reach();
-    if (signal.aborted) throw new RecordError("RemoteUnavailable", "this process is ending");
-    return this.#git.try(args, { configuration: [`remote.${name}.url=${this.url}`], reach, timeout, maxBytes, signal });
+    const answer = signal.aborted
+      ? undefined
+      : await this.#git.try(args, { configuration: [`remote.${name}.url=${this.url}`], reach, timeout, maxBytes, signal });
+    if (answer === undefined || signal.aborted) throw new RecordError("RemoteUnavailable", "this process is ending");
+    return answer;
   }
 }

@@ -40,11 +40,8 @@ test("a record is pushed and followed over ssh", async () => {
 
 test.each<[string, () => Record<string, string> | undefined, string]>([
   ["a host key that is not the pinned one", () => ({ ...right(), known_hosts: sshd.otherHost }), "Host key verification failed"],
-  ["no host key", () => ({ ...right(), known_hosts: "" }), "has no key known_hosts: for ssh it has identity"],
   ["a key that is not let in", () => ({ ...right(), identity: sshd.stranger }), "Permission denied"],
-  ["no key", () => ({ known_hosts: sshd.knownHosts }), "has no key identity: for ssh it has identity"],
   ["a key that is none", () => ({ ...right(), identity: "hello" }), "Permission denied"],
-  ["no Secret", () => undefined, "there is no Secret default/git"],
 ])("%s: AuthenticationFailed, until the Secret is right", async (_, secret, message) => {
   world.gitSecrets.set("default", "git", secret());
   await world.start();
