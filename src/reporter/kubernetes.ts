@@ -15,8 +15,11 @@ import {
 import { ClusterError, type Cluster, type ImagePage, type WorkloadKind } from "./cluster.ts";
 import { imagesOfPod, imagesOfRevision, imagesOfTemplate } from "./pod-images.ts";
 
-/** Objects of one page: some MiB at most, whatever the cluster has. */
-const pageSize = 500;
+/**
+ * Objects of one page. Names are kept and pages are garbage, but V8 lets garbage lie in proportion: the process had 360 MB with 6,000 Pods in pages
+ * of 500, 240 MB in pages of 100 (175 MB with none).
+ */
+const pageSize = 100;
 /** Seconds. The server says its newest version before the end, and the client gives up what is silent for 30 s. */
 const watchFor = 25;
 
