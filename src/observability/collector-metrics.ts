@@ -1,4 +1,5 @@
-// Metrics of garbage collection. Gauges say what waited at the end of this process's last round: all of them ask the same database.
+// Metrics of garbage collection. Gauges say what waited at the end of a round of this process, where much waits ten minutes ago at most: all processes
+// ask the same database.
 
 import { Counter, Gauge, type Registry } from "prom-client";
 

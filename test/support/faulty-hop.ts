@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 
 export type Fault =
   /** An answer of the hop in the place of the service's. */
-  | { readonly answer: number; readonly body?: string }
+  | { readonly answer: number; readonly body?: string; readonly headers?: Readonly<Record<string, string>> }
   /** The connection breaks before the service hears of it. */
   | "refused"
   /** The service does it, and nobody hears of it. */
@@ -65,7 +65,7 @@ export async function startFaultyHop(target: string): Promise<FaultyHop> {
     if (typeof fault === "object" && "answer" in fault) {
       incoming.resume();
       await text(incoming);
-      outgoing.writeHead(fault.answer, { "content-type": "application/xml" }).end(fault.body);
+      outgoing.writeHead(fault.answer, { "content-type": "application/xml", ...fault.headers }).end(fault.body);
       return;
     }
     if (typeof fault === "object" && "after" in fault) await fault.after;

@@ -2,6 +2,7 @@
 
 import { randomBytes, randomUUID } from "node:crypto";
 
+import { CreateMultipartUploadCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { startFaultyHop, type Fault, type FaultyHop } from "../../../test/support/faulty-hop.ts";
@@ -349,17 +350,78 @@ describe("an unfinished upload of a key", () => {
     expect(lists).toEqual([expect.stringContaining(other)]);
   });
 
-  test("is found among others by one listing for all keys", async () => {
-    const [keys, others] = [await begun(), await begun()];
+  test("of one that became whole is looked for with all others of these in one listing", async () => {
+    const keys = Array.from({ length: 200 }, () => randomUUID());
     const before = hop.requests.length;
-    const results = await store.delete([...keys, ...Array.from({ length: 200 }, () => randomUUID())]);
+    const results = await store.delete(keys, new Map(keys.map((key) => [key, large.byteLength])));
     expect([...results.values()].filter((failure) => failure !== undefined)).toEqual([]);
-    // Another one looks whether all are gone.
-    expect(hop.requests.slice(before).filter((line) => /^GET .*[?&]uploads/.test(line))).toHaveLength(2);
-    expect(await listed()).toEqual(expect.arrayContaining(others));
-    expect(await listed()).not.toContain(keys[0]);
-    await store.delete(others);
+    expect(hop.requests.slice(before).filter((line) => /^GET .*[?&]uploads/.test(line))).toHaveLength(1);
   });
+
+  test("is found by its own key, also where a service lists by whole keys alone", async () => {
+    const [one, other] = [await begun(), await begun()];
+    const nothing = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>";
+    hop.fail(/^GET (?!.*prefix=blobs%2F[0-9a-f-]{36}(&|$)).*[?&]uploads/, { answer: 200, body: nothing }, 1000);
+    await store.delete([...one, ...other]);
+    hop.calm();
+    expect(await listed()).not.toEqual(expect.arrayContaining([one[0]]));
+    expect(await listed()).not.toEqual(expect.arrayContaining([other[0]]));
+  });
+
+  test("is found behind a thousand others, and all of them are listed", { timeout: 120_000 }, async () => {
+    const uploads: string[] = [];
+    const { bucket, endpoint = "", region = "us-east-1", credentials } = service.settings;
+    const client = new S3Client({ endpoint, region, forcePathStyle: true, credentials });
+    for (let some = 0; some < 1_100; some += 50) {
+      const keys = Array.from({ length: 50 }, () => randomUUID());
+      await Promise.all(keys.map((key) => client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key: `blobs/${key}` }))));
+      uploads.push(...keys);
+    }
+    client.destroy();
+    expect((await listed()).filter((key) => uploads.includes(key))).toHaveLength(uploads.length);
+    const results = await store.delete(uploads, new Map(uploads.map((key) => [key, large.byteLength])));
+    expect([...results.values()].filter((failure) => failure !== undefined)).toEqual([]);
+    expect((await listed()).filter((key) => uploads.includes(key))).toEqual([]);
+  });
+});
+
+test.each([
+  ["uploads", /[?&]uploads/, "ListMultipartUploadsResult"],
+  ["objects", /list-type=2/, "ListBucketResult"],
+])("a list of %s that breaks off without a word where it goes on is not asked for for ever", async (_, matching, name) => {
+  hop.fail(new RegExp(`^GET .*${matching.source}`), { answer: 200, body: `<${name}><IsTruncated>true</IsTruncated></${name}>` }, 1000);
+  const all = async () => {
+    for await (const object of store.list()) expect(object).toBeDefined();
+  };
+  await expect(all()).rejects.toMatchObject({ code: "Failed", message: expect.stringContaining("broke off") });
+});
+
+test("other bytes than were asked for are not passed on", async () => {
+  const key = await put(large);
+  const place = new RegExp(`^GET .*${key}`);
+  hop.fail(place, { answer: 200, body: "x".repeat(2_000) }, 1000);
+  await expect(store.open(key, { start: 500, end: 600 })).rejects.toMatchObject({ code: "Unavailable" });
+  hop.calm();
+  hop.fail(place, { answer: 206, body: "x".repeat(2_000), headers: { "content-range": "bytes 4096-6095/10485760" } }, 1000);
+  await expect(store.open(key, { start: 500, end: 600 })).rejects.toMatchObject({ code: "Unavailable" });
+});
+
+test("who has read his range keeps nobody from a connection, also when the service sends more than was asked for", async () => {
+  const narrow = await S3BlobStore.open({ ...service.settings, endpoint: hop.url, connections: 1 });
+  try {
+    const [key, other] = [await put(large, narrow), await put(small, narrow)];
+    hop.fail(new RegExp(`^GET .*${key}`), {
+      answer: 200,
+      body: "x".repeat(64 * mebibyte),
+      headers: { "content-length": String(64 * mebibyte) },
+    });
+    const reader = await narrow.open(key, { start: 0, end: 100 });
+    expect(await reader.read(Buffer.alloc(100), 0)).toBe(100);
+    expect((await content(other, narrow)).equals(small)).toBe(true);
+    await reader.close();
+  } finally {
+    await narrow.close();
+  }
 });
 
 test("an upload that was completed with other bytes is not taken for ours", async () => {

@@ -1,5 +1,6 @@
 // Reads of one object. Who reads on where the last read ended gets the bytes of one request; a break in the middle is asked for again from there.
 
+import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 
 import { BlobStoreError, type BlobReader, type Span } from "./blob-store.ts";
@@ -80,6 +81,7 @@ export class S3Reader implements BlobReader {
     } finally {
       // It may have been asked for again while it was closed.
       if (!this.#open) this.#drop();
+      if (this.#position >= this.#end && !isOver(this.#body)) this.#drop();
       if (this.#body === undefined || this.#position >= this.#end) place.give();
       else place.rest();
     }
@@ -129,6 +131,11 @@ export class S3Reader implements BlobReader {
     this.#position += count;
     return count;
   }
+}
+
+/** All of it has arrived: its connection is free. */
+function isOver(body: Readable | undefined): boolean {
+  return body === undefined || (body as Partial<IncomingMessage>).complete === true;
 }
 
 function piecesOf(body: Readable): AsyncIterator<Buffer> {

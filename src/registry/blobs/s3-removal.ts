@@ -10,11 +10,15 @@ import { smallestPart } from "./part-size.ts";
 import type { S3Objects } from "./s3-objects.ts";
 
 const keysOfOneRequest = 1000;
-const abortsAtOnce = 16;
+const atOnce = 16;
 /** A part that was on its way while its upload was aborted may stay; the service wants to be asked again until none is left. */
 const abortRounds = 5;
 
-/** Uploads first: what can no longer be completed makes no new object behind the deletion. What is smaller than a part never was an upload. */
+/**
+ * Uploads first: what can no longer be completed makes no new object behind the deletion. What is smaller than a part never was an upload. What
+ * became whole has none left but perhaps one whose beginning was not answered, without bytes: for these one listing does, also where a service
+ * lists by whole keys only (MinIO). For the others each key is asked for.
+ */
 export async function removeFromS3(
   s3: S3,
   objects: S3Objects,
@@ -22,7 +26,13 @@ export async function removeFromS3(
   sizes: ReadonlyMap<string, number> = new Map(),
 ): Promise<ReadonlyMap<string, Error | undefined>> {
   const large = keys.filter((key) => (sizes.get(key) ?? smallestPart) >= smallestPart);
-  const results = new Map<string, Error | undefined>(large.length === 0 ? [] : await abortUploads(s3, objects, large));
+  const { whole = [], unknown = [] } = Object.groupBy(large, (key) => (sizes.has(key) ? "whole" : "unknown"));
+  const results = whole.length === 0 ? new Map<string, Error | undefined>() : await abortUploads(s3, objects, whole);
+  const waiting = unknown.values();
+  const worker = async () => {
+    for (const key of waiting) for (const [failed, error] of await abortUploads(s3, objects, [key])) results.set(failed, error);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
   for (let from = 0; from < keys.length; from += keysOfOneRequest) {
     const some = keys.slice(from, from + keysOfOneRequest);
     for (const [key, error] of await removeObjects(s3, objects, some)) results.set(key, results.get(key) ?? error);
@@ -49,10 +59,7 @@ async function removeObjects(s3: S3, objects: S3Objects, keys: readonly string[]
   return results;
 }
 
-/**
- * Uploads of these keys, found by them, so that no name of an upload has to be known: one listing for all of them, since few uploads are ever
- * unfinished at once. Resolves with what failed, by key.
- */
+/** Uploads of these keys, found by them in one listing, so that no name of an upload has to be known. Resolves with what failed, by key. */
 export async function abortUploads(s3: S3, objects: S3Objects, keys: readonly string[]): Promise<Map<string, Error | undefined>> {
   const wanted = new Map(keys.map((key) => [objects.at(key).Key, key]));
   const prefix = commonPrefix([...wanted.keys()]);
@@ -66,16 +73,13 @@ export async function abortUploads(s3: S3, objects: S3Objects, keys: readonly st
         for (const { Key = "" } of found) results.set(wanted.get(Key)!, stillThere());
         return results;
       }
-      const waiting = found.values();
-      const worker = async () => {
-        for (const { Key = "", UploadId } of waiting) {
-          const failure = await abortUpload(s3, Key, UploadId);
-          if (failure === undefined) continue;
-          results.set(wanted.get(Key)!, failure);
-          wanted.delete(Key);
-        }
-      };
-      await Promise.all(Array.from({ length: abortsAtOnce }, worker));
+      for (const { Key = "", UploadId } of found) {
+        const key = wanted.get(Key);
+        const failure = key === undefined ? undefined : await abortUpload(s3, Key, UploadId);
+        if (key === undefined || failure === undefined) continue;
+        results.set(key, failure);
+        wanted.delete(Key);
+      }
     }
   } catch (error) {
     const failure = s3Failure("abort an upload", error);

@@ -215,14 +215,16 @@ export class Database implements Queryable {
     const { connection, done } = await this.#takeToWrite();
     let result: T;
     let mark: CommitMark | undefined;
+    let unchanged: boolean;
     try {
       mark = await begin(connection, { ...options, limits: this.#limits });
       result = await work(on(connection, options.unhurried === true ? { within: null } : {}));
+      unchanged = options.unchanged?.(result) === true;
     } catch (error) {
       done(await rollBack(connection, error));
       throw error;
     }
-    if (options.unchanged?.(result) === true) done(await undo(connection));
+    if (unchanged) done(await undo(connection));
     else await this.#commits.commit(connection, mark, done);
     return result;
   }

@@ -96,6 +96,12 @@ export async function pendingMigrations(
   return { done: known.map(({ name }) => name).filter((name) => !missing.includes(name)), missing };
 }
 
+/** Those of `names` that this program does not know: a newer one made them. */
+export async function unknownMigrations(names: readonly string[]): Promise<readonly string[]> {
+  const known = new Set((await migrations(folder)).map(({ name }) => name));
+  return names.filter((name) => !known.has(name));
+}
+
 /** Brings an empty schema to where one was that had seen exactly these, in one transaction. Rejects when this program does not know them all. */
 export async function migrateTo(transaction: Queryable, names: readonly string[]): Promise<void> {
   const known = await migrations(folder);

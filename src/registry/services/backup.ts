@@ -9,7 +9,7 @@ import type { NamedObjects } from "../blobs/named-objects.ts";
 import { codeOf, type Database } from "../metadata/database.ts";
 import { readGcPauses } from "../metadata/gc-pauses.ts";
 import { isSnapshotDue, noteSnapshot, readInstallation, readSnapshotAge } from "../metadata/installation.ts";
-import { pendingMigrations } from "../metadata/migrate.ts";
+import { pendingMigrations, unknownMigrations } from "../metadata/migrate.ts";
 import { giveBackTurn, takeTurn } from "../metadata/turns.ts";
 import { readSnapshots, timeOf, type SnapshotReason, type StoredSnapshot } from "./snapshot-manifest.ts";
 import { pruneSnapshots, takeSnapshot, type SnapshotOptions } from "./snapshots.ts";
@@ -116,8 +116,11 @@ export class Backup {
   /** Newest first. */
   async list(): Promise<ListedSnapshot[]> {
     const { stored, unread } = await readSnapshots(this.#options.named);
+    const newer = new Set(await unknownMigrations(stored.flatMap(({ manifest }) => manifest.migrations)));
+    const isNewer = ({ manifest }: StoredSnapshot) => manifest.migrations.some((name) => newer.has(name));
+    const whole = stored.map((snapshot) => (isNewer(snapshot) ? { name: snapshot.name, flaw: "Newer" as const } : viewOf(snapshot)));
     const flawed = unread.map(({ name, error }) => ({ name, flaw: error.code === "Newer" ? ("Newer" as const) : ("Broken" as const) }));
-    return [...stored.map(viewOf), ...flawed].sort((a, b) => compareNames(timeOf(b.name), timeOf(a.name)));
+    return [...whole, ...flawed].sort((a, b) => compareNames(timeOf(b.name), timeOf(a.name)));
   }
 
   #schedule(): void {

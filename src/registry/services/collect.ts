@@ -84,8 +84,9 @@ const snapshotsLive = 20 * 60_000;
 /** Milliseconds between two looks at what is old: each reads all that is kept of it, and it is kept for weeks. */
 const forgetEvery = 24 * 3_600_000;
 
-/** What waits is counted row by row, by every process: it is counted again after so many times what that took. */
+/** What waits is counted row by row, by every process: it is counted again after so many times what that took, but after 10 minutes at the latest. */
 const measureRest = 500;
+const measureAgain = 600_000;
 
 /** A database or a store that was away is asked again after so many milliseconds: what is due has waited long enough. */
 const backWithin = 4_000;
@@ -259,7 +260,7 @@ export class Collector {
     if (this.#measured === undefined || began >= this.#measured.until) {
       const backlog = await readBacklog(database);
       const took = performance.now() - began;
-      this.#measured = { backlog, until: began + Math.max(took * measureRest, times.interval / 2) };
+      this.#measured = { backlog, until: began + Math.min(Math.max(took * measureRest, times.interval / 2), measureAgain) };
     }
     onMeasured({ ...this.#measured.backlog, paused: (await readGcPauses(database)).length > 0 });
   }

@@ -126,10 +126,12 @@ async function namesOfWhole(named: NamedObjects, installation: string | undefine
 
 function parse(text: string, broken: (cause: unknown) => Error): Record<string, unknown> {
   try {
-    return JSON.parse(text) as Record<string, unknown>;
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
   } catch (error) {
     throw broken(error);
   }
+  throw broken(undefined);
 }
 
 function digestOf(manifest: SnapshotManifest): string {

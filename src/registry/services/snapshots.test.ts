@@ -201,7 +201,8 @@ describe("refused, and nothing is changed", () => {
   test("a snapshot of a newer program", async () => {
     const older = await take();
     await registry.rows("INSERT INTO migrations (number, name) VALUES (9999, '9999-to-come.sql')");
-    await take();
+    const { name } = await take();
+    expect(await backupOf(7).list()).toEqual([{ name, flaw: "Newer" }, expect.objectContaining({ name: older.name })]);
     expect(await refusal()).toMatch(/made by a newer Wharfinger \(it has 9999-to-come\.sql\)/);
     expect(await refusal()).toContain(`Nothing was restored. ${others(older)}`);
   });
@@ -292,7 +293,8 @@ describe("taking and keeping", () => {
     const [first = "", second = "", third = "", fourth = "", fifth = ""] = await takeHourly(5);
     const [installation = ""] = first.split("/");
     for (const name of [first, fourth]) await spoil(`backup/${name}/manifest.json`, () => Buffer.from('{"format": 2, "digest": "?"}'));
-    for (const name of [second, fifth]) await spoil(`backup/${name}/manifest.json`, () => Buffer.from("{"));
+    await spoil(`backup/${second}/manifest.json`, () => Buffer.from("null"));
+    await spoil(`backup/${fifth}/manifest.json`, () => Buffer.from("{"));
     expect(await backupOf(7).list()).toEqual([
       { name: fifth, flaw: "Broken" },
       { name: fourth, flaw: "Newer" },
