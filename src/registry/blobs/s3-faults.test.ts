@@ -370,7 +370,7 @@ describe("an unfinished upload of a key", () => {
 
   test("is found behind a thousand others, and all of them are listed", { timeout: 120_000 }, async () => {
     const uploads: string[] = [];
-    const { bucket, endpoint = "", region = "us-east-1", credentials } = service.settings;
+    const { bucket, endpoint, region, credentials } = service.settings;
     const client = new S3Client({ endpoint, region, forcePathStyle: true, credentials });
     for (let some = 0; some < 1_100; some += 50) {
       const keys = Array.from({ length: 50 }, () => randomUUID());
