@@ -21,6 +21,8 @@ export interface GoProgram {
   readonly variables?: Readonly<Record<string, string>>;
   /** What takes minutes says so. */
   readonly patience?: string;
+  /** Another way to have it, after "or". */
+  readonly otherwise?: string;
 }
 
 /** Where programs are kept from one run to the next. */
@@ -39,10 +41,11 @@ export async function cached(wanted: GoProgram): Promise<string | undefined> {
 /** Builds it into the cache. Resolves with its absolute path; rejects with what to do. */
 export async function build(wanted: GoProgram): Promise<string> {
   const { name, version } = wanted;
+  const otherwise = wanted.otherwise === undefined ? "" : `, or ${wanted.otherwise}`;
   const go = await onPath("go");
   if (go === undefined)
     throw new Error(
-      `The tests need ${name} ${version} and build it with Go, which is not on PATH. Install Go 1.26 or newer (https://go.dev/dl), or set ${variableOf(name)}.`,
+      `The tests need ${name} ${version} and build it with Go, which is not on PATH. Install Go 1.26 or newer (https://go.dev/dl), or set ${variableOf(name)}${otherwise}.`,
     );
   const folder = folderOf(wanted);
   await mkdir(folder, { recursive: true });

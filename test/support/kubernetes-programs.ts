@@ -36,10 +36,12 @@ export async function kubernetesProgram(name: KubernetesProgram, setupEnvtest: (
   return build(wanted);
 }
 
+const otherwise = "KUBEBUILDER_ASSETS to a folder that has it";
+
 async function goProgram(name: KubernetesProgram): Promise<GoProgram> {
   if (name === "etcd") {
     const version = await pinnedVersion("etcd", "go.etcd.io/etcd/server/v3");
-    return { name, version, package: "go.etcd.io/etcd/server/v3", pinnedIn: "etcd" };
+    return { name, version, package: "go.etcd.io/etcd/server/v3", pinnedIn: "etcd", otherwise };
   }
   const version = await kubernetesVersion();
   const [major = "", minor = ""] = version.slice(1).split(".");
@@ -51,6 +53,7 @@ async function goProgram(name: KubernetesProgram): Promise<GoProgram> {
     pinnedIn: "kubernetes",
     // Without them it calls itself v0.0.0-master+$Format:%H$, which its clients cannot read.
     variables: { [`${of}.gitVersion`]: version, [`${of}.gitMajor`]: major, [`${of}.gitMinor`]: minor, [`${of}.gitTreeState`]: "clean" },
+    otherwise,
     patience: "; the programs of Kubernetes take about nine minutes together on two cores",
   };
 }
