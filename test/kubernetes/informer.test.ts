@@ -153,3 +153,19 @@ test("a list that is refused is no empty list: what is known stays, and why is s
   await eventually(() => expect(informer.complete).toBe(false), 30);
   expect(names(informer)).toEqual(["one"]);
 });
+
+test("everything is listed anew now and then, also when no watch has failed", async () => {
+  const client = await clientBy(api.kubeconfig);
+  stack.defer(() => client.close());
+  let lists = 0;
+  const send = client.send.bind(client);
+  client.send = (request) => {
+    lists++;
+    return send(request);
+  };
+  const times = { watchFor: 1, relist: 100 };
+  const informer = new Informer<KubeObject>({ client, path: paths.configMaps(namespace), logger: pino({ level: "silent" }), times });
+  stack.defer(() => informer.stop());
+  informer.start();
+  await eventually(() => expect(lists).toBeGreaterThan(2));
+});

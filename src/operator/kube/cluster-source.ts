@@ -33,8 +33,9 @@ interface Watched {
   readonly secrets: NamedSecrets;
 }
 
-/** Milliseconds until what could not be fetched is fetched again. */
+/** Milliseconds: until what could not be fetched is fetched again, and in which changes are one. */
 const fetchAgainAfter = 5_000;
+const breath = 20;
 
 export class ClusterSource implements ResourceSource, SecretSource {
   readonly #options: ClusterSourceOptions;
@@ -45,6 +46,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
   #objects: ReadonlyMap<string, CustomResource> = new Map();
   /** What listeners were told of last. */
   #told = "";
+  #due: NodeJS.Timeout | undefined;
   #settling: Promise<void> | undefined;
   #again = false;
 
@@ -80,6 +82,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
 
   async stop(): Promise<void> {
     this.#abort.abort();
+    clearTimeout(this.#due);
     this.#listeners.clear();
     await Promise.all(this.#informers().map((informer) => informer.stop()));
     await this.#settling;
@@ -129,9 +132,13 @@ export class ClusterSource implements ResourceSource, SecretSource {
     return this.#informers().map(({ path, staleFor }) => ({ path, staleFor }));
   }
 
-  /** Something may have changed. */
+  /** Something may have changed. What comes in the same breath (a status for each of a thousand resources) is one look. */
   look(): void {
-    if (!this.#abort.signal.aborted) void this.#settle();
+    if (this.#abort.signal.aborted) return;
+    this.#due ??= setTimeout(() => {
+      this.#due = undefined;
+      void this.#settle();
+    }, breath);
   }
 
   #informers(): readonly Informer<KubeObject>[] {
