@@ -40,7 +40,8 @@ export function judgeManifests(
   for (const { name, digest } of graph.ordinary) if (tags.get(name)?.keep === true) keep(digest, "tag", `tag ${name} is kept`);
   for (const [digest, verdict] of alone) if (verdict.keep) keep(digest, verdict.rule, verdict.reason);
   for (const tag of graph.followers) {
-    if (closed !== undefined) keepFollower(tag, closed.reason);
+    const use = closed?.reason ?? useBy(judgement, graph, tag.digest)?.reason;
+    if (use !== undefined) keepFollower(tag, use);
     else if (!graph.manifests.has(tag.names) && !departed.has(tag.names)) {
       keepFollower(tag, `${shortDigest(tag.names)} is not here, and was not deleted here`);
     }
@@ -66,19 +67,26 @@ export function judgeManifests(
 
 /** What holds a manifest by itself, or (for one that nothing else needs) how the grace of `untagged` stands. undefined: others decide. */
 function standing(manifest: ManifestFact, graph: Graph, judgement: Judgement): Verdict | undefined {
-  const { context, policies, inUse } = judgement;
+  const { context, policies } = judgement;
   // A referrer goes with its subject whatever its own lease says: without it nobody can find it.
   if (manifest.keepUntil > context.now && graph.subjectOf(manifest.digest) === undefined) {
     return { keep: true, rule: "lease", reason: `pushed or asked for by a pusher, leased until ${formatTime(manifest.keepUntil)}` };
   }
-  for (const policy of policies) {
-    if (policy.broken !== undefined) continue;
-    const use = inUse.useOf(policy, graph, manifest.digest);
-    if (use !== undefined) return { keep: true, rule: ruleName(judgement, policy, "inUse"), reason: use };
-  }
+  const used = useBy(judgement, graph, manifest.digest);
+  if (used !== undefined) return used;
   if (isNeeded(manifest, graph)) return undefined;
   const evaluable = policies.filter((policy): policy is EvaluablePolicy => policy.broken === undefined);
   return closedBy(judgement) ?? pulled(manifest, graph, evaluable, judgement) ?? grace(manifest, graph, evaluable, judgement);
+}
+
+/** What a cluster uses stays, with all its tags. */
+function useBy(judgement: Judgement, graph: Graph, digest: Digest): Verdict | undefined {
+  for (const policy of judgement.policies) {
+    if (policy.broken !== undefined) continue;
+    const use = judgement.inUse.useOf(policy, graph, digest);
+    if (use !== undefined) return { keep: true, rule: ruleName(judgement, policy, "inUse"), reason: use };
+  }
+  return undefined;
 }
 
 /** Tagged, a child of an index here, or the referrer of a manifest here. */

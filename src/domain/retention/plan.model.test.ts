@@ -377,7 +377,7 @@ test("what a cluster uses, or used within keepFor, or pulled since its report, s
               used++;
               const family = reach([digest], graph.parentsOf).union(reach([digest], graph.childrenOf));
               for (const member of family) expect(gone).not.toContain(member);
-              const tagged = graph.ordinary.filter((tag) => family.has(tag.digest));
+              const tagged = repository.tags.filter((tag) => family.has(tag.digest));
               expect(tagged.filter(({ name }) => !left.tags.some((tag) => tag.name === name))).toEqual([]);
             }
           }

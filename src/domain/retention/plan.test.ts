@@ -414,6 +414,18 @@ test("a tag that a cluster names is in use, in its own repository alone, with th
   ]);
 });
 
+test("a referrer tag that a cluster names stays, although what it belongs to was deleted; so does one of an image in use", () => {
+  const orphan = `sha256-${digest("deleted").slice(7)}.sig`;
+  const images = { digests: new Map([[digest("b"), reportedAt]]), tags: new Map([["team-a/app", new Map([[orphan, reportedAt]])]]) };
+  const other = `sha256-${digest("deleted").slice(7)}.att`;
+  const repository = { ...own("team-a/app", [tag(orphan, "a"), tag(other, "b")]), departed: new Set([digest("deleted")]) };
+  const specs = { "d/p": policy([{ name: "v", tags: "v.*" }], { untagged: { keepFor: "0s" } }) };
+  const planned = plan({ repositories: [repository], specs, clusters: [cluster({ images })] });
+  expect(deleted(planned)).toEqual([]);
+  expect(entry(planned, orphan)).toMatchObject({ rule: "follows", reason: "in use in cluster prod" });
+  expect(deleted(plan({ repositories: [repository], specs, clusters: [cluster({})] }))).toEqual([other, orphan].toSorted());
+});
+
 test("a version tag that a cluster runs is not retired", () => {
   const versions: RepositoryFacts = {
     ...own("team-a/nginx", [tag("1.27.1", "a"), tag("1.27.2", "b"), tag("1.27.3", "c")]),
