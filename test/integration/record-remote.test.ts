@@ -285,7 +285,10 @@ test("two operators on one remote and one registry: each change is committed onc
   }
   await publishes(world.head());
   await eventually(() => {
-    for (const { record } of [world, other]) expect(record.view.head).toBe(world.head());
+    for (const { record, plane } of [world, other]) {
+      expect(record.view.head).toBe(world.head());
+      expect(plane?.record()).toMatchObject({ head: world.head(), published: world.head() });
+    }
   });
   for (const name of ["cgr", ...names]) expect(await world.served(`Upstream/default/${name}`)).toBeDefined();
   const subjects = ["record: begins", ...["cgr", ...names].map((name) => `upstream default/${name}: generation 1`)];

@@ -43,6 +43,7 @@ export class RemoteWorld extends World {
     const other = new RemoteWorld(this.host, this.repository, this.config);
     other.registry = this.registry;
     other.client = this.client;
+    other.operator = this.operator;
     this.#siblings.push(other);
     return other;
   }
