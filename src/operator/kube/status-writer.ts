@@ -20,6 +20,11 @@ export interface StatusWriterOptions {
   readonly logger: Logger;
 }
 
+interface Seen {
+  readonly status: ResourceStatus | undefined;
+  readonly version: string | undefined;
+}
+
 /** Writes at once. */
 const concurrent = 8;
 
@@ -28,7 +33,7 @@ export class StatusWriter {
   readonly #queue: BatchQueue;
   #views: ReadonlyMap<string, ResourceView> = new Map();
   /** What was written last, while the watch has not seen it: by the version that it was written over. */
-  readonly #written = new Map<string, { readonly over: string | undefined; readonly status: ResourceStatus }>();
+  readonly #written = new Map<string, Seen & { readonly over: string | undefined }>();
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
@@ -68,16 +73,16 @@ export class StatusWriter {
     const key = keyOf(view);
     const object = key === undefined ? undefined : this.#options.object(key);
     if (key === undefined || object === undefined) return undefined;
-    const there = this.#there(id, object);
+    const { status: there, version } = this.#there(id, object);
     const wanted = statusOf(view, there);
-    return sameStatus(wanted, there) ? undefined : { key, object, there, wanted };
+    return sameStatus(wanted, there) ? undefined : { key, object, there, version, wanted };
   }
 
-  #there(id: string, { metadata, status }: CustomResource): ResourceStatus | undefined {
+  #there(id: string, { metadata, status }: CustomResource): Seen {
     const written = this.#written.get(id);
-    if (written?.over === metadata.resourceVersion && written !== undefined) return written.status;
+    if (written !== undefined && written.over === metadata.resourceVersion) return written;
     this.#written.delete(id);
-    return status as ResourceStatus | undefined;
+    return { status: status as ResourceStatus | undefined, version: metadata.resourceVersion };
   }
 
   /** false: it has to be tried again. */
@@ -86,23 +91,26 @@ export class StatusWriter {
     const due = view === undefined ? undefined : this.#due(id, view);
     if (due === undefined) return true;
     const { client, events, logger } = this.#options;
-    const { key, object, there, wanted } = due;
+    const { key, object, there, version, wanted } = due;
     const { namespace, name } = key;
-    // With the uid, so that what was deleted and made anew is not told of its predecessor.
-    const { uid, resourceVersion } = object.metadata;
-    const metadata = { name, namespace, ...(uid === undefined ? {} : { uid }) };
+    const { uid, resourceVersion: over } = object.metadata;
+    // Over what was seen and nothing else: what was deleted and made anew is not told of its predecessor. A uid would not do, /status does not look at it.
+    const metadata = { name, namespace, ...(version === undefined ? {} : { resourceVersion: version }) };
     const applied = { apiVersion: groupVersion, kind: key.kind, metadata, status: wanted };
     try {
-      await client.apply(`${paths.resources(key.kind, namespace)}/${name}/status`, applied);
+      const answer = await client.apply(`${paths.resources(key.kind, namespace)}/${name}/status`, applied);
+      this.#written.set(id, { over, status: wanted, version: answer.metadata.resourceVersion });
     } catch (error) {
-      if (error instanceof KubeError && (error.status === 404 || error.status === 409)) return true; // gone, or another one by now
-      logger.warn(
+      if (error instanceof KubeError && error.status === 404) return true; // gone
+      this.#written.delete(id);
+      // Somebody changed it: the watch will have seen that in a moment.
+      const level = error instanceof KubeError && error.status === 409 ? "debug" : "warn";
+      logger[level](
         { error: String(error) },
         `the status of ${key.kind.toLowerCase()} ${namespace}/${name} could not be written; it is tried again`,
       );
       return false;
     }
-    this.#written.set(id, { over: resourceVersion, status: wanted });
     const event = eventOf(conditionOf(conditionTypes.ready, wanted), conditionOf(conditionTypes.ready, there));
     if (event !== undefined) await events.say({ apiVersion: groupVersion, kind: key.kind, namespace, name, uid }, event);
     return true;
