@@ -53,20 +53,14 @@ export async function startApiServer({ controllers = false }: ApiServerOptions =
       running.set(name, server);
       return server;
     };
-    await launch("etcd", etcdArguments(folder, ports));
+    const etcd = await launch("etcd", etcdArguments(folder, ports));
     await makeCredentials(folder, url);
+    // An API server that does not find it within some seconds ends.
+    await whenReady("etcd", etcd, () => isHealthy(ports));
     const api = await openApi(folder, url);
     const start = async () => {
       const server = await launch("kube-apiserver", apiServerArguments(folder, ports));
-      const ready = answerTo(
-        "the API server is ready",
-        async () => ((await api.send("GET", "/readyz")).status === 200 ? true : undefined),
-        {
-          seconds: 60,
-          context: server.lastWords,
-        },
-      );
-      await Promise.race([ready, server.ended.then((how) => Promise.reject(new Error(`kube-apiserver ${how}: ${server.lastWords()}`)))]);
+      await whenReady("kube-apiserver", server, async () => (await api.send("GET", "/readyz")).status === 200);
     };
     await start();
     if (controllers) await launch("kube-controller-manager", controllerArguments(folder));
@@ -90,6 +84,20 @@ export async function startApiServer({ controllers = false }: ApiServerOptions =
     await endAll();
     throw error;
   }
+}
+
+/** Rejects with its last words when it ends before. */
+async function whenReady(name: string, server: LaunchedServer, isReady: () => Promise<boolean>): Promise<void> {
+  const ended = server.ended.then((how) => Promise.reject(new Error(`${name} ${how}: ${server.lastWords()}`)));
+  const ready = answerTo(`${name} is ready`, async () => ((await isReady()) ? true : undefined), {
+    seconds: 60,
+    context: server.lastWords,
+  });
+  await Promise.race([ready, ended]);
+}
+
+async function isHealthy({ etcd }: Ports): Promise<boolean> {
+  return (await fetch(`http://127.0.0.1:${etcd}/health`)).ok;
 }
 
 /** A namespace with its ServiceAccount `default`, without which no pod is accepted. Resolves with its name. */
