@@ -61,7 +61,10 @@ export function operatorCommand(): Command {
 /** It is read again for each request; what is wrong with it from the beginning is said at the start. */
 async function readable(file: string): Promise<string> {
   const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new Error(`${file} with the token cannot be read (${cause.code ?? cause.message}).`, { cause });
+    throw new Error(
+      `${file} with the token cannot be read (${cause.code ?? cause.message}): name the one that holds it with --token-file.`,
+      { cause },
+    );
   });
   if (text.trim() === "") throw new Error(`${file} should hold the token of the registry's control API, and is empty.`);
   return file;

@@ -36,8 +36,13 @@ type List = (namespace: string | undefined, page: PageOptions) => Promise<ImageP
 /** Throws an Error that says what is wrong with the kubeconfig. */
 export function openCluster(kubeconfig: string | undefined): Cluster {
   const config = new KubeConfig();
-  if (kubeconfig === undefined) config.loadFromDefault();
-  else config.loadFromFile(kubeconfig);
+  try {
+    if (kubeconfig === undefined) config.loadFromDefault();
+    else config.loadFromFile(kubeconfig);
+  } catch (cause) {
+    const named = kubeconfig === undefined ? "The kubeconfig" : `The kubeconfig ${kubeconfig}`;
+    throw new Error(`${named} cannot be read (${(cause as Error).message}): name another one with --kubeconfig or KUBECONFIG.`, { cause });
+  }
   const lists = listsOf(config);
   return {
     ownNamespace: config.getContextObject(config.getCurrentContext())?.namespace,
