@@ -147,6 +147,7 @@ async function idleSeconds(database: WatchedDatabase, load: PullLoad): Promise<n
 
 /** Until the collector has nothing before it. Asked on our own connection: a status counts every object, and would cost what it looks at. */
 async function collected({ client }: WatchedDatabase): Promise<void> {
+  let before = 0;
   for (let told = 0; ; await sleep(3_000)) {
     const { rows } = await client.query<{ due: boolean; objects: number }>(
       "SELECT EXISTS (SELECT FROM gc_queue WHERE review_after <= now()) AS due, (SELECT count(*) FROM objects)::int AS objects",
@@ -155,8 +156,19 @@ async function collected({ client }: WatchedDatabase): Promise<void> {
     if (!due && objects < 100) return;
     if (performance.now() - told < 10_000) continue;
     told = performance.now();
-    say(`${objects} objects are left`);
+    say(`${objects} objects are left${objects === before ? `, and nothing went: ${await whatWaits(client)}` : ""}`);
+    before = objects;
   }
+}
+
+/** For the one who looks why nothing goes: objects by state, and when the first of them is tried again. */
+async function whatWaits(client: WatchedDatabase["client"]): Promise<string> {
+  const { rows } = await client.query<{ said: string }>(
+    `SELECT format('%s %s, again in %s', count(*), state, min(sweep_after) - now()) AS said FROM objects GROUP BY state
+     UNION ALL SELECT format('%s in the queue, due in %s', count(*), min(review_after) - now()) FROM gc_queue
+     UNION ALL SELECT format('paused: %s', detail) FROM gc_pauses`,
+  );
+  return rows.map(({ said }) => said).join("; ");
 }
 
 const formatted = ({ count, median, p99, most }: Latencies) =>
