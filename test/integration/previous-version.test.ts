@@ -33,7 +33,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "wharfinger-upgrade-"));
   direct = new Database({ url: database.url, connections: 2 });
   // A folder is one process's, so each has its own, around the same bytes: what a bucket is to pods.
-  for (const part of ["objects", "uploading"]) {
+  for (const part of ["objects", "uploading", "marker"]) {
     await mkdir(join(folder, "newer", part), { recursive: true });
     await mkdir(join(folder, "older"), { recursive: true });
     await symlink(join(folder, "newer", part), join(folder, "older", part));

@@ -10,14 +10,15 @@ interface Previous {
 const [source = "", databaseUrl, blobFolder, gc = "{}"] = process.argv.slice(2);
 const load = async <Module>(file: string) => (await import(join(source, file))) as Module;
 const { startRegistry } = await load<Previous>("src/registry/main.ts");
-const { defaultSettings } = await load<{ defaultSettings: object }>("src/config/settings.ts");
+const { defaultSettings } = await load<{ defaultSettings: { readonly backup: object } }>("src/config/settings.ts");
 const { createLogger } = await load<{ readonly createLogger: (options: object) => object }>("src/observability/logger.ts");
 
 const registry = await startRegistry({
-  databaseUrl,
-  blobFolder,
+  database: { url: databaseUrl },
+  blobs: { folder: blobFolder },
   listen: { host: "127.0.0.1", port: 0 },
-  settings: { ...defaultSettings, gc: JSON.parse(gc) as object },
+  // Without snapshots, which would keep bytes for days.
+  settings: { ...defaultSettings, gc: JSON.parse(gc) as object, backup: { ...defaultSettings.backup, interval: 0 } },
   secrets: { secret: () => undefined, configMap: () => undefined, onChange: () => () => undefined },
   adminToken: "test-admin-token",
   pod: "previous",
