@@ -1,6 +1,8 @@
 // The settings of an installation: one YAML file (`--settings FILE`), the same keys as the chart's `settings`.
 // Every key has a default; the loader is ./load-settings.ts.
 
+import type { RecordSettings } from "../domain/record-settings.ts";
+
 export interface Tenant {
   readonly namespace: string;
   readonly repositories: readonly string[];
@@ -29,20 +31,6 @@ export interface BucketSettings {
   readonly redirectEndpoint?: string;
   /** Connections at once. */
   readonly connections: number;
-}
-
-/** The Git repository of which a branch is the record. */
-export interface RemoteSettings {
-  /** `https://host/path` or `ssh://user@host/path`. */
-  readonly url: string;
-  readonly branch: string;
-  /** Of the repository; empty: its root. */
-  readonly folder: string;
-  readonly secretRef?: { readonly namespace: string; readonly name: string };
-  /** Between two looks. */
-  readonly interval: number;
-  /** For one fetch or push. */
-  readonly timeout: number;
 }
 
 /** Bytes of a repository; 0: as many as there is space for. */
@@ -166,7 +154,7 @@ export interface Settings {
     /** Clients that look at images and run none: their pulls count for no rule. */
     readonly scanners: { readonly users: readonly string[]; readonly userAgents: readonly string[] };
   };
-  readonly record: { readonly author: { readonly name: string; readonly email: string }; readonly remote?: RemoteSettings };
+  readonly record: RecordSettings;
   readonly spool: {
     /** Where fetches lie while they are on their way to the bucket, and parts of pushes while there is no memory for them; undefined: in the system's folder for temporary files. */
     readonly folder?: string;

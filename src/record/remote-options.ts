@@ -1,20 +1,7 @@
 // Where the record's remote is, as the settings say it (design: record, "When Git is not well").
 
+import type { RemoteSettings } from "../domain/record-settings.ts";
 import type { SecretData, SecretSource } from "../domain/secrets.ts";
-
-/** `record.remote` of the settings. */
-export interface RemoteSettings {
-  /** `https://host/path` or `ssh://user@host/path`, without a password. */
-  readonly url: string;
-  readonly branch: string;
-  /** Of the repository, where the record lies; "": its root. */
-  readonly folder: string;
-  readonly secretRef?: { readonly namespace: string; readonly name: string };
-  /** Milliseconds between two looks at the remote. */
-  readonly interval: number;
-  /** Milliseconds that one fetch or push may take; the first fetch, of the whole history, ten times as long. */
-  readonly timeout: number;
-}
 
 export interface RemoteOptions extends Omit<RemoteSettings, "secretRef"> {
   /** The Secret with the credentials as it is at this moment; undefined: the settings name none. */

@@ -1,12 +1,12 @@
 // Real git in a folder of its own: what is committed, what is remembered, what a person's commits mean.
 
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { gitAsPerson } from "../../test/support/persons-git.ts";
 import { createLogger } from "../observability/logger.ts";
 import { specDigest } from "../validation/canonical.ts";
 import { validateResource } from "../validation/validate-resource.ts";
@@ -33,14 +33,7 @@ afterEach(async () => {
 
 const open = () => openRecord({ folder, author, logger: createLogger({ level: "silent" }) });
 
-/** git as a person runs it. */
-function git(...args: string[]): string {
-  return execFileSync("git", ["-c", "user.name=Jane Doe", "-c", "user.email=jane@example.org", ...args], {
-    cwd: folder,
-    encoding: "utf8",
-    stdio: "pipe",
-  });
-}
+const git = (...args: string[]) => gitAsPerson(folder, ...args);
 
 function spec(fields: object): unknown {
   const verdict = validateResource({ ...key, spec: { url: "https://registry-1.docker.io", prefix: "hub", ...fields } });
@@ -56,7 +49,7 @@ async function commitSpec(generation: number, fields: object): Promise<void> {
 }
 
 test("a new record begins with one commit and a clean work tree", () => {
-  expect(git("log", "--format=%s")).toBe("record: begins\n");
+  expect(git("log", "--format=%s")).toBe("record: begins");
   expect(git("status", "--porcelain")).toBe("");
   expect(readFileSync(join(folder, ".sourceignore"), "utf8")).toContain("/**");
 });
@@ -66,7 +59,7 @@ test("a resource is one file and one commit, with the memory in its trailers", a
   await commitSpec(2, { cache: { tagTTL: "1m" } });
   expect(git("status", "--porcelain")).toBe("");
   expect(git("log", "-1", "--format=%B")).toBe(
-    `upstream default/hub: generation 2\n\n* cache.tagTTL: 5m → 1m\n\nResource: Upstream/default/hub\nGeneration: 2\nSpec-Digest: ${specDigest("Upstream", spec({ cache: { tagTTL: "1m" } }))}\nInstallation: ${record.installation}\nApplied-By: folder\n\n`,
+    `upstream default/hub: generation 2\n\n* cache.tagTTL: 5m → 1m\n\nResource: Upstream/default/hub\nGeneration: 2\nSpec-Digest: ${specDigest("Upstream", spec({ cache: { tagTTL: "1m" } }))}\nInstallation: ${record.installation}\nApplied-By: folder`,
   );
   const file = record.view.resources.get("Upstream/default/hub");
   expect(file?.spec).toEqual(spec({ cache: { tagTTL: "1m" } }));
@@ -134,7 +127,8 @@ test("an immutable field that a person changes in Git is refused", async () => {
 
 test("a symbolic link is not followed", async () => {
   await commitSpec(1, {});
-  execFileSync("ln", ["-sf", "/etc/passwd", join(folder, path)]);
+  rmSync(join(folder, path));
+  symlinkSync("/etc/passwd", join(folder, path));
   git("commit", "-aqm", "link");
   const file = (await record.refresh()).resources.get("Upstream/default/hub");
   expect(file?.problem?.message).toContain("not a regular file");
@@ -147,10 +141,10 @@ test("uncommitted changes of a person are kept, in the work tree and in the inde
   await commitSpec(2, { cache: { tagTTL: "1m" } });
   expect(readFileSync(join(folder, path), "utf8")).toBe("mine\n");
   expect(record.dirty).toEqual([path]);
-  expect(git("status", "--porcelain")).toBe(` M ${path}\n`);
+  expect(git("status", "--porcelain")).toBe(` M ${path}`);
   git("add", path);
   await commitSpec(3, { cache: { tagTTL: "2m" } });
-  expect(git("show", `:${path}`)).toBe("mine\n");
+  expect(git("show", `:${path}`)).toBe("mine");
   expect(record.view.resources.get("Upstream/default/hub")?.spec).toMatchObject({ cache: { tagTTL: "2m" } });
 });
 
@@ -159,13 +153,13 @@ test("a commit that a person makes at the same moment is not lost", async () => 
   await expect(commitSpec(1, {})).rejects.toMatchObject({ code: "Moved" });
   await record.refresh();
   await commitSpec(1, {});
-  expect(git("log", "--format=%s")).toBe("upstream default/hub: generation 1\ntheirs\nrecord: begins\n");
+  expect(git("log", "--format=%s")).toBe("upstream default/hub: generation 1\ntheirs\nrecord: begins");
 });
 
 test("what a crash left half done is finished by the next start", async () => {
   await commitSpec(1, {});
   await record.close();
-  const first = git("rev-parse", "HEAD").trim();
+  const first = git("rev-parse", "HEAD");
   const before = readFileSync(join(folder, path));
   record = await open();
   await commitSpec(2, { cache: { tagTTL: "1m" } });
@@ -252,7 +246,7 @@ test("the revert of a version is a retired tag, also when the file goes with it 
   expect(decided?.ledger.retired["1.27"]).toEqual({
     digest: digest("a"),
     by: "Jane Doe <jane@example.org>",
-    commit: git("rev-parse", "HEAD").trim(),
+    commit: git("rev-parse", "HEAD"),
   });
   git("revert", "--no-edit", "HEAD");
   await record.refresh();
@@ -271,7 +265,7 @@ test("a person's word reaches the process that serves", async () => {
   const moved = new Promise<void>((resolve) => {
     record.onMove(resolve);
   });
-  const head = git("rev-parse", "HEAD").trim();
+  const head = git("rev-parse", "HEAD");
   expect(await findCommit({ folder, commit: head.slice(0, 8) })).toBe(head);
   await confirm({ folder, what: "accepted", commit: head });
   await moved;

@@ -8,8 +8,9 @@ import { Client } from "pg";
 
 import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
 import { startFaultyHop, type FaultyHop } from "../support/faulty-hop.ts";
-import { bucketOf, credentialsOf, processToken, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { bucketOf, credentialsOf, startRegistryProcess } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
+import { processToken, type ServingProcess } from "../support/serving-process.ts";
 import { embeddedDatabase, type ClusterDatabase } from "./cluster-database.ts";
 import { startHop, type Hop } from "./hop.ts";
 import { findViolations } from "./invariants.ts";
@@ -30,7 +31,7 @@ export interface Pod {
   readonly number: number;
   /** Its ways to the database and to the bucket. */
   readonly hops: { readonly database: Hop; readonly s3: Hop };
-  process: RegistryProcess | undefined;
+  process: ServingProcess | undefined;
 }
 
 export class Cluster {

@@ -10,12 +10,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { createDatabase } from "../support/postgres.ts";
 import { program } from "../support/programs.ts";
-import { processToken, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { startRegistryProcess } from "../support/registry-process.ts";
+import { processToken, type ServingProcess } from "../support/serving-process.ts";
 
 const page = resolve(import.meta.dirname, "../../docs/guides/several-processes.md");
 const login = { authorization: `Basic ${Buffer.from("ci:a long password").toString("base64")}` };
 const stack = new AsyncDisposableStack();
-let registry: RegistryProcess;
+let registry: ServingProcess;
 
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-first-policy-"));

@@ -23,9 +23,10 @@ import { startPooler, type Pooler } from "../support/pgbouncer.ts";
 import { createDatabase, type TestDatabase } from "../support/postgres.ts";
 import { upstreamSpec } from "../support/proxy.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
-import { bucketOf, credentialsOf, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { bucketOf, credentialsOf, startRegistryProcess } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
+import type { ServingProcess } from "../support/serving-process.ts";
 
 const name = "team/app";
 const manifestPath = (reference: string, repository = name) => `/v2/${repository}/manifests/${reference}`;
@@ -205,7 +206,7 @@ describe("two pods", () => {
 
 describe("a pod that was stopped", () => {
   let one: TestRegistry;
-  let other: RegistryProcess;
+  let other: ServingProcess;
   beforeAll(async () => {
     [one] = (await startPods(1, "stopped")) as [TestRegistry];
     const bucket = bucketFor("stopped");

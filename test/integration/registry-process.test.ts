@@ -13,14 +13,15 @@ import { eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
 import { imageOf, describe as described } from "../support/own-registry.ts";
 import { createDatabase, type TestDatabase } from "../support/postgres.ts";
-import { bucketOf, credentialsOf, processToken, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { bucketOf, credentialsOf, startRegistryProcess } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
+import { processToken, type ServingProcess } from "../support/serving-process.ts";
 import { createTokenIssuer } from "../support/token-issuer.ts";
 
 let database: TestDatabase;
 let s3: S3Service;
 let folder: string;
-const pods: RegistryProcess[] = [];
+const pods: ServingProcess[] = [];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "wharfinger-process-"));
   [database, s3] = await Promise.all([createDatabase(), startS3Service()]);
@@ -34,7 +35,7 @@ afterAll(async () => {
 });
 
 const settings = () => ({ database: { url: database.url }, storage: { s3: bucketOf(s3.settings) }, spool: { folder } });
-async function pod(): Promise<RegistryProcess> {
+async function pod(): Promise<ServingProcess> {
   const started = await startRegistryProcess({ settings: settings(), env: credentialsOf(s3.settings) });
   pods.push(started);
   return started;

@@ -14,15 +14,16 @@ import { eventually } from "../support/eventually.ts";
 import { startFaultyHop, type FaultyHop } from "../support/faulty-hop.ts";
 import { send } from "../support/http.ts";
 import { createDatabase, type TestDatabase } from "../support/postgres.ts";
-import { bucketOf, credentialsOf, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { bucketOf, credentialsOf, startRegistryProcess } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
+import type { ServingProcess } from "../support/serving-process.ts";
 
 let database: TestDatabase;
 let s3: S3Service;
 let hop: FaultyHop;
 let folder: string;
-let first: RegistryProcess;
-let second: RegistryProcess;
+let first: ServingProcess;
+let second: ServingProcess;
 const startPod = () =>
   startRegistryProcess({
     settings: { database: { url: database.url }, storage: { s3: bucketOf({ ...s3.settings, endpoint: hop.url }) }, spool: { folder } },
@@ -44,12 +45,12 @@ afterAll(async () => {
 
 const mebibyte = 1024 * 1024;
 const uploads = "/v2/team/app/blobs/uploads/";
-async function begin(pod: RegistryProcess): Promise<string> {
+async function begin(pod: ServingProcess): Promise<string> {
   const { headers, status } = await send(pod.url, "POST", uploads);
   expect(status).toBe(202);
   return headers.location ?? "";
 }
-const pulled = async (pod: RegistryProcess, bytes: Buffer) =>
+const pulled = async (pod: ServingProcess, bytes: Buffer) =>
   (await send(pod.url, "GET", `/v2/team/app/blobs/${digestOf(bytes)}`)).body.equals(bytes);
 
 test.each([

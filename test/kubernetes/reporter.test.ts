@@ -20,7 +20,8 @@ import { createNamespace, serviceAccountIssuer } from "../support/kubernetes.ts"
 import type { KubernetesApi } from "../support/kubernetes-access.ts";
 import { createMigratedDatabase, type TestDatabase } from "../support/postgres.ts";
 import type { ProgramResult } from "../support/programs.ts";
-import { processToken, startRegistryProcess, type RegistryProcess } from "../support/registry-process.ts";
+import { startRegistryProcess } from "../support/registry-process.ts";
+import { processToken, type ServingProcess } from "../support/serving-process.ts";
 import { sharedApiServer } from "../support/shared-kubernetes.ts";
 import { wharfinger } from "../support/standalone.ts";
 
@@ -32,7 +33,7 @@ let api: KubernetesApi;
 let database: TestDatabase;
 let folder: string;
 let tokenFile: string;
-let registry: RegistryProcess;
+let registry: ServingProcess;
 let control: ControlClient;
 let namespace: string;
 

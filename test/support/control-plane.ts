@@ -1,6 +1,5 @@
 // A control plane with real parts: a folder of resources, a Git repository, a registry over HTTP on a real database.
 
-import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +16,7 @@ import type { JobKind, JobOutcome } from "../../src/operator/ports.ts";
 import type { RemoteOptions } from "../../src/record/remote-options.ts";
 import { openRecord, type GitRecord } from "../../src/record/repository.ts";
 import { openFolderSource, type FolderSource } from "../../src/standalone/folder-source.ts";
+import { gitAsPerson } from "./persons-git.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "./registry.ts";
 import { createTokenCluster } from "./token-cluster.ts";
 
@@ -137,8 +137,7 @@ export class World {
 
   /** git as a person runs it in the record. */
   git(...args: string[]): string {
-    const identity = ["-c", "user.name=Jane Doe", "-c", "user.email=jane@example.org"];
-    return execFileSync("git", [...identity, ...args], { cwd: this.recordFolder, encoding: "utf8", stdio: "pipe" }).trim();
+    return gitAsPerson(this.recordFolder, ...args);
   }
 
   head(): string {

@@ -1,13 +1,14 @@
 // A control plane whose record is a branch of a real Git host, and the people who push to it from clones of their own.
 
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 
-import { remoteOf, type RemoteSettings } from "../../src/record/remote-options.ts";
+import type { RemoteSettings } from "../../src/domain/record-settings.ts";
+import { remoteOf } from "../../src/record/remote-options.ts";
 import type { ControlPlane } from "../../src/operator/control-plane.ts";
 import { World } from "./control-plane.ts";
 import type { BareRepository, GitHost } from "./git-remote.ts";
+import { PersonsClone } from "./persons-git.ts";
 import { TestSecrets } from "./registry.ts";
 
 let repositories = 0;
@@ -22,11 +23,13 @@ export class RemoteWorld extends World {
   /** An operator in a cluster has one that outlives its volume. */
   installation = "first";
   readonly #siblings: RemoteWorld[] = [];
+  readonly #person: PersonsClone;
 
   private constructor(host: GitHost, repository: BareRepository, config?: string) {
     super(config);
     this.host = host;
     this.repository = repository;
+    this.#person = new PersonsClone(this.clone, repository);
     this.gitSecrets.set("default", "git", host.secret);
     this.setRemote({});
   }
@@ -78,23 +81,14 @@ export class RemoteWorld extends World {
     rmSync(this.recordFolder, { recursive: true, force: true });
   }
 
-  /** git as a person runs it in a clone: brought up to date before, pushed afterwards, by force where history was rewritten. */
+  /** git as a person runs it in a clone (./persons-git.ts). */
   override git(...args: string[]): string {
-    if (!existsSync(this.clone)) this.#git(this.folder, "clone", "-q", "-b", "wharfinger", this.repository.path, this.clone);
-    this.#git(this.clone, "fetch", "-q", "origin");
-    if (this.#git(this.clone, "status", "--porcelain") === "") this.#git(this.clone, "reset", "-q", "--hard", "origin/wharfinger");
-    const said = this.#git(this.clone, ...args);
-    const [mine, theirs] = ["HEAD", "origin/wharfinger"].map((name) => this.#git(this.clone, "rev-parse", name));
-    if (mine !== theirs) this.#git(this.clone, "push", "-q", "--force", "origin", "HEAD:wharfinger");
-    return said;
+    return this.#person.git(...args);
   }
 
   /** Changes a file of the record and pushes that. Returns the commit. */
   edit(path: string, change: (text: string) => string, message = "by hand"): string {
-    this.git("status");
-    const file = join(this.clone, path);
-    writeFileSync(file, change(readFileSync(file, "utf8")));
-    this.git("commit", "-qam", message);
+    this.#person.edit(path, change, message);
     return this.head();
   }
 
@@ -104,10 +98,5 @@ export class RemoteWorld extends World {
 
   override subjects(): string[] {
     return this.repository.git("log", "--format=%s", "wharfinger").split("\n");
-  }
-
-  #git(cwd: string, ...args: string[]): string {
-    const identity = ["-c", "user.name=Jane Doe", "-c", "user.email=jane@example.org", "-c", "advice.detachedHead=false"];
-    return execFileSync("git", [...identity, ...args], { cwd, encoding: "utf8", stdio: "pipe" }).trim();
   }
 }

@@ -1,15 +1,9 @@
 // Our resources as an API server takes them.
 
 import type { Kind } from "../../src/domain/resource.ts";
+import { paths } from "../../src/operator/kube/objects.ts";
 import type { ResourceDocument } from "../../src/validation/documents.ts";
 import type { Answer, Failure, KubernetesApi } from "./kubernetes-access.ts";
-
-const plurals: Readonly<Record<Kind, string>> = {
-  Upstream: "upstreams",
-  TagPolicy: "tagpolicies",
-  RetentionPolicy: "retentionpolicies",
-  AccessPolicy: "accesspolicies",
-};
 
 export interface StoredResource {
   readonly metadata: { readonly name: string; readonly resourceVersion: string; readonly generation: number };
@@ -21,7 +15,7 @@ export type WrittenResource = Pick<ResourceDocument, "kind" | "name" | "spec">;
 
 /** Path of the resources of a kind in a namespace, or of one of them. */
 export function resourcePath(kind: Kind, namespace: string, name?: string): string {
-  return `/apis/wharfinger.dev/v1alpha1/namespaces/${namespace}/${plurals[kind]}${name === undefined ? "" : `/${name}`}`;
+  return name === undefined ? paths.resources(kind, namespace) : `${paths.resources(kind, namespace)}/${name}`;
 }
 
 export function toObject({ kind, name, spec }: WrittenResource) {

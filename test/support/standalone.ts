@@ -1,12 +1,12 @@
 // A whole standalone process as a child: `wharfinger serve` on a free port, with folders of its own, and its command line.
 
-import { spawn, type ChildProcess } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { program, type ProgramOptions, type ProgramResult } from "./programs.ts";
+import { startServing, type ServingProcess } from "./serving-process.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -26,23 +26,13 @@ export interface StandaloneOptions {
   readonly under?: readonly string[];
 }
 
-export interface Standalone {
-  /** http://127.0.0.1:<port> */
-  readonly url: string;
-  readonly pid: number;
+export interface Standalone extends ServingProcess {
   readonly data: string;
   readonly config: string;
-  /** The line that said it is ready. */
-  readonly ready: string;
   /** SIGTERM, and its exit code. The folders stay; those that were made here go with this process. */
   stop(): Promise<number>;
-  kill9(): Promise<void>;
-  /** Resolves with its exit code when it ends, whatever ended it. */
-  readonly exited: Promise<number>;
   /** The same again on the same folders, after `stop` or `kill9`. */
   restart(more?: Pick<StandaloneOptions, "args" | "settings">): Promise<Standalone>;
-  /** stderr and stdout so far. */
-  logs(): string;
   /** Any subcommand, against this process. */
   cli(args: readonly string[], options?: ProgramOptions): Promise<ProgramResult>;
 }
@@ -62,44 +52,14 @@ async function launch(options: StandaloneOptions & { data: string; config: strin
   const build = options.build === true;
   const args = ["serve", "--listen", "127.0.0.1:0", "--data", options.data, "--config", options.config];
   if (options.settings !== undefined) args.push("--settings", options.settings);
-  const [file = "", ...words] = [...(options.under ?? []), process.execPath, programOf(build), ...args, ...(options.args ?? [])];
-  const child = spawn(file, words, {
-    // Not the checkout: whatever the process needs it must find by its own means.
-    cwd: tmpdir(),
-    env: { ...process.env, ...options.env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  started.set(child, options.data);
-  let logs = "";
-  const ended = new Promise<number>((done) => child.once("close", (code) => done(code ?? 128)));
-  void ended.then(() => started.delete(child));
-  const ready = await new Promise<string>((done, failed) => {
-    let stdout = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      logs += chunk;
-      stdout += chunk;
-      const line = /^Serving (?:.*)$/m.exec(stdout)?.[0];
-      if (line !== undefined && stdout.includes(`${line}\n`)) done(line);
-    });
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (logs += chunk));
-    child.once("error", failed);
-    void ended.then((code) => failed(new Error(`serve ended with ${code} before it was ready:\n${logs}`)));
-  });
-  const signal = (name: NodeJS.Signals) => {
-    if (child.exitCode === null && child.signalCode === null) child.kill(name);
-    return ended;
-  };
+  const command = [...(options.under ?? []), process.execPath, programOf(build), ...args, ...(options.args ?? [])];
+  // So that it ends its PostgreSQL.
+  const serving = await startServing(command, { ready: "Serving ", env: options.env ?? {}, lastSignal: "SIGTERM" });
   return {
-    url: /http:\/\/[^\s/)]+/.exec(ready)?.[0] ?? "",
-    pid: child.pid ?? 0,
+    ...serving,
     data: options.data,
     config: options.config,
-    ready,
-    exited: ended,
-    stop: () => signal("SIGTERM"),
-    kill9: async () => void (await signal("SIGKILL")),
     restart: (more = {}) => launch({ ...options, ...more }),
-    logs: () => logs,
     cli: (words, more) => wharfinger([...words, ...(words[0] === "validate" ? [] : ["--data", options.data])], { build, ...more }),
   };
 }
@@ -109,11 +69,8 @@ export function wharfinger(args: readonly string[], options: ProgramOptions & { 
   return program(process.execPath, [programOf(options.build === true), ...args], options);
 }
 
-/** What this process started and has not ended yet, with its data folder. */
-const started = new Map<ChildProcess, string>();
 const temporary = new Set<string>();
 process.once("exit", () => {
-  for (const child of started.keys()) child.kill("SIGTERM");
   for (const folder of temporary) {
     endDatabase(join(folder, "data"));
     rmSync(folder, { recursive: true, force: true });
