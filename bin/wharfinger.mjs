@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-// `npx wharfinger …`: the program as it was built.
+// `npx wharfinger …`: the program as it was built. The same file under the name kubectl-wharfinger is `kubectl wharfinger …`.
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import { endWithNpm, root, runProgram } from "./node-version.mjs";
 
 const program = join(root, "dist", "cli", "main.js");
 if (existsSync(program)) {
+  if (basename(process.argv[1]).startsWith("kubectl-wharfinger")) process.env.WHARFINGER_KUBECTL_PLUGIN = "true";
   endWithNpm();
   await runProgram(program, process.argv.slice(2));
 } else {

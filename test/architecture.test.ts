@@ -46,6 +46,7 @@ const packages: Record<string, readonly string[]> = {
   pg: ["registry/metadata"],
   fastify: ["registry/http"],
   commander: ["cli"],
+  ws: ["operator/kube"],
   undici: ["client", "operator/kube", "registry/upstream", "registry/issuers"],
   jose: ["registry/issuers"],
   croner: ["validation", "operator"],
@@ -72,6 +73,7 @@ const network: Readonly<Record<string, readonly string[]>> = {
     "registry/upstream/exchange.ts",
     "registry/issuers/key-set.ts",
   ],
+  ws: ["operator/kube/port-forward.ts"],
 };
 
 interface Import {

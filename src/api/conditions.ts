@@ -52,6 +52,8 @@ export const annotations = {
   approvePlan: "wharfinger.dev/approve-plan",
   confirmRemoval: "wharfinger.dev/confirm-removal",
   acceptRevision: "wharfinger.dev/accept-revision",
+  /** On the Pods of a registry: what tokens for it must be for. */
+  audience: "wharfinger.dev/audience",
 } as const;
 
 /** Trailers of the record's commits: the memory of what was recorded. */

@@ -2,11 +2,14 @@
 
 import { Command, InvalidArgumentError, Option } from "commander";
 
-import { clientOptions, parseBoolean, type OptionDefinition } from "../config/options.ts";
+import { clientOptions, clusterOptions, isKubectlPlugin, parseBoolean, podOptions, type OptionDefinition } from "../config/options.ts";
 import { isDigest } from "../domain/digest.ts";
 import { isRepositoryName, isTag } from "../domain/reference.ts";
-import type { Connection } from "./connection.ts";
+import type { Cluster, ClusterValues } from "./cluster/open-cluster.ts";
+import type { ThroughValues } from "./cluster/through-cluster.ts";
+import type { Connection, ConnectionOptions } from "./connection.ts";
 import type { OutputForm } from "./output.ts";
+import { whom, type Whom } from "./whom.ts";
 
 export function option(definition: OptionDefinition, parse?: (text: string) => unknown): Option {
   const made = new Option(definition.flags, definition.description).env(definition.variable);
@@ -36,21 +39,92 @@ function judged<T>(judge: (text: string) => T, text: string): T {
   }
 }
 
-/** A subcommand that asks the registry. */
-export function clientCommand(name: string, description: string): Command {
+/** A subcommand that asks the registry at an address or of a data folder, and none in a cluster. */
+export function directCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .addOption(option(clientOptions.registry, parseUrl))
     .addOption(option(clientOptions.data))
-    .addOption(option(clientOptions.output));
+    .addOption(option(clientOptions.tokenFile))
+    .addOption(option(clientOptions.output))
+    .addOption(option(clientOptions.verbose));
 }
 
-/** Runs the work of a client command against the registry that its options name. */
-export async function ask(command: Command, work: (connection: Connection, output: OutputForm) => Promise<void>): Promise<void> {
-  const { output, ...options } = command.opts<{ registry?: string; data: string; output: OutputForm }>();
-  // Loaded only now: `--help` and a typing mistake answer at once.
+const whichOne = `
+Which registry: that of --registry or --data, where one is given; that of the cluster, where --context, --kubeconfig, -n or another option of a
+cluster is given, or the program is called as \`kubectl wharfinger\`; else that of the process on the data folder, if one runs; else that of the
+cluster, if there is a kubeconfig. The command line counts before the environment. --verbose says which it was.`;
+
+/** A subcommand that asks the registry, wherever it is. */
+export function clientCommand(name: string, description: string): Command {
+  const command = clusterCommand(directCommand(name, description));
+  for (const definition of Object.values(podOptions)) command.addOption(option(definition));
+  return command.addHelpText("after", whichOne);
+}
+
+/** Adds how a cluster is found. */
+export function clusterCommand(command: Command): Command {
+  return command
+    .addOption(option(clusterOptions.kubeconfig))
+    .addOption(option(clusterOptions.context))
+    .addOption(option(clusterOptions.namespace, namespaceOf));
+}
+
+interface AskedValues extends Omit<ConnectionOptions, "dataGiven">, ClusterValues, ThroughValues {
+  readonly output: OutputForm;
+}
+
+/** Runs the work of a command that knows no cluster. */
+export async function askDirect(command: Command, work: (connection: Connection, output: OutputForm) => Promise<void>): Promise<void> {
+  const { output, ...values } = command.opts<Omit<AskedValues, keyof ThroughValues>>();
   const { connected } = await import("./connection.ts");
-  await connected({ ...options, dataGiven: command.getOptionValueSource("data") !== "default" }, (connection) => work(connection, output));
+  await connected({ ...values, dataGiven: isGiven(command, "data") }, (connection) => work(connection, output));
+}
+
+/**
+ * Runs the work of a client command against the registry that its options name. `inCluster`: what is done instead in a cluster, where its API server
+ * knows more than the registry.
+ */
+export async function ask(
+  command: Command,
+  work: (connection: Connection, output: OutputForm, cluster?: Cluster) => Promise<void>,
+  inCluster?: (cluster: Cluster, output: OutputForm) => Promise<void>,
+): Promise<void> {
+  const { output, ...values } = command.opts<AskedValues>();
+  const dataGiven = isGiven(command, "data");
+  const asked = whomOf(command);
+  // Loaded only now: `--help` and a typing mistake answer at once.
+  const { addressIn, connected, givenToken } = await import("./connection.ts");
+  if (await isDirect(asked, () => addressIn(values.data))) {
+    return connected({ ...values, dataGiven }, (connection) => work(connection, output));
+  }
+  const { withCluster } = await import("./cluster/open-cluster.ts");
+  await withCluster(values, async (cluster) => {
+    if (inCluster !== undefined) return inCluster(cluster, output);
+    const { throughCluster } = await import("./cluster/through-cluster.ts");
+    const { note } = await import("./output.ts");
+    const tell = values.verbose === true ? note : () => undefined;
+    return throughCluster(cluster, { ...values, given: await givenToken(values), tell }, (connection) => work(connection, output, cluster));
+  });
+}
+
+function isGiven(command: Command, name: string): boolean {
+  return command.getOptionValueSource(name) !== "default";
+}
+
+function whomOf(command: Command): Whom {
+  try {
+    return whom((name) => command.getOptionValueSource(name), { plugin: isKubectlPlugin() });
+  } catch (error) {
+    return command.error(`error: ${(error as Error).message}`);
+  }
+}
+
+async function isDirect(asked: Whom, address: () => Promise<string | undefined>): Promise<boolean> {
+  if (asked !== "found") return asked === "direct";
+  if ((await address()) !== undefined) return true;
+  const { isInReach } = await import("./cluster/open-cluster.ts");
+  return !isInReach();
 }
 
 /** scheme://host:port of a registry. */
@@ -69,12 +143,23 @@ export function namespaceOf(text: string): string {
   return text;
 }
 
-/** `namespace/name`; a name alone is in `default`, as in the resources. */
-export function parseResourceName(text: string): string {
-  const parts = text.includes("/") ? text.split("/") : ["default", text];
-  if (parts.length !== 2 || !parts.every((part) => resourceName.test(part)))
+export interface WrittenName {
+  /** Undefined: that of the context; `default` where there is none, as in the resources. */
+  readonly namespace?: string;
+  readonly name: string;
+}
+
+/** `namespace/name`, or a name alone. */
+export function parseResourceName(text: string): WrittenName {
+  const parts = text.split("/");
+  const [name = "", namespace] = parts.toReversed();
+  if (parts.length > 2 || !parts.every((part) => resourceName.test(part)))
     throw new InvalidArgumentError("Write namespace/name, for example default/chainguard.");
-  return parts.join("/");
+  return namespace === undefined ? { name } : { namespace, name };
+}
+
+export function fullName({ namespace, name }: WrittenName, home: string): string {
+  return `${namespace ?? home}/${name}`;
 }
 
 export interface ImageReference {

@@ -1,4 +1,4 @@
-// Which registry a subcommand talks to, and with which token.
+// Which registry a subcommand talks to, and with which token: one at an address, the process of a data folder, or that of a cluster.
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,17 +7,22 @@ import { ControlClient } from "../client/control-client.ts";
 import { tokenFromEnvironment, tokenVariable } from "../config/options.ts";
 import { dataFiles } from "../standalone/data-folder.ts";
 import { CommandError, explain } from "./failure.ts";
+import { note } from "./output.ts";
 
 export interface ConnectionOptions {
   readonly registry?: string;
   readonly data: string;
   /** --data was given (or its twin), so its token is meant for --registry. */
   readonly dataGiven: boolean;
+  readonly tokenFile?: string;
+  readonly verbose?: boolean;
 }
 
 export interface Connection {
   readonly url: string;
   readonly token: string | undefined;
+  /** Of resources that are named without one. */
+  readonly namespace: string;
   /** The folder of the registry's record; undefined where nothing says that the registry is the one of the data folder. */
   readonly record: string | undefined;
   readonly control: ControlClient;
@@ -25,19 +30,21 @@ export interface Connection {
 
 /** Runs `work` against the registry. Whatever it rejects with comes back as something a person can act on. */
 export async function connected<T>(options: ConnectionOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
-  const running = await read(join(options.data, dataFiles.address));
+  const running = await addressIn(options.data);
   const url = options.registry ?? running;
   if (url === undefined) {
     throw new CommandError(
       `No registry is running on the data folder ${options.data} (there is no ${join(options.data, dataFiles.address)}). ` +
-        "Start it with `npm start`, or name the folder of a running one with --data, or a registry with --registry.",
+        "Start it with `npm start`, or name the folder of a running one with --data, a registry with --registry, or a cluster with --context.",
     );
   }
   const { token, from } = await findToken(url, running, options);
+  if (options.verbose === true)
+    note(`Asking the registry at ${url} ${from === undefined ? "without a token" : `with the token from ${from}`}.`);
   const control = new ControlClient({ url, ...(token === undefined ? {} : { token }) });
   try {
     const ours = options.dataGiven || sameOrigin(url, running);
-    return await work({ url, token, control, record: ours ? join(options.data, "record") : undefined });
+    return await work({ url, token, control, record: ours ? join(options.data, "record") : undefined, namespace: "default" });
   } catch (error) {
     throw explain(error, { url, tokenFrom: from });
   } finally {
@@ -45,10 +52,28 @@ export async function connected<T>(options: ConnectionOptions, work: (connection
   }
 }
 
+/** URL of the process that runs on a data folder; undefined when none does. */
+export function addressIn(data: string): Promise<string | undefined> {
+  return read(join(data, dataFiles.address));
+}
+
+/** A token that somebody named, instead of those that are found. */
+export async function givenToken({
+  tokenFile,
+}: Pick<ConnectionOptions, "tokenFile">): Promise<{ token: string; from: string } | undefined> {
+  if (tokenFile !== undefined) {
+    const token = await read(tokenFile);
+    if (token === undefined) throw new CommandError(`${tokenFile} (--token-file) is not there, or empty.`);
+    return { token, from: tokenFile };
+  }
+  const token = tokenFromEnvironment();
+  return token === undefined ? undefined : { token, from: tokenVariable };
+}
+
 /** The admin token goes to its own registry; anywhere else only when somebody named the folder. */
 async function findToken(url: string, running: string | undefined, options: ConnectionOptions): Promise<{ token?: string; from?: string }> {
-  const given = tokenFromEnvironment();
-  if (given !== undefined) return { token: given, from: tokenVariable };
+  const given = await givenToken(options);
+  if (given !== undefined) return given;
   if (!options.dataGiven && !sameOrigin(url, running) && !isLoopback(url)) return {};
   const file = join(options.data, dataFiles.adminToken);
   const token = await read(file);
@@ -73,7 +98,7 @@ async function read(file: string): Promise<string | undefined> {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     if (code === "EACCES")
-      throw new CommandError(`${file} cannot be read: it belongs to the user who runs the registry. Run this as that user.`);
+      throw new CommandError(`${file} cannot be read: it belongs to somebody else, such as the user who runs the registry.`);
     throw error;
   }
 }

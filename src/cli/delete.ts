@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 
 import type { DeleteResult } from "../api/control/deletion.ts";
+import { programName } from "../config/options.ts";
 import { formatBytes } from "../domain/bytes.ts";
 import { ask, clientCommand, parseImage, type ImageReference } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
@@ -20,7 +21,7 @@ export function deleteCommand(): Command {
         if (result.kept.length > 0) note(`${result.kept.length} stay, because something else needs them.`);
         if (result.waiting > 0)
           throw new CommandError(
-            `${result.waiting} objects in the store, or referrers, are not deleted yet; it is tried again (\`npx wharfinger gc status\` shows whether deletions are paused).`,
+            `${result.waiting} objects in the store, or referrers, are not deleted yet; it is tried again (\`${programName()} gc status\` shows whether deletions are paused).`,
           );
       }),
     );

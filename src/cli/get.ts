@@ -1,9 +1,11 @@
-// wharfinger get: each resource with its conditions, since there is no API server to ask here.
+// wharfinger get: each resource with its conditions. In a cluster the API server has them, else the control plane that reports to the registry.
 
 import { InvalidArgumentError, type Command } from "commander";
 
+import type { ResourceView } from "../api/control/resources.ts";
+import { programName } from "../config/options.ts";
 import { kinds, type Kind } from "../domain/resource.ts";
-import { ask, clientCommand, parseResourceName } from "./command-line.ts";
+import { ask, clientCommand, fullName, parseResourceName, type WrittenName } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult } from "./output.ts";
 import { describeSourceProblem } from "./render/source-problem.ts";
@@ -17,30 +19,63 @@ const shortNames: Readonly<Record<Kind, string>> = {
   AccessPolicy: "accpol",
 };
 
+interface Wanted {
+  readonly kind: Kind | undefined;
+  readonly name: WrittenName | undefined;
+}
+
 export function getCommand(): Command {
   return clientCommand("get", "show resources with their conditions")
     .argument("[kind]", `${kinds.join(", ")}, or ${Object.values(shortNames).join(", ")}`, parseKind)
-    .argument("[name]", "namespace/name", parseResourceName)
-    .addHelpText("after", "\nFiles that were not taken over are told of on stderr, and in json and yaml as items of kind SourceProblem.")
-    .action((kind: Kind | undefined, name: string | undefined, _options: unknown, command: Command) =>
-      ask(command, async ({ control }, output) => {
-        // No resource stands for them, so no condition tells of them.
-        const { revision, controlPlane } = await control.record();
-        const problems = controlPlane?.sourceProblems ?? [];
-        for (const problem of problems) note(describeSourceProblem(problem));
-        const found = (await control.resources())
-          .filter((view) => kind === undefined || view.kind === kind)
-          .filter((view) => name === undefined || `${view.namespace}/${view.name}` === name);
-        if (name !== undefined && found.length === 0)
-          throw new CommandError(`There is no ${kind} ${name}. \`npx wharfinger get ${kind}\` lists those there are.`);
-        const whole = [...found, ...problems.map((problem) => ({ kind: "SourceProblem", ...problem }))];
-        await printResult(output, whole, (shown) => {
-          const resources = shown.flatMap((item) => ("status" in item ? [item] : []));
-          if (resources.length === 0 && controlPlane === undefined) return unknownHere(revision);
-          return name === undefined ? renderResources(resources) : resources.map(renderResource).join("\n\n");
-        });
-      }),
+    .argument("[name]", "name, or namespace/name", parseResourceName)
+    .option("-A, --all-namespaces", "in a cluster: of every namespace, not of one", false)
+    .addHelpText(
+      "after",
+      "\nIn a cluster its API server is asked, with the rights of the kubeconfig, and not the registry. Elsewhere files that were not taken over are" +
+        "\ntold of on stderr, and in json and yaml as items of kind SourceProblem.",
+    )
+    .action((kind: Kind | undefined, name: WrittenName | undefined, { allNamespaces }: { allNamespaces: boolean }, command: Command) =>
+      ask(
+        command,
+        async ({ control, namespace: home }, output) => {
+          // No resource stands for them, so no condition tells of them.
+          const { revision, controlPlane } = await control.record();
+          const problems = controlPlane?.sourceProblems ?? [];
+          for (const problem of problems) note(describeSourceProblem(problem));
+          const found = chosen(await control.resources(), { kind, name }, home);
+          const whole = [...found, ...problems.map((problem) => ({ kind: "SourceProblem", ...problem }))];
+          await printResult(output, whole, (shown) => {
+            const resources = shown.flatMap((item) => ("status" in item ? [item] : []));
+            if (resources.length === 0 && controlPlane === undefined) return unknownHere(revision);
+            return render(resources, name);
+          });
+        },
+        async (cluster, output) => {
+          const { resourceViews } = await import("./cluster/resource-views.ts");
+          const namespace = name?.namespace ?? cluster.namespace;
+          const views = await resourceViews(cluster, {
+            kinds: kind === undefined ? kinds : [kind],
+            ...(allNamespaces ? {} : { namespace }),
+          });
+          await printResult(output, chosen(views, { kind, name }, namespace), (shown) => render(shown, name));
+        },
+      ),
     );
+}
+
+/** Throws CommandError when the one that is named is not there. */
+function chosen(views: readonly ResourceView[], { kind, name }: Wanted, home: string): ResourceView[] {
+  const wanted = name === undefined ? undefined : fullName(name, home);
+  const found = views
+    .filter((view) => kind === undefined || view.kind === kind)
+    .filter((view) => wanted === undefined || `${view.namespace}/${view.name}` === wanted);
+  if (wanted !== undefined && found.length === 0)
+    throw new CommandError(`There is no ${kind} ${wanted}. \`${programName()} get ${kind}\` lists those there are.`);
+  return found;
+}
+
+function render(views: readonly ResourceView[], name: WrittenName | undefined): string {
+  return name === undefined ? renderResources(views) : views.map(renderResource).join("\n\n");
 }
 
 /** Conditions are what a control plane reports. */
@@ -48,7 +83,7 @@ function unknownHere(revision: string | null): string {
   return `No control plane reports to this registry, so nothing is known of resources. It serves ${revision === null ? "no revision yet" : `revision ${revision}`}.`;
 }
 
-function parseKind(text: string): Kind {
+export function parseKind(text: string): Kind {
   const wanted = text.toLowerCase();
   const found = kinds.find((kind) => [kind, plural(kind), shortNames[kind]].some((name) => name.toLowerCase() === wanted));
   if (found === undefined) throw new InvalidArgumentError(`Kinds are ${kinds.join(", ")}.`);

@@ -6,7 +6,7 @@ import { importOptions, loginFromEnvironment, switchFromEnvironment } from "../c
 import type { ImportOptions } from "../import/import.ts";
 import type { Rename } from "../import/names.ts";
 import { parsePrefix, parseRename, parseSelection } from "../import/names.ts";
-import { ask, clientCommand, option, repeatable } from "./command-line.ts";
+import { askDirect, directCommand, option, repeatable } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult } from "./output.ts";
 import { renderImport, renderProblem } from "./render/import.ts";
@@ -42,7 +42,7 @@ It may be ended at any time: run again, it sends what is missing.
 Exit codes: 0 when everything selected is here, 1 when something stayed behind (each is named) or the import could not go on, 2 wrong usage.`;
 
 export function importCommand(): Command {
-  const command = clientCommand("import", "take over another registry: its images, indexes, attachments and tags")
+  const command = directCommand("import", "take over another registry: its images, indexes, attachments and tags")
     .argument("<source>", "folder, s3://bucket/prefix or https://host")
     .addOption(repeatable(importOptions.repository, parseSelection))
     .addOption(option(importOptions.prefix, parsePrefix))
@@ -57,7 +57,7 @@ export function importCommand(): Command {
   }
   return command.addHelpText("after", help).action((source: string, values: ImportValues, command: Command) => {
     const switched = switchesOf(values, command);
-    return ask(command, async (connection, output) => {
+    return askDirect(command, async (connection, output) => {
       const { findTarget } = await import("./import-target.ts");
       const { target, explained } = await findTarget(connection);
       const result = await runImport(source, { ...values, ...switched }, target).catch((error: unknown) => {

@@ -4,14 +4,14 @@ import { Command } from "commander";
 
 import type { TagSyncResult } from "../jobs/tag-sync.ts";
 import type { JobKind } from "../operator/ports.ts";
-import { ask, clientCommand, parseResourceName } from "./command-line.ts";
+import { askDirect, directCommand, fullName, parseResourceName, type WrittenName } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult } from "./output.ts";
 import { renderPruned, renderSynced } from "./render/job.ts";
 
 export function jobCommand(): Command {
   return new Command("job")
-    .description("run a job now instead of waiting for its schedule")
+    .description("run a job now, here, instead of waiting for its schedule (in a cluster: `reconcile`)")
     .addCommand(
       kindCommand("tag-sync", {
         description: "look for versions of the images of a TagPolicy",
@@ -38,10 +38,10 @@ interface JobForm {
 }
 
 function kindCommand(kind: JobKind, { description, render, failed = () => false }: JobForm): Command {
-  return clientCommand(kind, description)
+  return directCommand(kind, description)
     .requiredOption("--policy <namespace/name>", "the policy", parseResourceName)
-    .action(({ policy, approve }: { policy: string; approve?: string }, command: Command) =>
-      ask(command, async ({ url, token }, output) => {
+    .action(({ policy, approve }: { policy: WrittenName; approve?: string }, command: Command) =>
+      askDirect(command, async ({ url, token, namespace }, output) => {
         const { createJobRunner } = await import("../standalone/job-runner.ts");
         const { createLogger } = await import("../observability/logger.ts");
         // Ctrl-C ends the run as failed rather than leaving it to time out.
@@ -49,7 +49,12 @@ function kindCommand(kind: JobKind, { description, render, failed = () => false 
         const interrupt = () => stop.abort(new Error("interrupted"));
         process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
         const runner = createJobRunner({ url, token, logger: createLogger({ level: "warn" }), progress: note });
-        const request = { kind, policy, trigger: "manual", ...(approve === undefined ? {} : { approve }) } as const;
+        const request = {
+          kind,
+          policy: fullName(policy, namespace),
+          trigger: "manual",
+          ...(approve === undefined ? {} : { approve }),
+        } as const;
         const { succeeded, message, result } = await runner.run(request, stop.signal);
         // Somebody who watches has read each line as it happened: the table says the same once more.
         const read = output === "table" && process.stdout.isTTY && process.stderr.isTTY;

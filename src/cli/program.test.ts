@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 const run = (args: readonly string[], env: Record<string, string> = {}) =>
-  wharfinger(args, { cwd: folder, env: { WHARFINGER_TOKEN: "", ...env } });
+  wharfinger(args, { cwd: folder, env: { HOME: folder, KUBECONFIG: "", WHARFINGER_TOKEN: "", ...env } });
 
 /** A registry that answers everything with one status, and remembers the tokens it was shown. */
 async function answering(status: number, body: unknown, host = "127.0.0.1"): Promise<{ url: string; tokens: (string | undefined)[] }> {
@@ -55,6 +55,9 @@ test.each([
   [["restore", "UPPER:v1"], /Write repository:tag or repository@sha256:…/],
   [["get", "-o", "xml"], /Allowed choices are table, json, yaml\./],
   [["get", "--registry", "localhost:5000"], /Write scheme:\/\/host:port, for example http:\/\/127\.0\.0\.1:5000\./],
+  [["get", "--context", "dev", "--registry", "http://127.0.0.1:1"], /--registry names a registry, --context one in a cluster/],
+  [["reconcile", "nginx"], /Write kind\/name, for example tagpolicy\/nginx; its namespace with -n\./],
+  [["reconcile", "tagpolicy/nginx", "--timeout", "soon"], /Write a duration, for example 90s or 10m\./],
   [["gc", "start"], /unknown command 'start'/],
   [["import"], /missing required argument 'source'/],
   [["import", "x", "--concurrency", "100"], /Write a whole number from 1 to 64\./],
@@ -85,8 +88,22 @@ test("nothing runs on the data folder", async () => {
   const { code, stderr } = await run(["get"]);
   expect([code, stderr]).toEqual([
     1,
-    "No registry is running on the data folder data (there is no data/address). Start it with `npm start`, or name the folder of a running one with --data, or a registry with --registry.\n",
+    "No registry is running on the data folder data (there is no data/address). Start it with `npm start`, or name the folder of a running one with --data, a registry with --registry, or a cluster with --context.\n",
   ]);
+});
+
+test("a cluster is asked where one is named, or is in reach and nothing runs here", async () => {
+  const file = join(folder, "kubeconfig");
+  const cluster = "clusters: [{name: dev, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: me, user: {token: x}}]\n";
+  await writeFile(file, `${cluster}contexts: [{name: dev, context: {cluster: dev, user: me}}]\ncurrent-context: dev\n`);
+  const inCluster = "Is that the cluster you mean (context dev)?";
+  const record = async (...args: string[]) => (await run(["record", "status", ...args], { KUBECONFIG: file })).stderr;
+  expect(await record()).toContain(inCluster);
+  const { url } = await answering(403, { errors: [{ code: "DENIED", message: "here" }] });
+  await mkdir(join(folder, "data"));
+  await writeFile(join(folder, "data/address"), url);
+  expect(await record("--verbose")).toBe(`Asking the registry at ${url} without a token.\nhere\n`);
+  expect(await record("-n", "registry")).toContain(inCluster);
 });
 
 test("the registry is gone", async () => {

@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 
+import { isKubectlPlugin, programName } from "../config/options.ts";
 import { programVersion } from "../config/version.ts";
 import { auditCommand } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
@@ -15,6 +16,7 @@ import { jobCommand } from "./job.ts";
 import { operatorCommand } from "./operator.ts";
 import { noteFailure } from "./output.ts";
 import { planCommand } from "./plan.ts";
+import { reconcileCommand } from "./reconcile.ts";
 import { recordCommand } from "./record.ts";
 import { registryCommand } from "./registry.ts";
 import { reportCommand } from "./report.ts";
@@ -23,21 +25,22 @@ import { restoreMetadataCommand } from "./restore-metadata.ts";
 import { serveCommand } from "./serve.ts";
 import { validateCommand } from "./validate.ts";
 
-const examples = `
+const examples = () => `
 Examples:
-  npx wharfinger serve --config ./resources       serve the resources of a folder, on 127.0.0.1:5000
-  npx wharfinger get                              every resource with its conditions
-  npx wharfinger explain cgr/chainguard/nginx:1.27.3
-  npx wharfinger plan default/builds              keep or delete, and why, for every tag
-  npx wharfinger import https://old.example.com   take over another registry, or /its/folder, or s3://its-bucket
-  npx wharfinger validate ./resources             judge files before they are served
+  ${programName()} serve --config ./resources       serve the resources of a folder, on 127.0.0.1:5000
+  ${programName()} get                              every resource with its conditions
+  ${programName()} explain cgr/chainguard/nginx:1.27.3
+  ${programName()} plan default/builds              keep or delete, and why, for every tag
+  ${programName()} reconcile tagpolicy/nginx --wait    in a cluster: look for versions now, and say what came of it
+  ${programName()} import https://old.example.com   take over another registry, or /its/folder, or s3://its-bucket
+  ${programName()} validate ./resources             judge files before they are served
 
 Exit codes: 0 done, 1 failed or refused (the reason is on stderr), 2 wrong usage.
 Options that say where and how have a twin in the environment; --help of a subcommand names it.`;
 
 /** Runs one command line (without program names) and resolves with its exit code. */
 export async function run(args: readonly string[]): Promise<number> {
-  const program = new Command("wharfinger")
+  const program = new Command(isKubectlPlugin() ? programName() : "wharfinger")
     .description(
       "A container registry that is configured by resources, recorded in Git, and gives versions to images that only have `latest`.",
     )
@@ -51,6 +54,7 @@ export async function run(args: readonly string[]): Promise<number> {
     getCommand,
     explainCommand,
     planCommand,
+    reconcileCommand,
     jobCommand,
     deleteCommand,
     restoreCommand,

@@ -14,7 +14,7 @@ import type { ApplyRequest, ApplyResult, Plan } from "../api/control/retention.t
 import type { FinishedRun, Run, RunRequest, RunUpdate } from "../api/control/runs.ts";
 import type { VersionsView } from "../api/control/versions.ts";
 import type { WorkloadReport, WorkloadsHeard } from "../api/control/workloads.ts";
-import { Transport, type Sender } from "./transport.ts";
+import { Transport, type TransportOptions } from "./transport.ts";
 
 export interface WaitOptions {
   /** Long poll: how many seconds the registry may hold the answer back until there is something to say. */
@@ -29,7 +29,7 @@ const longWork = 3_600_000;
 export class ControlClient {
   readonly #transport: Transport;
 
-  constructor(options: Pick<Sender, "token" | "tokenFile"> & { url: string }) {
+  constructor(options: Pick<TransportOptions, "url" | "token" | "tokenFile" | "issueToken" | "dial">) {
     this.#transport = new Transport(options);
   }
 

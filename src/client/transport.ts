@@ -1,9 +1,10 @@
 // One HTTP exchange with the registry: bounded bodies, errors in one form.
 
 import { readFile } from "node:fs/promises";
-import type { Readable } from "node:stream";
+import type { Socket } from "node:net";
+import type { Duplex, Readable } from "node:stream";
 
-import { Agent, request, type Dispatcher } from "undici";
+import { Agent, request, type buildConnector, type Dispatcher } from "undici";
 
 import { GatheredBytes } from "../domain/gathered-bytes.ts";
 import { readRetryAfter } from "../domain/retry-after.ts";
@@ -36,7 +37,22 @@ export interface Sender {
   readonly token?: string;
   /** File with the token, read for each request: the kubelet puts another one there long before the old one expires. */
   readonly tokenFile?: string;
+  /** Asked before each request, for who is given tokens that do not last. */
+  readonly issueToken?: () => Promise<string>;
   readonly login?: { readonly username: string; readonly password: string };
+}
+
+/** Opens a connection on which the registry listens, where there is another way to it than its address. */
+export type Dial = () => Promise<Duplex>;
+
+export interface TransportOptions extends Sender {
+  /** scheme://host:port */
+  readonly url: string;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** At once, 16 by default. */
+  readonly connections?: number;
+  readonly dial?: Dial | undefined;
 }
 
 export class Transport {
@@ -45,9 +61,9 @@ export class Transport {
   readonly #agent: Agent;
   readonly #headers: Readonly<Record<string, string>>;
 
-  /** `url`: scheme://host:port. `headers`: sent with every request. `connections`: at once, 16 by default. */
-  constructor(options: Sender & { url: string; headers?: Readonly<Record<string, string>>; connections?: number }) {
-    this.#agent = new Agent({ keepAliveTimeout: 10_000, connections: options.connections ?? 16, bodyTimeout: 0 });
+  constructor(options: TransportOptions) {
+    const { dial, connections = 16 } = options;
+    this.#agent = new Agent({ keepAliveTimeout: 10_000, connections, bodyTimeout: 0, ...(dial && { connect: connector(dial) }) });
     this.#headers = options.headers ?? {};
     this.#url = options.url.replace(/\/+$/, "");
     this.#sender = options;
@@ -107,10 +123,23 @@ export class Transport {
   }
 }
 
+function connector(dial: Dial): buildConnector.connector {
+  const connect = async (done: buildConnector.Callback) => {
+    try {
+      // undici asks no more of a socket than what every Duplex has.
+      done(null, (await dial()) as Socket);
+    } catch (error) {
+      done(error as Error, null);
+    }
+  };
+  return (_, done) => void connect(done);
+}
+
 /** Rejects with ClientError. */
-async function authorizationOf({ token, tokenFile, login }: Sender): Promise<string | undefined> {
+async function authorizationOf({ token, tokenFile, issueToken, login }: Sender): Promise<string | undefined> {
   if (token !== undefined) return `Bearer ${token}`;
   if (tokenFile !== undefined) return `Bearer ${await readToken(tokenFile)}`;
+  if (issueToken !== undefined) return `Bearer ${await issueToken()}`;
   return login === undefined ? undefined : `Basic ${Buffer.from(`${login.username}:${login.password}`).toString("base64")}`;
 }
 

@@ -19,9 +19,11 @@ import { sharedApiServer } from "./shared-kubernetes.ts";
 export interface OperatorWorldOptions {
   /** The run's shared one by default. One of the test's own has our definitions already. */
   readonly api?: KubernetesApi;
-  /** Settings of the registry besides its database and storage. */
-  readonly registry?: Readonly<Record<string, unknown>>;
+  /** Settings of the registry besides its database and storage; of the namespace, where they name it. */
+  readonly registry?: RegistrySettings | ((namespace: string) => RegistrySettings);
 }
+
+type RegistrySettings = Readonly<Record<string, unknown>>;
 
 interface Parts {
   readonly api: KubernetesApi;
@@ -64,7 +66,8 @@ export class OperatorWorld implements Parts {
     const namespace = await createNamespace(api);
     const database = await createDatabase();
     stack.defer(() => database.drop());
-    const settings = { ...options.registry, database: { url: database.url }, storage: { folder: join(folder, "blobs") } };
+    const own = typeof options.registry === "function" ? options.registry(namespace) : options.registry;
+    const settings = { ...own, database: { url: database.url }, storage: { folder: join(folder, "blobs") } };
     const registry = await startRegistryProcess({ settings });
     stack.defer(async () => void (await registry.stop()));
     const control = new ControlClient({ url: registry.url, token: processToken });

@@ -5,6 +5,8 @@ export interface ClusterAccess {
   readonly server: string;
   /** Of the pod, or of the kubeconfig's context. */
   readonly namespace: string;
+  /** Its name in the kubeconfig, where there is one. */
+  readonly context?: string;
   /** Asked before every request: tokens are replaced while the process runs. */
   credentials(): Promise<Credentials>;
 }
@@ -12,6 +14,8 @@ export interface ClusterAccess {
 export interface Credentials {
   /** Value of the header. */
   readonly authorization?: string | undefined;
+  /** Beside it. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly tls: TlsIdentity;
 }
 

@@ -92,6 +92,7 @@ export class KubeClient {
           accept,
           "user-agent": fieldManager,
           ...(body === undefined ? {} : { "content-type": contentType }),
+          ...credentials.headers,
           ...(credentials.authorization === undefined ? {} : { authorization: credentials.authorization }),
         },
         body: body === undefined ? null : JSON.stringify(body),

@@ -7,8 +7,11 @@ import { KubeConfig } from "@kubernetes/client-node";
 
 import type { ClusterAccess } from "./credentials.ts";
 
-/** `files`: as KUBECONFIG names them; the context that the first of them calls current. Throws an Error that says what is wrong with them. */
-export function accessOfKubeconfig(files: string): ClusterAccess {
+/**
+ * `files`: as KUBECONFIG names them. `context`: by its name; else the one that the first of them calls current. Throws an Error that says what is
+ * wrong with them.
+ */
+export function accessOfKubeconfig(files: string, { context: wanted }: { readonly context?: string | undefined } = {}): ClusterAccess {
   const [first = "", ...others] = files.split(delimiter).filter((file) => file !== "");
   const config = new KubeConfig();
   config.loadFromFile(first);
@@ -17,20 +20,23 @@ export function accessOfKubeconfig(files: string): ClusterAccess {
     more.loadFromFile(file);
     config.mergeConfig(more, true);
   }
+  if (wanted !== undefined) config.setCurrentContext(wanted);
   const context = config.getContextObject(config.getCurrentContext());
   const cluster = config.getCurrentCluster();
-  if (context === null || cluster === null)
-    throw new Error("The kubeconfig has no current context: choose one with `kubectl config use-context`.");
+  if (context === null || cluster === null) throw noContext(config, wanted);
   return {
+    context: context.name,
     server: cluster.server.replace(/\/+$/, ""),
     namespace: context.namespace ?? "default",
     async credentials() {
       const options: RequestOptions = {};
       await config.applyToHTTPSOptions(options);
-      const { authorization, Authorization } = (options.headers ?? {}) as Record<string, string | undefined>;
+      const { authorization, Authorization, ...headers } = (options.headers ?? {}) as Record<string, string | undefined>;
       const basic = typeof options.auth === "string" ? `Basic ${Buffer.from(options.auth).toString("base64")}` : undefined;
       return {
         authorization: Authorization ?? authorization ?? basic,
+        // Whom to act as (`as` of the user): without it we would act with more rights than the file says.
+        headers: Object.fromEntries(Object.entries(headers).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
         tls: {
           ca: text(options.ca),
           cert: text(options.cert),
@@ -41,6 +47,12 @@ export function accessOfKubeconfig(files: string): ClusterAccess {
       };
     },
   };
+}
+
+function noContext(config: KubeConfig, wanted: string | undefined): Error {
+  if (wanted === undefined) return new Error("The kubeconfig has no current context: choose one with `kubectl config use-context`.");
+  const names = config.getContexts().map(({ name }) => name);
+  return new Error(`The kubeconfig has no context ${wanted}${names.length === 0 ? "" : `; it has ${names.join(", ")}`}.`);
 }
 
 /** PEM, of a file or written into the kubeconfig. */

@@ -40,6 +40,10 @@ export function pluralOf(kind: Kind): string {
 }
 
 export const paths = {
+  /** Of all namespaces. */
+  everywhere: (kind: Kind) => `/apis/${groupVersion}/${plurals[kind]}`,
+  pods: (namespace: string) => `/api/v1/namespaces/${namespace}/pods`,
+  serviceAccounts: (namespace: string) => `/api/v1/namespaces/${namespace}/serviceaccounts`,
   resources: (kind: Kind, namespace: string) => `/apis/${groupVersion}/namespaces/${namespace}/${plurals[kind]}`,
   secrets: (namespace: string) => `/api/v1/namespaces/${namespace}/secrets`,
   configMaps: (namespace: string) => `/api/v1/namespaces/${namespace}/configmaps`,

@@ -1,0 +1,294 @@
+// The program through a kubeconfig: a real API server, a real registry behind a node of it, and people with the rights of deploy/cli and fewer.
+
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join, resolve } from "node:path";
+
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+
+import { run } from "../../src/cli/program.ts";
+import { createNamespace, serviceAccountIssuer } from "../support/kubernetes.ts";
+import type { KubernetesApi } from "../support/kubernetes-access.ts";
+import { offlineUpstream, OperatorWorld } from "../support/operator-world.ts";
+import { startPortForwardNode, type PortForwardNode } from "../support/port-forward-node.ts";
+import { program, type ProgramResult } from "../support/programs.ts";
+import { processToken } from "../support/serving-process.ts";
+import { sharedApiServer } from "../support/shared-kubernetes.ts";
+import { tool } from "../support/tools.ts";
+
+const audience = "registry.example.com";
+const labels = { "app.kubernetes.io/name": "wharfinger", "app.kubernetes.io/component": "registry" };
+const root = resolve(import.meta.dirname, "../..");
+let api: KubernetesApi;
+let world: OperatorWorld;
+let namespace: string;
+let folder: string;
+let node: PortForwardNode;
+/** Of somebody with the Role of deploy/cli/administrator.yaml. */
+let administrator: string;
+
+beforeAll(async () => {
+  api = await sharedApiServer();
+  folder = await mkdtemp(join(tmpdir(), "wharfinger-command-line-"));
+  const jwks = join(folder, "jwks.json");
+  await writeFile(jwks, await kubectl("get", "--raw", "/openid/v1/jwks"));
+  world = await OperatorWorld.open({
+    registry: (home) => ({
+      externalURL: `https://${audience}`,
+      auth: { issuers: [{ name: "in-cluster", issuer: serviceAccountIssuer, jwks }] },
+      access: { admins: [{ kind: "ServiceAccount", namespace: home, name: "wharfinger-admin" }] },
+    }),
+  });
+  world.defer(() => rm(folder, { recursive: true, force: true }));
+  namespace = world.namespace;
+  node = await startPortForwardNode(api);
+  world.defer(() => node.stop());
+  await addPod(namespace, "registry-0");
+  administrator = await becomeAdministrator("jane");
+  await world.startOperator();
+  await world.apply(offlineUpstream({ name: "hub", prefix: "hub" }), retentionPolicy("clean"));
+  await world.hasCondition("Ready", "upstream/hub", "retentionpolicy/clean");
+});
+afterAll(() => world.close());
+
+function retentionPolicy(name: string, more = ""): string {
+  return `
+apiVersion: wharfinger.dev/v1alpha1
+kind: RetentionPolicy
+metadata: {name: ${name}}
+spec: {repositories: {include: ["team/**"]}, keep: [{name: newest, mostRecentlyPushed: 1}], inUse: {mode: Ignore}${more}}
+`;
+}
+
+async function addPod(home: string, name: string, more: Partial<Parameters<PortForwardNode["startPod"]>[0]> = {}): Promise<void> {
+  const ports = { 5000: Number(new URL(world.registry.url).port) };
+  await node.startPod({ namespace: home, name, labels, annotations: { "wharfinger.dev/audience": audience }, ports, ...more });
+}
+
+async function kubectl(...args: string[]): Promise<string> {
+  const result = await api.kubectl(args);
+  expect(result).toMatchObject({ code: 0 });
+  return result.stdout.trim();
+}
+
+async function becomeAdministrator(name: string, home = namespace): Promise<string> {
+  await kubectl("-n", home, "apply", "-f", join(root, "deploy/cli/administrator.yaml"));
+  await kubectl("-n", home, "create", "rolebinding", `admin-${name}`, "--role=wharfinger-administrator", `--user=${name}`);
+  return api.user(name);
+}
+
+/** In this process: a new one for each of these would take most of the time. One that kubectl starts is below. */
+async function wharfinger(args: readonly string[], env: Record<string, string> = {}): Promise<ProgramResult> {
+  const written = { stdout: "", stderr: "" };
+  for (const [name, value] of Object.entries({ HOME: folder, KUBECONFIG: administrator, WHARFINGER_TOKEN: "", ...env }))
+    vi.stubEnv(name, value);
+  for (const stream of ["stdout", "stderr"] as const)
+    vi.spyOn(process[stream], "write").mockImplementation((text) => {
+      written[stream] += String(text);
+      return true;
+    });
+  try {
+    return { code: await run(args), ...written };
+  } finally {
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+    process.exitCode = undefined;
+  }
+}
+
+const inHome = (...args: string[]) => wharfinger([...args, "-n", namespace]);
+
+/** Another namespace with its own Pods, and somebody who administers it. */
+async function another(): Promise<{ readonly home: string; readonly ask: (...args: string[]) => Promise<ProgramResult> }> {
+  const home = await createNamespace(api);
+  const kubeconfig = await becomeAdministrator(`admin-of-${home}`, home);
+  return { home, ask: (...args) => wharfinger([...args, "-n", home], { KUBECONFIG: kubeconfig }) };
+}
+
+test("the registry is asked through the API server, as the account that the Role may be", async () => {
+  const { code, stdout, stderr } = await inHome("plan", "clean", "-o", "json", "--verbose");
+  expect(stderr).toBe(
+    `Asking the registry in namespace ${namespace} of context test (Pod registry-0) as ServiceAccount ${namespace}/wharfinger-admin, with a token for ${audience}.\n`,
+  );
+  expect([code, JSON.parse(stdout)]).toMatchObject([0, { policy: `${namespace}/clean`, action: "Plan" }]);
+  expect(node.forwarded.every((pod) => pod === `${namespace}/registry-0`)).toBe(true);
+});
+
+test("get shows what the API server has, for whoever may read that alone", async () => {
+  await kubectl("-n", namespace, "create", "role", "reader", "--verb=get,list", "--resource=upstreams.wharfinger.dev");
+  await kubectl("-n", namespace, "create", "rolebinding", "reader", "--role=reader", "--user=rita");
+  const asRita = { KUBECONFIG: await api.user("rita") };
+  const listed = await wharfinger(["get", "upst", "-n", namespace], asRita);
+  expect(listed).toMatchObject({
+    code: 0,
+    stderr: "",
+    stdout: expect.stringMatching(new RegExp(`^Upstream +${namespace} +hub +True +Succeeded `, "m")),
+  });
+  const one = await inHome("get", "upstream", "hub");
+  expect(one.stdout).toMatch(/^CONDITION +STATUS[\s\S]*^Ready +True +Succeeded/m);
+  const views = JSON.parse((await inHome("get", "-o", "json")).stdout) as { kind: string; status: { revision: string } }[];
+  expect(views.map(({ kind }) => kind)).toEqual(["Upstream", "RetentionPolicy"]);
+  expect(views[0]?.status.revision).toMatch(/^[0-9a-f]{40}$/);
+
+  const everywhere = await wharfinger(["get", "upst", "-A"], asRita);
+  expect(everywhere).toMatchObject({ code: 1, stdout: "" });
+  expect(everywhere.stderr).toContain("`kubectl auth can-i list upstreams.wharfinger.dev --all-namespaces` says when you may.");
+  expect(await inHome("get", "upst", "gone")).toMatchObject({
+    code: 1,
+    stderr: `There is no Upstream ${namespace}/gone. \`npx wharfinger get Upstream\` lists those there are.\n`,
+  });
+});
+
+test("what somebody may not do is named with the command that says when he may", async () => {
+  const kubeconfig = await api.user("nick");
+  const ask = () => wharfinger(["record", "status", "-n", namespace], { KUBECONFIG: kubeconfig });
+  const give = async (name: string, verbs: string, resource: string) => {
+    await kubectl("-n", namespace, "create", "role", name, `--verb=${verbs}`, `--resource=${resource}`);
+    await kubectl("-n", namespace, "create", "rolebinding", name, `--role=${name}`, "--user=nick");
+  };
+  const can = async (stderr: string) => {
+    const [, words = ""] = /`kubectl (auth can-i [^`]+)` says when you may\. deploy\/cli\/administrator\.yaml has/.exec(stderr) ?? [];
+    return (await api.kubectl(words.split(" "), { kubeconfig })).stdout.trim();
+  };
+  for (const [name, verbs, resource, missing] of [
+    ["nick-pods", "list", "pods", "list pods -n"],
+    ["nick-token", "create", "serviceaccounts/token", "create serviceaccounts/wharfinger-admin --subresource=token -n"],
+    ["nick-forward", "get,create", "pods/portforward", "create pods/registry-0 --subresource=portforward -n"],
+  ] as const) {
+    const { code, stderr } = await ask();
+    expect(stderr).toContain(`\`kubectl auth can-i ${missing} ${namespace}\``);
+    expect([code, await can(stderr)]).toEqual([1, "no"]);
+    await give(name, verbs, resource);
+    expect(await can(stderr)).toBe("yes");
+  }
+  expect(await ask()).toMatchObject({ code: 0, stderr: "", stdout: expect.stringContaining("Published: ") });
+});
+
+test("a cluster without a registry, with one that is not Ready, and with two", async () => {
+  const { home, ask } = await another();
+  const complaint = async (...more: string[]) => {
+    const { code, stderr } = await ask("record", "status", ...more);
+    expect(code).toBe(1);
+    return stderr;
+  };
+  expect(await complaint()).toMatch(
+    /^There is no registry in namespace test-\w+ of context test: no Pod has the labels app.kubernetes.io\/name=wharfinger,/,
+  );
+  await addPod(home, "ill", { ready: false });
+  expect(await complaint()).toContain("is Ready: ill (the database does not answer).");
+  await addPod(home, "one", { labels: { ...labels, "app.kubernetes.io/instance": "one" }, annotations: {} });
+  expect(await complaint()).toContain("they lack the annotation wharfinger.dev/audience");
+  expect(await complaint("--pod-port", "http")).toContain(
+    "Pod one has no port called http, only registry (5000). Name the registry's with --pod-port.",
+  );
+  const wrong = { "wharfinger.dev/audience": serviceAccountIssuer };
+  await addPod(home, "two", { labels: { ...labels, "app.kubernetes.io/instance": "two" }, annotations: wrong });
+  expect(await complaint()).toContain("(app.kubernetes.io/instance: one, two)");
+  expect(await complaint("--pods", "app.kubernetes.io/instance=two")).toContain("which is no host");
+  await api.send("DELETE", `/api/v1/namespaces/${home}/serviceaccounts/wharfinger-admin`);
+  const without = await complaint("--pods", "app.kubernetes.io/instance=two", "--audience", audience);
+  expect(without).toContain(
+    `\`kubectl -n ${home} apply -f deploy/cli/administrator.yaml\` makes it; or name another one with --service-account`,
+  );
+});
+
+test("what the registry refuses says who asked, and what the settings lack", async () => {
+  const { home, ask } = await another();
+  // In another namespace the same name is another account, which the registry does not know.
+  await addPod(home, "registry-0");
+  const refused = await ask("gc", "status");
+  expect(refused.stderr).toContain(
+    `Asked as ServiceAccount ${home}/wharfinger-admin, with a token for ${audience}. For a ServiceAccount it takes`,
+  );
+  const strange = await inHome("record", "status", "--audience", "other.example.com");
+  expect(strange.stderr).toContain(
+    `does not accept ServiceAccount ${namespace}/wharfinger-admin, with a token for other.example.com: The token does not count`,
+  );
+  expect(strange.stderr).toContain("auth.issuers");
+  const tokenFile = join(folder, "given-token");
+  await writeFile(tokenFile, await api.serviceAccountToken(namespace, "default", { audience }));
+  const given = await inHome("record", "status", "--token-file", tokenFile);
+  expect(given.stderr).toBe(
+    `This is for the operator, the ServiceAccount of the setting access.operator, and for administrators.\nAsked as the bearer of the token from ${tokenFile}. ` +
+      "For a ServiceAccount it takes an entry in the registry's setting access.admins.\n",
+  );
+  await writeFile(tokenFile, processToken);
+  expect(await inHome("record", "status", "--token-file", tokenFile)).toMatchObject({ code: 0 });
+});
+
+test("a Pod that is gone is no matter while another one is there; one that goes in the middle is told of", async () => {
+  const { home, ask } = await another();
+  const silent = createServer(() => node.breakPod(home, "silent"));
+  silent.listen(0, "127.0.0.1");
+  await new Promise((listening) => silent.once("listening", listening));
+  world.defer(async () => void silent.close());
+  await addPod(home, "silent", { ports: { 5000: (silent.address() as AddressInfo).port } });
+  const cut = await ask("record", "status");
+  expect(cut).toMatchObject({ code: 1, stdout: "" });
+  expect(cut.stderr).toContain(`The connection to the registry broke (Pod ${home}/silent of context test): `);
+  const gone = await ask("record", "status");
+  expect(gone.stderr).toContain("pod does not exist");
+
+  await addPod(namespace, "a-broken-one");
+  node.breakPod(namespace, "a-broken-one");
+  expect(await inHome("record", "status")).toMatchObject({ code: 0, stderr: "" });
+  await kubectl("-n", namespace, "delete", "pod", "a-broken-one", "--wait=false");
+});
+
+test("reconcile asks the operator, and follows what comes of it", async () => {
+  const before = await kubectl("-n", namespace, "get", "retentionpolicy/clean", "-o", "jsonpath={.status.lastRun.id}");
+  const looked = await inHome("reconcile", "upstream/hub", "--wait");
+  expect(looked).toMatchObject({ code: 0, stdout: "", stderr: expect.stringMatching(/Upstream test-\w+\/hub is ready: Succeeded: .*\n$/) });
+  const ran = await inHome("reconcile", "retpol/clean", "--wait");
+  expect(ran).toMatchObject({ code: 0, stdout: "", stderr: expect.stringMatching(/\nRetentionPolicy test-\w+\/clean: .+\n$/) });
+  const run = await kubectl("-n", namespace, "get", "retentionpolicy/clean", "-o", "jsonpath={.status.lastRun.id} {.status.lastRun.state}");
+  expect(run).toMatch(/^\S+ succeeded$/);
+  expect(run.split(" ")[0]).not.toBe(before);
+  expect(await inHome("reconcile", "retpol/none")).toMatchObject({ code: 1, stderr: expect.stringContaining('"none" not found') });
+});
+
+test("what cannot be done is not waited for", async () => {
+  await world.apply(offlineUpstream({ name: "twin", prefix: "hub" }), retentionPolicy("paused", ", suspend: true"));
+  const stalled = await inHome("reconcile", "upstream/twin", "--wait");
+  expect(stalled).toMatchObject({ code: 1, stderr: expect.stringMatching(/Upstream test-\w+\/twin is not ready: PrefixInUse: .*\n$/) });
+  const suspended = await inHome("reconcile", "retpol/paused", "--wait");
+  expect(suspended).toMatchObject({ code: 1, stderr: expect.stringContaining("is suspended") });
+  const home = await createNamespace(api);
+  const kubeconfig = await becomeAdministrator("lonely", home);
+  expect(await api.kubectl(["-n", home, "apply", "-f", "-"], { input: offlineUpstream() })).toMatchObject({ code: 0 });
+  const alone = await wharfinger(["reconcile", "upstream/chainguard", "-n", home, "--wait", "--timeout", "1s"], { KUBECONFIG: kubeconfig });
+  expect(alone).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("Not done within 1s: waiting for the operator (no operator has looked at it yet)"),
+  });
+});
+
+/** The file of the package under the name by which kubectl knows its plugins, before these sources instead of a build of them. */
+async function pluginFolder(): Promise<string> {
+  const copy = join(folder, "package");
+  const path = join(folder, "path");
+  await Promise.all([mkdir(join(copy, "dist/cli"), { recursive: true }), mkdir(path)]);
+  await cp(join(root, "bin"), join(copy, "bin"), { recursive: true });
+  await symlink(join(root, "node_modules"), join(copy, "node_modules"));
+  await writeFile(join(copy, "package.json"), JSON.stringify({ type: "module" }));
+  await writeFile(join(copy, "dist/cli/main.js"), `await import(${JSON.stringify(join(root, "src/cli/main.ts"))});\n`);
+  await symlink(join(copy, "bin/wharfinger.mjs"), join(path, "kubectl-wharfinger"));
+  return path;
+}
+
+test("kubectl runs it as its plugin, with its own options", async () => {
+  const path = await pluginFolder();
+  const env = { HOME: folder, KUBECONFIG: "", PATH: [path, dirname(process.execPath), process.env["PATH"]].join(delimiter) };
+  const plugin = async (...args: string[]) => program(await tool("kubectl"), ["wharfinger", ...args], { cwd: folder, env });
+  const help = await plugin("--help");
+  expect(help.stdout).toMatch(/^Usage: kubectl wharfinger \[options\]/);
+  expect(help.stdout).toContain("kubectl wharfinger get ");
+  const options = ["--kubeconfig", administrator, "--context", "test", "-n", namespace];
+  expect(await plugin("plan", "clean", ...options)).toMatchObject({ code: 0, stderr: "" });
+  // Where a process of this machine runs too, kubectl means the cluster.
+  await mkdir(join(folder, "data"));
+  await writeFile(join(folder, "data/address"), "http://127.0.0.1:1\n");
+  const missing = await plugin("get", "upst", "gone", "-n", namespace, "--kubeconfig", administrator);
+  expect(missing.stderr).toBe(`There is no Upstream ${namespace}/gone. \`kubectl wharfinger get Upstream\` lists those there are.\n`);
+});
