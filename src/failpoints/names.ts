@@ -1,5 +1,5 @@
-// Every place where a test can stop, slow, fail or kill a process: the steps of storage.md's protocol, named after them. A name says what
-// has just happened, or with `…ing` what is about to; `….committed` is between COMMIT and the answer.
+// Every place where a test can stop, slow, fail or kill a process: the steps of storage.md's protocol, named after them, and the
+// operator's. A name says what has just happened, or with `…ing` what is about to; `….committed` is between COMMIT and the answer.
 
 export const failpoints = [
   // U1: the database knows of a key of which the store has not heard.
@@ -91,6 +91,19 @@ export const failpoints = [
   "session.advanced",
   "session.cancelling",
   "session.cancelled",
+  // The operator's way from a resource to its status. `decided`: what is to be committed, and nothing is written; `written`: commits that no
+  // branch has; `pushed`: the remote has them, and nothing here says so; `moved`: the branch here too.
+  "record.decided",
+  "record.written",
+  "record.pushed",
+  "record.moved",
+  // HEAD is about to be published; the registry has it; it is noted beside the record.
+  "record.publishing",
+  "record.published",
+  "record.marked",
+  // One resource's: `written` is before the event that tells of it.
+  "status.writing",
+  "status.written",
 ] as const;
 
 export type Failpoint = (typeof failpoints)[number];

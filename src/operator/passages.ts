@@ -41,14 +41,23 @@ export function passageOf(judgement: Judgement, outcome: Outcome): Passage {
 }
 
 /** Why the registry does not serve a file, or not yet. */
-export function notPublished(id: string, { served, publishProblem, state, view }: Outcome): Passage["notPublished"] {
+export function notPublished(id: string, outcome: Outcome): Passage["notPublished"] {
+  const { served, publishProblem, state } = outcome;
   const withheld = served.withheld.get(id);
   if (withheld !== undefined) return { reason: withheld.reason, message: withheld.message, final: true };
   if (publishProblem !== undefined) return { ...publishProblem, final: false };
   const refused = state?.refused?.find(({ kind, namespace, name }) => `${kind}/${namespace}/${name}` === id);
   if (refused !== undefined) return { reason: refused.reason, message: refused.message, final: true };
-  const behind = (state?.pods ?? []).filter(({ revision }) => revision !== view.head);
-  if (state === undefined || behind.length === 0) return undefined;
+  const behind = (state?.pods ?? []).filter(({ revision }) => !serves(revision, id, outcome));
+  if (behind.length === 0) return undefined;
   const message = `recorded and published; ${behind.map((pod) => pod.id).join(", ")} still ${behind.length === 1 ? "serves" : "serve"} an older revision`;
   return { reason: reasons.progressing, message, final: false };
+}
+
+/** Whether a process at this revision has the file as it is now: a thousand resources do not wait for the commit of one. */
+function serves(revision: string | null, id: string, { view, history }: Outcome): boolean {
+  if (revision === view.head) return true;
+  const at = revision === null ? undefined : history.commit(revision);
+  const file = view.resources.get(id);
+  return at !== undefined && file !== undefined && file.revision.index <= at.index;
 }

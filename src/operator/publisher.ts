@@ -2,6 +2,8 @@
 
 import { createHash } from "node:crypto";
 
+import { failpoint } from "#failpoints";
+
 import type { PublishRequest, RecordedResource, RecordState } from "../api/control/record.ts";
 import type { UpstreamSpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
@@ -100,12 +102,15 @@ export class Publisher {
       settled: [...options.settled],
       everHadAccessPolicy: options.everHadAccessPolicy,
     };
+    await failpoint("record.publishing");
     this.#state = await this.#client.publish(request);
+    await failpoint("record.published");
     this.#fingerprint = fingerprint;
     this.#publishedAt = performance.now();
     this.#prefixes = prefixes;
     this.#published = this.#record.view;
     await this.#record.markPublished(head);
+    await failpoint("record.marked");
     if (this.#record.confirmations.accepted !== null) await this.#record.spend("accepted");
     return this.#state;
   }

@@ -1,5 +1,7 @@
 // Round after round, level-triggered: everything is looked at, what is missing is committed, and what Git says is published.
 
+import { failpoint } from "#failpoints";
+
 import type { Proposal } from "../api/control/proposals.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { keyString } from "../domain/resource.ts";
@@ -80,6 +82,7 @@ export class Rounds {
       try {
         if (record.problem === undefined) await this.#fillNewRecord();
         const plan = this.#plan(proposals);
+        if (plan.commits.length > 0) await failpoint("record.decided");
         const ids = plan.commits.length === 0 ? [] : await record.commit(plan.commits);
         ids.forEach((id, index) => narrator.committed(id, plan.commits[index]));
         this.#lastProblem = undefined;

@@ -1,5 +1,7 @@
 // The record as the operator holds it: opened once, read when the branch moves, written in batches.
 
+import { failpoint } from "#failpoints";
+
 import { moveBranch, writeCommits, type PlannedCommit } from "./commits.ts";
 import { RecordError } from "./errors.ts";
 import { firstFiles } from "./first-files.ts";
@@ -159,10 +161,13 @@ export class GitRecord {
     });
     const to = ids.at(-1);
     if (to === undefined) return ids;
+    await failpoint("record.written");
     await this.#clearLocks();
     await this.#remoteBranch?.push({ from, to });
+    await failpoint("record.pushed");
     await this.#following?.begin(from);
     await moveBranch(this.#git, this.branch, { from, to });
+    await failpoint("record.moved");
     await this.#advance(to);
     // A person may have committed on top meanwhile: the work tree goes where the branch is now.
     await this.#references.read();

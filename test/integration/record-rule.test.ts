@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import type { RecordState } from "../../src/api/control/record.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { World } from "../support/control-plane.ts";
 import { eventually } from "../support/eventually.ts";
@@ -426,6 +427,32 @@ test("a publish on another base than the published one is refused", async () => 
     message: expect.stringContaining(revision) as string,
   });
   await expect(world.client.publish({ ...request, base: null })).rejects.toMatchObject({ code: "Conflict" });
+});
+
+test("a process that is behind holds up what has changed since, and nothing else", async () => {
+  let slowest: string | null = null;
+  const { operator } = world;
+  const besides = (state: RecordState): RecordState => ({
+    ...state,
+    pods: [...state.pods, { id: "slow", revision: slowest, seenAt: new Date().toISOString() }],
+  });
+  const [record, publish] = [operator.record.bind(operator), operator.publish.bind(operator)];
+  operator.record = async () => besides(await record());
+  operator.publish = async (request) => besides(await publish(request));
+  world.upstream("cgr");
+  world.upstream("hub");
+  await world.start();
+  const behind = {
+    status: "False",
+    reason: "Progressing",
+    message: expect.stringContaining("slow still serves an older revision") as string,
+  };
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject(behind));
+  slowest = world.head();
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True" }));
+  world.upstream("hub", minutes(1));
+  await eventually(() => expect(world.condition("Upstream/default/hub", "Ready")).toMatchObject(behind));
+  expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True" });
 });
 
 test("a rewritten history waits when ledgers are missing, until a person accepts it", async () => {

@@ -129,6 +129,25 @@ test("a namespace that is not ours to look at makes the picture incomplete, and 
   await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, problems: [], resources: [{ name: "one" }] }));
 });
 
+test("what goes with its namespace does not count as deleted", async () => {
+  await upstream("one");
+  await upstream("two");
+  const { source } = await open(shared.kubeconfig);
+  await shared.send("DELETE", resourcePath("Upstream", namespace, "one"));
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, resources: [{ name: "two" }] }));
+  // Nobody is there who would empty it, so the test does.
+  await shared.send("DELETE", `/api/v1/namespaces/${namespace}`);
+  await shared.send("DELETE", resourcePath("Upstream", namespace, "two"));
+  const message = "it is being deleted: what goes with it is served on";
+  await eventually(() =>
+    expect(source.snapshot()).toMatchObject({ complete: false, resources: [], problems: [{ source: `namespace ${namespace}`, message }] }),
+  );
+  // Also for who comes only now.
+  const late = await open(shared.kubeconfig);
+  expect(late.source.snapshot()).toMatchObject({ complete: false });
+  expect(late.source.problems()).toMatchObject([{ message }]);
+});
+
 test("the rights of deploy/operator are enough, and without them it is said what is missing", async () => {
   await upstream("one", { auth: { secretRef: { name: "named" } } });
   await secret("named", { password: "one" });

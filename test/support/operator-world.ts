@@ -25,7 +25,7 @@ export interface OperatorWorldOptions {
 
 type RegistrySettings = Readonly<Record<string, unknown>>;
 
-interface Parts {
+export interface WorldParts {
   readonly api: KubernetesApi;
   readonly namespace: string;
   readonly folder: string;
@@ -34,20 +34,20 @@ interface Parts {
   readonly control: ControlClient;
 }
 
-export class OperatorWorld implements Parts {
-  readonly api: KubernetesApi;
+export class OperatorWorld implements WorldParts {
+  api: KubernetesApi;
   readonly namespace: string;
   /** Goes with the world. */
   readonly folder: string;
   /** The operator's: it may do what deploy/operator/role.yaml says, as in a cluster. */
-  readonly kubeconfig: string;
-  readonly registry: ServingProcess;
-  readonly control: ControlClient;
+  kubeconfig: string;
+  registry: ServingProcess;
+  control: ControlClient;
   /** The one that was started last. */
   operator: ServingProcess | undefined;
   readonly #stack: AsyncDisposableStack;
 
-  private constructor(parts: Parts, stack: AsyncDisposableStack) {
+  protected constructor(parts: WorldParts, stack: AsyncDisposableStack) {
     this.api = parts.api;
     this.namespace = parts.namespace;
     this.folder = parts.folder;
@@ -60,23 +60,7 @@ export class OperatorWorld implements Parts {
   /** With everything but an operator. */
   static async open(options: OperatorWorldOptions = {}): Promise<OperatorWorld> {
     await using stack = new AsyncDisposableStack();
-    const folder = await mkdtemp(join(tmpdir(), "wharfinger-operator-world-"));
-    stack.defer(() => rm(folder, { recursive: true, force: true }));
-    const api = options.api ?? (await sharedApiServer());
-    const namespace = await createNamespace(api);
-    const database = await createDatabase();
-    stack.defer(() => database.drop());
-    const own = typeof options.registry === "function" ? options.registry(namespace) : options.registry;
-    const settings = { ...own, database: { url: database.url }, storage: { folder: join(folder, "blobs") } };
-    const registry = await startRegistryProcess({ settings });
-    stack.defer(async () => void (await registry.stop()));
-    const control = new ControlClient({ url: registry.url, token: processToken });
-    stack.defer(() => control.close());
-    const account = `--serviceaccount=${namespace}:default`;
-    await kubectl(api, ["-n", namespace, "apply", "-f", "deploy/operator/role.yaml"]);
-    await kubectl(api, ["-n", namespace, "create", "rolebinding", "wharfinger-operator", "--role=wharfinger-operator", account]);
-    const kubeconfig = await api.serviceAccountKubeconfig(namespace, "default");
-    return new OperatorWorld({ api, namespace, folder, kubeconfig, registry, control }, stack.move());
+    return new OperatorWorld(await openParts(stack, options), stack.move());
   }
 
   close(): Promise<void> {
@@ -136,6 +120,44 @@ export class OperatorWorld implements Parts {
   git(...args: readonly string[]): string {
     return gitAsPerson(this.record, ...args);
   }
+}
+
+/** What a world begins with; it ends with the stack. */
+export async function openParts(stack: AsyncDisposableStack, options: OperatorWorldOptions): Promise<WorldParts> {
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-operator-world-"));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const api = options.api ?? (await sharedApiServer());
+  const namespace = await createNamespace(api);
+  const serving = await startRegistry(
+    stack,
+    folder,
+    typeof options.registry === "function" ? options.registry(namespace) : options.registry,
+  );
+  return { api, namespace, folder, kubeconfig: await installOperator(api, namespace), ...serving };
+}
+
+/** An empty one. */
+export async function startRegistry(
+  stack: { defer(close: () => Promise<void>): void },
+  folder: string,
+  more: RegistrySettings = {},
+): Promise<Pick<WorldParts, "registry" | "control">> {
+  const database = await createDatabase();
+  stack.defer(() => database.drop());
+  const storage = { folder: await mkdtemp(join(folder, "blobs-")) };
+  const registry = await startRegistryProcess({ settings: { ...more, database: { url: database.url }, storage } });
+  stack.defer(async () => void (await registry.stop()));
+  const control = new ControlClient({ url: registry.url, token: processToken });
+  stack.defer(() => control.close());
+  return { registry, control };
+}
+
+/** The operator's ServiceAccount with its rights in the namespace. Resolves with its kubeconfig. */
+export async function installOperator(api: KubernetesApi, namespace: string): Promise<string> {
+  const account = `--serviceaccount=${namespace}:default`;
+  await kubectl(api, ["-n", namespace, "apply", "-f", "deploy/operator/role.yaml"]);
+  await kubectl(api, ["-n", namespace, "create", "rolebinding", "wharfinger-operator", "--role=wharfinger-operator", account]);
+  return api.serviceAccountKubeconfig(namespace, "default");
 }
 
 interface KubectlOptions {

@@ -37,11 +37,12 @@ export class PersonsClone {
     return said;
   }
 
-  /** Changes a file and pushes that. */
+  /** Changes a file, or makes it, and pushes that. */
   edit(path: string, change: (text: string) => string, message: string): void {
     this.git("status");
     const file = join(this.folder, path);
-    writeFileSync(file, change(readFileSync(file, "utf8")));
-    this.git("commit", "-qam", message);
+    writeFileSync(file, change(existsSync(file) ? readFileSync(file, "utf8") : ""));
+    this.git("add", "--all");
+    this.git("commit", "-qm", message);
   }
 }

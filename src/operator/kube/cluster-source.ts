@@ -1,9 +1,8 @@
 // The resources of the watched namespaces, with the Secrets and ConfigMaps that they name, as the control plane wants them: one picture that
 // fits together. A resource is shown when what it names was fetched, so no Secret is called missing that was only not there yet.
 //
-// A list that was refused (no rights, no such kind) makes the picture incomplete, and in an incomplete picture nothing counts as deleted.
-
-import { setTimeout as sleep } from "node:timers/promises";
+// A list that was refused (no rights, no such kind) makes the picture incomplete, and in an incomplete picture nothing counts as deleted. So does
+// a namespace that is itself being deleted.
 
 import { keyString, kinds, type Kind, type ResourceKey } from "../../domain/resource.ts";
 import type { SecretData, SecretSource } from "../../domain/secrets.ts";
@@ -15,6 +14,7 @@ import type { KubeClient } from "./kube-client.ts";
 import { referencesOf } from "./named-references.ts";
 import { NamedSecrets, type SecretKind } from "./named-secrets.ts";
 import { fieldManager, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
+import { StandingNamespaces } from "./standing-namespaces.ts";
 
 export interface ClusterSourceOptions {
   readonly client: KubeClient;
@@ -40,6 +40,7 @@ const breath = 20;
 export class ClusterSource implements ResourceSource, SecretSource {
   readonly #options: ClusterSourceOptions;
   readonly #watched: readonly Watched[];
+  readonly #standing: StandingNamespaces;
   readonly #listeners = new Set<() => void>();
   readonly #abort = new AbortController();
   #snapshot: ResourceSnapshot = { resources: [], problems: [], complete: false };
@@ -49,10 +50,12 @@ export class ClusterSource implements ResourceSource, SecretSource {
   #due: NodeJS.Timeout | undefined;
   #settling: Promise<void> | undefined;
   #again = false;
+  #later: NodeJS.Timeout | undefined;
 
   constructor(options: ClusterSourceOptions) {
     this.#options = options;
     const { client, logger, times } = options;
+    this.#standing = new StandingNamespaces(options);
     this.#watched = options.namespaces.map((namespace) => ({
       namespace,
       resources: kinds.map((kind) => ({
@@ -83,6 +86,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
   async stop(): Promise<void> {
     this.#abort.abort();
     clearTimeout(this.#due);
+    clearTimeout(this.#later);
     this.#listeners.clear();
     await Promise.all(this.#informers().map((informer) => informer.stop()));
     await this.#settling;
@@ -120,6 +124,10 @@ export class ClusterSource implements ResourceSource, SecretSource {
 
   /** Why not everything is here; empty when every list has synced. */
   problems(): readonly SourceProblem[] {
+    return [...this.#refusals(), ...this.#standing.problems];
+  }
+
+  #refusals(): readonly SourceProblem[] {
     return this.#watched.flatMap(({ namespace, resources, secrets }) => [
       ...resources.flatMap(({ kind, informer }) => problemOf(pluralOf(kind), namespace, informer)),
       ...problemOf("secrets", namespace, secrets.informers.Secret),
@@ -166,11 +174,13 @@ export class ClusterSource implements ResourceSource, SecretSource {
   async #settleAll(): Promise<void> {
     do {
       this.#again = false;
-      const { snapshot, objects } = this.#picture();
+      const { snapshot: seen, objects } = this.#picture();
+      const leaving = await this.#standing.look({ missing: [...this.#objects.keys()].some((id) => !objects.has(id)) });
+      const snapshot = { ...seen, problems: [...seen.problems, ...leaving], complete: seen.complete && leaving.length === 0 };
       const fetched = await Promise.all(this.#watched.flatMap((watched) => this.#obtain(watched, snapshot)));
       this.#snapshot = snapshot;
       this.#objects = objects;
-      if (fetched.some(({ whole }) => !whole)) void this.#lookLater();
+      if (fetched.some(({ whole }) => !whole) || leaving.length > 0) this.#lookLater();
       this.#tell(fetched.some(({ changed }) => changed));
     } while (this.#again && !this.#abort.signal.aborted);
   }
@@ -182,15 +192,17 @@ export class ClusterSource implements ResourceSource, SecretSource {
     return [secrets.want("Secret", new Set([...of("Secret"), ...also])), secrets.want("ConfigMap", new Set(of("ConfigMap")))];
   }
 
-  async #lookLater(): Promise<void> {
-    await sleep(fetchAgainAfter, undefined, { signal: this.#abort.signal, ref: false }).catch(() => undefined);
-    this.look();
+  #lookLater(): void {
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.look();
+    }, fetchAgainAfter).unref();
   }
 
   #picture(): { readonly snapshot: ResourceSnapshot; readonly objects: ReadonlyMap<string, CustomResource> } {
     const objects = new Map<string, CustomResource>();
     const resources: ObservedResource[] = [];
-    const problems: SourceProblem[] = [...this.problems()];
+    const problems: SourceProblem[] = [...this.#refusals()];
     let complete = true;
     for (const { namespace, resources: collections } of this.#watched) {
       const barred = this.#options.barred?.(namespace);

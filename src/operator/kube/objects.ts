@@ -8,6 +8,7 @@ export interface ObjectMeta {
   readonly uid?: string;
   readonly resourceVersion?: string;
   readonly generation?: number;
+  readonly deletionTimestamp?: string;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
 }
@@ -40,6 +41,7 @@ export function pluralOf(kind: Kind): string {
 }
 
 export const paths = {
+  namespace: (name: string) => `/api/v1/namespaces/${name}`,
   /** Of all namespaces. */
   everywhere: (kind: Kind) => `/apis/${groupVersion}/${plurals[kind]}`,
   pods: (namespace: string) => `/api/v1/namespaces/${namespace}/pods`,

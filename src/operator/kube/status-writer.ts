@@ -1,6 +1,8 @@
 // What the control plane says of each resource, written where people look: its status, and an event when Ready says something else than before.
 // Level-triggered: what the cluster shows is compared with what should be there, so a lost status comes back and an equal one is never written.
 
+import { failpoint } from "#failpoints";
+
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { Condition, ResourceView } from "../../api/control/resources.ts";
 import { isKind, keyString, type ResourceKey } from "../../domain/resource.ts";
@@ -98,8 +100,10 @@ export class StatusWriter {
     const metadata = { name, namespace, ...(version === undefined ? {} : { resourceVersion: version }) };
     const applied = { apiVersion: groupVersion, kind: key.kind, metadata, status: wanted };
     try {
+      await failpoint("status.writing");
       const answer = await client.apply(`${paths.resources(key.kind, namespace)}/${name}/status`, applied);
       this.#written.set(id, { over, status: wanted, version: answer.metadata.resourceVersion });
+      await failpoint("status.written");
     } catch (error) {
       if (error instanceof KubeError && error.status === 404) return true; // gone
       this.#written.delete(id);
