@@ -1,10 +1,12 @@
-// wharfinger job: one run of one policy's job, by hand. The job runs here, as a client of the registry.
+// wharfinger job: one run of one policy's job, by hand or in the Pod of a Job. The job runs here, as a client of the registry.
 
 import { Command } from "commander";
 
+import { failedAndTold } from "../api/job-pods.ts";
+import { jobOptions } from "../config/options.ts";
 import type { TagSyncResult } from "../jobs/tag-sync.ts";
 import type { JobKind } from "../operator/ports.ts";
-import { askDirect, directCommand, fullName, parseResourceName, type WrittenName } from "./command-line.ts";
+import { askDirect, directCommand, fullName, option, parseResourceName, type WrittenName } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult } from "./output.ts";
 import { renderPruned, renderSynced } from "./render/job.ts";
@@ -30,6 +32,23 @@ export function jobCommand(): Command {
     );
 }
 
+interface JobValues {
+  readonly policy: WrittenName;
+  readonly approve?: string;
+  readonly registry?: string;
+  readonly tokenFile?: string;
+  readonly ownRun?: boolean;
+}
+
+interface PodValues {
+  readonly kind: JobKind;
+  /** namespace/name */
+  readonly policy: string;
+  readonly approve: string | undefined;
+  readonly registry: string | undefined;
+  readonly tokenFile: string | undefined;
+}
+
 interface JobForm {
   readonly description: string;
   readonly render: (result: never) => string;
@@ -40,14 +59,13 @@ interface JobForm {
 function kindCommand(kind: JobKind, { description, render, failed = () => false }: JobForm): Command {
   return directCommand(kind, description)
     .requiredOption("--policy <namespace/name>", "the policy", parseResourceName)
-    .action(({ policy, approve }: { policy: WrittenName; approve?: string }, command: Command) =>
-      askDirect(command, async ({ url, token, namespace }, output) => {
+    .addOption(option(jobOptions.ownRun))
+    .action(async ({ policy, approve, registry, tokenFile, ownRun }: JobValues, command: Command) => {
+      if (ownRun === true) return runInPod({ kind, policy: fullName(policy, "default"), approve, registry, tokenFile });
+      return askDirect(command, async ({ url, token, namespace }, output) => {
         const { createJobRunner } = await import("../standalone/job-runner.ts");
         const { createLogger } = await import("../observability/logger.ts");
-        // Ctrl-C ends the run as failed rather than leaving it to time out.
-        const stop = new AbortController();
-        const interrupt = () => stop.abort(new Error("interrupted"));
-        process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
+        const signal = interruption("interrupted");
         const runner = createJobRunner({ url, token, logger: createLogger({ level: "warn" }), progress: note });
         const request = {
           kind,
@@ -55,14 +73,34 @@ function kindCommand(kind: JobKind, { description, render, failed = () => false 
           trigger: "manual",
           ...(approve === undefined ? {} : { approve }),
         } as const;
-        const { succeeded, message, result } = await runner.run(request, stop.signal);
+        const { succeeded, message, result } = await runner.run(request, signal);
         // Somebody who watches has read each line as it happened: the table says the same once more.
         const read = output === "table" && process.stdout.isTTY && process.stderr.isTTY;
         if (result !== undefined && !read) await printResult(output, result, (value) => render(value as never));
         if (!succeeded || (result !== undefined && failed(result as never))) throw new CommandError(message);
         note(message);
-      }),
-    );
+      });
+    });
+}
+
+/** In the Pod of a Job: whose run this is, and which plan is approved, the registry says. */
+async function runInPod({ kind, policy, approve, registry, tokenFile }: PodValues): Promise<void> {
+  if (registry === undefined || tokenFile === undefined) throw new CommandError("--own-run needs --registry and --token-file.");
+  if (approve !== undefined) throw new CommandError("--approve is for runs by hand: a Pod applies the plan that was approved for its run.");
+  const { runPodJob } = await import("../jobs/main.ts");
+  const signal = interruption("its Pod was told to end: deleted, evicted, or past jobs.deadline");
+  const { succeeded, told, message } = await runPodJob({ kind, policy, url: registry, tokenFile, signal, progress: note });
+  if (!succeeded && !told) throw new CommandError(message);
+  note(message);
+  if (!succeeded) process.exitCode = failedAndTold;
+}
+
+/** Ends the run as failed rather than leaving it to time out. */
+function interruption(why: string): AbortSignal {
+  const stop = new AbortController();
+  const interrupt = () => stop.abort(new Error(why));
+  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
+  return stop.signal;
 }
 
 /** No image is better off than before, and for each somebody has to do something. */

@@ -266,6 +266,15 @@ export const podOptions = {
   },
 } as const satisfies Record<string, OptionDefinition>;
 
+export const jobOptions = {
+  ownRun: {
+    flags: "--own-run",
+    variable: "WHARFINGER_OWN_RUN",
+    description: "in the Pod of a Job: do the run that the operator has registered for this Pod. Needs --registry and --token-file",
+    boolean: true,
+  },
+} as const satisfies Record<string, OptionDefinition>;
+
 export const importOptions = {
   repository: {
     flags: "--repository <name>",

@@ -63,6 +63,32 @@ export interface IssuerSettings {
   readonly tokenFile?: string;
 }
 
+/** How the operator runs jobs; everything about their Pods is here, and nothing in a resource. */
+export interface JobsSettings {
+  /** Undefined: jobs run inside of the process. */
+  readonly image?: string;
+  readonly command: readonly string[];
+  readonly imagePullPolicy: "IfNotPresent" | "Always" | "Never";
+  /** Names of Secrets in the operator's namespace. */
+  readonly imagePullSecrets: readonly string[];
+  readonly maxConcurrent: number;
+  /** Until a container of the Job must have run. */
+  readonly startWithin: number;
+  /** Until the Job must have ended, all its Pods together. */
+  readonly deadline: number;
+  /** Pods that may follow one that ended without having said how. */
+  readonly retries: number;
+  readonly keepFor: number;
+  readonly history: { readonly succeeded: number; readonly failed: number };
+  readonly resources: {
+    readonly requests: Readonly<Record<string, string | number>>;
+    readonly limits: Readonly<Record<string, string | number>>;
+  };
+  readonly nodeSelector: Readonly<Record<string, string>>;
+  readonly tolerations: readonly Readonly<Record<string, unknown>>[];
+  readonly priorityClassName?: string;
+}
+
 /** All durations are milliseconds. */
 export interface Settings {
   /** Where clients find the registry: its host is what tokens must be for. */
@@ -147,6 +173,7 @@ export interface Settings {
     /** As whom the Pods of jobs run. */
     readonly jobs?: AccountSettings;
   };
+  readonly jobs: JobsSettings;
   readonly tenants: readonly Tenant[];
   /** Clusters that retention asks what they use. */
   readonly clusters: readonly { readonly name: string; readonly reporter?: AccountSettings }[];
@@ -214,6 +241,20 @@ export const defaultSettings: Settings = {
     trustedProxies: [],
     anonymousPull: "PublicUpstreams",
     users: { secretRef: { namespace: "default", name: "wharfinger-users" } },
+  },
+  jobs: {
+    command: ["wharfinger"],
+    imagePullPolicy: "IfNotPresent",
+    imagePullSecrets: [],
+    maxConcurrent: 4,
+    startWithin: 5 * minute,
+    deadline: hour,
+    retries: 1,
+    keepFor: 24 * hour,
+    history: { succeeded: 3, failed: 1 },
+    resources: { requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "512Mi" } },
+    nodeSelector: {},
+    tolerations: [],
   },
   tenants: [],
   clusters: [],

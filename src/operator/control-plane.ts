@@ -16,7 +16,7 @@ import { knownUsers, type UsersSecret } from "./known-users.ts";
 import { Narrator } from "./narrator.ts";
 import { passageOf, type Outcome } from "./passages.ts";
 import { byCommand, type HowToSay } from "./persons-word.ts";
-import type { JobKind, JobOutcome, JobRunner, ResourceSource } from "./ports.ts";
+import { policyOf, type JobKind, type JobOutcome, type JobRunner, type ResourceSource } from "./ports.ts";
 import { watchProposals } from "./proposal-watch.ts";
 import { ownReport } from "./reconcilers/all.ts";
 import { report } from "./reconcilers/skeleton.ts";
@@ -25,8 +25,9 @@ import type { RoundPlan } from "./round.ts";
 import { Rounds } from "./rounds.ts";
 import { RunOutcomes } from "./run-outcomes.ts";
 import { watchRuns } from "./run-watch.ts";
-import { scheduledPolicies } from "./scheduled-policies.ts";
+import { haltOf, scheduledPolicies } from "./scheduled-policies.ts";
 import { Schedules } from "./schedules.ts";
+import { slotOf } from "./slots.ts";
 import { StatusStore } from "./status-store.ts";
 import { unsourced } from "./unsourced.ts";
 import { watchUpstreams } from "./upstream-watch.ts";
@@ -38,6 +39,7 @@ export interface ControlPlaneOptions {
   readonly record: GitRecord;
   readonly client: ControlClient;
   readonly jobs: JobRunner;
+  readonly jobsAtOnce: number;
   readonly logger: Logger;
   /** Grants of the settings. */
   readonly tenants: readonly Grant[];
@@ -73,7 +75,7 @@ export interface ControlPlane {
   /** The first publish is done, or failed: then the registry serves what it had, and it is tried again. */
   readonly ready: Promise<FirstPublish>;
   /** Runs a job of a policy (`namespace/name`) now, or joins the run that is under way. */
-  requestRun(kind: JobKind, policy: string): Promise<JobOutcome>;
+  requestRun(kind: JobKind, policy: string): Promise<JobOutcome | undefined>;
   stop(): Promise<void>;
 }
 
@@ -109,7 +111,11 @@ class LevelTriggered implements ControlPlane {
     const committer = { installation: record.installation, appliedBy: options.appliedBy ?? "wharfinger" };
     this.#narrator = new Narrator(logger);
     this.#statuses = new StatusStore({ changed: (view, before) => this.#narrator.changed(view, before) });
-    this.#schedules = new Schedules({ jobs: options.jobs, changed: (kind, key, outcome) => this.#ran(kind, key, outcome) });
+    this.#schedules = new Schedules({
+      jobs: options.jobs,
+      maxConcurrent: options.jobsAtOnce,
+      changed: (kind, key, outcome) => this.#ran(kind, key, outcome),
+    });
     this.#outcomes = new RunOutcomes({
       schedules: this.#schedules,
       history: () => record.history,
@@ -158,10 +164,8 @@ class LevelTriggered implements ControlPlane {
     return { ...this.#status, sourceProblems: this.#options.source.snapshot().problems };
   }
 
-  requestRun(kind: JobKind, policy: string): Promise<JobOutcome> {
-    const [namespace = "", name = ""] = policy.split("/");
-    const key = { kind: kind === "prune" ? "RetentionPolicy" : "TagPolicy", namespace, name } as const;
-    return this.#schedules.run(kind, key, "manual");
+  requestRun(kind: JobKind, policy: string): Promise<JobOutcome | undefined> {
+    return this.#schedules.run(kind, policyOf({ kind, policy }), { trigger: "manual", slot: slotOf.request(new Date().toISOString()) });
   }
 
   async stop(): Promise<void> {
@@ -199,6 +203,7 @@ class LevelTriggered implements ControlPlane {
     if (outcome.publishProblem === undefined) {
       this.#schedules.update("tag-sync", scheduledPolicies("TagPolicy", plan.judgements, outcome));
       this.#schedules.update("prune", scheduledPolicies("RetentionPolicy", plan.judgements, outcome));
+      this.#schedules.halt((key) => haltOf(key, plan.judgements, outcome));
     }
     const { secrets, users, howToSay = byCommand } = this.#options;
     const context = {

@@ -10,6 +10,7 @@ import { conditionTypes } from "../api/conditions.ts";
 import { ControlClient } from "../client/control-client.ts";
 import { localUrl, type ListenAddress } from "../config/listen.ts";
 import type { Settings } from "../config/settings.ts";
+import type { ResourceKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
 import { operatorMetrics } from "../observability/operator-metrics.ts";
 import type { PlannedCommit } from "../record/commits.ts";
@@ -19,13 +20,15 @@ import { startControlPlane, type ControlPlane } from "./control-plane.ts";
 import { ClusterSource } from "./kube/cluster-source.ts";
 import { eventOfCommit } from "./kube/commit-event.ts";
 import type { ClusterAccess } from "./kube/credentials.ts";
-import { Events } from "./kube/events.ts";
+import { Events, type EventDraft } from "./kube/events.ts";
 import { byAnnotation, installationIn } from "./kube/installation.ts";
 import { KubeClient } from "./kube/kube-client.ts";
+import { KubernetesJobs } from "./kube/kubernetes-jobs.ts";
 import { Leases } from "./kube/leases.ts";
 import { groupVersion } from "./kube/objects.ts";
 import { PersonsAnnotations } from "./kube/persons-annotations.ts";
 import { StatusWriter } from "./kube/status-writer.ts";
+import { podSettings } from "./manifests/pod-settings.ts";
 import type { JobRunner } from "./ports.ts";
 import { startProbes, type Probes } from "./probes.ts";
 
@@ -38,6 +41,7 @@ export interface OperatorOptions {
   readonly registry: { readonly url: string; readonly tokenFile: string };
   /** Folder of the record. */
   readonly record: string;
+  /** Runs jobs inside of this process: where the settings name no image for Pods. */
   readonly jobs: JobRunner;
   /** Probes and metrics. */
   readonly listen: ListenAddress;
@@ -75,6 +79,8 @@ class Operator implements RunningOperator {
   readonly #source: ClusterSource;
   readonly #writer: StatusWriter;
   readonly #metrics: Registry;
+  /** Undefined: inside of this process. */
+  readonly #jobs: KubernetesJobs | undefined;
   readonly #abort = new AbortController();
   /** In the opposite order of their opening. */
   readonly #closing: (() => Promise<void>)[] = [];
@@ -108,10 +114,21 @@ class Operator implements RunningOperator {
       object: (key) => this.#source.object(key),
       logger,
     });
+    const pods = podSettings(settings, { namespace: home, registry: registry.url });
+    if (pods !== undefined) {
+      this.#jobs = new KubernetesJobs({
+        client: this.#client,
+        control: this.#control,
+        namespace: home,
+        settings: pods,
+        say: (policy, event) => this.#say(policy, event),
+        logger,
+      });
+    }
     this.#metrics = operatorMetrics({
       version,
       leases: () => this.#leases?.states() ?? [],
-      staleness: () => this.#source.staleness(),
+      staleness: () => [...this.#source.staleness(), ...(this.#jobs?.staleness() ?? [])],
       resources: () => (this.#plane?.views() ?? []).map(({ kind, status }) => ({ kind, ready: readyOf(status.conditions) })),
       orphans: () => this.#plane?.record().orphans.length ?? 0,
     });
@@ -142,7 +159,8 @@ class Operator implements RunningOperator {
   /** Not Git: what is published is served while Git is away, and a new pod must not wait for it. */
   #obstacles(): readonly string[] {
     if (this.#obstacle !== undefined) return [this.#obstacle];
-    return [...this.#source.problems().map(({ message }) => message), ...(this.#leases?.foreign() ?? [])];
+    const unseen = [...this.#source.problems().map(({ message }) => message), ...(this.#jobs?.problems() ?? [])];
+    return [...unseen, ...(this.#leases?.foreign() ?? [])];
   }
 
   async #run(): Promise<void> {
@@ -176,10 +194,13 @@ class Operator implements RunningOperator {
 
   #tellOf(id: string, commit: PlannedCommit): void {
     const told = eventOfCommit(id, commit);
-    if (told === undefined) return;
-    const { kind, namespace, name } = told.key;
-    const uid = this.#source.object(told.key)?.metadata.uid;
-    void this.#events.say({ apiVersion: groupVersion, kind, namespace, name, uid }, told.event);
+    if (told !== undefined) this.#say(told.key, told.event);
+  }
+
+  #say(key: ResourceKey, event: EventDraft): void {
+    const { kind, namespace, name } = key;
+    const uid = this.#source.object(key)?.metadata.uid;
+    void this.#events.say({ apiVersion: groupVersion, kind, namespace, name, uid }, event);
   }
 
   /** Undefined: stopped before it was known. */
@@ -214,6 +235,10 @@ class Operator implements RunningOperator {
       logger,
     });
     const users = settings.access.users.secretRef;
+    const inPods = this.#jobs;
+    inPods?.start();
+    this.#closing.push(async () => inPods?.stop());
+    if (inPods === undefined) logger.info("the setting jobs.image is not there: jobs run inside of this process, with its token");
     const plane = await startControlPlane({
       source: this.#source,
       secrets: this.#source,
@@ -221,7 +246,8 @@ class Operator implements RunningOperator {
       ...(this.#namespaces.includes(users.namespace) ? { users } : {}),
       record,
       client: this.#control,
-      jobs,
+      jobs: inPods ?? jobs,
+      jobsAtOnce: settings.jobs.maxConcurrent,
       logger,
       tenants: settings.tenants,
       administrators: home,

@@ -1,6 +1,6 @@
 // What the control plane needs from the world: a source of resources, somebody who runs jobs. Kubernetes in a cluster, a folder in standalone mode.
 
-import type { Kind } from "../domain/resource.ts";
+import type { Kind, ResourceKey } from "../domain/resource.ts";
 
 /** A resource as it was found, not yet judged. */
 export interface ObservedResource {
@@ -55,7 +55,34 @@ export interface JobRequest {
   readonly approve?: string;
 }
 
-/** Runs one job of one policy to its end. Never rejects: a failure is an outcome. */
+export function policyOf({ kind, policy }: Pick<JobRequest, "kind" | "policy">): ResourceKey {
+  const [namespace = "", name = ""] = policy.split("/");
+  return { kind: kind === "prune" ? "RetentionPolicy" : "TagPolicy", namespace, name };
+}
+
+/** A job as the schedules want it. */
+export interface ScheduledJob extends JobRequest {
+  /** What makes it this one: the time of the schedule, the request of a person. Two who want the same want one job. At most 10 of a-z and 0-9. */
+  readonly slot: string;
+}
+
+export interface UnfinishedJob {
+  readonly job: ScheduledJob;
+  /** RFC 3339 */
+  readonly startedAt: string;
+}
+
 export interface JobRunner {
-  run(request: JobRequest, signal: AbortSignal): Promise<JobOutcome>;
+  /**
+   * Runs one job of one policy to its end. Never rejects: a failure is an outcome. Undefined: there is nothing to tell, because the job goes on
+   * without this process, or another one has told of it. A `signal` whose reason is RunHalted ends the job, any other only the wait for it.
+   */
+  run(job: ScheduledJob, signal: AbortSignal): Promise<JobOutcome | undefined>;
+  /** Jobs that a process before this one began and that go on. Never rejects. */
+  unfinished?(): Promise<readonly UnfinishedJob[]>;
+}
+
+/** Why a job must end before it is done: its policy is gone, or suspended. */
+export class RunHalted extends Error {
+  override readonly name = "RunHalted";
 }

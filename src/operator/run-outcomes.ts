@@ -7,7 +7,7 @@ import type { History } from "../record/history.ts";
 import type { Committer } from "../record/messages.ts";
 import type { Narrator } from "./narrator.ts";
 import { deletedCommit } from "./plans.ts";
-import type { JobKind, JobOutcome } from "./ports.ts";
+import { policyOf, type JobKind, type JobOutcome } from "./ports.ts";
 import type { Schedules } from "./schedules.ts";
 
 export interface RunOutcomesOptions {
@@ -46,7 +46,7 @@ export class RunOutcomes {
   /** Runs that ended, as the registry tells, in the order of their ends. */
   heard(runs: readonly FinishedRun[]): void {
     for (const run of runs) {
-      if (this.#hear(run)) this.ran(run.kind, keyOf(run), outcomeOf(run));
+      if (this.#hear(run)) this.ran(run.kind, policyOf(run), outcomeOf(run));
     }
   }
 
@@ -55,12 +55,12 @@ export class RunOutcomes {
     for (const run of newest) this.#hear(run);
     this.#options.schedules.remember();
     const both = new Map([...untold, ...newest].map((run) => [run.id, run]));
-    for (const run of both.values()) this.#tell(run.kind, keyOf(run), outcomeOf(run));
+    for (const run of both.values()) this.#tell(run.kind, policyOf(run), outcomeOf(run));
   }
 
   #hear(run: FinishedRun): boolean {
     const { kind, startedAt, finishedAt, waitingPlan } = run;
-    return this.#options.schedules.hear(kind, keyOf(run), { ...outcomeOf(run), startedAt, finishedAt }, waitingPlan);
+    return this.#options.schedules.hear(kind, policyOf(run), { ...outcomeOf(run), startedAt, finishedAt }, waitingPlan);
   }
 
   #tell(kind: JobKind, key: ResourceKey, outcome: JobOutcome): void {
@@ -68,11 +68,6 @@ export class RunOutcomes {
     const commit = deletedCommit(`${key.namespace}/${key.name}`, outcome, this.#options.committer);
     if (commit !== undefined) this.#untold = [...this.#untold, { run: outcome.run, commit }];
   }
-}
-
-function keyOf({ kind, policy }: FinishedRun): ResourceKey {
-  const [namespace = "", name = ""] = policy.split("/");
-  return { kind: kind === "prune" ? "RetentionPolicy" : "TagPolicy", namespace, name };
 }
 
 /** A job writes its last words into its result, because it is all that the registry keeps of it. */

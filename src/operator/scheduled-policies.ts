@@ -2,10 +2,10 @@
 
 import { annotations } from "../api/conditions.ts";
 import type { RetentionPolicySpec, TagPolicySpec } from "../api/kinds.ts";
-import { keyString } from "../domain/resource.ts";
+import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Outcome } from "./passages.ts";
 import type { Judgement } from "./reconcilers/skeleton.ts";
-import type { ScheduledPolicy } from "./schedules.ts";
+import type { ScheduledPolicy } from "./timetable.ts";
 
 /** Policies of one kind that are good, recorded and served. */
 export function scheduledPolicies(
@@ -23,9 +23,28 @@ export function scheduledPolicies(
     const approve = asked[annotations.approvePlan];
     const { revision } = resource;
     const recordedAt = history.commit(revision)?.date;
+    const { generation } = judgement.observed;
     const policy = { key: judgement.key, revision, schedule, timeZone, requestedAt };
-    return [{ ...policy, ...(recordedAt === undefined ? {} : { recordedAt }), ...(approve === undefined ? {} : { approve }) }];
+    return [
+      {
+        ...policy,
+        ...(generation === undefined ? {} : { generation }),
+        ...(recordedAt === undefined ? {} : { recordedAt }),
+        ...(approve === undefined ? {} : { approve }),
+      },
+    ];
   });
+}
+
+/** Why a run of a policy must not go on, in a sentence; undefined: it may. A policy that is only wrong runs as it was recorded. */
+export function haltOf(key: ResourceKey, judgements: readonly Judgement[], { served }: Pick<Outcome, "served">): string | undefined {
+  const id = keyString(key);
+  const judgement = judgements.find((candidate) => keyString(candidate.key) === id);
+  if (judgement?.state === "suspended")
+    return `stopped: spec.suspend of ${key.kind} ${key.namespace}/${key.name} was set while its job ran`;
+  // What is gone and served waits for a person's word.
+  if (judgement !== undefined || served.resources.some((resource) => keyString(resource) === id)) return undefined;
+  return `stopped: ${key.kind} ${key.namespace}/${key.name} was deleted while its job ran`;
 }
 
 /** Value of the annotation that asks for a look now. */

@@ -3,7 +3,8 @@
 import { afterEach, expect, test } from "vitest";
 
 import type { JobOutcome, JobRequest } from "./ports.ts";
-import { Schedules, type ScheduledPolicy } from "./schedules.ts";
+import { Schedules } from "./schedules.ts";
+import type { ScheduledPolicy } from "./timetable.ts";
 
 const key = { kind: "RetentionPolicy", namespace: "default", name: "builds" } as const;
 const policy: ScheduledPolicy = { key, revision: "r", schedule: "0 3 1 1 *", timeZone: "Etc/UTC", requestedAt: undefined };
@@ -16,11 +17,11 @@ const jobs = {
     return ended;
   },
 };
-const schedules = new Schedules({ jobs, changed: () => undefined });
+const schedules = new Schedules({ jobs, maxConcurrent: 4, changed: () => undefined });
 afterEach(() => schedules.stop());
 
 test("an approval is for one plan: the run that it starts, and later ones only while that plan waits", async () => {
-  const run = () => schedules.run("prune", key, "schedule");
+  const run = () => schedules.run("prune", key, { trigger: "schedule", slot: "1" });
   const waits = (plan?: string) => schedules.hear("prune", key, { ...ended, finishedAt: "2026-11-21T10:00:00Z" }, plan);
   const approvals = () => requests.splice(0).map(({ approve }) => approve);
 

@@ -1,23 +1,9 @@
 // Runs of policies: on their schedule in their time zone, on request, one at a time a policy (design: operator, "Jobs").
 
-import { Cron } from "croner";
-
 import type { ResourceKey } from "../domain/resource.ts";
-import type { JobKind, JobOutcome, JobRunner } from "./ports.ts";
-
-export interface ScheduledPolicy {
-  readonly key: ResourceKey;
-  /** Commit that last changed what the policy says. */
-  readonly revision: string;
-  /** When that was, RFC 3339. */
-  readonly recordedAt?: string;
-  readonly schedule: string;
-  readonly timeZone: string;
-  /** Value of the annotation that asks for a run now. */
-  readonly requestedAt: string | undefined;
-  /** Value of the annotation that approves one stopped plan. */
-  readonly approve?: string;
-}
+import { policyOf, RunHalted, type JobKind, type JobOutcome, type JobRunner } from "./ports.ts";
+import { slotOf } from "./slots.ts";
+import { Timetable, type ScheduledPolicy } from "./timetable.ts";
 
 export interface LastRun extends JobOutcome {
   readonly startedAt?: string;
@@ -34,64 +20,78 @@ export interface RunState {
   readonly lastHandledReconcileAt?: string;
 }
 
-interface Entry {
-  readonly policy: ScheduledPolicy;
-  readonly cron: Cron;
+interface UnderWay {
+  readonly key: ResourceKey;
+  readonly outcome: Promise<JobOutcome | undefined>;
+  readonly abort: AbortController;
+}
+
+/** Why somebody wants a run. */
+export interface Wanted {
+  readonly trigger: "schedule" | "manual";
+  readonly slot: string;
+  /** The plan that a person has just approved. */
+  readonly approve?: string;
+  /** A job that goes on: when it began. */
+  readonly startedAt?: string;
 }
 
 export interface SchedulesOptions {
   readonly jobs: JobRunner;
   /** A run began or ended. */
   readonly changed: (kind: JobKind, key: ResourceKey, outcome: JobOutcome | undefined) => void;
-  readonly maxConcurrent?: number;
+  /** Jobs at once. */
+  readonly maxConcurrent: number;
 }
 
-const defaultMaxConcurrent = 4;
 /** Runs of which it is remembered that they were heard: from the registry and from our own job, in either order. */
 const maxHeard = 1_000;
-/** How far the registry's clock may be behind, milliseconds: schedules have minutes. */
-const clockLeeway = 60_000;
 
 export class Schedules {
   readonly #options: SchedulesOptions;
-  readonly #entries = new Map<string, Entry>();
+  readonly #timetable: Timetable;
   readonly #states = new Map<string, RunState>();
-  readonly #running = new Map<string, Promise<JobOutcome>>();
-  readonly #abort = new AbortController();
+  readonly #running = new Map<string, UnderWay>();
+  readonly #stopped = new AbortController();
   readonly #queue: (() => void)[] = [];
   readonly #heard = new Set<string>();
-  /** Retention policies that the process found when it started, until what they missed is caught up. */
-  #found: readonly ScheduledPolicy[] | undefined;
+  /** Policies that the process found when it started, until what they missed is caught up. */
+  readonly #found = new Map<JobKind, readonly ScheduledPolicy[]>();
   #remembers = false;
-  #caughtUp = false;
+  #caughtUp: Promise<void> | undefined;
   #busy = 0;
 
   constructor(options: SchedulesOptions) {
     this.#options = options;
+    this.#timetable = new Timetable((kind, key, slot) => void this.run(kind, key, { trigger: "schedule", slot }));
   }
 
   stateOf(kind: JobKind, key: ResourceKey): RunState | undefined {
     const id = idOf(kind, key);
-    const next = this.#entries.get(id)?.cron.nextRun()?.toISOString();
+    const next = this.#timetable.nextStart(id)?.toISOString();
     const state = this.#states.get(id);
     return state === undefined && next === undefined ? undefined : { ...state, ...(next === undefined ? {} : { next }) };
   }
 
   /**
-   * Takes over the policies that are recorded and not suspended. A tag policy that is new or has changed runs at once: its versions are what a person waits for,
-   * and a start after an outage is the one run that catches up. A retention policy waits for its hour, unless it missed that during an outage.
+   * Takes over the policies that are recorded and not suspended. A tag policy that is new or has changed runs at once: its versions are what a
+   * person waits for. A retention policy waits for its hour. What the process finds when it starts runs if it missed something: once, and a tag
+   * policy also when it changed meanwhile.
    */
   update(kind: JobKind, policies: readonly ScheduledPolicy[]): void {
-    const wanted = new Set(policies.map(({ key }) => idOf(kind, key)));
-    for (const [id, { cron }] of this.#entries) {
-      if (!id.startsWith(`${kind} `) || wanted.has(id)) continue;
-      cron.stop();
-      this.#entries.delete(id);
+    this.#timetable.keep(kind, new Set(policies.map(({ key }) => idOf(kind, key))));
+    const starting = !this.#found.has(kind);
+    if (starting) this.#found.set(kind, policies);
+    for (const policy of policies) this.#take(kind, policy, { starting });
+    if (starting) this.#catchUp();
+  }
+
+  /** Ends runs of policies that must not go on. `why`: a sentence; undefined for those that may. */
+  halt(why: (key: ResourceKey) => string | undefined): void {
+    for (const { key, abort } of this.#running.values()) {
+      const sentence = why(key);
+      if (sentence !== undefined) abort.abort(new RunHalted(sentence));
     }
-    for (const policy of policies) this.#take(kind, policy);
-    if (kind !== "prune" || this.#found !== undefined) return;
-    this.#found = policies;
-    this.#catchUp();
   }
 
   /** A run has ended, the registry says, and which plan waits; they come in the order of their ends. Answers whether it is news. */
@@ -108,46 +108,56 @@ export class Schedules {
     this.#catchUp();
   }
 
-  /** Runs now, or joins the run that is under way. `approve`: the plan that a person has just approved. */
-  run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual", approve?: string): Promise<JobOutcome> {
+  /** Runs now, or joins the run that is under way. */
+  run(kind: JobKind, key: ResourceKey, wanted: Wanted): Promise<JobOutcome | undefined> {
     const id = idOf(kind, key);
     const known = this.#running.get(id);
-    if (known !== undefined) return known;
-    const run = this.#run(kind, key, trigger, approve);
-    this.#running.set(id, run);
-    return run;
+    if (known !== undefined) return known.outcome;
+    const abort = new AbortController();
+    const outcome = this.#run(kind, key, wanted, AbortSignal.any([abort.signal, this.#stopped.signal]));
+    this.#running.set(id, { key, outcome, abort });
+    return outcome;
   }
 
   async stop(): Promise<void> {
-    this.#abort.abort();
-    for (const { cron } of this.#entries.values()) cron.stop();
+    this.#stopped.abort();
+    this.#timetable.stop();
     for (const start of this.#queue.splice(0)) start();
-    await Promise.allSettled(this.#running.values());
+    await Promise.allSettled([this.#caughtUp, ...[...this.#running.values()].map(({ outcome }) => outcome)]);
   }
 
-  #take(kind: JobKind, policy: ScheduledPolicy): void {
+  #take(kind: JobKind, policy: ScheduledPolicy, { starting }: { readonly starting: boolean }): void {
     const id = idOf(kind, policy.key);
-    const before = this.#entries.get(id)?.policy;
-    const sameTimes = before?.schedule === policy.schedule && before.timeZone === policy.timeZone;
-    if (!sameTimes) this.#entries.get(id)?.cron.stop();
-    const cron = sameTimes ? this.#entries.get(id)?.cron : undefined;
-    this.#entries.set(id, { policy, cron: cron ?? this.#cron(kind, policy) });
-    const requested = policy.requestedAt !== undefined && before !== undefined && before.requestedAt !== policy.requestedAt;
-    if (policy.requestedAt !== undefined && (requested || before === undefined))
-      this.#note(id, { lastHandledReconcileAt: policy.requestedAt });
-    const approved = policy.approve !== undefined && before !== undefined && before.approve !== policy.approve;
-    const fresh = kind === "tag-sync" && before?.revision !== policy.revision;
-    if (requested || approved || fresh)
-      void this.run(kind, policy.key, fresh ? "schedule" : "manual", approved ? policy.approve : undefined);
+    const before = this.#timetable.policy(id);
+    this.#timetable.set(id, kind, policy);
+    const { requestedAt, approve, revision, generation } = policy;
+    const requested = requestedAt !== undefined && before !== undefined && before.requestedAt !== requestedAt;
+    if (requestedAt !== undefined && (requested || before === undefined)) this.#note(id, { lastHandledReconcileAt: requestedAt });
+    const fresh = kind === "tag-sync" && before?.revision !== revision && !starting;
+    if (fresh) void this.run(kind, policy.key, { trigger: "schedule", slot: slotOf.change(revision, generation) });
+    else if (approve !== undefined && before !== undefined && before.approve !== approve)
+      void this.run(kind, policy.key, { trigger: "manual", slot: slotOf.approval(approve), approve });
+    else if (requested) void this.run(kind, policy.key, { trigger: "manual", slot: slotOf.request(requestedAt) });
   }
 
   #catchUp(): void {
-    if (!this.#remembers || this.#found === undefined || this.#caughtUp) return;
-    this.#caughtUp = true;
-    for (const { key } of this.#found) {
-      const id = idOf("prune", key);
-      const entry = this.#entries.get(id);
-      if (entry !== undefined && missedRun(entry, this.#states.get(id)?.last)) void this.run("prune", key, "schedule");
+    if (!this.#remembers || !this.#found.has("tag-sync") || !this.#found.has("prune")) return;
+    this.#caughtUp ??= this.#begin();
+  }
+
+  /** First what goes on by itself: it counts among those that may run at once. */
+  async #begin(): Promise<void> {
+    const unfinished = (await this.#options.jobs.unfinished?.()) ?? [];
+    if (this.#stopped.signal.aborted) return;
+    for (const { job, startedAt } of unfinished) {
+      void this.run(job.kind, policyOf(job), { ...job, startedAt });
+    }
+    for (const [kind, policies] of this.#found) {
+      for (const { key } of policies) {
+        const id = idOf(kind, key);
+        const slot = this.#timetable.missed(id, kind, this.#states.get(id)?.last);
+        if (slot !== undefined) void this.run(kind, key, { trigger: "schedule", slot });
+      }
     }
   }
 
@@ -161,28 +171,25 @@ export class Schedules {
     return news;
   }
 
-  #cron(kind: JobKind, { key, schedule, timeZone }: ScheduledPolicy): Cron {
-    return new Cron(schedule, { timezone: timeZone, unref: true, protect: true, catch: true }, () => {
-      void this.run(kind, key, "schedule");
-    });
-  }
-
-  async #run(kind: JobKind, key: ResourceKey, trigger: "schedule" | "manual", asked: string | undefined): Promise<JobOutcome> {
+  async #run(kind: JobKind, key: ResourceKey, wanted: Wanted, signal: AbortSignal): Promise<JobOutcome | undefined> {
     const id = idOf(kind, key);
     await this.#turn();
     let ended: JobOutcome | undefined;
     try {
-      const startedAt = new Date().toISOString();
+      // Halted while it waited for its turn.
+      if (signal.aborted) return undefined;
+      const { trigger, slot, startedAt = new Date().toISOString() } = wanted;
       this.#note(id, { running: startedAt });
       this.#options.changed(kind, key, undefined);
-      const approve = asked ?? this.#approved(id);
-      const request = { kind, policy: `${key.namespace}/${key.name}`, trigger, ...(approve === undefined ? {} : { approve }) };
-      const outcome = await this.#options.jobs.run(request, this.#abort.signal);
-      if (this.#isNews(outcome.run)) {
-        ended = outcome;
-        const { run, succeeded, message, result } = outcome;
+      const approve = wanted.approve ?? this.#approved(id);
+      const job = { kind, policy: `${key.namespace}/${key.name}`, trigger, slot, ...(approve === undefined ? {} : { approve }) };
+      const outcome = await this.#options.jobs.run(job, signal);
+      if (outcome === undefined) return undefined;
+      const { run, succeeded, message, result } = outcome;
+      if (this.#isNews(run)) ended = outcome;
+      // Of a job that was ended the runner knows why, its process only that.
+      if (ended !== undefined || this.#states.get(id)?.last?.run === run)
         this.#note(id, { last: { run, succeeded, message, result, startedAt, finishedAt: new Date().toISOString() } });
-      }
       return outcome;
     } finally {
       this.#running.delete(id);
@@ -196,30 +203,18 @@ export class Schedules {
 
   /** An approval is for one plan: once that is applied or replaced, runs plan again, be the annotation still there. */
   #approved(id: string): string | undefined {
-    const approve = this.#entries.get(id)?.policy.approve;
+    const approve = this.#timetable.policy(id)?.approve;
     return approve === this.#states.get(id)?.waitingPlan ? approve : undefined;
   }
 
   async #turn(): Promise<void> {
-    if (this.#busy >= (this.#options.maxConcurrent ?? defaultMaxConcurrent))
-      await new Promise<void>((resolve) => this.#queue.push(resolve));
+    if (this.#busy >= this.#options.maxConcurrent) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#busy++;
   }
 
   #note(id: string, state: RunState): void {
     this.#states.set(id, { ...this.#states.get(id), ...state });
   }
-}
-
-/**
- * Whether a time of the schedule has passed since the policy ran last, by whomever. Times before the policy said what it says now do not count,
- * and a policy that never ran waits for its hour: it deletes.
- */
-function missedRun({ policy, cron }: Entry, last: LastRun | undefined): boolean {
-  if (last === undefined) return false;
-  const since = Math.max(Date.parse(last.finishedAt) + clockLeeway, Date.parse(policy.recordedAt ?? "") || 0);
-  const next = cron.nextRun(new Date(since));
-  return next !== null && next.getTime() <= Date.now();
 }
 
 function idOf(kind: JobKind, key: ResourceKey): string {

@@ -6,10 +6,9 @@ import type { RunRequest } from "../api/control/runs.ts";
 import { ControlClient } from "../client/control-client.ts";
 import { ClientError } from "../client/errors.ts";
 import { RegistryClient } from "../client/registry-client.ts";
-import { runPrune } from "../jobs/prune.ts";
-import { runTagSync } from "../jobs/tag-sync.ts";
+import { jobs } from "../jobs/kinds.ts";
 import type { Logger } from "../observability/logger.ts";
-import type { JobKind, JobOutcome, JobRunner } from "../operator/ports.ts";
+import type { JobOutcome, JobRequest } from "../operator/ports.ts";
 
 export interface JobRunnerOptions {
   readonly url: string;
@@ -23,23 +22,12 @@ export interface JobRunnerOptions {
 /** Milliseconds between two questions whether another run has ended. */
 const patience = 500;
 
-type JobEnd = Omit<JobOutcome, "run">;
-
-interface JobContext {
-  readonly control: ControlClient;
-  readonly registry: RegistryClient;
-  readonly run: string;
-  readonly approve?: string;
-  readonly signal: AbortSignal;
-  readonly progress: (line: string) => void;
+export interface InProcessJobs {
+  /** Never rejects: a failure is an outcome. */
+  run(request: JobRequest, signal: AbortSignal): Promise<JobOutcome>;
 }
 
-const jobs: Readonly<Record<JobKind, (context: JobContext) => Promise<JobEnd>>> = {
-  "tag-sync": runTagSync,
-  prune: runPrune,
-};
-
-export function createJobRunner({ url, token, tokenFile, logger, progress }: JobRunnerOptions): JobRunner {
+export function createJobRunner({ url, token, tokenFile, logger, progress }: JobRunnerOptions): InProcessJobs {
   const client = { url, ...(token === undefined ? {} : { token }), ...(tokenFile === undefined ? {} : { tokenFile }) };
   return {
     async run({ kind, policy, trigger, approve }, signal) {

@@ -130,6 +130,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
       record,
       client: control,
       jobs: createJobRunner({ url, token: folder.adminToken, logger }),
+      jobsAtOnce: settings.jobs.maxConcurrent,
       logger,
       tenants: settings.tenants,
       appliedBy: "wharfinger-serve",

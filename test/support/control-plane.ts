@@ -92,6 +92,7 @@ export class World {
       logger,
       tenants: [],
       ...(options.times === undefined ? {} : { times: options.times }),
+      jobsAtOnce: defaultSettings.jobs.maxConcurrent,
       jobs: { run: ({ kind, policy, trigger }) => this.#run(kind, policy, trigger) },
     });
     await this.plane.ready;

@@ -44,6 +44,7 @@ export const Run = Type.Object({
   progress: Type.Optional(Type.Unknown()),
   result: Type.Optional(Type.Unknown()),
   generation: Type.Integer(),
+  approve: Type.Optional(Type.String({ description: "prune, to the Pod that is its job: the stopped plan that a person approved" })),
   /** The policy's spec as published. */
   spec: Type.Unknown(),
   /** tag-sync: the Upstream it names. */

@@ -241,10 +241,11 @@ function observed(kind: Kind, namespace: string, { metadata, spec }: CustomResou
 
 function problemOf(plural: string, namespace: string, { problem, complete }: Informer<KubeObject>): readonly SourceProblem[] {
   if (complete) return [];
-  return [{ source: `namespace ${namespace}, ${plural}`, line: undefined, message: sentenceOf(plural, namespace, problem) }];
+  return [{ source: `namespace ${namespace}, ${plural}`, line: undefined, message: refusedList(plural, namespace, problem) }];
 }
 
-function sentenceOf(plural: string, namespace: string, problem: KubeError | undefined): string {
+/** Why a list was refused, and what to do. */
+export function refusedList(plural: string, namespace: string, problem: KubeError | undefined): string {
   if (problem === undefined) return "the API server was not heard yet";
   if (problem.status === 404)
     return `the API server does not know ${plural} of wharfinger.dev: install the definitions (kubectl apply -f crds/)`;

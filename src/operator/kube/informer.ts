@@ -37,6 +37,8 @@ export interface InformerOptions<T extends KubeObject> {
   readonly path: string;
   /** For example `application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1`. */
   readonly accept?: string;
+  /** Only objects with these labels, for example `app=web`. */
+  readonly labelSelector?: string;
   /** What is kept of an object. */
   readonly keep?: (object: T) => T;
   readonly logger: Logger;
@@ -168,7 +170,7 @@ export class Informer<T extends KubeObject> {
       const next = page?.metadata.continue;
       page = await client.send<Page<T>>({
         path: this.path,
-        query: { limit: String(pageSize), ...(next === undefined ? {} : { continue: next }) },
+        query: { ...this.#selector(), limit: String(pageSize), ...(next === undefined ? {} : { continue: next }) },
         ...(accept === undefined ? {} : { accept: accept.replace("PartialObjectMetadata;", "PartialObjectMetadataList;") }),
         signal: this.#abort.signal,
       });
@@ -192,6 +194,7 @@ export class Informer<T extends KubeObject> {
     const lines = client.lines({
       path: this.path,
       query: {
+        ...this.#selector(),
         watch: "true",
         allowWatchBookmarks: "true",
         resourceVersion: this.#version ?? "",
@@ -207,6 +210,11 @@ export class Informer<T extends KubeObject> {
       this.#take(JSON.parse(line) as WatchEvent<T>, line);
     }
     this.#heard();
+  }
+
+  #selector(): Readonly<Record<string, string>> {
+    const { labelSelector } = this.#options;
+    return labelSelector === undefined ? {} : { labelSelector };
   }
 
   #take({ type, object }: WatchEvent<T>, line: string): void {

@@ -11,6 +11,7 @@ export interface ObjectMeta {
   readonly deletionTimestamp?: string;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
+  readonly creationTimestamp?: string;
 }
 
 export interface KubeObject {
@@ -50,6 +51,7 @@ export const paths = {
   secrets: (namespace: string) => `/api/v1/namespaces/${namespace}/secrets`,
   configMaps: (namespace: string) => `/api/v1/namespaces/${namespace}/configmaps`,
   leases: (namespace: string) => `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`,
+  jobs: (namespace: string) => `/apis/batch/v1/namespaces/${namespace}/jobs`,
   events: (namespace: string) => `/apis/events.k8s.io/v1/namespaces/${namespace}/events`,
 } as const;
 

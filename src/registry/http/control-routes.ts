@@ -152,7 +152,7 @@ export const controlRoutes: readonly ControlRoute[] = [
     who: "run",
     about: (request) => ({ run: runOf(request) }),
     answer: Run,
-    handle: (request, { runs }) => runs.get(runOf(request)),
+    handle: readRun,
   },
   withBody({
     method: "PATCH",
@@ -349,6 +349,14 @@ export const controlRoutes: readonly ControlRoute[] = [
     handle: (_, { activity }) => activity(),
   },
 ];
+
+/** What a person approved goes by way of the registry: nothing of a resource is in a Pod. */
+async function readRun(request: ControlRequest, { runs }: ControlServices): Promise<Run> {
+  const run = await runs.get(runOf(request));
+  const { role } = request;
+  const approve = role.kind === "run" ? role.run.approved : undefined;
+  return approve === undefined ? run : { ...run, approve };
+}
 
 function aboutApply(request: ControlRequest<ApplyRequest>): Subject {
   const { plan, run = "", approve } = request.body;

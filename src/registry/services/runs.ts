@@ -158,7 +158,9 @@ function isThisRun({ kind, policy, state }: RunOfPod, request: RunRequest): bool
 async function bind(transaction: Queryable, run: string, { pod, approve }: RunRequest): Promise<void> {
   if (pod === undefined || (await bindPod(transaction, { run, pod, approved: approve }))) return;
   const bound = await runOfPod(transaction, pod);
-  throw new ServiceError("CONFLICT", `Pod ${pod} has run ${bound?.id ?? ""} (${bound?.state ?? "ended"}); another run needs another Pod.`);
+  throw new ServiceError("CONFLICT", `Pod ${pod} has run ${bound?.id ?? ""} (${bound?.state ?? "ended"}); another run needs another Pod.`, {
+    detail: { podHas: bound?.id },
+  });
 }
 
 function finishedRun({ id, kind, policy, trigger, state, generation, startedAt, finishedAt, result }: StoredRun): FinishedRun {

@@ -1,0 +1,284 @@
+// Jobs of policies on a real API server, with the controllers that make Pods of Jobs; a Pod's command runs as a real process, with the token that
+// is projected into it, at a real registry.
+
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+
+import { ControlClient } from "../../src/client/control-client.ts";
+import type { JobsSettings } from "../../src/config/settings.ts";
+import type { EventDraft } from "../../src/operator/kube/events.ts";
+import { KubernetesJobs } from "../../src/operator/kube/kubernetes-jobs.ts";
+import { jobName } from "../../src/operator/manifests/job-name.ts";
+import { podSettings } from "../../src/operator/manifests/pod-settings.ts";
+import { RunHalted, type JobOutcome, type ScheduledJob } from "../../src/operator/ports.ts";
+import { clientBy } from "../support/cluster-access.ts";
+import { answerTo, eventually } from "../support/eventually.ts";
+import { startJobCluster, type JobCluster } from "../support/job-cluster.ts";
+import { publishFirst } from "../support/registry.ts";
+
+const names = [
+  "clean",
+  "twins",
+  "killed",
+  "deleted",
+  "stuck",
+  "quota",
+  "late",
+  "adopted",
+  "foreign",
+  "history",
+  "halted",
+  "broken",
+] as const;
+
+let cluster: JobCluster;
+let operators: Operator[] = [];
+
+interface Operator {
+  readonly jobs: KubernetesJobs;
+  readonly events: EventDraft[];
+  stop(): Promise<void>;
+}
+
+beforeAll(async () => {
+  cluster = await startJobCluster();
+  const spec = { repositories: { include: ["team/**"] }, keep: [{ name: "newest", mostRecentlyPushed: 1 }] };
+  await publishFirst(
+    cluster.registry.url,
+    names.map((name) => ({ kind: "RetentionPolicy", name, spec })),
+  );
+});
+afterEach(async () => {
+  await Promise.all(operators.map((operator) => operator.stop()));
+  operators = [];
+  cluster.kubelet.take = () => true;
+  cluster.kubelet.freeze = () => false;
+});
+afterAll(() => cluster.stop());
+
+/** A process that leads. */
+async function operator(settings: Partial<JobsSettings> = {}): Promise<Operator> {
+  const { namespace, registry, kubeconfig, tokenFile } = cluster;
+  const all = { ...cluster.settings, jobs: { ...cluster.settings.jobs, ...settings } };
+  const client = await clientBy(kubeconfig);
+  const control = new ControlClient({ url: registry.url, tokenFile });
+  const events: EventDraft[] = [];
+  const jobs = new KubernetesJobs({
+    client,
+    control,
+    namespace,
+    settings: podSettings(all, { namespace, registry: registry.url })!,
+    say: (_, event) => events.push(event),
+    logger: pino({ level: "silent" }),
+  });
+  jobs.start();
+  const stop = async () => {
+    await jobs.stop();
+    await Promise.all([client.close(), control.close()]);
+  };
+  const started = { jobs, events, stop };
+  operators.push(started);
+  return started;
+}
+
+const job = (name: (typeof names)[number], slot = "29380200"): ScheduledJob => ({
+  kind: "prune",
+  policy: `default/${name}`,
+  trigger: "schedule",
+  slot,
+});
+const never = () => new AbortController().signal;
+const podOf = (name: string, position = 0) =>
+  answerTo(`${name} has Pod ${position}`, async () => (await podsOf(name))[position]?.metadata.name, { seconds: 30 });
+const podsOf = async (name: string) =>
+  (await cluster.kubelet.pods())
+    .filter(({ metadata }) => metadata.labels?.["batch.kubernetes.io/job-name"]?.startsWith(`${name}-`))
+    .sort((a, b) => (a.metadata.creationTimestamp < b.metadata.creationTimestamp ? -1 : 1));
+const jobsOf = async (name: string) => {
+  const listed = (await cluster.kubectl("get", "jobs", "-o", "name")).split("\n");
+  return listed.map((line) => line.replace("job.batch/", "")).filter((found) => found.startsWith(`${name}-`));
+};
+/** The run of a Pod, once the operator has registered it. */
+const runOf = (pod: string) =>
+  answerTo(`Pod ${pod} has a run`, () => asPod(pod, (control) => control.run("own")), {
+    seconds: 30,
+    context: () => cluster.kubelet.logs(pod),
+  });
+async function asPod<T>(pod: string, ask: (control: ControlClient) => Promise<T>): Promise<T> {
+  const control = new ControlClient({ url: cluster.registry.url, token: cluster.kubelet.token(pod) });
+  try {
+    return await ask(control);
+  } finally {
+    await control.close();
+  }
+}
+const ended = async (outcome: Promise<JobOutcome | undefined>, pod?: string) => {
+  const found = await outcome;
+  if (found === undefined) throw new Error(`nothing is told of the job: ${pod === undefined ? "" : cluster.kubelet.logs(pod)}`);
+  return found;
+};
+
+test("a Job is made, its Pod is let in and gets its run, and what it did is told; then its token is good for nothing", async () => {
+  const { jobs, events } = await operator();
+  const outcome = jobs.run(job("clean"), never());
+  const pod = await podOf("clean");
+  const { run, ...end } = await ended(outcome, pod);
+  expect(end).toMatchObject({
+    succeeded: true,
+    message: "would delete 0, kept 0, 0 bytes; action: Plan deletes nothing",
+  });
+  expect(await cluster.admin.run(run)).toMatchObject({ state: "succeeded", policy: "default/clean", trigger: "schedule" });
+  await expect(asPod(pod, (control) => control.run("own"))).rejects.toMatchObject({ code: "Refused" });
+  expect(events).toEqual([]);
+});
+
+test("two operators at once make one Job for one slot, and both hear how it went; a third one runs nothing", async () => {
+  const [one, other] = [await operator(), await operator()];
+  const outcomes = await Promise.all([one, other].map(({ jobs }) => jobs.run(job("twins"), never())));
+  expect(outcomes.map((outcome) => outcome?.succeeded)).toEqual([true, true]);
+  expect(new Set(outcomes.map((outcome) => outcome?.run)).size).toBe(1);
+  expect(await (await operator()).jobs.run(job("twins"), never())).toBeUndefined();
+  expect(await jobsOf("twins")).toHaveLength(1);
+  expect(await podsOf("twins")).toHaveLength(1);
+});
+
+test("a Pod that is killed has its run ended and its token taken, and another Pod does the work", async () => {
+  const { jobs } = await operator();
+  cluster.kubelet.freeze = () => true;
+  const outcome = jobs.run(job("killed"), never());
+  const first = await podOf("killed");
+  const { id } = await runOf(first);
+  (await cluster.kubelet.process(first)).kill("SIGKILL");
+  const second = await podOf("killed", 1);
+  const retried = await runOf(second);
+  expect(retried.id).not.toBe(id);
+  await expect(asPod(first, (control) => control.run("own"))).rejects.toMatchObject({ code: "Refused" });
+  const { message } = (await cluster.admin.run(id)).result as { message: string };
+  expect(message).toBe(`Pod ${first} ended with exit code 137 (OOMKilled); it had not said how its run went`);
+  (await cluster.kubelet.process(second)).kill("SIGCONT");
+  expect(await ended(outcome, second)).toMatchObject({ run: retried.id, succeeded: true });
+});
+
+test("when its retries are used up the Job has failed, for the reason of its last Pod", async () => {
+  const { jobs, events } = await operator({ retries: 0, command: [process.execPath, "-e", "process.exit(7)"] });
+  const outcome = await ended(jobs.run(job("broken"), never()));
+  expect(outcome).toMatchObject({
+    succeeded: false,
+    message: expect.stringMatching(/^Job broken-\S+ failed: Pod broken-\S+ ended with exit code 7$/),
+  });
+  expect(events).toEqual([{ type: "Warning", reason: "JobFailed", note: outcome.message }]);
+});
+
+test("a Job that is deleted by hand ends its run", async () => {
+  const { jobs, events } = await operator();
+  cluster.kubelet.freeze = () => true;
+  const outcome = jobs.run(job("deleted"), never());
+  const pod = await podOf("deleted");
+  const { id } = await runOf(pod);
+  const [name = ""] = await jobsOf("deleted");
+  await cluster.kubectl("delete", "job", name, "--wait=false");
+  const message = `Job ${name} was deleted before it had ended`;
+  expect(await ended(outcome)).toMatchObject({ run: id, succeeded: false, message });
+  expect(await cluster.admin.run(id)).toMatchObject({ state: "failed", result: { message } });
+  expect(events).toEqual([{ type: "Warning", reason: "JobFailed", note: message }]);
+});
+
+test("a Pod that does not start says why, first in an event, in the end as the outcome; the Job goes", async () => {
+  const { jobs, events } = await operator({ startWithin: 4_000 });
+  cluster.kubelet.take = () => false;
+  const outcome = jobs.run(job("stuck"), never());
+  const pod = await podOf("stuck");
+  const waiting = { reason: "ImagePullBackOff", message: 'Back-off pulling image "registry.example.com/wharfinger:test"' };
+  await cluster.api.send("PATCH", `/api/v1/namespaces/${cluster.namespace}/pods/${pod}/status`, {
+    contentType: "application/merge-patch+json",
+    body: {
+      status: { containerStatuses: [{ name: "job", image: "", imageID: "", ready: false, restartCount: 0, state: { waiting } }] },
+    },
+  });
+  const { message, succeeded } = await ended(outcome);
+  expect(succeeded).toBe(false);
+  expect(message).toMatch(
+    /^Job stuck-\S+ did not start within 4s \(jobs\.startWithin\); Pod \S+: ImagePullBackOff: Back-off pulling image "/,
+  );
+  expect(events).toEqual([
+    { type: "Warning", reason: "JobNotStarted", note: expect.stringMatching(/^Pod \S+ of Job \S+: ImagePullBackOff: Back-off/) },
+    { type: "Warning", reason: "JobFailed", note: message },
+  ]);
+  await eventually(async () => expect(await jobsOf("stuck")).toEqual([]));
+});
+
+test("a Pod that a quota refuses is told of in the quota's words", async () => {
+  const { jobs } = await operator({ startWithin: 4_000 });
+  await cluster.apply({ apiVersion: "v1", kind: "ResourceQuota", metadata: { name: "none" }, spec: { hard: { pods: "0" } } });
+  await eventually(async () => expect(await cluster.kubectl("get", "resourcequota/none", "-o", "jsonpath={.status.hard.pods}")).toBe("0"));
+  try {
+    const { message } = await ended(jobs.run(job("quota"), never()));
+    expect(message).toMatch(/did not start within 4s \(jobs\.startWithin\); it got no Pod: .*exceeded quota: none/);
+  } finally {
+    await cluster.kubectl("delete", "resourcequota", "none");
+  }
+});
+
+test("a Job past its deadline is stopped", async () => {
+  const { jobs } = await operator({ startWithin: 4_000, deadline: 5_000 });
+  cluster.kubelet.freeze = () => true;
+  const outcome = jobs.run(job("late"), never());
+  const pod = await podOf("late");
+  const { id } = await runOf(pod);
+  expect(await ended(outcome, pod)).toMatchObject({
+    run: id,
+    succeeded: false,
+    message: expect.stringMatching(/^Job late-\S+ had not ended after 5s \(jobs\.deadline\) and was stopped$/),
+  });
+  expect(await cluster.admin.run(id)).toMatchObject({ state: "failed" });
+});
+
+test("what a process leaves behind the next one goes on with: no second Job, whatever slot it wants", async () => {
+  const first = await operator();
+  cluster.kubelet.freeze = () => true;
+  const leaves = new AbortController();
+  const left = first.jobs.run(job("adopted"), leaves.signal);
+  const pod = await podOf("adopted");
+  const { id } = await runOf(pod);
+  leaves.abort();
+  expect(await left).toBeUndefined();
+  await first.jobs.stop();
+
+  const second = await operator();
+  const unfinished = (await second.jobs.unfinished()).filter(({ job: { policy } }) => policy === "default/adopted");
+  expect(unfinished).toEqual([{ job: job("adopted"), startedAt: expect.any(String) }]);
+  const outcome = second.jobs.run(job("adopted", "29380230"), never());
+  (await cluster.kubelet.process(pod)).kill("SIGCONT");
+  expect(await ended(outcome, pod)).toMatchObject({ run: id, succeeded: true });
+  expect(await jobsOf("adopted")).toHaveLength(1);
+});
+
+test("a Job of somebody else that has the name is left alone", async () => {
+  const { jobs } = await operator();
+  const name = jobName(job("foreign"));
+  const template = { spec: { restartPolicy: "Never", containers: [{ name: "other", image: "example.com/other" }] } };
+  await cluster.apply({ apiVersion: "batch/v1", kind: "Job", metadata: { name }, spec: { suspend: true, template } });
+  const { message } = await ended(jobs.run(job("foreign"), never()));
+  expect(message).toContain(`Job ${cluster.namespace}/${name} that is not ours`);
+  expect(await jobsOf("foreign")).toEqual([name]);
+});
+
+test("of each policy so many Jobs stay as the settings say", async () => {
+  const { jobs } = await operator({ history: { succeeded: 1, failed: 1 } });
+  for (const slot of ["1", "2"]) await ended(jobs.run(job("history", slot), never()));
+  await eventually(async () => expect(await jobsOf("history")).toHaveLength(1));
+});
+
+test("a job whose policy must not go on is ended with the reason", async () => {
+  const { jobs, events } = await operator();
+  cluster.kubelet.freeze = () => true;
+  const halt = new AbortController();
+  const outcome = jobs.run(job("halted"), halt.signal);
+  const { id } = await runOf(await podOf("halted"));
+  const message = "stopped: RetentionPolicy default/halted was deleted while its job ran";
+  halt.abort(new RunHalted(message));
+  expect(await ended(outcome)).toMatchObject({ run: id, succeeded: false, message });
+  expect(await cluster.admin.run(id)).toMatchObject({ state: "failed", result: { message } });
+  expect(events).toEqual([{ type: "Warning", reason: "JobStopped", note: message }]);
+  await eventually(async () => expect(await jobsOf("halted")).toEqual([]));
+});
