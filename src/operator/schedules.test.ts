@@ -14,7 +14,7 @@ const start = new Date("2026-11-22T10:00:30Z");
 interface Began extends ScheduledJob {
   readonly at: Date;
   readonly signal: AbortSignal;
-  end(outcome?: Partial<JobOutcome>): void;
+  readonly end: (outcome?: Partial<JobOutcome>) => void;
 }
 
 /** Jobs that go on until the test ends them, or end at once. */
