@@ -95,7 +95,7 @@ export async function ask(
   const asked = whomOf(command);
   // Loaded only now: `--help` and a typing mistake answer at once.
   const { addressIn, connected, givenToken } = await import("./connection.ts");
-  if (await isDirect(asked, () => addressIn(values.data))) {
+  if (await isDirect(asked, async () => (await addressIn(values.data)) !== undefined)) {
     return connected({ ...values, dataGiven }, (connection) => work(connection, output));
   }
   const { withCluster } = await import("./cluster/open-cluster.ts");
@@ -120,11 +120,21 @@ function whomOf(command: Command): Whom {
   }
 }
 
-async function isDirect(asked: Whom, address: () => Promise<string | undefined>): Promise<boolean> {
+async function isDirect(asked: Whom, isHere: () => Promise<boolean>): Promise<boolean> {
   if (asked !== "found") return asked === "direct";
-  if ((await address()) !== undefined) return true;
+  if (await isHere()) return true;
   const { isInReach } = await import("./cluster/open-cluster.ts");
   return !isInReach();
+}
+
+/** For commands that need no registry: how to work in the cluster that is meant; undefined: what is meant is on this machine. */
+export async function inWhichCluster(
+  command: Command,
+  isHere: () => Promise<boolean>,
+): Promise<((work: (cluster: Cluster) => Promise<void>) => Promise<void>) | undefined> {
+  if (await isDirect(whomOf(command), isHere)) return undefined;
+  const { withCluster } = await import("./cluster/open-cluster.ts");
+  return (work) => withCluster(command.opts<ClusterValues>(), work);
 }
 
 /** scheme://host:port of a registry. */

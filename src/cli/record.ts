@@ -1,12 +1,16 @@
-// wharfinger record: the Git record as the registry and its control plane see it, and the two decisions that only a person makes.
+// wharfinger record: the Git record as the registry and its control plane see it, a clone of it, and the two decisions that only a person makes.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import { Command } from "commander";
 
 import type { RecordState } from "../api/control/record.ts";
 import { clientOptions } from "../config/options.ts";
-import { ask, clientCommand, option } from "./command-line.ts";
+import { shellWord } from "../config/shell-word.ts";
+import type { PersonsDecision } from "../operator/persons-word.ts";
+import type { Cluster } from "./cluster/open-cluster.ts";
+import { ask, clientCommand, clusterCommand, inWhichCluster, option } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult, table } from "./output.ts";
 import { describeSourceProblem } from "./render/source-problem.ts";
@@ -14,15 +18,17 @@ import { describeSourceProblem } from "./render/source-problem.ts";
 export function recordCommand(): Command {
   const status = clientCommand("status", "show the published revision, and what waits for a person").action(
     (_options: unknown, command: Command) =>
-      ask(command, async ({ control }, output) => {
+      ask(command, async ({ control }, output, cluster) => {
         const state = await control.record();
-        for (const problem of state.controlPlane?.sourceProblems ?? []) note(describeSourceProblem(problem));
-        await printResult(output, state, render);
+        const whole = cluster === undefined || state.controlPlane !== undefined ? state : { ...state, ...(await toldIn(cluster)) };
+        for (const problem of whole.controlPlane?.sourceProblems ?? []) note(describeSourceProblem(problem));
+        await printResult(output, whole, render);
       }),
   );
   return new Command("record")
     .description("the Git record of configuration and versions")
     .addCommand(status)
+    .addCommand(cloneCommand())
     .addCommand(
       decision("confirm-removal", {
         what: "removal",
@@ -39,6 +45,49 @@ export function recordCommand(): Command {
     );
 }
 
+/** What the operator of a cluster says of its record; the registry's part of it is worth showing without. */
+async function toldIn(cluster: Cluster): Promise<Pick<RecordState, "controlPlane">> {
+  const { reportIn } = await import("./cluster/record-report.ts");
+  try {
+    const { status, omitted = 0 } = await reportIn(cluster);
+    if (omitted > 0) note(`${omitted} more entries are in the operator's log.`);
+    return { controlPlane: status };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    note(`Nothing is known of Git: ${error.message}`);
+    return {};
+  }
+}
+
+function cloneCommand(): Command {
+  return clusterCommand(new Command("clone").addOption(option(clientOptions.data)))
+    .description("clone the record, to look at its history and to revert in it")
+    .argument("[folder]", "that is not there yet", "record")
+    .addHelpText(
+      "after",
+      "\nIn a cluster it is cloned from its remote (setting record.remote), with your own credentials at that Git host.",
+    )
+    .action(async (folder: string, { data }: { data: string }, command: Command) => {
+      const from = join(data, "record");
+      const cluster = await inWhichCluster(command, async () => existsSync(from));
+      if (cluster === undefined) return clone({ from, folder });
+      await cluster(async (opened) => {
+        const { remoteIn } = await import("./cluster/record-report.ts");
+        const { url, branch, folder: inside } = await remoteIn(opened);
+        await clone({ from: url, branch, folder });
+        if (inside !== "") note(`The record is in its folder ${inside}.`);
+      });
+    });
+}
+
+async function clone(options: { readonly from: string; readonly branch?: string; readonly folder: string }): Promise<void> {
+  const { cloneRecord } = await import("../record/clone.ts");
+  await cloneRecord(options).catch((cause: Error) => {
+    throw new CommandError(cause.message, { cause });
+  });
+  note(`\`git -C ${shellWord(options.folder)} log\` tells what was served, and since when.`);
+}
+
 interface Decision {
   readonly what: "accepted" | "removal";
   readonly description: string;
@@ -46,13 +95,23 @@ interface Decision {
   readonly done: string;
 }
 
-/** Written into the record itself, so it also works while the registry is stopped. */
-function decision(name: string, { what, description, done }: Decision): Command {
-  return new Command(name)
+/**
+ * Written into the record itself, so it also works while the registry is stopped; in a cluster onto the installation's ConfigMap, where the operator
+ * hears it.
+ */
+function decision(name: PersonsDecision, { what, description, done }: Decision): Command {
+  return clusterCommand(new Command(name).addOption(option(clientOptions.data)))
     .description(description)
     .argument("<commit>", "the commit that `record status` names, may be abbreviated")
-    .addOption(option(clientOptions.data))
-    .action(async (commit: string, { data }: { data: string }) => {
+    .action(async (commit: string, { data }: { data: string }, command: Command) => {
+      const cluster = await inWhichCluster(command, async () => existsSync(join(data, "record")));
+      if (cluster !== undefined) {
+        return cluster(async (opened) => {
+          const { sayDecision } = await import("./cluster/record-report.ts");
+          await sayDecision(opened, name, commit);
+          note(`${commit.slice(0, 10)} is noted on ConfigMap ${opened.namespace}/wharfinger: once the operator has heard it, ${done}.`);
+        });
+      }
       const { confirm, findCommit } = await import("../record/confirm.ts");
       const folder = join(data, "record");
       const found = await findCommit({ folder, commit });

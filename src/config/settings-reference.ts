@@ -3,7 +3,16 @@
 import { stringify } from "yaml";
 
 import { describeSettings, writtenLimit } from "./load-settings.ts";
-import { clientOptions, registryOptions, restoreMetadataOptions, serveOptions, tokenVariable, type OptionDefinition } from "./options.ts";
+import {
+  clientOptions,
+  clusterOptions,
+  podOptions,
+  registryOptions,
+  restoreMetadataOptions,
+  serveOptions,
+  tokenVariable,
+  type OptionDefinition,
+} from "./options.ts";
 import { formats, least, most, registryOnly, settingsSchema } from "./settings-schema.ts";
 import { defaultSettings } from "./settings.ts";
 
@@ -60,6 +69,10 @@ ${optionTable(Object.values(restoreMetadataOptions))}
 ## Options of the other subcommands
 
 ${optionTable(Object.values(clientOptions))}
+
+Of those that may ask a cluster ([from your shell](../guides/from-your-shell.md)):
+
+${optionTable([...Object.values(clusterOptions), ...Object.values(podOptions)])}
 
 \`${tokenVariable}\` in the environment is used instead of the admin token of the data folder. \`NO_COLOR\` (any value) turns colours off.
 `;

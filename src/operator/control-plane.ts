@@ -55,8 +55,8 @@ export interface ControlPlaneOptions {
   readonly howToSay?: HowToSay;
   /** Called for each commit that this control plane has made. */
   readonly committed?: (id: string, commit: PlannedCommit) => void;
-  /** Called with every view after each round, also when nothing changed. */
-  readonly told?: (views: readonly ResourceView[]) => void;
+  /** Called with every view and what is to be said of the record after each round, also when nothing changed. */
+  readonly told?: (views: readonly ResourceView[], record: RecordStatus) => void;
   /** Milliseconds: between two looks at everything, and until what the registry refused is offered again. */
   readonly times?: { readonly lookAgainAfter?: number; readonly refusedAgainAfter?: number };
 }
@@ -217,8 +217,8 @@ class LevelTriggered implements ControlPlane {
       ...plan.judgements.map((judgement) => report(judgement, passageOf(judgement, outcome), ownReport(judgement, context))),
       ...unsourced(plan, outcome, howToSay),
     ]);
-    this.#options.told?.(this.views());
     this.#status = recordStatus(plan, outcome, howToSay);
+    this.#options.told?.(this.views(), this.record());
     this.#narrator.record(this.#status);
     this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: (outcome.publishProblem ?? outcome.commitProblem)?.message });
   }

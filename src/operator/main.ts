@@ -27,10 +27,12 @@ import { KubernetesJobs } from "./kube/kubernetes-jobs.ts";
 import { Leases } from "./kube/leases.ts";
 import { groupVersion } from "./kube/objects.ts";
 import { PersonsAnnotations } from "./kube/persons-annotations.ts";
+import { RecordReporter } from "./kube/record-report.ts";
 import { StatusWriter } from "./kube/status-writer.ts";
 import { podSettings } from "./manifests/pod-settings.ts";
 import type { JobRunner } from "./ports.ts";
 import { startProbes, type Probes } from "./probes.ts";
+import { shownStatus } from "./record-status.ts";
 
 export interface OperatorOptions {
   readonly access: ClusterAccess;
@@ -234,6 +236,7 @@ class Operator implements RunningOperator {
       events: this.#events,
       logger,
     });
+    const reporter = new RecordReporter({ client: this.#client, namespace: home, remote, logger });
     const users = settings.access.users.secretRef;
     const inPods = this.#jobs;
     inPods?.start();
@@ -253,8 +256,9 @@ class Operator implements RunningOperator {
       administrators: home,
       howToSay: byAnnotation(home),
       committed: (id, commit) => this.#tellOf(id, commit),
-      told: (views) => {
+      told: (views, status) => {
         this.#writer.take(views);
+        reporter.take(shownStatus(status));
         void word.hear();
       },
     });
@@ -262,6 +266,7 @@ class Operator implements RunningOperator {
     this.#closing.push(async () => {
       await plane.stop();
       await this.#writer.stop();
+      await reporter.stop();
       await word.stop();
     });
   }

@@ -1,6 +1,7 @@
 // What is to be said of the record as a whole, after a round.
 
-import { keyString, type ResourceKey } from "../domain/resource.ts";
+import type { ControlPlaneStatus } from "../api/control/record.ts";
+import { describeKey, keyString, type ResourceKey } from "../domain/resource.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
 import type { Outcome } from "./passages.ts";
 import type { HowToSay } from "./persons-word.ts";
@@ -49,6 +50,25 @@ export function recordStatus(plan: RoundPlan, outcome: Outcome, howToSay: HowToS
     waiting: waitingFor(plan, outcome, howToSay),
     problem: outcome.commitProblem?.message ?? outcome.remoteProblem,
   };
+}
+
+/** As people are shown it. */
+export function shownStatus({ head, orphans, problems, warnings, waiting, problem, sourceProblems }: RecordStatus): ControlPlaneStatus {
+  return {
+    head,
+    orphans: orphans.map(describeKey),
+    problems: problems.map(shownProblem),
+    warnings: warnings.map(shownProblem),
+    waiting: [...waiting],
+    ...(problem === undefined ? {} : { problem }),
+    sourceProblems: sourceProblems.map(({ source, line, message }) =>
+      line === undefined ? { source, message } : { source, line, message },
+    ),
+  };
+}
+
+function shownProblem({ path, line, message }: FileProblem): ControlPlaneStatus["problems"][number] {
+  return line === undefined ? { file: path, message } : { file: path, line, message };
 }
 
 function waitingFor({ removals, deferred }: RoundPlan, { publishProblem, view }: Outcome, howToSay: HowToSay): string[] {

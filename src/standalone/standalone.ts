@@ -5,15 +5,13 @@ import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import type { ControlPlaneStatus } from "../api/control/record.ts";
 import { ControlClient } from "../client/control-client.ts";
 import { localUrl, type ListenAddress } from "../config/listen.ts";
 import type { Settings } from "../config/settings.ts";
-import { describeKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
 import { startControlPlane, type ControlPlane } from "../operator/control-plane.ts";
 import { byCommand } from "../operator/persons-word.ts";
-import type { RecordStatus } from "../operator/record-status.ts";
+import { shownStatus } from "../operator/record-status.ts";
 import { remoteOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
@@ -103,7 +101,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     settings,
     secrets: source,
     adminToken: folder.adminToken,
-    controlPlane: { resources: () => plane?.views() ?? [], status: () => (plane === undefined ? undefined : statusOf(plane.record())) },
+    controlPlane: { resources: () => plane?.views() ?? [], status: () => (plane === undefined ? undefined : shownStatus(plane.record())) },
     pod: "standalone",
     alone: true,
     openOnLoopback: loopback,
@@ -148,24 +146,6 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     failed: postgres.died.then((lastWords) => new Error(lastWords)),
     stop: () => closing.run(),
   };
-}
-
-function statusOf({ head, orphans, problems, warnings, waiting, problem, sourceProblems }: RecordStatus): ControlPlaneStatus {
-  return {
-    head,
-    orphans: orphans.map(describeKey),
-    problems: problems.map(problemOf),
-    warnings: warnings.map(problemOf),
-    waiting: [...waiting],
-    ...(problem === undefined ? {} : { problem }),
-    sourceProblems: sourceProblems.map(({ source, line, message }) =>
-      line === undefined ? { source, message } : { source, line, message },
-    ),
-  };
-}
-
-function problemOf({ path, line, message }: RecordStatus["problems"][number]): ControlPlaneStatus["problems"][number] {
-  return line === undefined ? { file: path, message } : { file: path, line, message };
 }
 
 /** The folder that was named, or `config`, or the quickstart that comes with the program. */

@@ -8,6 +8,7 @@ import { delimiter, dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 import { run } from "../../src/cli/program.ts";
+import { eventually } from "../support/eventually.ts";
 import { createNamespace, serviceAccountIssuer } from "../support/kubernetes.ts";
 import type { KubernetesApi } from "../support/kubernetes-access.ts";
 import { offlineUpstream, OperatorWorld } from "../support/operator-world.ts";
@@ -162,7 +163,11 @@ test("what somebody may not do is named with the command that says when he may",
     await give(name, verbs, resource);
     expect(await can(stderr)).toBe("yes");
   }
-  expect(await ask()).toMatchObject({ code: 0, stderr: "", stdout: expect.stringContaining("Published: ") });
+  const { code, stdout, stderr } = await ask();
+  expect([code, stdout]).toEqual([0, expect.stringContaining("Published: ")]);
+  expect(stderr).toMatch(
+    /^Nothing is known of Git: configmaps "wharfinger" is forbidden: .* `kubectl auth can-i get configmaps\/wharfinger -n /,
+  );
 });
 
 test("a cluster without a registry, with one that is not Ready, and with two", async () => {
@@ -291,4 +296,31 @@ test("kubectl runs it as its plugin, with its own options", async () => {
   await writeFile(join(folder, "data/address"), "http://127.0.0.1:1\n");
   const missing = await plugin("get", "upst", "gone", "-n", namespace, "--kubeconfig", administrator);
   expect(missing.stderr).toBe(`There is no Upstream ${namespace}/gone. \`kubectl wharfinger get Upstream\` lists those there are.\n`);
+});
+
+test("record: where it stands, what waits, and a person's word to it", async () => {
+  const shown = async () => (await inHome("record", "status")).stdout;
+  await eventually(async () => expect(await shown()).toContain(`Git: ${world.git("rev-parse", "HEAD").slice(0, 10)}\n`));
+  expect(await inHome("record", "clone")).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("The record has no remote: it is on the operator's volume"),
+  });
+  expect(await inHome("record", "confirm-removal", "abcd")).toMatchObject({
+    code: 1,
+    stderr: "Nothing waits at commit abcd for `record confirm-removal`. Nothing else waits either.\n",
+  });
+  await world.apply(...["a", "b", "c"].map((name) => offlineUpstream({ name, prefix: name })));
+  await world.hasCondition("Ready", "upstream/a", "upstream/b", "upstream/c");
+  await world.kubectl(["delete", "upstream", "--all"]);
+  await eventually(async () => expect(await shown()).toContain("Waits for you: 4 resources are gone at once"), 30);
+  const commit = world.git("rev-parse", "HEAD");
+  const [, waiting] = /^Waits for you: (.*)$/m.exec(await shown()) ?? [];
+  const other = await inHome("record", "accept-revision", commit);
+  expect(other.stderr).toBe(`Nothing waits at commit ${commit} for \`record accept-revision\`. What waits:\n  ${waiting}\n`);
+  expect(await inHome("record", "confirm-removal", commit.slice(0, 8))).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining("is noted on ConfigMap"),
+  });
+  await eventually(() => expect(world.git("ls-files", "upstreams")).toBe(""), 30);
+  await eventually(async () => expect(await shown()).not.toContain("Waits for you"));
 });

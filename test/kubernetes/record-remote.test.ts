@@ -1,14 +1,15 @@
 // The record of a cluster at a Git host: the operator has nothing of its own that could not be lost.
 
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { eventually } from "../support/eventually.ts";
-import { GitHost, type BareRepository } from "../support/git-remote.ts";
+import { credentials, GitHost, type BareRepository } from "../support/git-remote.ts";
 import { offlineUpstream, OperatorWorld } from "../support/operator-world.ts";
-import { PersonsClone } from "../support/persons-git.ts";
+import { gitAsPerson, PersonsClone } from "../support/persons-git.ts";
+import { program } from "../support/programs.ts";
 
 let world: OperatorWorld;
 let host: GitHost;
@@ -45,6 +46,19 @@ test("what is missing for the remote is said at the resource, and counts as soon
     "record: begins",
   ]);
   expect(await world.control.record()).toMatchObject({ revision: repository.head() });
+});
+
+test("a person clones it from where the cluster says it is, with credentials of his own", async () => {
+  const askPass = join(world.folder, "ask-pass");
+  await writeFile(askPass, `#!/bin/sh\ncase "$1" in Username*) echo ${credentials.username} ;; *) echo ${credentials.password} ;; esac\n`);
+  await chmod(askPass, 0o700);
+  const authority = join(world.folder, "git-ca.crt");
+  await writeFile(authority, host.secret["ca.crt"] ?? "");
+  const main = resolve(import.meta.dirname, "../../src/cli/main.ts");
+  const env = { KUBECONFIG: world.api.kubeconfig, GIT_ASKPASS: askPass, GIT_SSL_CAINFO: authority };
+  const cloned = await program(process.execPath, [main, "record", "clone", "theirs", "-n", world.namespace], { cwd: world.folder, env });
+  expect(cloned).toMatchObject({ code: 0, stdout: "", stderr: expect.stringContaining("`git -C theirs log` tells what was served") });
+  expect(gitAsPerson(join(world.folder, "theirs"), "rev-parse", "wharfinger")).toBe(repository.head());
 });
 
 test("a cluster that begins anew beside a record with content: all is served on, overrides hold, no file changes", async () => {

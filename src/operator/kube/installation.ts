@@ -50,8 +50,12 @@ const annotationOf: Readonly<Record<PersonsDecision, string>> = {
 
 /** The command that sets the annotation. */
 export function byAnnotation(namespace: string): HowToSay {
-  return (decision, commit) =>
-    `kubectl -n ${namespace} annotate --overwrite configmap/${installationName} ${annotationOf[decision]}=${commit}`;
+  return (decision, commit) => `kubectl -n ${namespace} annotate --overwrite configmap/${installationName} ${sayOf(decision, commit)}`;
+}
+
+/** The annotation itself: `wharfinger.dev/confirm-removal=1f3c2ab`. */
+export function sayOf(decision: PersonsDecision, commit: string): string {
+  return `${annotationOf[decision]}=${commit}`;
 }
 
 /** What a person has said, and nobody has heard yet. */

@@ -1,0 +1,62 @@
+// The record of a cluster: where it stands and where it is, as its operator says it on the installation's ConfigMap, and a person's word to that.
+
+import { installationName, sayOf } from "../../operator/kube/installation.ts";
+import { recordReportIn, type RecordReport, type ReportedRemote } from "../../operator/kube/record-report.ts";
+import type { PersonsDecision } from "../../operator/persons-word.ts";
+import { CommandError } from "../failure.ts";
+import type { Cluster } from "./open-cluster.ts";
+import { explainRefusal } from "./refusals.ts";
+
+/** Rejects with CommandError. */
+export async function reportIn(cluster: Cluster): Promise<RecordReport> {
+  const { client, namespace } = cluster;
+  const report = await recordReportIn(client, namespace).catch((error: unknown) => {
+    throw explainRefusal(error, { verb: "get", ...configMap(namespace) }, cluster);
+  });
+  if (report === undefined)
+    throw new CommandError(`The operator has not said yet where the record stands (ConfigMap ${namespace}/${installationName}).`);
+  return report;
+}
+
+/** Rejects with CommandError where the record is on the operator's volume alone. */
+export async function remoteIn(cluster: Cluster): Promise<ReportedRemote> {
+  const { remote } = await reportIn(cluster);
+  if (remote === undefined) {
+    throw new CommandError(
+      "The record has no remote: it is on the operator's volume, from where nobody can clone it. With the setting record.remote it is pushed to a Git host " +
+        "(docs/guides/record.md).",
+    );
+  }
+  if (!/^(?:https|ssh):\/\//.test(remote.url))
+    throw new CommandError(`${remote.url} is no address from which a record is cloned: it is https:// or ssh://.`);
+  return remote;
+}
+
+/** Says what waits for it. Rejects with CommandError, also when nothing waits at that commit. */
+export async function sayDecision(cluster: Cluster, decision: PersonsDecision, commit: string): Promise<void> {
+  const { client, namespace } = cluster;
+  const { status } = await reportIn(cluster);
+  const said = sayOf(decision, commit);
+  if (!/^[0-9a-f]{4,64}$/.test(commit) || !status.waiting.some((message) => message.includes(said))) {
+    const others =
+      status.waiting.length === 0 ? "Nothing else waits either." : `What waits:\n${status.waiting.map((what) => `  ${what}`).join("\n")}`;
+    throw new CommandError(`Nothing waits at commit ${commit} for \`record ${decision}\`. ${others}`);
+  }
+  const [annotation = "", value] = said.split("=");
+  const contentType = "application/merge-patch+json";
+  const path = `/api/v1/namespaces/${namespace}/configmaps/${installationName}`;
+  await client
+    .send({ method: "PATCH", path, contentType, body: { metadata: { annotations: { [annotation]: value } } } })
+    .catch((error: unknown) => {
+      throw explainRefusal(error, { verb: "patch", ...configMap(namespace) }, cluster);
+    });
+}
+
+function configMap(namespace: string) {
+  return {
+    resource: "configmaps",
+    name: installationName,
+    namespace,
+    missing: `The operator makes it: is there one in namespace ${namespace}? Name its namespace with -n.`,
+  };
+}

@@ -1,0 +1,79 @@
+import { pino } from "pino";
+import { expect, test, vi } from "vitest";
+
+import type { ControlPlaneStatus } from "../../api/control/record.ts";
+import { KubeError } from "./errors.ts";
+import type { KubeRequest } from "./kube-client.ts";
+import { RecordReporter, type RecordReport } from "./record-report.ts";
+
+const status = (part: Partial<ControlPlaneStatus> = {}): ControlPlaneStatus => ({
+  head: "1f3c2ab",
+  orphans: [],
+  problems: [],
+  warnings: [],
+  waiting: [],
+  sourceProblems: [],
+  ...part,
+});
+
+/** A ConfigMap, and what was patched into it. */
+function installation(data: Record<string, string> = {}) {
+  const written: RecordReport[] = [];
+  let failures = 0;
+  const client = {
+    async send<Answer>({ method, body }: KubeRequest): Promise<Answer> {
+      if (failures-- > 0) throw new KubeError(503, "busy");
+      if (method === "PATCH") {
+        Object.assign(data, (body as { data: object }).data);
+        written.push(JSON.parse(data["record"] ?? "") as RecordReport);
+      }
+      return { data } as Answer;
+    },
+  };
+  const remote = { url: "https://git.example.com/r.git", branch: "wharfinger", folder: "", interval: 1 };
+  const logger = pino({ level: "silent" });
+  return {
+    written,
+    failOnce: () => void (failures = 1),
+    open: () => new RecordReporter({ client, namespace: "registry", remote, logger }),
+  };
+}
+
+test("it is written when it says something else than what is there, also by another process", async () => {
+  const { written, open } = installation({ installation: "id" });
+  const first = open();
+  first.take(status());
+  await vi.waitFor(() =>
+    expect(written).toEqual([{ status: status(), remote: { url: "https://git.example.com/r.git", branch: "wharfinger", folder: "" } }]),
+  );
+  first.take(status());
+  await first.stop();
+  const second = open();
+  second.take(status());
+  second.take(status({ problem: "the remote does not answer" }));
+  await vi.waitFor(() => expect(written.map((report) => report.status.problem)).toEqual([undefined, "the remote does not answer"]));
+  second.take(status());
+  await vi.waitFor(() => expect(written).toHaveLength(3));
+  await second.stop();
+});
+
+test("what could not be written is written again", async () => {
+  const { written, open, failOnce } = installation();
+  const reporter = open();
+  failOnce();
+  reporter.take(status());
+  await vi.waitFor(() => expect(written).toHaveLength(1), { timeout: 10_000 });
+  await reporter.stop();
+});
+
+test("long lists have an end, and what a person has to do stays whole", async () => {
+  const { written, open } = installation();
+  const reporter = open();
+  const orphans = Array.from({ length: 130 }, (_, index) => `upstream default/u${index}`);
+  const waiting = [`${"long ".repeat(1_000)}kubectl annotate`];
+  reporter.take(status({ orphans, waiting, problems: [{ file: "a.yaml", message: "x".repeat(5_000) }] }));
+  await vi.waitFor(() => expect(written).toHaveLength(1));
+  expect(written[0]).toMatchObject({ omitted: 30, status: { orphans: orphans.slice(0, 100), waiting } });
+  expect(written[0]?.status.problems[0]?.message).toHaveLength(1_000);
+  await reporter.stop();
+});
