@@ -32,6 +32,8 @@ export const reasons = {
   dependencyNotReady: "DependencyNotReady",
   secretNotFound: "SecretNotFound",
   secretInvalid: "SecretInvalid",
+  credentialsTooLarge: "CredentialsTooLarge",
+  notDelivered: "NotDelivered",
   userNotFound: "UserNotFound",
   repositoryInUse: "RepositoryInUse",
   immutable: "Immutable",

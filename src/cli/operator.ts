@@ -7,13 +7,14 @@ import { Command } from "commander";
 import { parseListen, type ListenAddress } from "../config/listen.ts";
 import { operatorOptions } from "../config/options.ts";
 import type { LogLevel } from "../observability/logger.ts";
-import { namespaceOf, option, parseUrl, repeatable } from "./command-line.ts";
+import { namespaceOf, option, parseUrl, repeatable, parseResourceName, type WrittenName } from "./command-line.ts";
 
 interface OperatorValues {
   readonly registry: string;
   readonly tokenFile: string;
   readonly namespace?: readonly string[];
   readonly record: string;
+  readonly credentials?: WrittenName;
   readonly listen: ListenAddress;
   readonly kubeconfig?: string;
   readonly settings?: string;
@@ -21,13 +22,14 @@ interface OperatorValues {
 }
 
 export function operatorCommand(): Command {
-  const { registry, tokenFile, namespaces, record, listen, kubeconfig, settings, logLevel } = operatorOptions;
+  const { registry, tokenFile, namespaces, record, credentials, listen, kubeconfig, settings, logLevel } = operatorOptions;
   return new Command("operator")
     .description("configure a registry by the resources of a Kubernetes cluster, recorded in Git; in a pod, or with KUBECONFIG")
     .addOption(option(registry, parseUrl).makeOptionMandatory())
     .addOption(option(tokenFile).makeOptionMandatory())
     .addOption(repeatable(namespaces, namespaceOf))
     .addOption(option(record))
+    .addOption(option(credentials, parseResourceName))
     .addOption(option(listen, parseListen))
     .addOption(option(kubeconfig))
     .addOption(option(settings))

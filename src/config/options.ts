@@ -158,6 +158,13 @@ export const operatorOptions = {
     description: "folder of the Git record; made when it is missing",
     fallback: "record",
   },
+  credentials: {
+    flags: "--credentials <name>",
+    variable: "WHARFINGER_CREDENTIALS",
+    description:
+      "Secret in which what resources name as `secretRef` is gathered for the registry's processes to mount, as namespace/name or in the first namespace",
+    fallbackDescription: "wharfinger-credentials",
+  },
   listen: {
     ...serveOptions.listen,
     description: "address of the probes (/livez, /readyz) and of /metrics; port 0 takes any free one",

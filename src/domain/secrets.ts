@@ -7,6 +7,8 @@ export type SecretData = ReadonlyMap<string, Uint8Array>;
 export interface SecretSource {
   secret(namespace: string, name: string): SecretData | undefined;
   configMap(namespace: string, name: string): SecretData | undefined;
+  /** A hash of all of it, for whoever has to know whether several processes have the same; undefined where nobody has to. */
+  readonly loaded?: () => string | undefined;
   /** Called after any Secret or ConfigMap changed. Returns the function that ends the subscription. */
   onChange(listener: () => void): () => void;
 }

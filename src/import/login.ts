@@ -5,9 +5,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { dockerLogin, type DockerLogin } from "../registry/upstream/credentials.ts";
+import { isDockerHub, loginNames, targetUrl } from "../domain/registry-address.ts";
+import { dockerLogin, type DockerLogin, type Login } from "../domain/registry-login.ts";
 import { Hidden } from "../registry/upstream/hidden.ts";
-import { isDockerHub, loginNames, targetUrl, type Credentials, type Login } from "../registry/upstream/target.ts";
+import type { Credentials } from "../registry/upstream/target.ts";
 import { SourceError } from "./import-source.ts";
 
 export interface LoginPlaces {

@@ -3,11 +3,12 @@
 
 import { isDigest, type Digest } from "../domain/digest.ts";
 import { mediaTypes } from "../domain/media-types.ts";
+import { targetUrl } from "../domain/registry-address.ts";
 import { EgressPolicy } from "../registry/upstream/egress.ts";
 import { UpstreamError } from "../registry/upstream/errors.ts";
 import { discard } from "../registry/upstream/exchange.ts";
 import { Requester } from "../registry/upstream/requester.ts";
-import { targetUrl, type Credentials, type SettingNames } from "../registry/upstream/target.ts";
+import type { Credentials, SettingNames } from "../registry/upstream/target.ts";
 import { UpstreamClient } from "../registry/upstream/upstream-client.ts";
 import { SourceError, type ImportSource, type SourceBlob, type SourceErrorCode, type SourceManifest } from "./import-source.ts";
 import { pages, type ListRequest } from "./registry-lists.ts";

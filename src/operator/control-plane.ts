@@ -16,7 +16,7 @@ import { knownUsers, type UsersSecret } from "./known-users.ts";
 import { Narrator } from "./narrator.ts";
 import { passageOf, type Outcome } from "./passages.ts";
 import { byCommand, type HowToSay } from "./persons-word.ts";
-import { policyOf, type JobKind, type JobOutcome, type JobRunner, type ResourceSource } from "./ports.ts";
+import { policyOf, type CredentialsDelivery, type JobKind, type JobOutcome, type JobRunner, type ResourceSource } from "./ports.ts";
 import { watchProposals } from "./proposal-watch.ts";
 import { ownReport } from "./reconcilers/all.ts";
 import { report } from "./reconcilers/skeleton.ts";
@@ -27,6 +27,7 @@ import { RunOutcomes } from "./run-outcomes.ts";
 import { watchRuns } from "./run-watch.ts";
 import { haltOf, scheduledPolicies } from "./scheduled-policies.ts";
 import { Schedules } from "./schedules.ts";
+import { secretsNamedBy } from "./secret-references.ts";
 import { slotOf } from "./slots.ts";
 import { StatusStore } from "./status-store.ts";
 import { unsourced } from "./unsourced.ts";
@@ -45,6 +46,8 @@ export interface ControlPlaneOptions {
   readonly tenants: readonly Grant[];
   /** Where `secretRef`s are looked up for the conditions. */
   readonly secrets?: SecretSource;
+  /** Who brings those to the registry's processes; without it these read them in the same place. */
+  readonly delivery?: CredentialsDelivery;
   /** The Secret that holds the users whom AccessPolicies name; without it nothing is said of them. */
   readonly users?: UsersSecret;
   /** The namespace that needs no grant. */
@@ -138,9 +141,10 @@ class LevelTriggered implements ControlPlane {
   }
 
   start(): void {
-    const { source, record, secrets, client, logger, times } = this.#options;
+    const { source, record, secrets, delivery, client, logger, times } = this.#options;
     const { signal } = this.#abort;
-    this.#subscriptions.push(source.onChange(this.#look), record.onMove(this.#look), secrets?.onChange(this.#look) ?? (() => undefined));
+    this.#subscriptions.push(source.onChange(this.#look), record.onMove(this.#look));
+    for (const told of [secrets, delivery]) if (told !== undefined) this.#subscriptions.push(told.onChange(this.#look));
     this.#loops = [
       watchProposals(client, { signal, take: (proposals) => this.#take(proposals), logger }),
       this.#watchRuns(),
@@ -205,12 +209,14 @@ class LevelTriggered implements ControlPlane {
       this.#schedules.update("prune", scheduledPolicies("RetentionPolicy", plan.judgements, outcome));
       this.#schedules.halt((key) => haltOf(key, plan.judgements, outcome));
     }
-    const { secrets, users, howToSay = byCommand } = this.#options;
+    const { secrets, users, delivery, howToSay = byCommand } = this.#options;
+    if (delivery !== undefined) deliver(delivery, plan, outcome);
     const context = {
       view: outcome.view,
       upstreams: this.#upstreams,
       secrets,
-      users: knownUsers(secrets, users),
+      delivery,
+      users: knownUsers(secrets, users, delivery),
       runsOf: (key: ResourceKey) => this.#schedules.stateOf(key.kind === "TagPolicy" ? "tag-sync" : "prune", key),
     };
     this.#statuses.replace([
@@ -256,6 +262,17 @@ class LevelTriggered implements ControlPlane {
       logger,
     });
   }
+}
+
+/** What is served, and what will be. As long as the registry serves an older revision, what that one names stays too. */
+function deliver(delivery: CredentialsDelivery, { judgements }: RoundPlan, { served, state, view, publishProblem }: Outcome): void {
+  const coming = judgements.flatMap((judgement) =>
+    judgement.state === "good" || judgement.state === "blocked" ? [{ ...judgement.key, spec: judgement.desired.spec }] : [],
+  );
+  delivery.want([...served.resources, ...coming].flatMap(secretsNamedBy), {
+    keepOthers: state === undefined || publishProblem !== undefined || behind(state, view.head),
+  });
+  if (state !== undefined) delivery.heard(state.pods);
 }
 
 function behind(state: RecordState | undefined, head: string | null): boolean {

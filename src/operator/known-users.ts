@@ -2,7 +2,9 @@
 
 import { reasons } from "../api/conditions.ts";
 import { parseHtpasswd, type Htpasswd } from "../domain/htpasswd.ts";
+import { namesOfKeys } from "../domain/registry-login.ts";
 import type { SecretSource } from "../domain/secrets.ts";
+import type { CredentialsDelivery } from "./ports.ts";
 
 /** Setting `access.users.secretRef`. */
 export interface UsersSecret {
@@ -16,7 +18,11 @@ export type KnownUsers =
   | { readonly state: "missing"; readonly reason: string; readonly message: string };
 
 /** The users as they are now; undefined where the Secret is somebody else's to look at. */
-export function knownUsers(secrets: SecretSource | undefined, ref: UsersSecret | undefined): KnownUsers | undefined {
+export function knownUsers(
+  secrets: SecretSource | undefined,
+  ref: UsersSecret | undefined,
+  delivery?: Pick<CredentialsDelivery, "stateOf">,
+): KnownUsers | undefined {
   if (secrets === undefined || ref === undefined) return undefined;
   const secret = `${ref.namespace}/${ref.name}`;
   const data = secrets.secret(ref.namespace, ref.name);
@@ -25,8 +31,12 @@ export function knownUsers(secrets: SecretSource | undefined, ref: UsersSecret |
   }
   const bytes = data.get("htpasswd");
   if (bytes === undefined) {
-    const there = data.size === 0 ? "it is empty" : `it has ${[...data.keys()].sort().join(", ")}`;
-    return { state: "missing", reason: reasons.secretInvalid, message: `Secret ${secret} has no key htpasswd (${there}): add it` };
+    const message = `Secret ${secret} has no key htpasswd (${namesOfKeys(data)}): add it`;
+    return { state: "missing", reason: reasons.secretInvalid, message };
+  }
+  const delivered = delivery?.stateOf(ref.namespace, ref.name);
+  if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && !delivered.served)) {
+    return { state: "missing", reason: delivered.reason, message: delivered.message };
   }
   return { state: "known", secret, ...parseHtpasswd(new TextDecoder().decode(bytes)) };
 }

@@ -17,7 +17,9 @@ import type { PlannedCommit } from "../record/commits.ts";
 import { remoteOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startControlPlane, type ControlPlane } from "./control-plane.ts";
+import { Delivery } from "./delivery.ts";
 import { ClusterSource } from "./kube/cluster-source.ts";
+import { CredentialsSecret } from "./kube/credentials-secret.ts";
 import { eventOfCommit } from "./kube/commit-event.ts";
 import type { ClusterAccess } from "./kube/credentials.ts";
 import { Events, type EventDraft } from "./kube/events.ts";
@@ -41,6 +43,8 @@ export interface OperatorOptions {
   readonly settings: Settings;
   /** The registry's control API. */
   readonly registry: { readonly url: string; readonly tokenFile: string };
+  /** The Secret that the registry's processes mount; default: `wharfinger-credentials` in the first namespace. */
+  readonly credentials?: { readonly namespace?: string; readonly name: string };
   /** Folder of the record. */
   readonly record: string;
   /** Runs jobs inside of this process: where the settings name no image for Pods. */
@@ -66,6 +70,7 @@ export async function startOperator(options: OperatorOptions): Promise<RunningOp
   return operator;
 }
 
+const credentialsSecretName = "wharfinger-credentials";
 /** Milliseconds between two attempts to read the installation. */
 const askAgainAfter = 2_000;
 
@@ -79,6 +84,7 @@ class Operator implements RunningOperator {
   readonly #control: ControlClient;
   readonly #events: Events;
   readonly #source: ClusterSource;
+  readonly #delivery: Delivery;
   readonly #writer: StatusWriter;
   readonly #metrics: Registry;
   /** Undefined: inside of this process. */
@@ -106,8 +112,20 @@ class Operator implements RunningOperator {
     this.#source = new ClusterSource({
       client: this.#client,
       namespaces: this.#namespaces,
-      alsoSecrets: [settings.access.users.secretRef, settings.record.remote?.secretRef].filter((named) => named !== undefined),
+      alsoSecrets: () => [
+        ...(settings.record.remote?.secretRef === undefined ? [] : [settings.record.remote.secretRef]),
+        ...this.#delivery.wanted,
+      ],
       barred: (namespace) => this.#leases?.barred(namespace),
+      logger,
+    });
+    const users = settings.access.users.secretRef;
+    this.#delivery = new Delivery({
+      store: new CredentialsSecret({ client: this.#client, namespace: home, name: credentialsSecretName, ...options.credentials }),
+      source: this.#source,
+      // Where the users are somebody else's to look at, somebody else brings them.
+      always: this.#namespaces.includes(users.namespace) ? [{ ...users, uses: (key) => key === "htpasswd" }] : [],
+      record: () => this.#control.record(),
       logger,
     });
     this.#writer = new StatusWriter({
@@ -242,9 +260,12 @@ class Operator implements RunningOperator {
     inPods?.start();
     this.#closing.push(async () => inPods?.stop());
     if (inPods === undefined) logger.info("the setting jobs.image is not there: jobs run inside of this process, with its token");
+    await this.#delivery.start();
+    this.#closing.push(() => this.#delivery.stop());
     const plane = await startControlPlane({
       source: this.#source,
       secrets: this.#source,
+      delivery: this.#delivery,
       // Where the users are somebody else's to look at nothing is said of them.
       ...(this.#namespaces.includes(users.namespace) ? { users } : {}),
       record,

@@ -1,7 +1,7 @@
 // What the log says of the control plane's work: changes, each once, in sentences.
 
 import type { Condition, ResourceView } from "../api/control/resources.ts";
-import { conditionTypes } from "../api/conditions.ts";
+import { conditionTypes, reasons } from "../api/conditions.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { PlannedCommit } from "../record/commits.ts";
@@ -28,7 +28,7 @@ export class Narrator {
     const subject = `${view.kind.toLowerCase()} ${view.namespace}/${view.name}`;
     if (conditionOf(conditionTypes.ready, view)?.status === "True") {
       const credentials = changedCondition(conditionTypes.credentialsLoaded, view, before);
-      if (credentials?.status === "False") {
+      if (credentials?.status === "False" && credentials.reason !== reasons.progressing) {
         this.#logger.warn({ reason: credentials.reason }, `${subject} is ready, but ${credentials.message}`);
         return;
       }

@@ -1,6 +1,8 @@
 // What the control plane needs from the world: a source of resources, somebody who runs jobs. Kubernetes in a cluster, a folder in standalone mode.
 
+import type { RecordState } from "../api/control/record.ts";
 import type { Kind, ResourceKey } from "../domain/resource.ts";
+import type { WantedSecret } from "./secret-references.ts";
 
 /** A resource as it was found, not yet judged. */
 export interface ObservedResource {
@@ -34,6 +36,27 @@ export interface ResourceSnapshot {
 export interface ResourceSource {
   snapshot(): ResourceSnapshot;
   /** Returns the function that ends the subscription. */
+  onChange(listener: () => void): () => void;
+}
+
+/** How far a Secret that a resource names has come on its way to the processes of the registry. */
+export type DeliveryState =
+  /** Every process that lives has it as it is now. */
+  | { readonly state: "delivered" }
+  /** `served`: what it was before is in use meanwhile. */
+  | { readonly state: "onItsWay"; readonly served: boolean; readonly reason: string; readonly message: string }
+  /** A person has to change something. */
+  | { readonly state: "refused"; readonly reason: string; readonly message: string }
+  /** Not every process says what it has: somebody else brings it there. */
+  | { readonly state: "unsaid" };
+
+/** Brings Secrets to the processes of the registry. Where these read them where the control plane does, there is none. */
+export interface CredentialsDelivery {
+  /** All that resources name. `keepOthers`: not everything that is wanted may be among them. */
+  want(secrets: readonly WantedSecret[], options: { readonly keepOthers: boolean }): void;
+  /** What the processes that live have. */
+  heard(pods: RecordState["pods"]): void;
+  stateOf(namespace: string, name: string): DeliveryState;
   onChange(listener: () => void): () => void;
 }
 

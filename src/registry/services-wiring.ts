@@ -80,7 +80,7 @@ export async function startServices(
   const questions = database.dedicated({ connect: answersWithin, wait: answersWithin, statement: answersWithin });
   closing.add(() => questions.close());
   const view = new View({ database: questions, serveOldFor: settings.database.serveDigestsFor });
-  const configuration = new ConfigurationStore({ database, view, pod, logger, alone, readOnly });
+  const configuration = new ConfigurationStore({ database, view, pod, logger, alone, readOnly, secrets });
   await configuration.start();
   closing.add(() => configuration.stop());
 

@@ -2,7 +2,8 @@
 
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
-import { createCertificates, type Certificates } from "../support/certificates.ts";
+import { createCertificates, type Certificates, type KeyPair } from "../support/certificates.ts";
+import { eventually } from "../support/eventually.ts";
 import { pullBlob, someone, startProxy, upstreamSpec, type TestProxy, type TestProxyOptions } from "../support/proxy.ts";
 import { ScriptedUpstream, type ScriptedUpstreamOptions } from "../support/scripted-upstream.ts";
 
@@ -195,8 +196,53 @@ test("TLS: an unknown authority is refused, certSecretRef trusts it, and a clien
   expect([upstream.seen.at(-1)?.peer, network.seen.at(-1)?.peer]).toEqual(["client", undefined]);
   proxy.configuration.setSecret("tls", { "tls.crt": certificates.client.cert });
   await expect(pull("other")).rejects.toMatchObject({
-    message: expect.stringMatching(/Secret default\/tls needs tls\.crt and tls\.key together$/) as string,
+    message: expect.stringMatching(/Secret default\/tls needs tls\.key beside its tls\.crt$/) as string,
   });
+});
+
+test("a certificate that was replaced is the one that the next request shows, and the connections of the old one end", async () => {
+  upstream = await start({ tls: { ...certificates.server, ca: certificates.authority, requestCert: true } });
+  for (const tag of ["a", "b", "c"]) upstream.addImage("team/app", tag, Buffer.from(tag));
+  const named = ({ cert, key }: KeyPair) => ({ "ca.crt": certificates.authority, "tls.crt": cert, "tls.key": key });
+  proxy.configuration.setSecret("tls", named(certificates.client));
+  configure({ certSecretRef: { name: "tls" } });
+  await pull("a");
+  await pull("b");
+  expect(upstream.seen.map(({ peer }) => peer)).toEqual(["client", "client"]);
+  expect(await upstream.connections()).toBe(1);
+  proxy.configuration.setSecret("tls", named(certificates.server));
+  await pull("c");
+  expect(upstream.seen.at(-1)?.peer).toBe("server");
+  // Idle ones would be kept for longer than this.
+  await eventually(async () => expect(await upstream.connections()).toBe(1), 10);
+});
+
+test("who has other Secrets goes on with the token he has", async () => {
+  upstream = await start({ challenge: "bearer", login });
+  upstream.addImage("team/app", "a", Buffer.from("a"));
+  upstream.addImage("team/app", "b", Buffer.from("b"));
+  configure(withLogin);
+  await pull("a");
+  proxy.configuration.setSecret("of somebody else", login);
+  await pull("b");
+  expect(upstream.asked("/token")).toHaveLength(1);
+  proxy.configuration.setSecret("pull", { ...login });
+  await proxy.pull.manifest("p/team/app", { tag: "a" }, { ...someone, revalidate: true });
+  expect(upstream.asked("/token")).toHaveLength(2);
+});
+
+test("credentials that were withdrawn are used no more: what is cached is served, nothing is asked", async () => {
+  upstream = await start({ challenge: "basic", login });
+  const { manifest } = upstream.addImage("team/app", "latest", Buffer.from("x"));
+  configure(withLogin);
+  await pull();
+  const asked = upstream.seen.length;
+  proxy.configuration.setSecret("pull", undefined);
+  await expect(pull("another")).rejects.toMatchObject({
+    message: expect.stringMatching(/Secret default\/pull does not exist$/) as string,
+  });
+  expect((await pull()).digest).toBe(manifest);
+  expect(upstream.seen.length).toBe(asked);
 });
 
 const refusedByPolicy = {

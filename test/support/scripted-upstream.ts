@@ -84,6 +84,8 @@ interface Answer {
 export class ScriptedUpstream {
   readonly seen: Seen[] = [];
   readonly options: ScriptedUpstreamOptions;
+  /** Whom it knows from now on. */
+  login: ScriptedUpstreamOptions["login"];
   readonly #server: Server;
   readonly #rules: Rule[] = [];
   readonly #blobs = new Map<string, Buffer>();
@@ -94,6 +96,7 @@ export class ScriptedUpstream {
 
   private constructor(options: ScriptedUpstreamOptions) {
     this.options = options;
+    this.login = options.login;
     const listener = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
     this.#server =
       options.tls === undefined ? createServer(listener) : createTlsServer({ rejectUnauthorized: false, ...options.tls }, listener);
@@ -103,6 +106,8 @@ export class ScriptedUpstream {
     const upstream = new ScriptedUpstream(options);
     await new Promise<void>((resolve) => upstream.#server.listen(0, "127.0.0.1", resolve));
     upstream.#port = (upstream.#server.address() as AddressInfo).port;
+    // Whoever keeps connections is the client.
+    upstream.#server.keepAliveTimeout = 60_000;
     return upstream;
   }
 
@@ -113,6 +118,13 @@ export class ScriptedUpstream {
 
   get url(): string {
     return `${this.options.tls === undefined ? "http" : "https"}://${this.host}`;
+  }
+
+  /** That are open. */
+  connections(): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+    );
   }
 
   async stop(): Promise<void> {
@@ -216,7 +228,8 @@ export class ScriptedUpstream {
   }
 
   #refused(seen: Seen): Answer | undefined {
-    const { challenge, login, realm, authenticate } = this.options;
+    const { challenge, realm, authenticate } = this.options;
+    const { login } = this;
     if (challenge === undefined || seen.path.startsWith("/token")) return undefined;
     const sent = seen.headers["authorization"];
     const scope = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(seen.path)?.[1];
@@ -231,7 +244,8 @@ export class ScriptedUpstream {
   }
 
   #token(seen: Seen): Answer {
-    const { login, tokenLifetime } = this.options;
+    const { login } = this;
+    const { tokenLifetime } = this.options;
     if (login !== undefined && seen.headers["authorization"] !== basicOf(login)) return json(401, { errors: [{ code: "UNAUTHORIZED" }] });
     const scope = new URL(seen.path, "http://here").searchParams.get("scope") ?? "";
     const repository = /^repository:(.+):/.exec(scope)?.[1] ?? "";

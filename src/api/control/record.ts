@@ -100,7 +100,14 @@ export const RecordState = Type.Object({
   publishedAt: nullable(time),
   /** Document versions every live pod reads. */
   documentVersions: Type.Array(Type.Integer()),
-  pods: Type.Array(Type.Object({ id: Type.String(), revision: nullable(Type.String()), seenAt: time })),
+  pods: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      revision: nullable(Type.String()),
+      seenAt: time,
+      credentials: Type.Optional(Type.String({ description: "hash of the Secrets that it has loaded, where an operator delivers them" })),
+    }),
+  ),
   refused: Type.Optional(Type.Array(RefusedResource)),
   controlPlane: Type.Optional(ControlPlaneStatus),
 });

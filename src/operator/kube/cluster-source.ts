@@ -7,6 +7,7 @@
 import { keyString, kinds, type Kind, type ResourceKey } from "../../domain/resource.ts";
 import type { SecretData, SecretSource } from "../../domain/secrets.ts";
 import type { Logger } from "../../observability/logger.ts";
+import type { SecretContent } from "../credentials-bundle.ts";
 import type { ObservedResource, ResourceSnapshot, ResourceSource, SourceProblem } from "../ports.ts";
 import type { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";
@@ -20,7 +21,7 @@ export interface ClusterSourceOptions {
   readonly client: KubeClient;
   readonly namespaces: readonly string[];
   /** Secrets that count although no resource names them. */
-  readonly alsoSecrets?: readonly { readonly namespace: string; readonly name: string }[];
+  readonly alsoSecrets?: () => readonly { readonly namespace: string; readonly name: string }[];
   /** Why a namespace's resources are not ours to look at; undefined: they are. */
   readonly barred?: (namespace: string) => string | undefined;
   readonly logger: Logger;
@@ -117,6 +118,11 @@ export class ClusterSource implements ResourceSource, SecretSource {
     return this.#data("ConfigMap", namespace, name);
   }
 
+  /** Of a Secret. Of a namespace that is not watched nothing is known. */
+  contentOf(namespace: string, name: string): SecretContent {
+    return this.#watched.find((watched) => watched.namespace === namespace)?.secrets.content("Secret", name) ?? { state: "unknown" };
+  }
+
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -187,7 +193,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
 
   #obtain({ namespace, secrets }: Watched, { resources }: ResourceSnapshot): readonly ReturnType<NamedSecrets["want"]>[] {
     const named = resources.filter((resource) => resource.namespace === namespace).flatMap(({ spec }) => referencesOf(spec));
-    const also = (this.#options.alsoSecrets ?? []).filter((secret) => secret.namespace === namespace).map(({ name }) => name);
+    const also = (this.#options.alsoSecrets?.() ?? []).filter((secret) => secret.namespace === namespace).map(({ name }) => name);
     const of = (wanted: SecretKind) => named.filter(({ kind }) => kind === wanted).map(({ name }) => name);
     return [secrets.want("Secret", new Set([...of("Secret"), ...also])), secrets.want("ConfigMap", new Set(of("ConfigMap")))];
   }

@@ -3,12 +3,11 @@
 
 import type { SecretData } from "../../domain/secrets.ts";
 import type { Logger } from "../../observability/logger.ts";
+import type { SecretContent } from "../credentials-bundle.ts";
 import { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
-import { paths, type KubeObject } from "./objects.ts";
-
-const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+import { metadataOnly, paths, type KubeObject } from "./objects.ts";
 
 export type SecretKind = "Secret" | "ConfigMap";
 
@@ -46,6 +45,13 @@ export class NamedSecrets {
 
   data(kind: SecretKind, name: string): SecretData | undefined {
     return this.#held[kind].get(name)?.data;
+  }
+
+  content(kind: SecretKind, name: string): SecretContent {
+    const data = this.data(kind, name);
+    if (data !== undefined) return { state: "there", data };
+    const { complete, items } = this.informers[kind];
+    return { state: complete && !items.has(name) ? "gone" : "unknown" };
   }
 
   /** Fetches what is named and new, drops what is gone or named no more. Resolves with whether anything changed, and whether all of it could be had. */

@@ -34,6 +34,8 @@ const plurals: Readonly<Record<Kind, string>> = {
 };
 
 export const groupVersion = "wharfinger.dev/v1alpha1";
+/** Asks for what a list or an object is called, and not for what is in it. */
+export const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /** Field manager of everything that is applied, and who events come from. */
 export const fieldManager = "wharfinger";
 

@@ -31,7 +31,14 @@ function report(spec: AccessPolicySpec, data: Readonly<Record<string, string>> |
     onChange: () => () => undefined,
   };
   const users = knownUsers(secrets, { namespace: "default", name: "users" });
-  return accessPolicyReconciler.report(key, spec, { view: emptyView, upstreams: [], secrets, users, runsOf: () => undefined });
+  return accessPolicyReconciler.report(key, spec, {
+    view: emptyView,
+    delivery: undefined,
+    upstreams: [],
+    secrets,
+    users,
+    runsOf: () => undefined,
+  });
 }
 
 test.each([

@@ -6,6 +6,7 @@ import type { Kind, ResourceKey } from "../../domain/resource.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { RecordView } from "../../record/record-view.ts";
 import type { KnownUsers } from "../known-users.ts";
+import type { CredentialsDelivery } from "../ports.ts";
 import type { RunState } from "../schedules.ts";
 import type { OwnReport } from "./skeleton.ts";
 
@@ -15,6 +16,8 @@ export interface ReportContext {
   readonly upstreams: readonly UpstreamView[] | undefined;
   /** Undefined where Secrets are somebody else's to look at. */
   readonly secrets: SecretSource | undefined;
+  /** How they come to the registry's processes; undefined where these look for themselves. */
+  readonly delivery: Pick<CredentialsDelivery, "stateOf"> | undefined;
   /** Who can log in; undefined where that is somebody else's to look at. */
   readonly users: KnownUsers | undefined;
   runsOf(key: ResourceKey): RunState | undefined;

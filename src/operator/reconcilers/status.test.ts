@@ -57,6 +57,7 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
     view: emptyView,
     upstreams: world.upstream === undefined ? undefined : [world.upstream],
     secrets,
+    delivery: undefined,
     users: { state: "missing", reason: "SecretNotFound", message: "there is no Secret" },
     runsOf: () => world.runs,
   });

@@ -35,6 +35,7 @@ function report(options: { spec?: TagPolicySpec; data?: Readonly<Record<string, 
     view: emptyView,
     upstreams: [],
     secrets: secretsOf(data),
+    delivery: undefined,
     users: undefined,
     runsOf: () => runs,
   });

@@ -4,6 +4,7 @@ import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { TagPolicySpec } from "../../api/kinds.ts";
 import { keyString, type ResourceKey } from "../../domain/resource.ts";
 import { readPublicKey } from "../../domain/public-key.ts";
+import { namesOfKeys } from "../../domain/registry-login.ts";
 import { findByRepository, type UpstreamNames } from "../../domain/upstream-names.ts";
 import type { RunState } from "../schedules.ts";
 import type { ConditionDraft } from "../status-store.ts";
@@ -30,7 +31,7 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   },
 };
 
-function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets }: ReportContext): (Finding & Placed) | undefined {
+function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets, delivery }: ReportContext): (Finding & Placed) | undefined {
   if (secrets === undefined) return undefined;
   for (const [index, { secretRef }] of (spec.verify.keys ?? []).entries()) {
     const path = `spec.verify.keys[${index}].secretRef.name`;
@@ -43,14 +44,17 @@ function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets }: ReportCo
     const wrong = (message: string) => ({ reason: reasons.secretInvalid, path, message: `Secret ${name} ${message}` });
     const files = [...data].filter(([file]) => file.endsWith(".pub"));
     if (files.length === 0) {
-      const there = data.size === 0 ? "it is empty" : `it has ${[...data.keys()].sort().join(", ")}`;
-      return wrong(`has no key that ends in .pub (${there}): put the publisher's public key there, for example as cosign.pub`);
+      return wrong(`has no key that ends in .pub (${namesOfKeys(data)}): put the publisher's public key there, for example as cosign.pub`);
     }
     const problems = files.flatMap(([file, bytes]) => {
       const read = readPublicKey(file, new TextDecoder().decode(bytes));
       return "problem" in read ? [read.problem] : [];
     });
     if (problems.length === files.length) return wrong(`has no public key that can be used: ${problems.join("; ")}`);
+    const delivered = delivery?.stateOf(key.namespace, secretRef.name);
+    if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && !delivered.served)) {
+      return { reason: delivered.reason, path, message: delivered.message };
+    }
   }
   return undefined;
 }

@@ -1,63 +1,122 @@
-// Upstream: recorded and published by the skeleton; here what the registry says of it.
+// Upstream: recorded and published by the skeleton; here what its Secrets are good for, and what the registry says of it.
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
+import type { UpstreamView } from "../../api/control/contents.ts";
 import type { UpstreamSpec } from "../../api/kinds.ts";
+import { targetUrl } from "../../domain/registry-address.ts";
+import { readLogin } from "../../domain/registry-login.ts";
 import type { ResourceKey } from "../../domain/resource.ts";
+import type { SecretData } from "../../domain/secrets.ts";
+import { readTlsSecret } from "../../domain/tls-secret.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
-import type { Finding, OwnReport, Placed } from "./skeleton.ts";
+import type { Finding, Placed } from "./skeleton.ts";
 
 export const upstreamReconciler: Reconciler<"Upstream"> = {
   kind: "Upstream",
   report(key, spec, context) {
-    const missing = missingSecret(key, spec, context);
-    return { ...(missing === undefined ? {} : { notReady: missing }), conditions: conditionsOf(key, spec, context, missing), details: {} };
+    const seen = context.upstreams?.find((view) => view.key === `${key.namespace}/${key.name}`);
+    const named = secretsOf(spec);
+    const obstacle = named.map((secret) => obstacleOf(key, secret, context)).find((found) => found !== undefined);
+    const conditions = [
+      ...(seen === undefined ? [] : conditionsOf(seen)),
+      ...(named.length === 0 ? [] : credentialsLoaded(key, named, { seen, obstacle, context })),
+    ];
+    return { ...(obstacle?.serves === false ? { notReady: obstacle.finding } : {}), conditions, details: {} };
   },
 };
 
-function missingSecret(key: ResourceKey, spec: UpstreamSpec, { secrets }: ReportContext): (Finding & Placed) | undefined {
-  if (secrets === undefined) return undefined;
-  const references = [
-    { path: "spec.auth.secretRef.name", name: spec.auth.secretRef?.name },
-    { path: "spec.certSecretRef.name", name: spec.certSecretRef?.name },
-  ];
-  const missing = references.find(({ name }) => name !== undefined && secrets.secret(key.namespace, name) === undefined);
-  if (missing === undefined) return undefined;
-  const { path, name } = missing;
-  const message = `there is no Secret ${key.namespace}/${name}: create it, or take the reference out`;
-  return { reason: reasons.secretNotFound, path, message };
+interface NamedSecret {
+  readonly path: string;
+  readonly name: string;
+  /** What is wrong with it. `name`: with its namespace. */
+  readonly problemOf: (data: SecretData, name: string) => string | undefined;
 }
 
-function conditionsOf(
-  key: ResourceKey,
-  spec: UpstreamSpec,
-  { upstreams }: ReportContext,
-  missing: (Finding & Placed) | undefined,
-): OwnReport["conditions"] {
-  const seen = upstreams?.find((view) => view.key === `${key.namespace}/${key.name}`);
-  const conditions: (ConditionDraft & Placed)[] = [];
-  if (seen !== undefined) {
-    const reason = { True: reasons.succeeded, False: "Unreachable", Unknown: "NotAsked" }[seen.reachable];
-    conditions.push({ type: conditionTypes.reachable, status: seen.reachable, reason, message: seen.message });
-    if (seen.rateLimit?.remaining === 0) {
-      const { limit, resetsAt } = seen.rateLimit;
-      const until = resetsAt === undefined ? "" : ` until ${resetsAt}`;
-      const message = `upstream answers no more requests${until} (its limit is ${limit}); what is cached is served`;
-      conditions.push({ type: conditionTypes.rateLimited, status: "True", reason: "LimitReached", message });
-    }
+function secretsOf({ url, auth, certSecretRef }: UpstreamSpec): readonly NamedSecret[] {
+  const problemIn = (read: object) => ("problem" in read ? String(read.problem) : undefined);
+  return [
+    ...(auth.secretRef === undefined
+      ? []
+      : [
+          {
+            path: "spec.auth.secretRef.name",
+            name: auth.secretRef.name,
+            problemOf: (data: SecretData, name: string) => problemIn(readLogin(data, name, targetUrl(url))),
+          },
+        ]),
+    ...(certSecretRef === undefined
+      ? []
+      : [
+          {
+            path: "spec.certSecretRef.name",
+            name: certSecretRef.name,
+            problemOf: (data: SecretData, name: string) => problemIn(tlsOf(data, name)),
+          },
+        ]),
+  ];
+}
+
+/** Every round asks, and certificates take a moment to read. */
+const readTls = new WeakMap<SecretData, ReturnType<typeof readTlsSecret>>();
+
+function tlsOf(data: SecretData, name: string): ReturnType<typeof readTlsSecret> {
+  const read = readTls.get(data) ?? readTlsSecret(data, name);
+  readTls.set(data, read);
+  return read;
+}
+
+interface Obstacle {
+  readonly finding: Finding & Placed;
+  /** The Upstream goes on meanwhile, with what its Secret was before. */
+  readonly serves: boolean;
+}
+
+function obstacleOf(
+  { namespace }: ResourceKey,
+  { path, name, problemOf }: NamedSecret,
+  { secrets, delivery }: ReportContext,
+): Obstacle | undefined {
+  if (secrets === undefined) return undefined;
+  const stopped = (reason: string, message: string): Obstacle => ({ finding: { reason, path, message }, serves: false });
+  const data = secrets.secret(namespace, name);
+  if (data === undefined) {
+    return stopped(reasons.secretNotFound, `there is no Secret ${namespace}/${name}: create it, or take the reference out`);
   }
-  if (spec.auth.secretRef === undefined && spec.certSecretRef === undefined) return conditions;
-  const type = conditionTypes.credentialsLoaded;
-  if (missing !== undefined) conditions.push({ type, status: "False", ...missing });
-  else if (seen?.credentialsLoaded === true) {
-    conditions.push({ type, status: "True", reason: reasons.succeeded, message: "the registry uses the Secret as it is now" });
-  } else if (seen !== undefined) {
-    conditions.push({
-      type,
-      status: "False",
-      reason: reasons.secretInvalid,
-      message: "the registry could not load the Secret: see its keys in the reference of Upstream",
-    });
+  const problem = problemOf(data, `${namespace}/${name}`);
+  if (problem !== undefined) return stopped(reasons.secretInvalid, problem);
+  const delivered = delivery?.stateOf(namespace, name);
+  if (delivered?.state === "refused") return stopped(delivered.reason, delivered.message);
+  if (delivered?.state !== "onItsWay") return undefined;
+  const { reason, message, served } = delivered;
+  return { finding: { reason, path, message }, serves: served };
+}
+
+function conditionsOf({ reachable, message, rateLimit }: UpstreamView): ConditionDraft[] {
+  const reason = { True: reasons.succeeded, False: "Unreachable", Unknown: "NotAsked" }[reachable];
+  const conditions: ConditionDraft[] = [{ type: conditionTypes.reachable, status: reachable, reason, message }];
+  if (rateLimit?.remaining === 0) {
+    const { limit, resetsAt } = rateLimit;
+    const until = resetsAt === undefined ? "" : ` until ${resetsAt}`;
+    const used = `upstream answers no more requests${until} (its limit is ${limit}); what is cached is served`;
+    conditions.push({ type: conditionTypes.rateLimited, status: "True", reason: "LimitReached", message: used });
   }
   return conditions;
+}
+
+function credentialsLoaded(
+  { namespace }: ResourceKey,
+  named: readonly NamedSecret[],
+  { seen, obstacle, context: { delivery } }: { seen: UpstreamView | undefined; obstacle: Obstacle | undefined; context: ReportContext },
+): (ConditionDraft & Placed)[] {
+  const type = conditionTypes.credentialsLoaded;
+  if (obstacle !== undefined) return [{ type, status: "False", ...obstacle.finding }];
+  if (named.every(({ name }) => delivery?.stateOf(namespace, name).state === "delivered")) {
+    return [{ type, status: "True", reason: reasons.succeeded, message: "every process of the registry has the Secret as it is now" }];
+  }
+  if (seen === undefined) return [];
+  if (seen.credentialsLoaded) {
+    return [{ type, status: "True", reason: reasons.succeeded, message: "the registry uses the Secret as it is now" }];
+  }
+  return [{ type, status: "False", reason: reasons.secretInvalid, message: `the registry cannot use the Secret: ${seen.message}` }];
 }

@@ -19,6 +19,8 @@ export interface PublishedRecord {
 export interface Pod {
   readonly id: string;
   readonly revision: string | null;
+  /** Hash of the Secrets that it has loaded; null where nobody compares. */
+  readonly credentials: string | null;
   readonly seenAt: Date;
 }
 
@@ -34,13 +36,13 @@ const write = statement(
 );
 const heartbeat = statement(
   "record-heartbeat",
-  `INSERT INTO pods (id, revision) VALUES ($1, $2)
-   ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, seen_at = now()`,
+  `INSERT INTO pods (id, revision, credentials) VALUES ($1, $2, $3)
+   ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, credentials = excluded.credentials, seen_at = now()`,
 );
 const forget = statement("record-forget-pods", "DELETE FROM pods WHERE id = $1 OR seen_at < now() - interval '1 hour'");
 const pods = statement(
   "record-pods",
-  `SELECT id, revision, seen_at AS "seenAt" FROM pods WHERE seen_at > now() - interval '45 seconds' ORDER BY id`,
+  `SELECT id, revision, credentials, seen_at AS "seenAt" FROM pods WHERE seen_at > now() - interval '45 seconds' ORDER BY id`,
 );
 
 /** One publish at a time, in all processes. */
@@ -70,9 +72,9 @@ export async function writeRecord(transaction: Queryable, revision: string, docu
   await transaction.execute(write, [revision, JSON.stringify(document)]);
 }
 
-/** This process lives and serves this revision. */
-export async function notePod(queryable: Queryable, id: string, revision: string | null): Promise<void> {
-  await queryable.execute(heartbeat, [id, revision]);
+/** This process lives and serves this. */
+export async function notePod(queryable: Queryable, { id, revision, credentials }: Omit<Pod, "seenAt">): Promise<void> {
+  await queryable.execute(heartbeat, [id, revision, credentials]);
 }
 
 /** This process ends; rows of those that ended without a word go after an hour. */

@@ -2,6 +2,7 @@
 
 import type { RecordedResource } from "../../api/control/record.ts";
 import type { AccessPolicySpec, RetentionPolicySpec, TagPolicySpec, UpstreamSpec } from "../../api/kinds.ts";
+import type { SecretSource } from "../../domain/secrets.ts";
 import { canonicalHost } from "../../domain/upstream-names.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { Database } from "../metadata/database.ts";
@@ -22,6 +23,8 @@ export interface ConfigurationStoreOptions {
   readonly readOnly?: boolean;
   /** What tells of publishes before a request is judged; without it they are noticed at the next look. */
   readonly view?: View;
+  /** What of the Secrets this process has loaded is told with its signs of life. */
+  readonly secrets?: Pick<SecretSource, "loaded" | "onChange">;
 }
 
 /** As the triggers name it (metadata/changes.ts). */
@@ -46,6 +49,7 @@ export class ConfigurationStore implements ConfigurationSource {
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
   #saying: Promise<void> = Promise.resolve();
+  #unsubscribe: () => void = () => undefined;
 
   constructor(options: ConfigurationStoreOptions) {
     this.#options = options;
@@ -63,6 +67,7 @@ export class ConfigurationStore implements ConfigurationSource {
   /** Reads what is published and follows it from then on. */
   async start(): Promise<void> {
     await this.reload();
+    this.#unsubscribe = this.#options.secrets?.onChange(() => this.#saySoon()) ?? this.#unsubscribe;
     this.#timer = setInterval(() => {
       this.#looking = this.#look().catch((error: unknown) =>
         this.#options.logger.warn({ error: String(error) }, "the published revision could not be read"),
@@ -73,6 +78,7 @@ export class ConfigurationStore implements ConfigurationSource {
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#unsubscribe();
     await Promise.all([this.#looking, this.#saying]);
     if (this.#options.readOnly !== true) await forgetPod(this.#options.database, this.#options.pod).catch(() => undefined);
   }
@@ -141,7 +147,8 @@ export class ConfigurationStore implements ConfigurationSource {
   async #say(): Promise<void> {
     this.#saidAt = Date.now();
     if (this.#options.readOnly === true) return;
-    await notePod(this.#options.database, this.#options.pod, this.#current.revision);
+    const { database, pod: id, secrets } = this.#options;
+    await notePod(database, { id, revision: this.#current.revision, credentials: secrets?.loaded?.() ?? null });
   }
 }
 

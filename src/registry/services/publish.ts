@@ -5,6 +5,7 @@ import { failpoint } from "#failpoints";
 import type { PublishRequest, RecordedResource, RecordState, RefusedResource } from "../../api/control/record.ts";
 import { reasons, recordApiVersion } from "../../api/conditions.ts";
 import type { UpstreamSpec } from "../../api/kinds.ts";
+import { targetUrl } from "../../domain/registry-address.ts";
 import { describeKey, keyString } from "../../domain/resource.ts";
 import { findConflicts, type JudgedResource } from "../../validation/conflicts.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
@@ -13,7 +14,6 @@ import { settleProposals } from "../metadata/proposals.ts";
 import { makeConfirmationsStale } from "../metadata/proxy-repositories.ts";
 import { livePods, publishedRecord, takeTurnToPublish, writeRecord } from "../metadata/record.ts";
 import { claimPrefix, retirePrefixes } from "../metadata/upstream-prefixes.ts";
-import { targetUrl } from "../upstream/target.ts";
 import type { ConfigurationStore } from "./configuration-store.ts";
 import { ServiceError } from "./errors.ts";
 import { checkLedgers, publishLedgers } from "./publish-ledgers.ts";
@@ -38,7 +38,12 @@ export class PublishService {
       revision: published?.revision ?? null,
       publishedAt: published?.publishedAt.toISOString() ?? null,
       documentVersions,
-      pods: pods.map(({ id, revision, seenAt }) => ({ id, revision, seenAt: seenAt.toISOString() })),
+      pods: pods.map(({ id, revision, credentials, seenAt }) => ({
+        id,
+        revision,
+        seenAt: seenAt.toISOString(),
+        ...(credentials === null ? {} : { credentials }),
+      })),
       refused: [...(published?.document.refused ?? [])],
     };
   }

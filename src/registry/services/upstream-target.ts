@@ -2,10 +2,12 @@
 
 import type { UpstreamSpec } from "../../api/kinds.ts";
 import { milliseconds } from "../../domain/duration.ts";
+import { targetUrl } from "../../domain/registry-address.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
+import { readTlsSecret } from "../../domain/tls-secret.ts";
 import { readCredentials } from "../upstream/credentials.ts";
 import { Hidden } from "../upstream/hidden.ts";
-import { targetUrl, type Credentials, type UpstreamTarget } from "../upstream/target.ts";
+import type { Credentials, UpstreamTarget } from "../upstream/target.ts";
 import type { Published } from "./configuration.ts";
 
 export function targetOf(upstream: Published<UpstreamSpec>, secrets: SecretSource): UpstreamTarget {
@@ -48,16 +50,8 @@ function readTls(
   const name = `${namespace}/${spec.certSecretRef.name}`;
   const data = secrets.secret(namespace, spec.certSecretRef.name);
   if (data === undefined) return { material: {}, problem: `Secret ${name} does not exist` };
-  const text = (key: string) => (data.has(key) ? new TextDecoder().decode(data.get(key)) : undefined);
-  const [authority, certificate, key] = [text("ca.crt"), text("tls.crt"), text("tls.key")];
-  if (authority === undefined && certificate === undefined)
-    return { material: {}, problem: `Secret ${name} needs ca.crt, or tls.crt and tls.key` };
-  if ((certificate === undefined) !== (key === undefined))
-    return { material: {}, problem: `Secret ${name} needs tls.crt and tls.key together` };
-  return {
-    material: {
-      ...(authority === undefined ? {} : { authority }),
-      ...(certificate === undefined || key === undefined ? {} : { certificate, key: new Hidden(key) }),
-    },
-  };
+  const read = readTlsSecret(data, name);
+  if ("problem" in read) return { material: {}, problem: read.problem };
+  const { key, ...open } = read;
+  return { material: { ...open, ...(key === undefined ? {} : { key: new Hidden(key) }) } };
 }

@@ -3,11 +3,11 @@
 import type { UpstreamView } from "../../api/control/contents.ts";
 import type { UpstreamSpec } from "../../api/kinds.ts";
 import { milliseconds } from "../../domain/duration.ts";
-import type { SecretSource } from "../../domain/secrets.ts";
+import { targetUrl } from "../../domain/registry-address.ts";
+import type { SecretData, SecretSource } from "../../domain/secrets.ts";
 import { findByName } from "../../domain/upstream-names.ts";
 import type { EgressPolicy } from "../upstream/egress.ts";
 import { Requester } from "../upstream/requester.ts";
-import { targetUrl } from "../upstream/target.ts";
 import { UpstreamClient } from "../upstream/upstream-client.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
@@ -38,6 +38,8 @@ interface Entry {
   published: Published<UpstreamSpec>;
   /** The spec as text, to see whether a new revision changed it. */
   readonly text: string;
+  /** The Secrets that it names, as they were when it started. */
+  readonly secrets: readonly (SecretData | undefined)[];
   readonly requester: Requester;
   readonly running: RunningUpstream;
 }
@@ -59,7 +61,7 @@ export class Upstreams {
   constructor(options: UpstreamsOptions) {
     this.#options = options;
     this.#reconcile();
-    this.#unsubscribe = [options.configuration.onChange(() => this.#reconcile()), options.secrets.onChange(() => this.#dropClients())];
+    this.#unsubscribe = [options.configuration.onChange(() => this.#reconcile()), options.secrets.onChange(() => this.#retireChanged())];
   }
 
   /** The place that a full repository name means. Throws ServiceError NAME_UNKNOWN. */
@@ -111,6 +113,7 @@ export class Upstreams {
     return {
       published,
       text,
+      secrets: this.#secretsOf(published),
       requester,
       running: {
         key,
@@ -170,13 +173,22 @@ export class Upstreams {
     }
   }
 
-  /** Credentials may have changed: whoever names a Secret starts anew; transfers on their way end as they began. */
-  #dropClients(): void {
-    for (const [key, { published, requester }] of this.#entries) {
-      if (published.spec.auth.secretRef === undefined && published.spec.certSecretRef === undefined) continue;
+  /**
+   * An Upstream whose Secrets changed starts anew with what they say now, and asks nothing when they are gone; transfers on their way end as they
+   * began, then their connections close. Others keep their tokens and what they know of their upstream.
+   */
+  #retireChanged(): void {
+    for (const [key, { published, requester, secrets }] of this.#entries) {
+      const now = this.#secretsOf(published);
+      if (now.every((data, index) => data === secrets[index])) continue;
       this.#entries.delete(key);
       void requester.retire();
     }
+  }
+
+  #secretsOf({ namespace, spec }: Published<UpstreamSpec>): readonly (SecretData | undefined)[] {
+    const named = [spec.auth.secretRef, spec.certSecretRef];
+    return named.map((reference) => (reference === undefined ? undefined : this.#options.secrets.secret(namespace, reference.name)));
   }
 }
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
+import { targetUrl } from "../../domain/registry-address.ts";
 import { RateBudget } from "./budget.ts";
-import { targetUrl, type UpstreamTarget } from "./target.ts";
+import type { UpstreamTarget } from "./target.ts";
 
 const target: UpstreamTarget = {
   key: "default/hub",

@@ -2,9 +2,10 @@ import { inspect } from "node:util";
 
 import { expect, test } from "vitest";
 
+import { targetUrl } from "../../domain/registry-address.ts";
 import { readCredentials } from "./credentials.ts";
 import { Hidden } from "./hidden.ts";
-import { targetUrl, type Credentials } from "./target.ts";
+import type { Credentials } from "./target.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const url = targetUrl("https://cgr.dev");
@@ -50,7 +51,7 @@ test("Docker Hub's login has many names", () => {
 
 test.each([
   ["no Secret", undefined, "Secret default/pull does not exist"],
-  ["no key", new Map<string, Uint8Array>(), "Secret default/pull needs the keys username and password, or .dockerconfigjson"],
+  ["no key", new Map<string, Uint8Array>(), "Secret default/pull needs the keys username and password, or .dockerconfigjson (it is empty)"],
   ["no JSON", new Map([[".dockerconfigjson", bytes("{s3cret")]]), "Secret default/pull: .dockerconfigjson is not JSON"],
   [
     "another host",

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 
+import { targetUrl } from "../../domain/registry-address.ts";
 import { EgressPolicy } from "./egress.ts";
 import { nextPage } from "./links.ts";
-import { targetUrl, type UpstreamTarget } from "./target.ts";
+import type { UpstreamTarget } from "./target.ts";
 
 function target(url: string, options: Partial<UpstreamTarget> = {}): UpstreamTarget {
   return {

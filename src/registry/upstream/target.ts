@@ -1,13 +1,7 @@
 // What the way out needs to know about one Upstream; made from its spec and its Secrets by services/upstream-target.ts.
 
+import type { Login } from "../../domain/registry-login.ts";
 import type { Hidden } from "./hidden.ts";
-
-export interface Login {
-  readonly username: string;
-  readonly password: string;
-  /** An OAuth2 refresh token (`identitytoken` of a docker configuration) instead of a password. */
-  readonly identityToken?: string;
-}
 
 export type Credentials =
   | { readonly state: "anonymous" }
@@ -48,29 +42,4 @@ export interface UpstreamTarget {
   /** The fields of an Upstream unless something else describes the target. */
   readonly settings?: SettingNames;
   readonly rateLimit: { readonly reservePercent: number; readonly requestsPerSecond?: number };
-}
-
-const dockerHubNames: ReadonlySet<string> = new Set([
-  "docker.io",
-  "index.docker.io",
-  "registry.docker.io",
-  "registry.hub.docker.com",
-  "registry-1.docker.io",
-]);
-
-export const dockerHubHost = "registry-1.docker.io";
-
-/** The address that is asked: `https://docker.io` and its aliases mean registry-1.docker.io. Throws on text that is no URL. */
-export function targetUrl(text: string): URL {
-  const url = new URL(text);
-  return dockerHubNames.has(url.host) ? new URL(`https://${dockerHubHost}`) : new URL(url.origin);
-}
-
-export function isDockerHub(url: URL): boolean {
-  return url.host === dockerHubHost;
-}
-
-/** Every name under which a docker configuration may keep the login of this host. */
-export function loginNames(url: URL): readonly string[] {
-  return isDockerHub(url) ? [...dockerHubNames] : [url.host];
 }

@@ -3,12 +3,13 @@
 
 import { LRUCache } from "lru-cache";
 
+import type { Login } from "../../domain/registry-login.ts";
 import type { Challenge } from "./challenge.ts";
 import type { EgressPolicy } from "./egress.ts";
 import { UpstreamError } from "./errors.ts";
 import { readWhole, type Answer, type Exchange } from "./exchange.ts";
 import { Hidden } from "./hidden.ts";
-import { settingNames, type Login, type UpstreamTarget } from "./target.ts";
+import { settingNames, type UpstreamTarget } from "./target.ts";
 
 export type Send = (exchange: Exchange) => Promise<Answer>;
 

@@ -1,0 +1,237 @@
+// The Secrets that resources name, on their way to the registry's processes: gathered in one Secret, which these mount, and followed until every
+// process that lives says that it has what is wanted. Nothing here waits for Git: credentials that are taken away are gone at once (architecture.md).
+
+import { createHash, randomBytes } from "node:crypto";
+
+import { reasons } from "../api/conditions.ts";
+import type { RecordState } from "../api/control/record.ts";
+import { hashOf, ownerOf, saltFile } from "../domain/mounted-secrets.ts";
+import type { Logger } from "../observability/logger.ts";
+import { BatchQueue } from "./batch-queue.ts";
+import { bundleOf, byOwner, type Bundle, type Files, type SecretContent } from "./credentials-bundle.ts";
+import { every } from "./every.ts";
+import type { CredentialsDelivery, DeliveryState } from "./ports.ts";
+import type { WantedSecret } from "./secret-references.ts";
+
+/** The Secret that is mounted. Both reject with an Error whose message may be shown. */
+export interface CredentialsStore {
+  /** `namespace/name` */
+  readonly name: string;
+  /** Undefined: there is none. */
+  read(): Promise<Files | undefined>;
+  /** Exactly this is in it afterwards; resolves with what is. */
+  write(files: Files): Promise<Files>;
+}
+
+export interface DeliveryOptions {
+  readonly store: CredentialsStore;
+  readonly source: {
+    contentOf(namespace: string, name: string): SecretContent;
+    onChange(listener: () => void): () => void;
+    /** Other Secrets are wanted than before. */
+    look(): void;
+  };
+  /** Those that no resource names. */
+  readonly always: readonly WantedSecret[];
+  /** Asks the registry which process has what. */
+  readonly record: () => Promise<Pick<RecordState, "pods">>;
+  readonly logger: Logger;
+  /** Milliseconds between two questions while something is on its way. */
+  readonly askEvery?: number;
+}
+
+/** Contents that processes may still have: each of them is the kubelet's minute old at most. */
+const remembered = 20;
+const askEvery = 5_000;
+/** Milliseconds: an API server that is away, or a right that is missing. */
+const longestPause = 300_000;
+
+export class Delivery implements CredentialsDelivery {
+  readonly #options: DeliveryOptions;
+  readonly #queue: BatchQueue;
+  readonly #listeners = new Set<() => void>();
+  readonly #abort = new AbortController();
+  /** Hash of a whole content → digest of what belongs to whom in it. */
+  readonly #contents = new Map<string, ReadonlyMap<string, string>>();
+  readonly #unsubscribe: () => void;
+  #wanted: { readonly secrets: readonly WantedSecret[]; readonly keepOthers: boolean } | undefined;
+  #held: Files = new Map();
+  #bundle: Bundle = { files: new Map(), left: new Map() };
+  /** Of the bundle, by owner. */
+  #digests: ReadonlyMap<string, string> = new Map();
+  #problem: string | undefined;
+  /** The Secret was read once. */
+  #seen = false;
+  #pods: RecordState["pods"] = [];
+  #asking: Promise<void> = Promise.resolve();
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+    this.#queue = new BatchQueue({
+      work: () => this.#sync(),
+      onError: (error) => options.logger.error({ err: error }, "the Secrets of resources could not be gathered; it is tried again"),
+      quiet: 50,
+      longest: 500,
+      longestPause,
+    });
+    this.#unsubscribe = options.source.onChange(() => this.#look());
+  }
+
+  /** Resolves when it is known what the processes were given before, so that nothing is said anew of what is as it was. */
+  async start(): Promise<void> {
+    try {
+      this.#hold((await this.#options.store.read()) ?? new Map());
+      this.#seen = true;
+    } catch (error) {
+      this.#options.logger.warn(`${(error as Error).message}; it is tried again`);
+    }
+    this.#asking = every(this.#options.askEvery ?? askEvery, this.#abort.signal, () => this.#ask());
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#unsubscribe();
+    await this.#queue.stop();
+    await this.#asking;
+  }
+
+  /** Everything that is wanted, so that whoever fetches Secrets knows which. */
+  get wanted(): readonly WantedSecret[] {
+    return [...this.#options.always, ...(this.#wanted?.secrets ?? [])];
+  }
+
+  want(secrets: readonly WantedSecret[], { keepOthers }: { readonly keepOthers: boolean }): void {
+    const before = namesOf(this.wanted);
+    this.#wanted = { secrets, keepOthers };
+    if (namesOf(this.wanted) !== before) this.#options.source.look();
+    this.#look();
+  }
+
+  heard(pods: RecordState["pods"]): void {
+    this.#pods = pods;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  stateOf(namespace: string, name: string): DeliveryState {
+    // What the processes have by now is not known yet.
+    if (!this.#seen) return { state: "unsaid" };
+    const owner = ownerOf({ kind: "Secret", namespace, name });
+    const left = this.#bundle.left.get(owner);
+    if (left !== undefined) return { state: "refused", ...left };
+    const behind = this.#behind(owner);
+    if (behind === undefined) return { state: "unsaid" };
+    if (behind.length === 0) return { state: "delivered" };
+    const served = behind.every(({ credentials = "" }) => this.#contents.get(credentials)?.has(owner) ?? true);
+    if (this.#problem !== undefined) return { state: "onItsWay", served, reason: reasons.notDelivered, message: this.#problem };
+    // Without names or counts: it is one change of a status, however many processes there are.
+    const message = `not every process of the registry has Secret ${namespace}/${name} as it is now; where they are Pods the kubelet brings it within about a minute`;
+    return { state: "onItsWay", served, reason: reasons.progressing, message };
+  }
+
+  /** Processes that have something else of this owner than what is wanted; undefined: some do not say what they have. */
+  #behind(owner: string): RecordState["pods"] | undefined {
+    if (this.#pods.length === 0 || this.#pods.some(({ credentials }) => credentials === undefined)) return undefined;
+    const wanted = this.#digests.get(owner);
+    return this.#pods.filter(({ credentials = "" }) => {
+      const content = this.#contents.get(credentials);
+      return content === undefined || content.get(owner) !== wanted;
+    });
+  }
+
+  /** What was withdrawn or changed counts at once, whatever rounds are doing. */
+  #look(): void {
+    if (this.#wanted === undefined || this.#abort.signal.aborted) return;
+    if (this.#seen) this.#plan();
+    this.#queue.add("credentials");
+  }
+
+  #plan(): void {
+    const { source } = this.#options;
+    const { keepOthers } = this.#wanted ?? { keepOthers: true };
+    const contentOf = (namespace: string, name: string) => source.contentOf(namespace, name);
+    this.#bundle = bundleOf(this.wanted, { contentOf, before: this.#held, keepOthers });
+    this.#digests = digestsOf(this.#bundle.files);
+  }
+
+  async #sync(): Promise<readonly string[]> {
+    const { store, logger } = this.#options;
+    const before = this.#summary();
+    try {
+      this.#hold((await store.read()) ?? new Map());
+      this.#seen = true;
+      this.#plan();
+      const salt = this.#held.get(saltFile) ?? Buffer.from(randomBytes(32).toString("hex"));
+      const files: Files = new Map([[saltFile, salt], ...this.#bundle.files]);
+      const nothing = this.#held.size === 0 && this.#bundle.files.size === 0;
+      if (!nothing && !same(files, this.#held)) {
+        this.#hold(await store.write(files));
+        logger.info({ secrets: this.#digests.size }, `Secret ${store.name}: what resources name is in it as it is now`);
+      }
+      this.#problem = undefined;
+      return [];
+    } catch (error) {
+      const message = (error as Error).message;
+      if (message !== this.#problem) logger.warn(`${message}; it is tried again`);
+      this.#problem = message;
+      return ["credentials"];
+    } finally {
+      if (this.#summary() !== before) this.#tell();
+    }
+  }
+
+  #hold(files: Files): void {
+    this.#held = files;
+    const hash = hashOf(files);
+    if (hash === undefined) return;
+    this.#contents.delete(hash);
+    this.#contents.set(hash, digestsOf(files));
+    const [oldest] = this.#contents.keys();
+    if (this.#contents.size > remembered && oldest !== undefined) this.#contents.delete(oldest);
+  }
+
+  /** While something is on its way: nobody tells when it has arrived. */
+  async #ask(): Promise<void> {
+    if (![...this.#digests.keys()].some((owner) => (this.#behind(owner)?.length ?? 0) > 0)) return;
+    const before = this.#summary();
+    const state = await this.#options.record().catch(() => undefined);
+    if (state === undefined) return;
+    this.#pods = state.pods;
+    if (this.#summary() !== before) this.#tell();
+  }
+
+  /** What states are made of. */
+  #summary(): string {
+    const pods = this.#pods.map(({ id, credentials }) => [id, credentials]);
+    return JSON.stringify([this.#seen, hashOf(this.#held), [...this.#digests], [...this.#bundle.left], this.#problem, pods]);
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function namesOf(secrets: readonly WantedSecret[]): string {
+  return [...new Set(secrets.map(({ namespace, name }) => `${namespace}/${name}`))].sort().join(" ");
+}
+
+/** They stay in memory: to see whether two contents have the same of somebody. */
+function digestsOf(files: Files): ReadonlyMap<string, string> {
+  return new Map(
+    [...byOwner(files)].map(([owner, own]) => {
+      const hash = createHash("sha256");
+      for (const [file, bytes] of [...own].sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${file} ${bytes.byteLength}\n`).update(bytes);
+      return [owner, hash.digest("hex")];
+    }),
+  );
+}
+
+function same(left: Files, right: Files): boolean {
+  return (
+    left.size === right.size &&
+    [...left].every(([file, bytes]) => right.has(file) && Buffer.compare(bytes, right.get(file) ?? Buffer.of()) === 0)
+  );
+}

@@ -1,0 +1,31 @@
+// Which Secrets a resource names, and what it uses of them: nothing else of a Secret leaves its namespace (`cosign.key` lies beside `cosign.pub`).
+
+import type { TagPolicySpec, UpstreamSpec } from "../api/kinds.ts";
+import { loginKeys } from "../domain/registry-login.ts";
+import type { Kind } from "../domain/resource.ts";
+import { tlsKeys } from "../domain/tls-secret.ts";
+
+export interface WantedSecret {
+  readonly namespace: string;
+  readonly name: string;
+  /** Keys that are used. */
+  readonly uses: (key: string) => boolean;
+}
+
+/** `spec`: valid. In the resource's own namespace, always. */
+export function secretsNamedBy(resource: {
+  readonly kind: Kind;
+  readonly namespace: string;
+  readonly spec: unknown;
+}): readonly WantedSecret[] {
+  const { kind, namespace } = resource;
+  const named = (reference: { readonly name: string } | undefined, uses: WantedSecret["uses"]) =>
+    reference === undefined ? [] : [{ namespace, name: reference.name, uses }];
+  if (kind === "Upstream") {
+    const { auth, certSecretRef } = resource.spec as UpstreamSpec;
+    return [...named(auth.secretRef, (key) => loginKeys.includes(key)), ...named(certSecretRef, (key) => tlsKeys.includes(key))];
+  }
+  if (kind !== "TagPolicy") return [];
+  const { keys = [] } = (resource.spec as TagPolicySpec).verify;
+  return keys.flatMap(({ secretRef }) => named(secretRef, (key) => key.endsWith(".pub")));
+}

@@ -1,0 +1,143 @@
+// Secrets of a cluster on their way to the processes of a registry: gathered by the operator, mounted as a kubelet does it, used by the next request.
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { hashOf } from "../../src/domain/mounted-secrets.ts";
+import { eventually } from "../support/eventually.ts";
+import { send } from "../support/http.ts";
+import { createCertificates } from "../support/certificates.ts";
+import { MountedWorld } from "../support/mounted-world.ts";
+import { ScriptedUpstream } from "../support/scripted-upstream.ts";
+
+const first = { username: "robot", password: "canary-one" };
+const second = { username: "robot", password: "canary-two" };
+
+let world: MountedWorld;
+let upstream: ScriptedUpstream;
+beforeAll(async () => {
+  upstream = await ScriptedUpstream.start({ challenge: "basic", login: first });
+  for (const tag of ["a", "b", "c", "d"]) upstream.addImage("team/app", tag, Buffer.from(tag));
+  world = await MountedWorld.of(2, { egress: { allowedCIDRs: ["127.0.0.0/8"] } });
+  await world.startOperator();
+});
+afterAll(async () => {
+  await world?.close();
+  await upstream?.stop();
+});
+
+const spec = (name: string, fields: string) => `
+apiVersion: wharfinger.dev/v1alpha1
+kind: Upstream
+metadata: {name: ${name}}
+spec: {url: "${upstream.url}", insecure: true, prefix: ${name}${fields}}
+`;
+const secret = (name: string, data: Readonly<Record<string, string>>) => `
+apiVersion: v1
+kind: Secret
+metadata: {name: ${name}}
+data: ${JSON.stringify(Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString("base64")])))}
+`;
+const pull = (tag: string, process = 0) => send(world.registries[process]?.url ?? "", "GET", `/v2/private/team/app/manifests/${tag}`);
+const loaded = (name = "private") => world.condition("Upstream", name, "CredentialsLoaded");
+interface Gathered {
+  readonly metadata: { readonly resourceVersion: string; readonly managedFields: readonly { readonly manager: string }[] };
+  readonly data?: Readonly<Record<string, string>>;
+}
+const path = () => `/api/v1/namespaces/${world.namespace}/secrets/wharfinger-credentials`;
+const gathered = async () => (await world.api.send<Gathered>("GET", path())).body;
+const filesOf = ({ data = {} }: Gathered) => new Map(Object.entries(data).map(([file, value]) => [file, Buffer.from(value, "base64")]));
+
+test("a Secret that a resource names is had by every process, which says so", async () => {
+  await world.apply(secret("pull", { ...first, note: "of nobody's business" }), spec("private", ", auth: {secretRef: {name: pull}}"));
+  await world.hasCondition("CredentialsLoaded", "upstream/private");
+  await world.hasCondition("Ready", "upstream/private");
+  expect(await loaded()).toMatchObject({ reason: "Succeeded", message: "every process of the registry has the Secret as it is now" });
+  for (const process of [0, 1]) expect((await pull("a", process)).status).toBe(200);
+  const { metadata, data = {} } = await gathered();
+  expect(Object.keys(data).sort()).toEqual([".salt", `${world.namespace}_pull_password`, `${world.namespace}_pull_username`]);
+  expect(metadata.managedFields.map(({ manager }) => manager)).toEqual(["wharfinger"]);
+  const { pods } = await world.control.record();
+  const hash = hashOf(filesOf(await gathered()));
+  expect(pods.map(({ credentials }) => credentials)).toEqual(Array.from({ length: 2 }, () => hash));
+});
+
+test("a new password counts from the next request on, in every process, and nobody starts anew", async () => {
+  const before = world.registries.map(({ pid }) => pid);
+  upstream.login = second;
+  world.kubelet.delay = 2_000;
+  await world.apply(secret("pull", second));
+  await eventually(async () => expect(await loaded()).toMatchObject({ status: "False", reason: "Progressing" }));
+  // The one before is in use meanwhile: whoever waits for Ready is not disturbed.
+  expect(await world.condition("Upstream", "private", "Ready")).toMatchObject({ status: "True" });
+  await world.hasCondition("CredentialsLoaded", "upstream/private");
+  for (const process of [0, 1]) expect((await pull(process === 0 ? "b" : "c", process)).status).toBe(200);
+  expect(world.registries.map(({ pid }) => pid)).toEqual(before);
+});
+
+test("what does not change is not written, and what somebody else changes in it is put right", async () => {
+  const { metadata, data } = await gathered();
+  await world.kubectl(["annotate", "upstream/private", "wharfinger.dev/requestedAt=again"]);
+  await world.becomes("upstream/private", "{.status.lastHandledReconcileAt}", "again");
+  expect((await gathered()).metadata.resourceVersion).toBe(metadata.resourceVersion);
+  const body = { data: { [`${world.namespace}_pull_password`]: "eA==", other_pull_password: "eA==" } };
+  await world.api.send("PATCH", path(), { body, contentType: "application/merge-patch+json" });
+  await world.kubectl(["annotate", "--overwrite", "upstream/private", "wharfinger.dev/requestedAt=more"]);
+  await eventually(async () => expect((await gathered()).data).toEqual(data), 40);
+  await world.api.send("DELETE", path());
+  await world.kubectl(["annotate", "--overwrite", "upstream/private", "wharfinger.dev/requestedAt=still"]);
+  await eventually(
+    async () =>
+      expect(
+        filesOf(await gathered())
+          .get(`${world.namespace}_pull_password`)
+          ?.toString(),
+      ).toBe(second.password),
+    40,
+  );
+  await world.hasCondition("CredentialsLoaded", "upstream/private");
+});
+
+test("a Secret that cannot be used is said at once, before anything is asked with it, and the one before is used no more", async () => {
+  const certificates = await createCertificates();
+  const says = async (reason: string, message: RegExp, name = "private") =>
+    eventually(async () => {
+      expect(await loaded(name)).toMatchObject({ status: "False", reason, message: expect.stringMatching(message) as string });
+      expect(await world.condition("Upstream", name, "Ready")).toMatchObject({ status: "False", reason });
+    }, 30);
+  await world.kubectl(["delete", "secret/pull"]);
+  await says("SecretNotFound", /there is no Secret \S+\/pull: create it/);
+  // What upstream does not have is 404 as long as it is asked.
+  let asked = 0;
+  await eventually(async () => expect((await pull(`none-${asked++}`)).status).toBe(502), 30);
+  expect((await pull("a")).status, "what is cached").toBe(200);
+  await world.apply(secret("pull", { token: "canary-three" }));
+  await says("SecretInvalid", /needs the keys username and password, or \.dockerconfigjson \(it has token\)/);
+  await world.apply(secret("pull", { ".dockerconfigjson": "{canary" }));
+  await says("SecretInvalid", /\.dockerconfigjson is not JSON/);
+  const { client, server } = certificates;
+  await world.apply(secret("tls", { "tls.crt": client.cert, "tls.key": server.key }), spec("tls", ", certSecretRef: {name: tls}"));
+  await says("SecretInvalid", /tls\.key that does not belong to the first certificate/, "tls");
+  await world.apply(secret("tls", { "ca.crt": certificates.authority.repeat(200) }));
+  await says("CredentialsTooLarge", /has \d+ bytes in ca\.crt, 65536 at most/, "tls");
+  await world.apply(secret("tls", { "ca.crt": certificates.authority }), secret("pull", second));
+  await world.hasCondition("Ready", "upstream/tls");
+  await world.hasCondition("CredentialsLoaded", "upstream/tls", "upstream/private");
+  expect((await pull("d")).status).toBe(200);
+  expect(await world.kubectl(["events", "--for", "upstream/tls"])).toMatch(/Warning\s+CredentialsTooLarge/);
+});
+
+test("an operator that starts anew says nothing new, and nothing secret is in a log", async () => {
+  const said = async () => Promise.all(["Ready", "CredentialsLoaded"].map((type) => world.condition("Upstream", "private", type)));
+  const before = await said();
+  const stopped = world.operator;
+  await stopped?.stop();
+  const next = await world.startOperator();
+  await eventually(() => expect(next.logs()).toContain("the Lease is ours"), 30);
+  await world.kubectl(["annotate", "--overwrite", "upstream/tls", "wharfinger.dev/requestedAt=anew"]);
+  await world.becomes("upstream/tls", "{.status.lastHandledReconcileAt}", "anew");
+  // With the times of their last change.
+  expect(await said()).toEqual(before);
+  const logs = [stopped, next, ...world.registries].map((process) => process?.logs() ?? "").join("");
+  expect(logs).toContain("wharfinger-credentials");
+  expect(logs).not.toMatch(/canary|PRIVATE KEY/);
+});

@@ -1,0 +1,51 @@
+// What the kubelet does for the processes of a registry: the Secret that is mounted, written into their folders some time after it changed.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { KubeletMount } from "./kubelet-mount.ts";
+import type { KubernetesApi } from "./kubernetes-access.ts";
+
+interface SecretObject {
+  readonly metadata: { readonly resourceVersion: string };
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+/** Milliseconds between two looks. */
+const lookEvery = 100;
+
+export class Kubelet {
+  /** Milliseconds between a change and its mount. */
+  delay = 0;
+  readonly #abort = new AbortController();
+  readonly #loop: Promise<void>;
+
+  constructor(options: {
+    readonly api: KubernetesApi;
+    readonly namespace: string;
+    readonly name: string;
+    readonly mounts: readonly KubeletMount[];
+  }) {
+    this.#loop = this.#run(options);
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    await this.#loop;
+  }
+
+  async #run({ api, namespace, name, mounts }: ConstructorParameters<typeof Kubelet>[0]): Promise<void> {
+    const pause = (milliseconds: number) => sleep(milliseconds, undefined, { signal: this.#abort.signal }).catch(() => undefined);
+    let version: string | undefined;
+    while (!this.#abort.signal.aborted) {
+      const { status, body } = await api.send<SecretObject>("GET", `/api/v1/namespaces/${namespace}/secrets/${name}`);
+      const found = status === 200 ? body.metadata.resourceVersion : undefined;
+      if (found !== version) {
+        await pause(this.delay);
+        const content = Object.fromEntries(Object.entries(body.data ?? {}).map(([key, value]) => [key, Buffer.from(value, "base64")]));
+        for (const mount of mounts) await mount.write(content);
+        version = found;
+      }
+      await pause(lookEvery);
+    }
+  }
+}
