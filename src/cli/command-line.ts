@@ -78,7 +78,7 @@ interface AskedValues extends Omit<ConnectionOptions, "dataGiven">, ClusterValue
 export async function askDirect(command: Command, work: (connection: Connection, output: OutputForm) => Promise<void>): Promise<void> {
   const { output, ...values } = command.opts<Omit<AskedValues, keyof ThroughValues>>();
   const { connected } = await import("./connection.ts");
-  await connected({ ...values, dataGiven: isGiven(command, "data") }, (connection) => work(connection, output));
+  await connected({ ...values, dataGiven: isGiven(command, "data"), onlyDirect: true }, (connection) => work(connection, output));
 }
 
 /**
@@ -99,11 +99,14 @@ export async function ask(
     return connected({ ...values, dataGiven }, (connection) => work(connection, output));
   }
   const { withCluster } = await import("./cluster/open-cluster.ts");
+  const { note } = await import("./output.ts");
+  const tell = values.verbose === true ? note : () => undefined;
   await withCluster(values, async (cluster) => {
-    if (inCluster !== undefined) return inCluster(cluster, output);
+    if (inCluster !== undefined) {
+      tell(`Asking the API server of ${cluster.name}, with the rights of the kubeconfig.`);
+      return inCluster(cluster, output);
+    }
     const { throughCluster } = await import("./cluster/through-cluster.ts");
-    const { note } = await import("./output.ts");
-    const tell = values.verbose === true ? note : () => undefined;
     return throughCluster(cluster, { ...values, given: await givenToken(values), tell }, (connection) => work(connection, output, cluster));
   });
 }

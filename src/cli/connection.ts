@@ -16,6 +16,8 @@ export interface ConnectionOptions {
   readonly dataGiven: boolean;
   readonly tokenFile?: string;
   readonly verbose?: boolean;
+  /** The command asks no cluster. */
+  readonly onlyDirect?: boolean;
 }
 
 export interface Connection {
@@ -35,7 +37,8 @@ export async function connected<T>(options: ConnectionOptions, work: (connection
   if (url === undefined) {
     throw new CommandError(
       `No registry is running on the data folder ${options.data} (there is no ${join(options.data, dataFiles.address)}). ` +
-        "Start it with `npm start`, or name the folder of a running one with --data, a registry with --registry, or a cluster with --context.",
+        "Start it with `npm start`, or name the folder of a running one with --data, " +
+        (options.onlyDirect === true ? "or a registry with --registry." : "a registry with --registry, or a cluster with --context."),
     );
   }
   const { token, from } = await findToken(url, running, options);

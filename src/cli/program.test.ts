@@ -92,6 +92,11 @@ test("nothing runs on the data folder", async () => {
   ]);
 });
 
+test("a command that asks no cluster names none", async () => {
+  const { stderr } = await run(["job", "prune", "--policy", "clean"]);
+  expect(stderr).toContain("name the folder of a running one with --data, or a registry with --registry.\n");
+});
+
 test("a cluster is asked where one is named, or is in reach and nothing runs here", async () => {
   const file = join(folder, "kubeconfig");
   const cluster = "clusters: [{name: dev, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: me, user: {token: x}}]\n";

@@ -1,13 +1,19 @@
 // The program through a kubeconfig: a real API server, a real registry behind a node of it, and people with the rights of deploy/cli and fewer.
 
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 import { run } from "../../src/cli/program.ts";
+import { openClusterAccess } from "../../src/operator/kube/cluster-access.ts";
+import { connectToPod } from "../../src/operator/kube/port-forward.ts";
 import { eventually } from "../support/eventually.ts";
 import { createNamespace, serviceAccountIssuer } from "../support/kubernetes.ts";
 import type { KubernetesApi } from "../support/kubernetes-access.ts";
@@ -239,6 +245,31 @@ test("a Pod that is gone is no matter while another one is there; one that goes 
   node.breakPod(namespace, "a-broken-one");
   expect(await inHome("record", "status")).toMatchObject({ code: 0, stderr: "" });
   await kubectl("-n", namespace, "delete", "pod", "a-broken-one", "--wait=false");
+});
+
+test("a connection to a Pod carries both ways what it is given, slow readers or not, and says why there is none", async () => {
+  const echo = createServer((socket) => socket.pipe(socket));
+  echo.listen(0, "127.0.0.1");
+  await once(echo, "listening");
+  world.defer(async () => void echo.close());
+  const { home } = await another();
+  await addPod(home, "echo", { ports: { 7: (echo.address() as AddressInfo).port, 8: 1 } });
+  const access = await openClusterAccess({ KUBECONFIG: api.kubeconfig });
+  const connection = await connectToPod(access, { namespace: home, pod: "echo", port: 7 });
+  const sent = randomBytes(16 * 1024 * 1024);
+  const written = pipeline(Readable.from([sent.subarray(0, 1), sent.subarray(1)]), connection, { end: false });
+  const back: Buffer[] = [];
+  for (let length = 0; length < sent.length;) {
+    const chunk = (connection.read() as Buffer | null) ?? undefined;
+    if (chunk === undefined) await once(connection, "readable");
+    else length += back.push(chunk) && chunk.length;
+  }
+  await written;
+  expect(Buffer.concat(back).equals(sent)).toBe(true);
+  connection.destroy();
+  const nobody = await connectToPod(access, { namespace: home, pod: "echo", port: 8 });
+  await expect(nobody.toArray()).rejects.toThrow(/error forwarding port 8 to pod .*ECONNREFUSED/);
+  await expect(connectToPod(access, { namespace: home, pod: "none", port: 7 })).rejects.toMatchObject({ status: 404 });
 });
 
 test("reconcile asks the operator, and follows what comes of it", async () => {

@@ -41,6 +41,23 @@ test("the context that is named, or the current one, with its namespace unless a
   expect(await prod.access.credentials()).toMatchObject({ authorization: "Bearer secret", headers: { "Impersonate-User": "auditor" } });
 });
 
+test("a program of the kubeconfig says who one is", async () => {
+  const login = join(folder, "login");
+  const credential = { apiVersion: "client.authentication.k8s.io/v1", kind: "ExecCredential", status: { token: "of-the-program" } };
+  await writeFile(login, `#!/bin/sh\necho '${JSON.stringify(credential)}'\n`, { mode: 0o700 });
+  const file = join(folder, "with-login");
+  const user = { exec: { apiVersion: credential.apiVersion, command: login, interactiveMode: "Never" } };
+  const config = {
+    clusters: [{ name: "dev", cluster: { server: "https://dev.example.com" } }],
+    users: [{ name: "me", user }],
+    contexts: [{ name: "dev", context: { cluster: "dev", user: "me" } }],
+    "current-context": "dev",
+  };
+  await writeFile(file, JSON.stringify(config));
+  const { access } = await opened({ kubeconfig: file });
+  expect(await access.credentials()).toMatchObject({ authorization: "Bearer of-the-program" });
+});
+
 test("what is wrong with it is said with what to do", async () => {
   await expect(opened({})).rejects.toThrow(
     "There is no kubeconfig: name one with --kubeconfig or KUBECONFIG, or a registry by its address",
