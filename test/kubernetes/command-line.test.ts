@@ -247,7 +247,7 @@ test("a Pod that is gone is no matter while another one is there; one that goes 
   await kubectl("-n", namespace, "delete", "pod", "a-broken-one", "--wait=false");
 });
 
-test("a connection to a Pod carries both ways what it is given, slow readers or not, and says why there is none", async () => {
+test("a connection to a Pod carries both ways what it is given, and says why there is none", async () => {
   const echo = createServer((socket) => socket.pipe(socket));
   echo.listen(0, "127.0.0.1");
   await once(echo, "listening");
