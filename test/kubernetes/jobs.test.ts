@@ -29,6 +29,7 @@ const names = [
   "history",
   "halted",
   "broken",
+  "patient",
 ] as const;
 
 let cluster: JobCluster;
@@ -100,18 +101,7 @@ const jobsOf = async (name: string) => {
 };
 /** The run of a Pod, once the operator has registered it. */
 const runOf = (pod: string) =>
-  answerTo(`Pod ${pod} has a run`, () => asPod(pod, (control) => control.run("own")), {
-    seconds: 30,
-    context: () => cluster.kubelet.logs(pod),
-  });
-async function asPod<T>(pod: string, ask: (control: ControlClient) => Promise<T>): Promise<T> {
-  const control = new ControlClient({ url: cluster.registry.url, token: cluster.kubelet.token(pod) });
-  try {
-    return await ask(control);
-  } finally {
-    await control.close();
-  }
-}
+  answerTo(`Pod ${pod} has a run`, () => cluster.runOf(pod), { seconds: 30, context: () => cluster.kubelet.logs(pod) });
 const ended = async (outcome: Promise<JobOutcome | undefined>, pod?: string) => {
   const found = await outcome;
   if (found === undefined) throw new Error(`nothing is told of the job: ${pod === undefined ? "" : cluster.kubelet.logs(pod)}`);
@@ -128,7 +118,7 @@ test("a Job is made, its Pod is let in and gets its run, and what it did is told
     message: "would delete 0, kept 0, 0 bytes; action: Plan deletes nothing",
   });
   expect(await cluster.admin.run(run)).toMatchObject({ state: "succeeded", policy: "default/clean", trigger: "schedule" });
-  await expect(asPod(pod, (control) => control.run("own"))).rejects.toMatchObject({ code: "Refused" });
+  await expect(cluster.runOf(pod)).rejects.toMatchObject({ code: "Refused" });
   expect(events).toEqual([]);
 });
 
@@ -147,16 +137,18 @@ test("a Pod that is killed has its run ended and its token taken, and another Po
   cluster.kubelet.freeze = () => true;
   const outcome = jobs.run(job("killed"), never());
   const first = await podOf("killed");
-  const { id } = await runOf(first);
+  const id = await runOf(first);
+  // As an apply of its plan leaves it: Git is told of what was deleted.
+  await cluster.sql("UPDATE runs SET result = $2 WHERE id = $1", [id, JSON.stringify({ deleted: 1 })]);
   (await cluster.kubelet.process(first)).kill("SIGKILL");
   const second = await podOf("killed", 1);
   const retried = await runOf(second);
-  expect(retried.id).not.toBe(id);
-  await expect(asPod(first, (control) => control.run("own"))).rejects.toMatchObject({ code: "Refused" });
-  const { message } = (await cluster.admin.run(id)).result as { message: string };
-  expect(message).toBe(`Pod ${first} ended with exit code 137 (OOMKilled); it had not said how its run went`);
+  expect(retried).not.toBe(id);
+  await expect(cluster.runOf(first)).rejects.toMatchObject({ code: "Refused" });
+  const message = `Pod ${first} ended with exit code 137 (OOMKilled); it had not said how its run went`;
+  expect(await cluster.admin.run(id)).toMatchObject({ state: "failed", result: { deleted: 1, message } });
   (await cluster.kubelet.process(second)).kill("SIGCONT");
-  expect(await ended(outcome, second)).toMatchObject({ run: retried.id, succeeded: true });
+  expect(await ended(outcome, second)).toMatchObject({ run: retried, succeeded: true });
 });
 
 test("when its retries are used up the Job has failed, for the reason of its last Pod", async () => {
@@ -174,7 +166,7 @@ test("a Job that is deleted by hand ends its run", async () => {
   cluster.kubelet.freeze = () => true;
   const outcome = jobs.run(job("deleted"), never());
   const pod = await podOf("deleted");
-  const { id } = await runOf(pod);
+  const id = await runOf(pod);
   const [name = ""] = await jobsOf("deleted");
   await cluster.kubectl("delete", "job", name, "--wait=false");
   const message = `Job ${name} was deleted before it had ended`;
@@ -219,12 +211,22 @@ test("a Pod that a quota refuses is told of in the quota's words", async () => {
   }
 });
 
+test("a run of the same policy that somebody else began is waited for", async () => {
+  const { jobs } = await operator();
+  const { id } = await cluster.admin.startRun({ kind: "prune", policy: "default/patient", trigger: "manual" });
+  const outcome = jobs.run(job("patient"), never());
+  const pod = await podOf("patient");
+  await eventually(() => expect(cluster.kubelet.logs(pod)).toContain(`No run is registered for Pod ${pod}`), 30);
+  await cluster.admin.updateRun(id, { state: "succeeded", result: {} });
+  expect(await ended(outcome, pod)).toMatchObject({ succeeded: true, run: expect.not.stringContaining(id) });
+});
+
 test("a Job past its deadline is stopped", async () => {
   const { jobs } = await operator({ startWithin: 4_000, deadline: 5_000 });
   cluster.kubelet.freeze = () => true;
   const outcome = jobs.run(job("late"), never());
   const pod = await podOf("late");
-  const { id } = await runOf(pod);
+  const id = await runOf(pod);
   expect(await ended(outcome, pod)).toMatchObject({
     run: id,
     succeeded: false,
@@ -239,7 +241,7 @@ test("what a process leaves behind the next one goes on with: no second Job, wha
   const leaves = new AbortController();
   const left = first.jobs.run(job("adopted"), leaves.signal);
   const pod = await podOf("adopted");
-  const { id } = await runOf(pod);
+  const id = await runOf(pod);
   leaves.abort();
   expect(await left).toBeUndefined();
   await first.jobs.stop();
@@ -274,7 +276,7 @@ test("a job whose policy must not go on is ended with the reason", async () => {
   cluster.kubelet.freeze = () => true;
   const halt = new AbortController();
   const outcome = jobs.run(job("halted"), halt.signal);
-  const { id } = await runOf(await podOf("halted"));
+  const id = await runOf(await podOf("halted"));
   const message = "stopped: RetentionPolicy default/halted was deleted while its job ran";
   halt.abort(new RunHalted(message));
   expect(await ended(outcome)).toMatchObject({ run: id, succeeded: false, message });

@@ -5,6 +5,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { Client } from "pg";
+
 import { ControlClient } from "../../src/client/control-client.ts";
 import type { JobsSettings } from "../../src/config/settings.ts";
 import { defaultSettings, type Settings } from "../../src/config/settings.ts";
@@ -27,6 +29,10 @@ export interface JobCluster {
   readonly tokenFile: string;
   /** As in the settings file that operator and registry have. */
   readonly settings: Settings;
+  /** Id of the run that the token in a Pod acts for; rejects while there is none. */
+  runOf(pod: string): Promise<string>;
+  /** A statement on the registry's database. */
+  sql(text: string, values: readonly unknown[]): Promise<void>;
   kubectl(...args: readonly string[]): Promise<string>;
   apply(...objects: readonly object[]): Promise<void>;
   stop(): Promise<void>;
@@ -86,6 +92,16 @@ async function open(stack: AsyncDisposableStack, jobs: Partial<JobsSettings>): P
     settings,
     kubeconfig: await api.serviceAccountKubeconfig(namespace, "wharfinger-operator"),
     tokenFile: files.token,
+    runOf: async (pod) => {
+      const control = new ControlClient({ url: registry.url, token: kubelet.token(pod) });
+      const run = await control.run("own").finally(() => control.close());
+      return run.id;
+    },
+    sql: async (text, values) => {
+      const client = new Client({ connectionString: registry.databaseUrl });
+      await client.connect();
+      await client.query(text, [...values]).finally(() => client.end());
+    },
     kubectl: (...args) => kubectl(args),
     apply: async (...objects) =>
       void (await kubectl(["apply", "-f", "-"], objects.map((object) => JSON.stringify(object)).join("\n---\n"))),

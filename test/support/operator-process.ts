@@ -6,8 +6,9 @@ export interface OperatorProcessOptions {
   readonly kubeconfig: string;
   /** The administrators' first. */
   readonly namespaces: readonly string[];
-  /** The registry's; its control API's token is `processToken`. */
   readonly registry: string;
+  /** File with the token for the registry's control API; one with `processToken` by default. */
+  readonly tokenFile?: string;
   /** Folder of the record. */
   readonly record: string;
   readonly settings?: Readonly<Record<string, unknown>>;
@@ -18,11 +19,12 @@ export interface OperatorProcessOptions {
 
 /** Resolves when its probes answer; rejects with its last words when it ends before. */
 export function startOperatorProcess(options: OperatorProcessOptions): Promise<ServingProcess> {
-  const { kubeconfig, namespaces, registry, record, settings = {}, env = {}, node = [] } = options;
+  const { kubeconfig, namespaces, registry, tokenFile, record, settings = {}, env = {}, node = [] } = options;
+  const token = tokenFile === undefined ? [] : ["--token-file", tokenFile];
   return startSubcommand("operator", {
     settings,
     tokenOption: "--token-file",
-    args: ["--registry", registry, "--record", record, ...namespaces.flatMap((namespace) => ["--namespace", namespace])],
+    args: [...token, "--registry", registry, "--record", record, ...namespaces.flatMap((namespace) => ["--namespace", namespace])],
     env: { ...env, KUBECONFIG: kubeconfig },
     node,
     ready: "Watching ",

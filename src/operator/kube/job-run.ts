@@ -128,11 +128,7 @@ export class JobRun {
 
   async #close(registered: Registered, message: string): Promise<void> {
     if (registered.ended) return;
-    const { control } = this.#options;
-    const { state, result } = await control.run(registered.run);
-    // What was deleted so far stands in the result, and Git has to be told of it.
-    const told = { ...(result as object | undefined), message };
-    if (state === "running") await control.updateRun(registered.run, { state: "failed", result: told }).catch(unlessEnded);
+    await this.#options.control.updateRun(registered.run, { state: "failed", result: { message } }).catch(unlessEnded);
     registered.ended = true;
   }
 

@@ -7,6 +7,7 @@ import type { ObservedResource } from "../ports.ts";
 import { requestedAtOf } from "../scheduled-policies.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
 import { retentionPolicyReconciler } from "./retention-policy.ts";
+import { runDetails } from "./run-details.ts";
 import type { Judgement, OwnReport } from "./skeleton.ts";
 import { tagPolicyReconciler } from "./tag-policy.ts";
 import { upstreamReconciler } from "./upstream.ts";
@@ -18,9 +19,9 @@ const reconcilers: { readonly [K in Kind]: Reconciler<K> } = {
   AccessPolicy: accessPolicyReconciler,
 };
 
-/** The kind's own part of the status; nothing for what was not judged good. */
+/** The kind's own part of the status; of what was not judged good no more than its runs. */
 export function ownReport(judgement: Judgement, context: ReportContext): OwnReport {
-  if (judgement.state !== "good") return { conditions: [], details: {} };
+  if (judgement.state !== "good") return { conditions: [], details: runDetails(context.runsOf(judgement.key)) };
   const { key, desired, observed } = judgement;
   const own = reportAs(key.kind, key, desired.spec, context);
   return { ...own, details: { ...handledOf(observed), ...own.details } };

@@ -67,14 +67,17 @@ const update = statement(
      touched_at = now(),
      progress = coalesce($2, progress),
      state = coalesce($3, state),
-     result = coalesce($4, result),
+     result = CASE WHEN jsonb_typeof(result) = 'object' AND jsonb_typeof($4::jsonb) = 'object' THEN result || $4::jsonb ELSE coalesce($4::jsonb, result) END,
      finished_at = CASE WHEN $3 IS NULL THEN finished_at ELSE now() END,
      ended = CASE WHEN $3 IS NULL THEN ended ELSE nextval('runs_ended') END
    WHERE id = $1 AND state = 'running'
    RETURNING ${columns}`,
 );
 
-/** Undefined when the run has ended (or never was). */
+/**
+ * Undefined when the run has ended (or never was). What a result says goes over what was noted of the run; the rest of that stays, because who tells
+ * of the end may not know what the run has deleted.
+ */
 export async function updateRun(transaction: Queryable, id: string, change: RunUpdate): Promise<StoredRun | undefined> {
   if (change.state !== undefined) await transaction.query(lockEnds);
   const [row] = await transaction.query<RunRow>(update, [id, json(change.progress), change.state ?? null, json(change.result)]);
@@ -89,7 +92,7 @@ const noteApplied = statement(
 /** Entries of an apply that are kept of a run. */
 const maxApplied = 1_000;
 
-/** What the run deleted, kept from the moment it is known: its job may die before it reports. The job's own result takes its place. */
+/** What the run deleted, kept from the moment it is known: its job may die before it reports. The job's own result goes over it. */
 export async function noteRunApplied(
   queryable: Queryable,
   { id, policy, applied }: { readonly id: string; readonly policy: string; readonly applied: ApplyResult },
