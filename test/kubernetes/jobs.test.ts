@@ -13,6 +13,7 @@ import { podSettings } from "../../src/operator/manifests/pod-settings.ts";
 import { RunHalted, type JobOutcome, type ScheduledJob } from "../../src/operator/ports.ts";
 import { clientBy } from "../support/cluster-access.ts";
 import { answerTo, eventually } from "../support/eventually.ts";
+import { startFaultyHop } from "../support/faulty-hop.ts";
 import { startJobCluster, type JobCluster } from "../support/job-cluster.ts";
 import { publishFirst } from "../support/registry.ts";
 
@@ -30,6 +31,7 @@ const names = [
   "halted",
   "broken",
   "patient",
+  "away",
 ] as const;
 
 let cluster: JobCluster;
@@ -58,11 +60,11 @@ afterEach(async () => {
 afterAll(() => cluster.stop());
 
 /** A process that leads. */
-async function operator(settings: Partial<JobsSettings> = {}): Promise<Operator> {
+async function operator(settings: Partial<JobsSettings> = {}, { url = cluster.registry.url } = {}): Promise<Operator> {
   const { namespace, registry, kubeconfig, tokenFile } = cluster;
   const all = { ...cluster.settings, jobs: { ...cluster.settings.jobs, ...settings } };
   const client = await clientBy(kubeconfig);
-  const control = new ControlClient({ url: registry.url, tokenFile });
+  const control = new ControlClient({ url, tokenFile });
   const events: EventDraft[] = [];
   const jobs = new KubernetesJobs({
     client,
@@ -283,4 +285,25 @@ test("a job whose policy must not go on is ended with the reason", async () => {
   expect(await cluster.admin.run(id)).toMatchObject({ state: "failed", result: { message } });
   expect(events).toEqual([{ type: "Warning", reason: "JobStopped", note: message }]);
   await eventually(async () => expect(await jobsOf("halted")).toEqual([]));
+});
+
+test("while the registry does not answer a run waits; a job that must end does so all the same, and its process says why", async () => {
+  const hop = await startFaultyHop(cluster.registry.url);
+  try {
+    const { jobs } = await operator({}, { url: hop.url });
+    cluster.kubelet.freeze = () => true;
+    hop.fail(/^POST .*\/runs$/, { answer: 503 }, 2);
+    const halt = new AbortController();
+    const outcome = jobs.run(job("away"), halt.signal);
+    const id = await runOf(await podOf("away"));
+    expect(hop.done).toHaveLength(2);
+    hop.fail(/./, "refused", 1_000);
+    halt.abort(new RunHalted("stopped: away"));
+    // Without the run's id: what the registry tells of it is news.
+    expect(await ended(outcome)).toEqual({ run: "", succeeded: false, message: "stopped: away", result: undefined });
+    await eventually(async () => expect(await jobsOf("away")).toEqual([]));
+    await eventually(async () => expect(await cluster.admin.run(id)).toMatchObject({ state: "failed" }), 30);
+  } finally {
+    await hop.stop();
+  }
 });

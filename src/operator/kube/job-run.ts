@@ -39,6 +39,8 @@ interface Registered {
 
 /** Milliseconds between two looks where nothing changes, and after one that failed. */
 const lookAgainAfter = 2_000;
+/** Milliseconds for which an end waits for a registry that does not answer. */
+const patience = 10_000;
 
 export class JobRun {
   readonly #options: JobRunOptions;
@@ -51,6 +53,7 @@ export class JobRun {
   #warned = false;
   /** Why it was ended, once it was: all that is left is to hear what became of its run. */
   #concluded: string | undefined;
+  #endingSince: number | undefined;
 
   constructor(options: JobRunOptions) {
     this.#options = options;
@@ -70,7 +73,7 @@ export class JobRun {
       } catch (error) {
         this.#options.logger.debug({ error: String(error) }, `Job ${this.#name} could not be looked at; it is tried again`);
       }
-      const ended = AbortSignal.any([signal, wait.signal]);
+      const ended = signal.aborted ? wait.signal : AbortSignal.any([signal, wait.signal]);
       await Promise.race([changed, sleep(lookAgainAfter, undefined, { signal: ended }).catch(() => undefined)]);
       wait.abort();
     }
@@ -135,7 +138,10 @@ export class JobRun {
   async #over({ succeeded, reason, message }: NonNullable<ReturnType<typeof endOf>>, pods: readonly PodObject[]): Promise<JobOutcome> {
     const { deadline } = this.#options;
     const last = pods.findLast(hasEnded);
-    if (succeeded || reason === "PodFailurePolicy") return this.#outcome(undefined);
+    if (succeeded || reason === "PodFailurePolicy") {
+      for (const registered of this.#runs.values()) await this.#close(registered, `Job ${this.#name} ended without a word of its run`);
+      return this.#outcome(undefined);
+    }
     if (reason === "DeadlineExceeded")
       return this.#give(
         `Job ${this.#name} had not ended after ${formatDuration(deadline)} (jobs.deadline) and was stopped${this.#because()}`,
@@ -173,7 +179,11 @@ export class JobRun {
     if (this.#concluded !== undefined) return;
     const { remove, made, say } = this.#options;
     // Before its process can say less.
-    for (const registered of this.#runs.values()) await this.#close(registered, sentence);
+    try {
+      for (const registered of this.#runs.values()) await this.#close(registered, sentence);
+    } catch (error) {
+      if (!this.#isLate()) throw error;
+    }
     this.#concluded = sentence;
     await remove(made);
     say({ type: "Warning", reason, note: sentence });
@@ -190,11 +200,23 @@ export class JobRun {
         message: sentence ?? `Job ${this.#name} ended without a run${this.#because()}`,
         result: undefined,
       };
-    const { state, result } = await control.run(last);
+    const known = await control.run(last).catch((error: unknown) => {
+      // By the id of its run it would be old news when the registry tells it, with what the run did.
+      if (sentence === undefined || !this.#isLate()) throw error;
+      return undefined;
+    });
+    if (known === undefined) return { run: "", succeeded: false, message: sentence ?? "", result: undefined };
+    const { state, result } = known;
     const { message } = (result ?? {}) as { readonly message?: unknown };
     const said = typeof message === "string" ? message : state;
     const succeeded = state === "succeeded";
     return { run: last, succeeded, message: succeeded ? said : (sentence ?? said), result };
+  }
+
+  /** Whether the registry was asked long enough how the end of a Job is to be told: it hears of it by itself, and what is to be deleted must go. */
+  #isLate(): boolean {
+    this.#endingSince ??= performance.now();
+    return performance.now() - this.#endingSince > patience;
   }
 
   #because(): string {

@@ -81,6 +81,7 @@ export class KubernetesJobs implements JobRunner {
   }
 
   async run(job: ScheduledJob, signal: AbortSignal): Promise<JobOutcome | undefined> {
+    if (signal.aborted) return undefined;
     const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     await Promise.race([Promise.all([this.#jobs.synced, this.#pods.synced]), ended]);
     const made = await this.#make(job, signal);
