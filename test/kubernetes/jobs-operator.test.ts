@@ -88,7 +88,7 @@ async function frozen(name: string): Promise<{ readonly pod: string; readonly ru
 const told = (name: string, state: string, message: RegExp | string) =>
   eventually(async () => {
     const { lastRun } = await statusOf(`retentionpolicy/${name}`);
-    expect(lastRun, operator.logs()).toMatchObject({ state, message: expect.stringMatching(message) });
+    expect(lastRun, `the operator said ${operator.logs()}`).toMatchObject({ state, message: expect.stringMatching(message) });
   }, 60);
 
 test("a policy of each kind runs as a Job when it is new or somebody asks, and says how it went", async () => {
@@ -138,7 +138,7 @@ test("an operator that dies while a job runs is followed by one that goes on wit
   await told("outlive", "succeeded", "^would delete 0");
   expect((await statusOf("retentionpolicy/outlive")).lastRun?.id).toBe(run);
   // What had run before has run: nothing is caught up.
-  for (const name of ["images", "clean", "outlive"]) expect(await jobsOf(name), name).toHaveLength(1);
+  for (const name of ["images", "clean", "outlive"]) expect(await jobsOf(name), `Jobs of ${name}`).toHaveLength(1);
 });
 
 test("a policy that is suspended while its job runs ends it, and says so", async () => {

@@ -287,7 +287,7 @@ test("a job whose policy must not go on is ended with the reason", async () => {
   await eventually(async () => expect(await jobsOf("halted")).toEqual([]));
 });
 
-test("while the registry does not answer a run waits; a job that must end does so all the same, and its process says why", async () => {
+test("while the registry does not answer a run waits; a job that must end does so all the same", async () => {
   const hop = await startFaultyHop(cluster.registry.url);
   try {
     const { jobs } = await operator({}, { url: hop.url });
@@ -295,14 +295,13 @@ test("while the registry does not answer a run waits; a job that must end does s
     hop.fail(/^POST .*\/runs$/, { answer: 503 }, 2);
     const halt = new AbortController();
     const outcome = jobs.run(job("away"), halt.signal);
-    const id = await runOf(await podOf("away"));
+    await runOf(await podOf("away"));
     expect(hop.done).toHaveLength(2);
     hop.fail(/./, "refused", 1_000);
     halt.abort(new RunHalted("stopped: away"));
     // Without the run's id: what the registry tells of it is news.
     expect(await ended(outcome)).toEqual({ run: "", succeeded: false, message: "stopped: away", result: undefined });
     await eventually(async () => expect(await jobsOf("away")).toEqual([]));
-    await eventually(async () => expect(await cluster.admin.run(id)).toMatchObject({ state: "failed" }), 30);
   } finally {
     await hop.stop();
   }

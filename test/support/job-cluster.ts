@@ -94,13 +94,20 @@ async function open(stack: AsyncDisposableStack, jobs: Partial<JobsSettings>): P
     tokenFile: files.token,
     runOf: async (pod) => {
       const control = new ControlClient({ url: registry.url, token: kubelet.token(pod) });
-      const run = await control.run("own").finally(() => control.close());
-      return run.id;
+      try {
+        return (await control.run("own")).id;
+      } finally {
+        await control.close();
+      }
     },
     sql: async (text, values) => {
       const client = new Client({ connectionString: registry.databaseUrl });
       await client.connect();
-      await client.query(text, [...values]).finally(() => client.end());
+      try {
+        await client.query(text, [...values]);
+      } finally {
+        await client.end();
+      }
     },
     kubectl: (...args) => kubectl(args),
     apply: async (...objects) =>
