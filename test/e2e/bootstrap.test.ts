@@ -1,11 +1,11 @@
 // What a newcomer does: a copy of the repository with nothing installed, on the machine's own Node and npm.
 
 import { spawn } from "node:child_process";
-import { appendFile, cp, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { program, type ProgramResult } from "../support/programs.ts";
 
@@ -82,41 +82,68 @@ test("what npx started ends with npx", async () => {
 });
 
 test("an installation that was cut off is done again, also where NODE_ENV is production", async () => {
-  await rm(join(copy, "node_modules/.package-lock.json"));
-  const { code, stderr } = await npm(["start", "--", "--help"], { NODE_ENV: "production" });
-  expect(stderr).toContain("Installing the locked dependencies");
-  expect(code).toBe(0);
-  await stat(join(copy, "node_modules/typescript/package.json"));
+  const few = join(folder, "few");
+  await takePackages(few, { dependencies: "croner", devDependencies: "@types/semver" });
+  await mkdir(join(few, "node_modules/croner"), { recursive: true });
+  const script = "import { ensureInstalled } from './bin/install.mjs'; await ensureInstalled();";
+  const { code, stderr } = await program("node", ["--input-type=module", "-e", script], {
+    cwd: few,
+    env: { ...fresh, NODE_ENV: "production" },
+  });
+  expect([code, stderr]).toEqual([0, expect.stringContaining("Installing the locked dependencies")]);
+  for (const name of ["croner", "@types/semver"]) await stat(join(few, "node_modules", name, "package.json"));
 });
 
-test("a build that fails leaves the earlier one, and npm test says how it ended", async () => {
-  const source = join(copy, "src/cli/main.ts");
-  const before = await readFile(source, "utf8");
-  const built = await readFile(join(copy, "dist/built-from"), "utf8");
-  await appendFile(source, "\nexport const broken: number = 'text';\n");
+/** The scripts of `bin` in a folder of their own, with a package of each sort out of the locked ones: they are installed as all are, and sooner. */
+async function takePackages(to: string, wanted: Readonly<Record<"dependencies" | "devDependencies", string>>): Promise<void> {
+  const read = async (name: string) => JSON.parse(await readFile(join(root, name), "utf8")) as Record<string, Record<string, unknown>>;
+  const [manifest, lock] = [await read("package.json"), await read("package-lock.json")];
+  const sorts = Object.entries(wanted).map(([sort, name]) => [sort, { [name]: manifest[sort]?.[name] }]);
+  const own = { name: "few", version: "1.0.0", ...Object.fromEntries(sorts) };
+  const packages = Object.values(wanted).map((name) => [`node_modules/${name}`, lock["packages"]?.[`node_modules/${name}`]]);
+  await cp(join(root, "bin"), join(to, "bin"), { recursive: true });
+  await writeFile(join(to, "package.json"), JSON.stringify(own));
+  const kept = { ...own, lockfileVersion: lock["lockfileVersion"], requires: true, packages: { "": own, ...Object.fromEntries(packages) } };
+  await writeFile(join(to, "package-lock.json"), JSON.stringify(kept));
+}
 
-  const build = await npm(["run", "build"]);
-  expect([build.code, build.stderr]).toEqual([1, expect.stringContaining("The build failed; the compiler's messages are above.")]);
-  expect(await readFile(join(copy, "dist/built-from"), "utf8")).toBe(built);
-  expect((await readdir(copy)).filter((name) => name.startsWith("dist"))).toEqual(["dist"]);
-  expect((await npm(["start", "--", "--help"])).code).toBe(1);
+describe("with a program of one line, which is checked and built sooner", () => {
+  let source: string;
+  const line = "process.exitCode = 0;\n";
+  beforeAll(async () => {
+    for (const name of ["src", "test", "scripts"]) await rm(join(copy, name), { recursive: true });
+    source = join(copy, "src/cli/main.ts");
+    await mkdir(dirname(source), { recursive: true });
+    await writeFile(source, line);
+    await npm(["run", "build"]);
+  });
 
-  const tests = await npm(["test"]);
-  expect(tests.code).toBe(1);
-  expect(tests.stdout).toMatch(/^✗ typecheck /m);
-  expect(tests.stdout.trimEnd().split("\n").at(-1)).toMatch(/^0 passed, [1-9]\d* failed$/);
-  await writeFile(source, before);
-});
+  test("a build that fails leaves the earlier one, and npm test says how it ended", async () => {
+    const built = await readFile(join(copy, "dist/built-from"), "utf8");
+    await writeFile(source, `${line}export const broken: number = 'text';\n`);
 
-test("two builds at once, and one whose lock a killed process left", async () => {
-  await appendFile(join(copy, "src/cli/main.ts"), "\n// changed\n");
-  const both = await Promise.all([npm(["start", "--", "--help"]), npm(["start", "--", "--help"])]);
-  expect(both.map(({ code }) => code)).toEqual([0, 0]);
-  expect(both.filter(({ stderr }) => stderr.includes("Built dist/"))).toHaveLength(1);
+    const build = await npm(["run", "build"]);
+    expect([build.code, build.stderr]).toEqual([1, expect.stringContaining("The build failed; the compiler's messages are above.")]);
+    expect(await readFile(join(copy, "dist/built-from"), "utf8")).toBe(built);
+    expect((await readdir(copy)).filter((name) => name.startsWith("dist"))).toEqual(["dist"]);
+    expect((await npm(["start"])).code).toBe(1);
 
-  const lock = join(copy, ".cache/bootstrap.lock");
-  await writeFile(lock, "1 1 1");
-  const long = new Date(Date.now() - 60_000);
-  await utimes(lock, long, long);
-  expect((await npm(["run", "build"])).code).toBe(0);
+    const tests = await npm(["test"]);
+    expect(tests.code).toBe(1);
+    expect(tests.stdout).toMatch(/^✗ typecheck /m);
+    expect(tests.stdout.trimEnd().split("\n").at(-1)).toMatch(/^0 passed, [1-9]\d* failed$/);
+  });
+
+  test("two builds at once, and one whose lock a killed process left", async () => {
+    await writeFile(source, `${line}// changed\n`);
+    const both = await Promise.all([npm(["start"]), npm(["start"])]);
+    expect(both.map(({ code }) => code)).toEqual([0, 0]);
+    expect(both.filter(({ stderr }) => stderr.includes("Built dist/"))).toHaveLength(1);
+
+    const lock = join(copy, ".cache/bootstrap.lock");
+    await writeFile(lock, "1 1 1");
+    const long = new Date(Date.now() - 60_000);
+    await utimes(lock, long, long);
+    expect((await npm(["run", "build"])).code).toBe(0);
+  });
 });

@@ -1,6 +1,7 @@
 // The standalone process from outside: how it starts, refuses to start, and ends.
 
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { createServer, type AddressInfo } from "node:net";
@@ -8,16 +9,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 
 import { defaultSettings } from "../../src/config/settings.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { startStandalone as startHere } from "../../src/standalone/standalone.ts";
 import { eventually } from "../support/eventually.ts";
+import { program } from "../support/programs.ts";
 import { startStandalone, wharfinger, type Standalone } from "../support/standalone.ts";
 
+/** The data folder of an installation that was started once: initdb and migrations take most of a first start, and few tests are about that one. */
+let begun: string;
 let folder: string;
 const processes: Standalone[] = [];
+beforeAll(async () => {
+  begun = await mkdtemp(join(tmpdir(), "wharfinger-begun-"));
+  await (await startStandalone({ data: begun })).stop();
+});
+afterAll(() => rm(begun, { recursive: true, force: true }));
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "wharfinger-process-"));
 });
@@ -27,7 +36,10 @@ afterEach(async () => {
 });
 
 async function start(options: Parameters<typeof startStandalone>[0] = {}): Promise<Standalone> {
-  const started = await startStandalone({ data: join(folder, "data"), ...options });
+  const data = join(folder, "data");
+  // With its owners: the database may belong to somebody else.
+  if (options.data === undefined && !existsSync(data)) await program("cp", ["-a", begun, data]);
+  const started = await startStandalone({ data, ...options });
   processes.push(started);
   return started;
 }
@@ -60,9 +72,9 @@ async function push(url: string, repository: string, text: string): Promise<stri
 }
 
 test("says where it serves, keeps its token to itself, and leaves no address behind", async () => {
-  const running = await start();
+  const running = await start({ data: join(folder, "new") });
   expect(running.ready).toMatch(
-    /^Serving http:\/\/127\.0\.0\.1:\d+ \(own images; record \S+\/data\/record at [0-9a-f]{7}\)\. Try: docker push 127\.0\.0\.1:\d+\/team-a\/app:v1$/,
+    /^Serving http:\/\/127\.0\.0\.1:\d+ \(own images; record \S+\/new\/record at [0-9a-f]{7}\)\. Try: docker push 127\.0\.0\.1:\d+\/team-a\/app:v1$/,
   );
   expect((await fetch(`${running.url}/v2/`)).status).toBe(200);
   expect(await readFile(join(running.data, "address"), "utf8")).toBe(`${running.url}\n`);
