@@ -46,6 +46,7 @@ export const reasons = {
   authenticationFailed: "AuthenticationFailed",
   pushRefused: "PushRefused",
   recordConflict: "RecordConflict",
+  signingFailed: "SigningFailed",
 } as const;
 
 export const annotations = {

@@ -221,6 +221,15 @@ const jobs = group(
   "Jobs of policies, as the operator runs them. They run in its own namespace, as the ServiceAccount `access.jobs`.",
 );
 
+const secretRef = (description: string) =>
+  Type.Object(
+    {
+      namespace: Type.String({ minLength: 1, maxLength: 253, default: "default", description: "Namespace of the Secret." }),
+      name: name(description),
+    },
+    { additionalProperties: false, required: ["name"] },
+  );
+
 const recordRemote = Type.Object(
   {
     url: Type.String({
@@ -240,19 +249,8 @@ const recordRemote = Type.Object(
       default: "",
       description: "Folder of the repository in which the record lies; without it its root.",
     }),
-    secretRef: Type.Object(
-      {
-        namespace: Type.String({
-          minLength: 1,
-          maxLength: 253,
-          default: "default",
-          description: "Namespace of the Secret with the credentials.",
-        }),
-        name: name(
-          "Name of the Secret with the credentials. For https its keys `username` and `password` (a token), and `ca.crt` for an authority of your own; for ssh `identity` (a private key without a passphrase) and `known_hosts`. It may change at any time.",
-        ),
-      },
-      { additionalProperties: false, required: ["name"] },
+    secretRef: secretRef(
+      "Name of the Secret with the credentials. For https its keys `username` and `password` (a token), and `ca.crt` for an authority of your own; for ssh `identity` (a private key without a passphrase) and `known_hosts`. It may change at any time.",
     ),
     interval: positive("Between two looks at the remote. A push of the operator's, or a request, does not wait for it.", {
       default: "30s",
@@ -454,6 +452,14 @@ export const settingsSchema = group({
         email: name("Its address."),
       }),
       remote: recordRemote,
+      signing: Type.Object(
+        {
+          secretRef: secretRef(
+            "Name of the Secret whose key `identity`, an SSH private key without a passphrase, signs the record's commits. It may be the remote's, and change at any time.",
+          ),
+        },
+        { additionalProperties: false, required: ["secretRef"], description: "Without it commits are not signed." },
+      ),
     },
     "The Git record.",
   ),

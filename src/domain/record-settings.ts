@@ -4,6 +4,8 @@ export interface RecordSettings {
   readonly author: { readonly name: string; readonly email: string };
   /** Without one the record stays on this machine. */
   readonly remote?: RemoteSettings;
+  /** The Secret with the key that signs the commits. */
+  readonly signing?: { readonly secretRef: { readonly namespace: string; readonly name: string } };
 }
 
 /** The Git repository of which a branch is the record. */

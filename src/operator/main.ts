@@ -14,7 +14,7 @@ import type { ResourceKey } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
 import { operatorMetrics } from "../observability/operator-metrics.ts";
 import type { PlannedCommit } from "../record/commits.ts";
-import { remoteOf } from "../record/remote-options.ts";
+import { recordOptionsOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startControlPlane, type ControlPlane } from "./control-plane.ts";
 import { Delivery } from "./delivery.ts";
@@ -113,7 +113,7 @@ class Operator implements RunningOperator {
       client: this.#client,
       namespaces: this.#namespaces,
       alsoSecrets: () => [
-        ...(settings.record.remote?.secretRef === undefined ? [] : [settings.record.remote.secretRef]),
+        ...[settings.record.remote?.secretRef, settings.record.signing?.secretRef].filter((named) => named !== undefined),
         ...this.#delivery.wanted,
       ],
       barred: (namespace) => this.#leases?.barred(namespace),
@@ -243,8 +243,8 @@ class Operator implements RunningOperator {
   async #lead(installation: string): Promise<void> {
     const { settings, logger, jobs, record: folder } = this.#options;
     const [home] = this.#namespaces;
-    const { author, remote } = settings.record;
-    const record = await openRecord({ folder, author, installation, remote: remoteOf(remote, this.#source), logger });
+    const { remote } = settings.record;
+    const record = await openRecord({ folder, installation, ...recordOptionsOf(settings.record, this.#source), logger });
     this.#closing.push(() => record.close());
     const word = new PersonsAnnotations({
       client: this.#client,

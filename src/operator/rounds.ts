@@ -180,6 +180,7 @@ const ofProblem: Partial<Record<RecordErrorCode, string>> = {
   RemoteRefused: reasons.authenticationFailed,
   PushRefused: reasons.pushRefused,
   RecordConflict: reasons.recordConflict,
+  SigningFailed: reasons.signingFailed,
 };
 
 function findingOf({ code, message }: RecordError): Finding {

@@ -4,6 +4,7 @@
 import { trailers as names } from "../api/conditions.ts";
 import { RecordError } from "./errors.ts";
 import type { Author, Git } from "./git.ts";
+import type { Signing } from "./signing.ts";
 
 export interface PlannedCommit {
   readonly subject: string;
@@ -17,14 +18,23 @@ export interface PlannedCommit {
 /** Where the new commits wait until the branch takes them; overwritten by the next batch. */
 const waitingRef = "refs/wharfinger/next";
 
-/** Writes the commits on top of `parent` (null: the first ones), oldest first, into `folder` ("": the root), without moving any branch. Returns their ids. */
-export async function writeCommits(
-  git: Git,
-  commits: readonly PlannedCommit[],
-  options: { parent: string | null; author: Author; now: Date; folder: string },
-): Promise<readonly string[]> {
-  const { folder } = options;
-  const stamp = `${clean(options.author.name)} <${clean(options.author.email)}> ${Math.floor(options.now.getTime() / 1000)} +0000`;
+export interface WriteOptions {
+  /** Null: they are the first ones. */
+  readonly parent: string | null;
+  readonly author: Author;
+  readonly now: Date;
+  /** Of the repository; "": its root. */
+  readonly folder: string;
+  readonly signing?: Signing | undefined;
+}
+
+/** Writes the commits, oldest first, without moving any branch. Returns their ids. Rejects with RecordError GitFailed, SigningFailed. */
+export async function writeCommits(git: Git, commits: readonly PlannedCommit[], options: WriteOptions): Promise<readonly string[]> {
+  const { folder, signing } = options;
+  // A key that is not there is said before anything is written.
+  await signing?.call();
+  const { name, email, date } = identityOf(options);
+  const stamp = `${name} <${email}> ${date}`;
   const stream = ["feature done\n"];
   commits.forEach((commit, index) => {
     stream.push(`commit ${waitingRef}\nmark :${index + 1}\nauthor ${stamp}\ncommitter ${stamp}\n`, data(message(commit, folder)));
@@ -40,7 +50,43 @@ export async function writeCommits(
   // Without a parent the branch would be continued from what waits there.
   if (options.parent === null) await git.try(["update-ref", "-d", waitingRef]);
   const output = await git.run(["fast-import", "--quiet", "--done", "--force"], { input: stream.join("") });
-  return output.toString("utf8").trim().split("\n");
+  const ids = output.toString("utf8").trim().split("\n");
+  return signing === undefined ? ids : sign(git, ids, commits, { ...options, signing });
+}
+
+/** The same commits with signatures, which fast-import cannot make. */
+async function sign(
+  git: Git,
+  ids: readonly string[],
+  commits: readonly PlannedCommit[],
+  { signing, parent, folder, ...options }: WriteOptions & { readonly signing: Signing },
+): Promise<readonly string[]> {
+  const { name, email, date } = identityOf(options);
+  const roles = ["AUTHOR", "COMMITTER"].flatMap((role) => [
+    [`GIT_${role}_NAME`, name],
+    [`GIT_${role}_EMAIL`, email],
+    [`GIT_${role}_DATE`, date],
+  ]);
+  const signed: string[] = [];
+  for (const [index, commit] of commits.entries()) {
+    const before = signed.at(-1) ?? parent;
+    const { configuration, env } = await signing.call();
+    const answer = await git.try(
+      ["commit-tree", "--gpg-sign", ...(before === null ? [] : ["-p", before]), "-F", "-", `${ids[index]}^{tree}`],
+      {
+        input: message(commit, folder),
+        configuration,
+        env: { ...env, ...Object.fromEntries(roles) },
+      },
+    );
+    if (answer.code !== 0) throw signing.refusal(answer.stderr.trim().split("\n")[0] ?? `git ended with ${answer.code}`);
+    signed.push(answer.stdout.toString("utf8").trim());
+  }
+  return signed;
+}
+
+function identityOf({ author, now }: Pick<WriteOptions, "author" | "now">): { name: string; email: string; date: string } {
+  return { name: clean(author.name), email: clean(author.email), date: `${Math.floor(now.getTime() / 1000)} +0000` };
 }
 
 /** Moves the branch from `from` to `to`. Rejects with RecordError Moved when it is not at `from`: somebody committed. */

@@ -8,6 +8,7 @@ export type RecordErrorCode =
   | "RemoteUnavailable" // the remote does not answer, or not in time, or not as Git
   | "RemoteRefused" // one of the two does not know the other: credentials, certificate, host key
   | "PushRefused" // the remote takes no commits from us: a hook, a protected branch
+  | "SigningFailed" // no key to sign with, or one that git cannot use
   | "RecordConflict"; // the remote holds another history than this record
 
 const forPersons: ReadonlySet<RecordErrorCode> = new Set(["GitMissing", "NotARepository", "RecordConflict"]);

@@ -20,6 +20,8 @@ export interface GitCall {
   readonly timeout?: number;
   /** `-c` entries over ours. Nothing secret: everybody on a machine may read a process's arguments. */
   readonly configuration?: readonly string[];
+  /** More of its environment: identity and date of a commit. */
+  readonly env?: Readonly<Record<string, string>>;
   /** For a call that leaves this machine; without it git has no transport at all. */
   readonly reach?: Reach;
   /** Aborted: the child is ended, as when its time is over. */
@@ -109,7 +111,7 @@ export class Git {
       ...args,
     ];
     const reach = call.reach === undefined ? {} : { ...call.reach.env, GIT_ALLOW_PROTOCOL: call.reach.protocol };
-    return execute(this.#program, argv, { ...environment(), ...reach }, call);
+    return execute(this.#program, argv, { ...environment(), ...call.env, ...reach }, call);
   }
 }
 

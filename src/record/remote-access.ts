@@ -2,13 +2,13 @@
 // part of a URL, or in the repository. A credential helper would be another program, which git starts with a shell.
 
 import { createHash } from "node:crypto";
-import { lstat, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import type { SecretData } from "../domain/secrets.ts";
 import { RecordError } from "./errors.ts";
 import type { Reach } from "./git.ts";
+import { textOf } from "./named-secret.ts";
+import { PrivateFolder } from "./private-folder.ts";
 import type { RemoteOptions } from "./remote-options.ts";
 
 /** Nothing of a repository's own configuration, or of a server's answer, leads the connection elsewhere or makes it weaker. */
@@ -32,7 +32,7 @@ const sshCommand = 'exec ssh -F "$WHARFINGER_SSH_CONFIG"';
 
 export class RemoteAccess {
   readonly #options: Pick<RemoteOptions, "url" | "secret">;
-  #folder: string | undefined;
+  readonly #folder = new PrivateFolder();
 
   constructor(options: Pick<RemoteOptions, "url" | "secret">) {
     this.#options = options;
@@ -50,15 +50,14 @@ export class RemoteAccess {
     return this.#options.url.startsWith("ssh:") ? this.#ssh() : this.#https();
   }
 
-  async close(): Promise<void> {
-    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
-    this.#folder = undefined;
+  close(): Promise<void> {
+    return this.#folder.close();
   }
 
   async #https(): Promise<Reach> {
     const secret = this.#secret();
     const authority = secret?.get("ca.crt");
-    const files = authority === undefined ? undefined : await this.#files({ "ca.crt": authority });
+    const files = authority === undefined ? undefined : await this.#folder.write({ "ca.crt": authority });
     const user = textOf(secret, "username");
     const password = textOf(secret, "password");
     if ((user === undefined) !== (password === undefined))
@@ -81,10 +80,10 @@ export class RemoteAccess {
     if (secret === undefined) throw new RecordError("RemoteRefused", `record.remote.secretRef is missing: ssh needs a Secret; ${needs}`);
     if (identity === undefined) throw this.#lacks("identity", needs);
     if (knownHosts === undefined) throw this.#lacks("known_hosts", needs);
-    const folder = await this.#folderFor();
+    const folder = await this.#folder.path();
     // OpenSSH takes no key whose last line does not end.
     const contents = { identity: `${identity}\n`, known_hosts: `${knownHosts}\n`, config: sshConfig(folder) };
-    const files = await this.#files(contents);
+    const files = await this.#folder.write(contents);
     return {
       protocol: "ssh",
       configuration: ["ssh.variant=ssh"],
@@ -104,29 +103,6 @@ export class RemoteAccess {
   #lacks(key: string, needs: string): RecordError {
     return new RecordError("RemoteRefused", `Secret ${this.#options.secret?.name ?? ""} has no key ${key}: ${needs}`);
   }
-
-  /** Written for every call: who tidies up folders for temporary files knows nothing of us. Returns their folder, which only this user may enter. */
-  async #files(contents: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
-    const folder = await this.#folderFor();
-    for (const [name, content] of Object.entries(contents)) await writeFile(join(folder, name), content, { mode: 0o600 });
-    return folder;
-  }
-
-  async #folderFor(): Promise<string> {
-    const known = this.#folder === undefined ? undefined : await lstat(this.#folder).catch(() => undefined);
-    // What bears its name after it was tidied away may be somebody else's.
-    if (this.#folder === undefined || known?.isDirectory() !== true || known.uid !== process.getuid?.()) {
-      this.#folder = await mkdtemp(join(tmpdir(), "wharfinger-git-"));
-    }
-    return this.#folder;
-  }
-}
-
-/** Without a trailing line end, which files that became Secrets have. */
-function textOf(secret: SecretData | undefined, key: string): string | undefined {
-  const bytes = secret?.get(key);
-  const text = bytes === undefined ? "" : Buffer.from(bytes).toString("utf8").trimEnd();
-  return text === "" ? undefined : text;
 }
 
 /** Other than arguments, a process's environment is readable only by its own user. */

@@ -1,17 +1,24 @@
-// Where the record's remote is, as the settings say it (design: record, "When Git is not well").
+// The record as the settings say it: where its remote is, and with which Secrets (design: record, "When Git is not well").
 
-import type { RemoteSettings } from "../domain/record-settings.ts";
-import type { SecretData, SecretSource } from "../domain/secrets.ts";
+import type { RecordSettings, RemoteSettings } from "../domain/record-settings.ts";
+import type { SecretSource } from "../domain/secrets.ts";
+import { namedSecret, type NamedSecret } from "./named-secret.ts";
 
 export interface RemoteOptions extends Omit<RemoteSettings, "secretRef"> {
-  /** The Secret with the credentials as it is at this moment; undefined: the settings name none. */
-  readonly secret?: { readonly name: string; readonly read: () => SecretData | undefined };
+  /** The one with the credentials; undefined: the settings name none. */
+  readonly secret?: NamedSecret;
 }
 
+type Secrets = Pick<SecretSource, "secret">;
+
 /** The remote of the settings with its Secret; undefined when there is none, and the record stays on this machine. */
-export function remoteOf(settings: RemoteSettings | undefined, secrets: Pick<SecretSource, "secret">): RemoteOptions | undefined {
+export function remoteOf(settings: RemoteSettings | undefined, secrets: Secrets): RemoteOptions | undefined {
   if (settings?.secretRef === undefined) return settings;
   const { secretRef, ...rest } = settings;
-  const { namespace, name } = secretRef;
-  return { ...rest, secret: { name: `${namespace}/${name}`, read: () => secrets.secret(namespace, name) } };
+  return { ...rest, secret: namedSecret(secretRef, secrets) };
+}
+
+/** What the settings say of a record that is opened. */
+export function recordOptionsOf({ author, remote, signing }: RecordSettings, secrets: Secrets) {
+  return { author, remote: remoteOf(remote, secrets), signingKey: signing && namedSecret(signing.secretRef, secrets) };
 }

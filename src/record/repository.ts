@@ -13,9 +13,11 @@ import { clearStaleLocks } from "./locks.ts";
 import { settleIn } from "./moving.ts";
 import { openRepository, type OpenedRepository, type OpeningOptions } from "./opening.ts";
 import { emptyView, ViewReader, type RecordView } from "./record-view.ts";
+import type { NamedSecret } from "./named-secret.ts";
 import { References, type Confirmations } from "./references.ts";
 import { RemoteBranch } from "./remote-branch.ts";
 import { Remote } from "./remote.ts";
+import { Signing } from "./signing.ts";
 import { listTree } from "./tree.ts";
 import { watchReferences } from "./watch.ts";
 
@@ -24,6 +26,8 @@ export interface RecordOptions extends OpeningOptions {
   /** An id made once; without it one is made and kept beside the repository's own files. */
   readonly installation?: string;
   readonly now?: () => Date;
+  /** The Secret of the key that signs the commits; undefined: they are not signed. */
+  readonly signingKey?: NamedSecret | undefined;
 }
 
 /** Milliseconds: an older reference lock belongs to nobody. */
@@ -53,6 +57,7 @@ export class GitRecord {
   readonly #remoteBranch: RemoteBranch | undefined;
   /** Of the repository, where the record lies. */
   readonly #place: string;
+  readonly #signing: Signing | undefined;
   readonly #listeners = new Set<() => void>();
   #history: History;
   #view: RecordView = emptyView;
@@ -66,7 +71,8 @@ export class GitRecord {
     this.#options = options;
     this.folder = folder;
     this.installation = installation;
-    const { logger, remote } = options;
+    const { logger, remote, signingKey } = options;
+    this.#signing = signingKey === undefined ? undefined : new Signing(signingKey);
     this.#place = remote?.folder ?? "";
     this.#history = new History(this.#place);
     this.#reader = new ViewReader({ git, folder: this.#place });
@@ -158,6 +164,7 @@ export class GitRecord {
       author: this.#options.author,
       now: this.#options.now?.() ?? new Date(),
       folder: this.#place,
+      signing: this.#signing,
     });
     const to = ids.at(-1);
     if (to === undefined) return ids;
@@ -233,7 +240,7 @@ export class GitRecord {
     this.#stopWatching();
     this.#listeners.clear();
     await Promise.allSettled([this.#work, this.#housekeeping]);
-    await this.#remote?.close();
+    await Promise.all([this.#remote?.close(), this.#signing?.close()]);
   }
 
   /** The first commit of a remote record. Another operator may be faster: then the next look finds theirs. */

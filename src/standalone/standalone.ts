@@ -12,7 +12,7 @@ import type { Logger } from "../observability/logger.ts";
 import { startControlPlane, type ControlPlane } from "../operator/control-plane.ts";
 import { byCommand } from "../operator/persons-word.ts";
 import { shownStatus } from "../operator/record-status.ts";
-import { remoteOf } from "../record/remote-options.ts";
+import { recordOptionsOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
 import { openWhole, type Closing } from "../registry/closing.ts";
@@ -85,10 +85,9 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
 
   signal.throwIfAborted();
   // Without it nothing is decided: what was published is served.
-  const { author, remote } = settings.record;
   const record = settings.readOnly
     ? undefined
-    : await openRecord({ folder: folder.record, author, remote: remoteOf(remote, source), logger });
+    : await openRecord({ folder: folder.record, ...recordOptionsOf(settings.record, source), logger });
   if (record !== undefined) closing.add(() => record.close());
 
   signal.throwIfAborted();

@@ -13,6 +13,7 @@ import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from "../../src/operator/control-plane.ts";
 import type { JobKind, JobOutcome } from "../../src/operator/ports.ts";
+import type { NamedSecret } from "../../src/record/named-secret.ts";
 import type { RemoteOptions } from "../../src/record/remote-options.ts";
 import { openRecord, type GitRecord } from "../../src/record/repository.ts";
 import { openFolderSource, type FolderSource } from "../../src/standalone/folder-source.ts";
@@ -44,6 +45,7 @@ export class World {
   plane: ControlPlane | undefined;
   /** Where the record is, when it is not the folder. */
   remote: RemoteOptions | undefined;
+  signingKey: NamedSecret | undefined;
 
   /** `config`: somebody else's folder of resources. */
   constructor(config?: string) {
@@ -82,6 +84,7 @@ export class World {
       now: () => this.now(),
       ...(options.installation === undefined ? {} : { installation: options.installation }),
       remote: this.remote,
+      signingKey: this.signingKey,
     });
     this.plane = await startControlPlane({
       source: this.source,
