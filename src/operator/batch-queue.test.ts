@@ -103,6 +103,31 @@ test("what failed comes back at once when it is added again; a success starts th
   await queue.stop();
 });
 
+test("what failed is not hurried by a reminder, and goes on growing its pauses", async () => {
+  let [works, fails] = [0, true];
+  const queue = queueOf(async (keys) => (works++, fails ? keys : []));
+  queue.remind("a");
+  await pass(200);
+  expect(works).toBe(1);
+  for (let reminders = 0; reminders < 9; reminders++) {
+    queue.remind("a");
+    await pass(100);
+  }
+  expect(works).toBe(1);
+  await pass(400);
+  expect(works).toBe(2);
+  queue.remind("a");
+  await pass(1_500);
+  expect(works).toBe(2);
+  fails = false;
+  await pass(1_000);
+  expect(works).toBe(3);
+  queue.remind("a");
+  await pass(200);
+  expect(works).toBe(4);
+  await queue.stop();
+});
+
 test("after stop nothing more happens", async () => {
   let works = 0;
   const queue = queueOf(async (keys) => (works++, keys));

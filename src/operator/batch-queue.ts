@@ -36,6 +36,11 @@ export class BatchQueue {
     if (this.#working === undefined) this.#schedule();
   }
 
+  /** The same is still to be done, and nothing is new: a key that failed waits for the end of its pause. */
+  remind(key: string): void {
+    if (!this.#failures.has(key)) this.add(key);
+  }
+
   /** Ends after what is being worked on. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -43,8 +43,6 @@ export interface DeliveryOptions {
 /** Contents that processes may still have: each of them is the kubelet's minute old at most. */
 const remembered = 20;
 const askEvery = 5_000;
-/** Milliseconds: an API server that is away, or a right that is missing. */
-const longestPause = 300_000;
 
 export class Delivery implements CredentialsDelivery {
   readonly #options: DeliveryOptions;
@@ -72,7 +70,6 @@ export class Delivery implements CredentialsDelivery {
       onError: (error) => options.logger.error({ err: error }, "the Secrets of resources could not be gathered; it is tried again"),
       quiet: 50,
       longest: 500,
-      longestPause,
     });
     this.#unsubscribe = options.source.onChange(() => this.#look());
   }
@@ -103,8 +100,10 @@ export class Delivery implements CredentialsDelivery {
   want(secrets: readonly WantedSecret[], { keepOthers }: { readonly keepOthers: boolean }): void {
     const before = namesOf(this.wanted);
     this.#wanted = { secrets, keepOthers };
-    if (namesOf(this.wanted) !== before) this.#options.source.look();
-    this.#look();
+    if (this.#seen) this.#plan();
+    if (namesOf(this.wanted) === before) return this.#queue.remind("credentials");
+    this.#options.source.look();
+    this.#queue.add("credentials");
   }
 
   heard(pods: RecordState["pods"]): void {

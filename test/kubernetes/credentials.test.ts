@@ -7,16 +7,20 @@ import { eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
 import { createCertificates } from "../support/certificates.ts";
 import { MountedWorld } from "../support/mounted-world.ts";
+import { resourcePath } from "../support/resource-api.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
 const first = { username: "robot", password: "canary-one" };
 const second = { username: "robot", password: "canary-two" };
 
+/** Milliseconds. A kubelet may take more than a minute: `KUBELET_TAKES=75000` measures that. */
+const kubeletTakes = Number(process.env["KUBELET_TAKES"] ?? 2_000);
+
 let world: MountedWorld;
 let upstream: ScriptedUpstream;
 beforeAll(async () => {
   upstream = await ScriptedUpstream.start({ challenge: "basic", login: first });
-  for (const tag of ["a", "b", "c", "d"]) upstream.addImage("team/app", tag, Buffer.from(tag));
+  for (const tag of ["a", "b", "c", "d", "e", "f"]) upstream.addImage("team/app", tag, Buffer.from(tag));
   world = await MountedWorld.of(2, { egress: { allowedCIDRs: ["127.0.0.0/8"] } });
   await world.startOperator();
 });
@@ -124,6 +128,46 @@ test("a Secret that cannot be used is said at once, before anything is asked wit
   await world.hasCondition("CredentialsLoaded", "upstream/tls", "upstream/private");
   expect((await pull("d")).status).toBe(200);
   expect(await world.kubectl(["events", "--for", "upstream/tls"])).toMatch(/Warning\s+CredentialsTooLarge/);
+});
+
+/** Milliseconds from the server's answer to a change until every process of the registry goes by it. */
+async function servedAfter(change: object, isServed: (process: number) => Promise<boolean>): Promise<number> {
+  const path = resourcePath("Upstream", world.namespace, "private");
+  const { status } = await world.api.send("PATCH", path, { body: { spec: change }, contentType: "application/merge-patch+json" });
+  expect(status).toBe(200);
+  const began = performance.now();
+  await eventually(
+    async () => expect(await Promise.all(world.registries.map((_, process) => isServed(process)))).not.toContain(false),
+    150,
+  );
+  return performance.now() - began;
+}
+/** What docs/explanation/performance.md says; no test asserts a time. */
+const tell = (what: string, milliseconds: readonly number[]) =>
+  process.stderr.write(`${what}: ${milliseconds.map((one) => `${(one / 1_000).toFixed(2)} s`).join(", ")}\n`);
+
+test("a change is served by every process, also one that names a Secret that none of them has yet", async () => {
+  const times: number[] = [];
+  for (const host of ["one", "two", "three", "four", "five"].map((name) => `${name}.example.org`)) {
+    const answers = async (process: number) =>
+      (await send(world.registries[process]?.url ?? "", "GET", `/v2/team/app/manifests/a?ns=${host}`)).status === 200;
+    times.push(await servedAfter({ hosts: [host] }, answers));
+  }
+  tell("a change without a new Secret", times);
+  const third = { username: "robot", password: "canary-three" };
+  upstream.login = third;
+  world.kubelet.delay = kubeletTakes;
+  await world.apply(secret("renamed", third));
+  const served = servedAfter(
+    { auth: { secretRef: { name: "renamed" } } },
+    async (process) => (await pull(process === 0 ? "e" : "f", process)).status === 200,
+  );
+  await eventually(async () =>
+    expect(await world.condition("Upstream", "private", "Ready")).toMatchObject({ status: "False", reason: "Progressing" }),
+  );
+  tell(`a new Secret, with a kubelet that takes ${kubeletTakes / 1_000} s`, [await served]);
+  await world.hasCondition("Ready", "upstream/private");
+  expect((await gathered()).data).not.toHaveProperty(`${world.namespace}_pull_password`);
 });
 
 test("an operator that starts anew says nothing new, and nothing secret is in a log", async () => {

@@ -49,9 +49,15 @@ export class StatusWriter {
 
   /** All views of a round. */
   take(views: readonly ResourceView[]): void {
+    const before = this.#views;
     this.#views = new Map(views.map((view) => [idOf(view), view]));
     for (const id of this.#written.keys()) if (!this.#views.has(id)) this.#written.delete(id);
-    for (const [id, view] of this.#views) if (this.#due(id, view) !== undefined) this.#queue.add(id);
+    for (const [id, view] of this.#views) {
+      if (this.#due(id, view) === undefined) continue;
+      // Of what could not be written, a round that has nothing new to say is no reason to try again.
+      if (before.get(id) === view) this.#queue.remind(id);
+      else this.#queue.add(id);
+    }
   }
 
   /** Ends after what is being written. */
