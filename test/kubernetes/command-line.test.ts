@@ -256,7 +256,7 @@ test("a connection to a Pod carries both ways what it is given, and says why the
   await addPod(home, "echo", { ports: { 7: (echo.address() as AddressInfo).port, 8: 1 } });
   const access = await openClusterAccess({ KUBECONFIG: api.kubeconfig });
   const connection = await connectToPod(access, { namespace: home, pod: "echo", port: 7 });
-  const sent = randomBytes(16 * 1024 * 1024);
+  const sent = randomBytes(4 * 1024 * 1024);
   const written = pipeline(Readable.from([sent.subarray(0, 1), sent.subarray(1)]), connection, { end: false });
   const back: Buffer[] = [];
   for (let length = 0; length < sent.length;) {
