@@ -242,6 +242,12 @@ test("a run that fell silent, or died with its process, ends for those who follo
     result: { deleted: 0, applied, message: "The process ended before the run did." },
   });
 
+  const broken = await start();
+  await database.execute(statement("test-to-prune", "UPDATE runs SET kind = 'prune' WHERE id = $1"), [broken.id]);
+  await noteRunApplied(database, { id: broken.id, policy: "default/images", applied });
+  await runs.update(broken.id, { state: "failed", result: { message: "Its Pod was killed." } });
+  expect((await runs.get(broken.id)).result).toEqual({ deleted: 0, bytes: 0, applied, message: "Its Pod was killed." });
+
   const last = (await ended()).at(-1) ?? "";
   const next = await start();
   await database.execute(statement("test-silence", "UPDATE runs SET touched_at = now() - interval '11 minutes' WHERE id = $1"), [next.id]);
@@ -285,7 +291,11 @@ test("a Pod has one run: that one again while it is under way, and then never an
 
   await runs.update(id, { state: "failed", result: {} });
   await expect(bound.of("images-1")).rejects.toMatchObject({ code: "DENIED", message: expect.stringContaining("has ended (failed)") });
-  await expect(runs.start(request)).rejects.toMatchObject({ code: "CONFLICT", message: expect.stringContaining("Pod images-1 has run") });
+  await expect(runs.start(request)).rejects.toMatchObject({
+    code: "CONFLICT",
+    message: expect.stringContaining("Pod images-1 has run"),
+    detail: { podHas: expect.any(String) },
+  });
   // What was refused left nothing behind.
   expect((await runs.start({ ...request, pod: "images-2" })).state).toBe("running");
 });
