@@ -24,6 +24,7 @@ beforeAll(async () => {
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   cluster = await startJobCluster();
   stack.defer(() => cluster.stop());
+  await cluster.kubectl("delete", "rolebinding", "wharfinger-operator-jobs");
   operator = await start();
 });
 beforeEach(() => {
@@ -90,6 +91,14 @@ const told = (name: string, state: string, message: RegExp | string) =>
     const { lastRun } = await statusOf(`retentionpolicy/${name}`);
     expect(lastRun, `the operator said ${operator.logs()}`).toMatchObject({ state, message: expect.stringMatching(message) });
   }, 60);
+
+test("an operator that may not see Jobs says so, and begins when it may", async () => {
+  const readyz = async () => (await fetch(`${operator.url}/readyz`)).text();
+  await eventually(async () => expect(await readyz()).toContain("may not list and watch jobs in namespace"), 60);
+  const account = `--serviceaccount=${cluster.namespace}:wharfinger-operator`;
+  await cluster.kubectl("create", "rolebinding", "wharfinger-operator-jobs", "--role=wharfinger-operator-jobs", account);
+  await eventually(async () => expect((await fetch(`${operator.url}/readyz`)).status).toBe(200), 60);
+});
 
 test("a policy of each kind runs as a Job when it is new or somebody asks, and says how it went", async () => {
   await cluster.apply(
