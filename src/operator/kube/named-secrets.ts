@@ -9,6 +9,9 @@ import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { metadataOnly, paths, type KubeObject } from "./objects.ts";
 
+/** Milliseconds; a little less than after what cluster-source.ts looks again. */
+const askAgainAfter = 4_500;
+
 export type SecretKind = "Secret" | "ConfigMap";
 
 interface Held {
@@ -28,6 +31,8 @@ export class NamedSecrets {
   readonly #client: KubeClient;
   readonly #logger: Logger;
   readonly #held: Readonly<Record<SecretKind, Map<string, Held>>> = { Secret: new Map(), ConfigMap: new Map() };
+
+  readonly #refused = new Map<string, { readonly version: string; readonly until: number }>();
 
   constructor(options: {
     readonly client: KubeClient;
@@ -60,15 +65,26 @@ export class NamedSecrets {
     const held = this.#held[kind];
     const gone = [...held.keys()].filter((name) => !names.has(name) || !items.has(name));
     for (const name of gone) held.delete(name);
-    const stale = [...names].filter((name) => {
+    const stale = [...names].flatMap((name) => {
       const found = items.get(name);
-      return found !== undefined && held.get(name)?.version !== versionOf(found);
+      return found === undefined || held.get(name)?.version === versionOf(found) ? [] : [{ name, version: versionOf(found) }];
     });
-    const fetched = await Promise.all(stale.map((name) => this.#obtain(kind, name)));
+    const fetched = await Promise.all(stale.map(({ name, version }) => this.#obtainInTime(kind, name, version)));
     return { changed: gone.length > 0 || fetched.includes("fetched"), whole: !fetched.includes("failed") };
   }
 
-  async #obtain(kind: SecretKind, name: string): Promise<"fetched" | "gone" | "failed"> {
+  /** What was refused is asked for again after a pause, or when it is another by then: whoever looks may look often. */
+  async #obtainInTime(kind: SecretKind, name: string, version: string): Promise<"fetched" | "gone" | "failed"> {
+    const id = `${kind} ${name}`;
+    const before = this.#refused.get(id);
+    if (before?.version === version && performance.now() < before.until) return "failed";
+    const got = await this.#obtain(kind, name, before === undefined ? "warn" : "debug");
+    if (got === "failed") this.#refused.set(id, { version, until: performance.now() + askAgainAfter });
+    else this.#refused.delete(id);
+    return got;
+  }
+
+  async #obtain(kind: SecretKind, name: string, level: "warn" | "debug"): Promise<"fetched" | "gone" | "failed"> {
     const { path } = this.informers[kind];
     try {
       const found = await this.#client.send<DataObject>({ path: `${path}/${name}` });
@@ -76,7 +92,7 @@ export class NamedSecrets {
       return "fetched";
     } catch (error) {
       if (error instanceof KubeError && error.status === 404) return "gone";
-      this.#logger.warn({ error: String(error) }, `${kind} ${path.split("/").at(-2) ?? ""}/${name} could not be read; it is tried again`);
+      this.#logger[level]({ error: String(error) }, `${kind} ${path.split("/").at(-2) ?? ""}/${name} could not be read; it is tried again`);
       return "failed";
     }
   }
