@@ -55,6 +55,20 @@ test("a Pod is restricted, has no token but the registry's of ten minutes, and g
   expect(template.spec["volumes"]).toEqual([{ name: "registry-token", projected: { sources: [source] } }]);
 });
 
+test("a Job ends: it has a deadline, retries for Pods that were killed, none for what the job itself calls failed; drained nodes do not count", () => {
+  expect(jobManifest(job, pods, "registry").spec).toMatchObject({
+    backoffLimit: 1,
+    activeDeadlineSeconds: 3_600,
+    ttlSecondsAfterFinished: 86_400,
+    podFailurePolicy: {
+      rules: [
+        { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+        { action: "FailJob", onExitCodes: { operator: "In", values: [3] } },
+      ],
+    },
+  });
+});
+
 /** A resource with something else in every field that it has, as the operator takes it: the Jobs that it leads to. */
 async function jobsOf(resource: Pick<ObservedResource, "annotations" | "generation"> & { readonly spec: Record<string, unknown> }) {
   const asked: ScheduledJob[] = [];
