@@ -51,7 +51,7 @@ export default defineConfig({
         test: {
           name: "kubernetes",
           maxWorkers: files,
-          globalSetup: ["test/support/global-kubernetes.ts"],
+          globalSetup: ["test/support/global-tools.ts", "test/support/global-kubernetes.ts"],
           include: ["test/kubernetes/**/*.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 120_000,

@@ -1,6 +1,7 @@
 // `npm run bench`: what a request costs the server, beside CNCF distribution in the same run. Processor seconds of the whole process tree
 // (ours with its PostgreSQL) come first: they hold on a noisy machine. Nothing here is asserted; see docs/design/performance.md.
 // `npm run bench -- collect`: deleting and collecting alone (collect.ts).
+// `npm run bench -- operator`: the whole operator on an API server (operator.ts).
 
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -145,4 +146,5 @@ async function main(): Promise<void> {
 }
 
 if (only === "collect") await (await import("./collect.ts")).benchCollect(process.argv.slice(3).map(Number));
+else if (only === "operator") await (await import("./operator.ts")).benchOperator(process.argv.slice(3));
 else await main();

@@ -9,7 +9,7 @@ import { GitHost, type BareRepository } from "./git-remote.ts";
 import type { KubernetesApi } from "./kubernetes-access.ts";
 import { createNamespace } from "./kubernetes.ts";
 import type { OperatorProcessOptions } from "./operator-process.ts";
-import { installOperator, openParts, OperatorWorld, startRegistry, type WorldParts } from "./operator-world.ts";
+import { installOperator, openParts, OperatorWorld, startRegistry, type OperatorWorldOptions, type WorldParts } from "./operator-world.ts";
 import { PersonsClone } from "./persons-git.ts";
 import type { ServingProcess } from "./serving-process.ts";
 import { startSteadyReader, type SteadyReader } from "./steady-reader.ts";
@@ -37,9 +37,9 @@ export class DrillWorld extends OperatorWorld {
   }
 
   /** With everything but an operator. */
-  static async on(api: KubernetesApi): Promise<DrillWorld> {
+  static async on(api: KubernetesApi, options: Omit<OperatorWorldOptions, "api"> = {}): Promise<DrillWorld> {
     await using stack = new AsyncDisposableStack();
-    const parts = await openParts(stack, { api, registry: settings });
+    const parts = await openParts(stack, { registry: settings, ...options, api });
     const host = await GitHost.start();
     stack.defer(() => host.stop());
     const world = new DrillWorld(parts, stack.move(), host);
@@ -49,7 +49,7 @@ export class DrillWorld extends OperatorWorld {
 
   override startOperator(options: Partial<OperatorProcessOptions> = {}): Promise<ServingProcess> {
     const remote = { url: this.host.urlOf(this.repository), interval: "1s", secretRef: { namespace: this.namespace, name: "record" } };
-    return super.startOperator({ settings: { record: { remote } }, ...options });
+    return super.startOperator({ ...options, settings: { ...options.settings, record: { remote } } });
   }
 
   /** The namespace of the same name is made anew, here or in another cluster: empty, as an administrator prepares it. The volume is lost. */
@@ -64,7 +64,7 @@ export class DrillWorld extends OperatorWorld {
   /** Another one, empty. */
   async replaceRegistry(): Promise<void> {
     await this.reader.stop();
-    const { registry, control } = await startRegistry(this, this.folder, settings);
+    const { registry, control } = await startRegistry(this, this.folder, { settings });
     [this.registry, this.control] = [registry, control];
     this.reader = this.#startReader();
   }

@@ -37,7 +37,13 @@ export class Kubelet {
     const pause = (milliseconds: number) => sleep(milliseconds, undefined, { signal: this.#abort.signal }).catch(() => undefined);
     let version: string | undefined;
     while (!this.#abort.signal.aborted) {
-      const { status, body } = await api.send<SecretObject>("GET", `/api/v1/namespaces/${namespace}/secrets/${name}`);
+      // A server that a test ends comes back; what is mounted stays.
+      const answer = await api.send<SecretObject>("GET", `/api/v1/namespaces/${namespace}/secrets/${name}`).catch(() => undefined);
+      if (answer === undefined) {
+        await pause(lookEvery);
+        continue;
+      }
+      const { status, body } = answer;
       const found = status === 200 ? body.metadata.resourceVersion : undefined;
       if (found !== version) {
         await pause(this.delay);

@@ -20,7 +20,9 @@ export interface OperatorWorldOptions {
   /** The run's shared one by default. One of the test's own has our definitions already. */
   readonly api?: KubernetesApi;
   /** Settings of the registry besides its database and storage; of the namespace, where they name it. */
-  readonly registry?: RegistrySettings | ((namespace: string) => RegistrySettings);
+  readonly registry?: RegistrySettings | ((namespace: string) => RegistrySettings | Promise<RegistrySettings>);
+  /** The registry's folder of Secrets. */
+  readonly secrets?: string;
 }
 
 type RegistrySettings = Readonly<Record<string, unknown>>;
@@ -128,11 +130,8 @@ export async function openParts(stack: AsyncDisposableStack, options: OperatorWo
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const api = options.api ?? (await sharedApiServer());
   const namespace = await createNamespace(api);
-  const serving = await startRegistry(
-    stack,
-    folder,
-    typeof options.registry === "function" ? options.registry(namespace) : options.registry,
-  );
+  const settings = typeof options.registry === "function" ? await options.registry(namespace) : options.registry;
+  const serving = await startRegistry(stack, folder, { settings, secrets: options.secrets });
   return { api, namespace, folder, kubeconfig: await installOperator(api, namespace), ...serving };
 }
 
@@ -140,12 +139,13 @@ export async function openParts(stack: AsyncDisposableStack, options: OperatorWo
 export async function startRegistry(
   stack: { defer(close: () => Promise<void>): void },
   folder: string,
-  more: RegistrySettings = {},
+  { settings = {}, secrets }: { settings?: RegistrySettings | undefined; secrets?: string | undefined },
 ): Promise<Pick<WorldParts, "registry" | "control">> {
   const database = await createDatabase();
   stack.defer(() => database.drop());
   const storage = { folder: await mkdtemp(join(folder, "blobs-")) };
-  const registry = await startRegistryProcess({ settings: { ...more, database: { url: database.url }, storage } });
+  const args = secrets === undefined ? [] : ["--secrets", secrets];
+  const registry = await startRegistryProcess({ settings: { ...settings, database: { url: database.url }, storage }, args });
   stack.defer(async () => void (await registry.stop()));
   const control = new ControlClient({ url: registry.url, token: processToken });
   stack.defer(() => control.close());
