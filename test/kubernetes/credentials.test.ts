@@ -185,3 +185,26 @@ test("an operator that starts anew says nothing new, and nothing secret is in a 
   expect(logs).toContain("wharfinger-credentials");
   expect(logs).not.toMatch(/canary|PRIVATE KEY/);
 });
+
+test("without the right to write it, it is said what is missing, and it goes on when the right is there", async () => {
+  const rights = (verbs: readonly string[]) => ({ apiGroups: [""], resources: ["secrets"], verbs });
+  const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${world.namespace}/roles/wharfinger-operator`;
+  const { body: role } = await world.api.send<{ rules: readonly { resourceNames?: readonly string[] }[] }>("GET", path);
+  const without = role.rules.filter(({ resourceNames }) => resourceNames?.includes("wharfinger-credentials") !== true);
+  await world.api.send("PUT", path, {
+    body: { ...role, rules: [...without, rights(["get", "list", "watch"])], metadata: { name: "wharfinger-operator" } },
+  });
+  await world.apply(secret("renamed", second));
+  await eventually(
+    async () =>
+      expect(await loaded()).toMatchObject({
+        status: "False",
+        reason: "NotDelivered",
+        message: expect.stringContaining("the Role of deploy/operator/role.yaml") as string,
+      }),
+    30,
+  );
+  expect(await world.condition("Upstream", "private", "Ready"), "what was there before is in use").toMatchObject({ status: "True" });
+  await world.api.send("PUT", path, { body: { ...role, metadata: { name: "wharfinger-operator" } } });
+  await world.hasCondition("CredentialsLoaded", "upstream/private");
+});

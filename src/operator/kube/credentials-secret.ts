@@ -78,8 +78,11 @@ export class CredentialsSecret implements CredentialsStore {
     if (status === 0) return new Error(message, { cause });
     const { namespace } = this.#metadata;
     if (status === 403) {
+      // Who may do what, or a namespace that is going: never what was sent.
       const way = `give its ServiceAccount the Role of deploy/operator/role.yaml in namespace ${namespace}`;
-      return new Error(`the operator may not ${verb} Secret ${this.name}, from which the registry has its credentials: ${way}`);
+      return new Error(
+        `the operator may not ${verb} Secret ${this.name}, from which the registry has its credentials: ${way} (${message})`,
+      );
     }
     return new Error(
       `Secret ${this.name}, from which the registry has its credentials, could not be ${verb === "read" ? "read" : "written"} (${status} ${reason})`,
