@@ -54,7 +54,7 @@ export default defineConfig({
           globalSetup: ["test/support/global-tools.ts", "test/support/global-kubernetes.ts"],
           include: ["test/kubernetes/**/*.test.ts"],
           testTimeout: 180_000,
-          hookTimeout: 120_000,
+          hookTimeout: 300_000,
         },
       },
       {

@@ -44,6 +44,8 @@ export interface SendOptions {
   readonly body?: unknown;
   /** application/json by default. */
   readonly contentType?: string;
+  /** Milliseconds until it rejects; by default as long as the server takes. */
+  readonly patience?: number;
 }
 
 export interface Answer<Body = unknown> {
@@ -72,10 +74,11 @@ export async function openApi(folder: string, url: string): Promise<KubernetesAp
   };
 
   const send = async <Body>(method: Method, path: string, options: SendOptions = {}): Promise<Answer<Body>> => {
-    const { body, contentType = "application/json" } = options;
+    const { body, contentType = "application/json", patience } = options;
     const answer = await request(new URL(path, url), {
       method,
       dispatcher: agent,
+      ...(patience !== undefined && { signal: AbortSignal.timeout(patience) }),
       headers: { accept: "application/json", ...(body !== undefined && { "content-type": contentType }) },
       body: body === undefined ? undefined : JSON.stringify(body),
     });

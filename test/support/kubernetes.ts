@@ -37,8 +37,21 @@ export interface ApiServerOptions {
 /** Whom its ServiceAccount tokens are from. */
 export const serviceAccountIssuer = "https://kubernetes.default.svc.cluster.local";
 
+/** So many times other ports are tried: somebody may take one between the look and the use. */
+const attempts = 3;
+
 /** Resolves when it is ready; rejects with the last words of what ended before. */
-export async function startApiServer({ controllers = false }: ApiServerOptions = {}): Promise<ApiServer> {
+export async function startApiServer(options: ApiServerOptions = {}): Promise<ApiServer> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await start(options);
+    } catch (error) {
+      if (attempt === attempts || !String(error).includes("address already in use")) throw error;
+    }
+  }
+}
+
+async function start({ controllers = false }: ApiServerOptions): Promise<ApiServer> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-kubernetes-"));
   const running = new Map<string, LaunchedServer>();
   const endAll = async () => {
@@ -58,12 +71,16 @@ export async function startApiServer({ controllers = false }: ApiServerOptions =
     // An API server that does not find it within some seconds ends.
     await whenReady("etcd", etcd, () => isHealthy(ports));
     const api = await openApi(folder, url);
-    const start = async () => {
+    const startServer = async () => {
       const server = await launch("kube-apiserver", apiServerArguments(folder, ports));
-      await whenReady("kube-apiserver", server, async () => (await api.send("GET", "/readyz")).status === 200);
+      await whenReady("kube-apiserver", server, () => isThere(api, "/readyz"));
     };
-    await start();
-    if (controllers) await launch("kube-controller-manager", controllerArguments(folder));
+    await startServer();
+    if (controllers) {
+      const manager = await launch("kube-controller-manager", controllerArguments(folder));
+      // It has no port to ask; it ends by itself when the API server keeps it waiting.
+      await whenReady("kube-controller-manager", manager, () => isThere(api, "/api/v1/namespaces/default/serviceaccounts/default"));
+    }
     const kill9 = async () => running.get("kube-apiserver")?.kill9();
     return {
       ...api,
@@ -72,7 +89,7 @@ export async function startApiServer({ controllers = false }: ApiServerOptions =
       kill9,
       restart: async () => {
         await kill9();
-        await start();
+        await startServer();
       },
       compact: () => compact(`http://127.0.0.1:${ports.etcd}`),
       stop: async () => {
@@ -90,14 +107,22 @@ export async function startApiServer({ controllers = false }: ApiServerOptions =
 async function whenReady(name: string, server: LaunchedServer, isReady: () => Promise<boolean>): Promise<void> {
   const ended = server.ended.then((how) => Promise.reject(new Error(`${name} ${how}: ${server.lastWords()}`)));
   const ready = answerTo(`${name} is ready`, async () => ((await isReady()) ? true : undefined), {
-    seconds: 60,
+    // A limit for what hangs, not for a machine that has much to do: what ends is heard of at once.
+    seconds: 200,
     context: server.lastWords,
   });
   await Promise.race([ready, ended]);
 }
 
+/** Milliseconds: a question to a server that is only starting may be lost. */
+const patience = 10_000;
+
 async function isHealthy({ etcd }: Ports): Promise<boolean> {
-  return (await fetch(`http://127.0.0.1:${etcd}/health`)).ok;
+  return (await fetch(`http://127.0.0.1:${etcd}/health`, { signal: AbortSignal.timeout(patience) })).ok;
+}
+
+async function isThere(api: KubernetesApi, path: string): Promise<boolean> {
+  return (await api.send("GET", path, { patience })).status === 200;
 }
 
 /** A namespace with its ServiceAccount `default`, without which no pod is accepted. Resolves with its name. */
