@@ -4,10 +4,10 @@ import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
 
 /**
- * Files of all projects together: a third of their time they wait (for disks, clocks, other processes), so that one more than there are
- * processors keeps these busy. More than four at once would need more connections to PostgreSQL.
+ * Files of all projects together: a third of their time they wait (for disks, clocks, other processes), so that two more than there are
+ * processors keep these busy. More than four at once would need more connections to PostgreSQL.
  */
-const files = Math.min(4, availableParallelism() + 1);
+const files = Math.min(4, availableParallelism() + 2);
 
 /** What needs an S3 service, and what must hold on a bucket as it does on a folder: these run once more there. */
 const ofBuckets = ["src/registry/blobs/s3-*.test.ts", "src/registry/services/store-away.test.ts"];

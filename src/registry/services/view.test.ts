@@ -232,22 +232,22 @@ test("what was read before a change and came after it is not remembered, and not
   expect(await pull(view)).toBeUndefined();
   // Read now, answered late.
   await point("one");
-  let arrive: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => (arrive = resolve));
+  const [read, arrived] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const early = view.get(
     key,
     async () => {
       const found = await load();
-      await held;
+      read.resolve();
+      await arrived.promise;
       return found;
     },
     () => 100,
   );
-  await sleep(20);
+  await read.promise;
   await point("two");
   await sleep(viewsRunOut);
   expect(await pull(view)).toBe("two");
-  arrive();
+  arrived.resolve();
   expect((await early)?.digest).toBe("one");
   await sleep(viewsRunOut);
   expect(await pull(view)).toBe("two");
