@@ -23,7 +23,7 @@ export interface InformerTimes {
   readonly longestPause: number;
 }
 
-const defaultTimes: InformerTimes = { watchFor: 20, silence: 25_000, relist: 600_000, firstPause: 250, longestPause: 10_000 };
+const defaultTimes: InformerTimes = { watchFor: 15, silence: 20_000, relist: 600_000, firstPause: 250, longestPause: 10_000 };
 /** Objects of one page. */
 const pageSize = 500;
 /** A watch that the server ends sooner than this, milliseconds, is no rest. */
