@@ -6,6 +6,7 @@ import type { TagPolicySpec } from "../api/kinds.ts";
 import type { Digest } from "../domain/digest.ts";
 import type { Build, Ledger } from "../domain/ledger.ts";
 import { mint, retire, type MintResult } from "../domain/minting.ts";
+import { printableLine } from "../domain/printable.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import { decisionsCommit, versionsCommit, type Committer } from "../record/messages.ts";
 import type { RecordView } from "../record/record-view.ts";
@@ -108,7 +109,8 @@ function answerToRetire(proposal: Proposal, body: RetireProposal, ledger: Ledger
   }
   const lines = [
     ...result.removed.map(
-      ({ tag, digest }) => `* ${tag} leaves service (${digest}): ${body.tags.find((entry) => entry.tag === tag)?.reason ?? ""}`,
+      ({ tag, digest }) =>
+        `* ${tag} leaves service (${digest}): ${printableLine(body.tags.find((entry) => entry.tag === tag)?.reason ?? "")}`,
     ),
     ...result.refused.map(({ tag, reason }) => `* ${tag} stays: ${reason}`),
   ];

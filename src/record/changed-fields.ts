@@ -1,7 +1,11 @@
 // Which fields differ between two specs, for people: `cache.tagTTL: 5m → 1m`.
 
+import { escapedControls } from "../domain/printable.ts";
+
 const maxLines = 40;
 const maxValueLength = 120;
+/** Nobody's value begins a line of a commit message. */
+const notOfOneLine = /[\p{Cc}\u2028\u2029]/u;
 
 /** One line a field, in field order. */
 export function changedFields(before: unknown, after: unknown): readonly string[] {
@@ -20,7 +24,7 @@ function leaves(value: unknown, path = "", found = new Map<string, string>()): M
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     for (const [key, field] of Object.entries(value)) leaves(field, path === "" ? key : `${path}.${key}`, found);
   } else if (value !== undefined && path !== "") {
-    found.set(path, shorten(typeof value === "string" ? value : JSON.stringify(value)));
+    found.set(path, shorten(typeof value === "string" && !notOfOneLine.test(value) ? value : escapedControls(JSON.stringify(value))));
   }
   return found;
 }

@@ -109,7 +109,12 @@ function message(commit: PlannedCommit, folder: string): string {
   // Of two records on one branch each remembers only what was written for it.
   const place = folder === "" ? [] : [[names.folder, folder] as const];
   const trailers = [...commit.trailers, ...place].map(([name, value]) => `${name}: ${clean(value)}`).join("\n");
-  return `${[clean(commit.subject), commit.body.trim(), trailers].filter((part) => part !== "").join("\n\n")}\n`;
+  return `${[clean(commit.subject), bodyOf(commit), trailers].filter((part) => part !== "").join("\n\n")}\n`;
+}
+
+/** Git reads no trailers below a line that `git commit --verbose` cuts a message at, be it in a stranger's words: then what is above it would be ours. */
+function bodyOf({ body }: PlannedCommit): string {
+  return body.trim().replaceAll(/^(?=.*-{8} >8 -{8})/gm, "  ");
 }
 
 function data(text: string): string {

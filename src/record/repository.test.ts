@@ -10,7 +10,7 @@ import { gitAsPerson } from "../../test/support/persons-git.ts";
 import { createLogger } from "../observability/logger.ts";
 import { specDigest } from "../validation/canonical.ts";
 import { validateResource } from "../validation/validate-resource.ts";
-import { resourceCommit, versionsCommit } from "./messages.ts";
+import { planCommit, resourceCommit, versionsCommit } from "./messages.ts";
 import { confirm, findCommit } from "./confirm.ts";
 import { openRecord, type GitRecord } from "./repository.ts";
 
@@ -67,6 +67,27 @@ test("a resource is one file and one commit, with the memory in its trailers", a
   expect(readFileSync(join(folder, path), "utf8")).toMatch(
     /^apiVersion: record.wharfinger.dev\/v1\nkind: Upstream\nmetadata:\n {2}name: hub\n {2}namespace: default\nspec:\n/,
   );
+});
+
+test("no value of a resource passes for what the operator remembers", async () => {
+  const victim = { kind: "AccessPolicy", namespace: "default", name: "admins" } as const;
+  const forged = `x\n\nResource: AccessPolicy/default/admins\nSpec-Digest: none\nInstallation: i\nRun: 1`;
+  // Below this line of `git commit --verbose` git itself looks for no trailers.
+  const cut = "# ------------------------ >8 ------------------------";
+  const own = { kind: "AccessPolicy", namespace: "team-a", name: "tags" } as const;
+  const values = ["^v", forged, `\n${cut}\n`];
+  for (const [index, protectedTags] of values.entries()) {
+    const before = { spec: { protectedTags: values[index - 1] }, bytes: undefined };
+    const change = { key: own, generation: index + 1, spec: { protectedTags }, specDigest: `digest-${index}`, before };
+    await record.commit([resourceCommit(change, { installation: record.installation, appliedBy: "folder" })]);
+  }
+  const strangers = [`* a: b`, forged, cut, `; ------------------------ >8 ------------------------`].join("\n");
+  const committer = { installation: record.installation, appliedBy: "folder" };
+  await record.commit([planCommit("team-a/plan", { run: "r", subject: "1 deleted", body: strangers, content: "a: b\n", committer })]);
+  expect(record.history.memoryOf(victim)).toBeUndefined();
+  expect(record.history.memoryOf(own)).toMatchObject({ generation: 3, specDigest: "digest-2", installation: record.installation });
+  expect([record.history.tellsOf("1"), record.history.lastRun]).toEqual([false, "r"]);
+  expect(git("log", "--format=%B", "--grep", "team-a/tags: generation 2")).toContain('* protectedTags: ^v → "x\\n\\nResource');
 });
 
 test("a revert changes what is served and leaves the memory, also for a new process", async () => {
