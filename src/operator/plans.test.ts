@@ -65,3 +65,19 @@ test.each([
 ])("a run that %s commits nothing", (_, result) => {
   expect(deletedCommit("default/builds", { run: "r", succeeded: true, message: "", result }, committer)).toBeUndefined();
 });
+
+test("what a job says of its deletions in another form is left out, and each of them is one line", () => {
+  const [first] = entries(1);
+  const strange = [null, 7, "text", {}, { ...first, reason: 7 }, { ...first, tag: { a: 1 }, rule: [[]], bytes: "many" }];
+  const commit = commitOf([...(strange as PlanEntry[]), { ...(first as PlanEntry), reason: "a\n\nRun: x\u001b[2J" }], { deleted: "all" });
+  expect(commit?.body).toBe(`* team-a/app@${digestOf("0")}: no rule keeps it\n* team-a/app@${digestOf("0")}: a Run: x\u{fffd}[2J`);
+  expect(parse(commit?.files[0]?.content ?? "")).toMatchObject({
+    deleted: 2,
+    entries: [
+      { rule: "", bytes: 0 },
+      { rule: "none", bytes: 7 },
+    ],
+  });
+  for (const result of [null, "text", [1], { plan: "p", deleted: {} }, { applied: "x" }])
+    expect(deletedCommit("default/builds", { run: "r", succeeded: false, message: "", result }, committer)).toBeUndefined();
+});

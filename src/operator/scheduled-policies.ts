@@ -47,7 +47,10 @@ export function haltOf(key: ResourceKey, judgements: readonly Judgement[], { ser
   return `stopped: ${key.kind} ${key.namespace}/${key.name} was deleted while its job ran`;
 }
 
-/** Value of the annotation that asks for a look now. */
+/** Of a request in the status: as the resource definitions have it. */
+const longestRequest = 128;
+
+/** Value of the annotation that asks for a look now, as much of it as a status has room for. */
 export function requestedAtOf(asked: Readonly<Record<string, string>>): string | undefined {
-  return asked[annotations.requestedAt] ?? asked[annotations.fluxRequestedAt];
+  return (asked[annotations.requestedAt] ?? asked[annotations.fluxRequestedAt])?.slice(0, longestRequest).toWellFormed();
 }

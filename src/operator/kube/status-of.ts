@@ -26,7 +26,7 @@ export function statusOf({ status }: ResourceView, there: ResourceStatus | undef
 
 function withTime(condition: Condition, before: Condition | undefined): Condition {
   const lastTransitionTime = before?.status === condition.status ? before.lastTransitionTime : condition.lastTransitionTime;
-  const message = condition.message.slice(0, longestMessage);
+  const message = condition.message.slice(0, longestMessage).toWellFormed();
   return { ...condition, message, lastTransitionTime: lastTransitionTime.replace(/\.\d+Z$/, "Z") };
 }
 

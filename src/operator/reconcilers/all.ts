@@ -27,14 +27,11 @@ export function ownReport(judgement: Judgement, context: ReportContext): OwnRepo
   return { ...own, details: { ...handledOf(observed), ...own.details } };
 }
 
-/** As the resource definitions have it. */
-const longestRequest = 128;
-
 /** What has no runs is done with a request when it was looked at; a policy's runs say theirs. */
 function handledOf({ kind, annotations }: ObservedResource): Readonly<Record<string, unknown>> {
   const requestedAt = requestedAtOf(annotations);
   if (requestedAt === undefined || kind === "TagPolicy" || kind === "RetentionPolicy") return {};
-  return { lastHandledReconcileAt: requestedAt.slice(0, longestRequest) };
+  return { lastHandledReconcileAt: requestedAt };
 }
 
 function reportAs<K extends Kind>(kind: K, key: ResourceKey, spec: unknown, context: ReportContext): OwnReport {

@@ -2,6 +2,7 @@
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
+import { pruneResultOf } from "../run-results.ts";
 import type { RunState } from "../schedules.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import type { Reconciler } from "./reconciler.ts";
@@ -23,7 +24,7 @@ export const retentionPolicyReconciler: Reconciler<"RetentionPolicy"> = {
 
 function conditionsOf({ action }: RetentionPolicySpec, { succeeded, message, result }: NonNullable<RunState["last"]>): ConditionDraft[] {
   const type = action === "Delete" ? conditionTypes.pruned : conditionTypes.planned;
-  const { blocked } = found(result);
+  const { blocked } = pruneResultOf(result);
   const reason = blocked?.reason ?? reasons.runFailed;
   const conditions: ConditionDraft[] = [
     succeeded ? { type, status: "True", reason: reasons.succeeded, message } : { type, status: "False", reason, message },
@@ -32,29 +33,13 @@ function conditionsOf({ action }: RetentionPolicySpec, { succeeded, message, res
   return [...conditions, { type: conditionTypes.workloadsUnknown, status: "True", reason, message: blocked.message }];
 }
 
-/** A run that could not even begin has no result, and one whose job died says only what it deleted. */
 function countsOf(result: unknown): Record<string, unknown> {
-  const { plan, kept, planned, deleted, bytes } = found(result);
+  const { plan, kept, planned, deleted, bytes } = pruneResultOf(result);
   return {
-    ...(plan === undefined || plan === "" ? {} : { plan }),
+    ...(plan === undefined ? {} : { plan }),
     ...(kept === undefined ? {} : { kept }),
     ...(planned === undefined ? {} : { planned: planned.deleted, plannedBytes: planned.bytes }),
     ...(deleted === undefined ? {} : { deleted }),
     ...(bytes === undefined ? {} : { bytes }),
   };
-}
-
-/** What the result of a prune run may say. */
-interface Found {
-  readonly plan?: string;
-  readonly kept?: number;
-  readonly planned?: { readonly deleted: number; readonly bytes: number };
-  readonly deleted?: number;
-  readonly bytes?: number;
-  readonly blocked?: { readonly reason: string; readonly message: string };
-}
-
-/** A run's result is what its job wrote. */
-function found(result: unknown): Found {
-  return result ?? {};
 }

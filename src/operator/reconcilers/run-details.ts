@@ -30,7 +30,7 @@ function lastRunOf(runs: RunState | undefined, found: (last: LastRun) => Readonl
       ...(startedAt === undefined ? {} : { startedAt }),
       finishedAt,
       ...found(runs.last),
-      message: message.slice(0, longestMessage),
+      message: message.slice(0, longestMessage).toWellFormed(),
     },
   };
 }

@@ -130,6 +130,35 @@ test.each(outcomes)("%s, %s: the status is of the form that the definition has",
   expect([...prepare(schema, status, ["status"]).unknownFields, ...schemaProblems(schema, status, ["status"])]).toEqual([]);
 });
 
+/** Whoever has the token of a job's Pod writes what he likes. */
+const foreign: readonly unknown[] = [
+  ...[null, 7, "text", [], [null], {}].flatMap((value) => [
+    value,
+    { images: value, failures: [] },
+    { images: { failed: value }, failures: [] },
+    { images: { failed: 1 }, failures: value },
+    { images: { failed: 1 }, failures: [value, { repository: value, reason: value }, { repository: "a/b", reason: "R", message: value }] },
+    { plan: value, kept: value, planned: value, deleted: value, bytes: value, blocked: value },
+    { planned: { deleted: value, bytes: 1 }, blocked: { reason: "WorkloadsUnknown", message: value } },
+    { blocked: { reason: value, message: "why" } },
+  ]),
+  { images: { failed: 2 ** 40 }, failures: [] },
+  { kept: -1, deleted: 0.5, bytes: 2 ** 70 },
+  {
+    images: { failed: 1 },
+    failures: [{ repository: "r".repeat(9_000), sourceTag: "t".repeat(9_000), reason: "R".repeat(9_000), message: "m".repeat(99_000) }],
+  },
+  { plan: "p".repeat(9_000), blocked: { reason: "R".repeat(9_000), message: "m".repeat(99_000) } },
+];
+
+test.each(["TagPolicy", "RetentionPolicy"] as const)("%s: whatever a run says of itself, the status is of that form", (kind) => {
+  const schema = schemaOf(kind).properties?.["status"] ?? {};
+  for (const result of foreign) {
+    const status = statusOf(kind, ran(result, false));
+    expect([result, ...prepare(schema, status, ["status"]).unknownFields, ...schemaProblems(schema, status, ["status"])]).toEqual([result]);
+  }
+});
+
 test("every field of the definitions' status is reported in some outcome", () => {
   for (const kind of ["Upstream", "TagPolicy", "RetentionPolicy", "AccessPolicy"] as const) {
     const fields = Object.keys(schemaOf(kind).properties?.["status"]?.properties ?? {});

@@ -6,6 +6,7 @@ import { keyString, type ResourceKey } from "../../domain/resource.ts";
 import { readPublicKey } from "../../domain/public-key.ts";
 import { namesOfKeys } from "../../domain/registry-login.ts";
 import { findByRepository, type UpstreamNames } from "../../domain/upstream-names.ts";
+import { syncResultOf, type SyncFailure, type SyncResult } from "../run-results.ts";
 import type { RunState } from "../schedules.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import { runDetails } from "./run-details.ts";
@@ -17,7 +18,7 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   report(key, spec, context) {
     const unusable = missingKey(key, spec, context);
     const runs = context.runsOf(key);
-    const found = foundBy(runs?.last?.result);
+    const found = syncResultOf(runs?.last?.result);
     return {
       ...(unusable === undefined ? {} : { notReady: unusable }),
       conditions: runs?.last === undefined ? [] : [verifiedOf(spec, runs.last, found), syncedOf(runs.last, found)],
@@ -61,36 +62,7 @@ function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets, delivery }
 
 type LastRun = NonNullable<RunState["last"]>;
 
-interface Failure {
-  readonly repository: string;
-  readonly sourceTag?: string;
-  readonly digest?: string;
-  readonly reason: string;
-  readonly message?: string;
-}
-
-interface Found {
-  readonly failed: number;
-  readonly failures: readonly Failure[];
-}
-
-const mostFailures = 20;
-
-/** What the result of a run says of images; undefined when it says nothing, for example because the run could not begin. */
-function foundBy(result: unknown): Found | undefined {
-  const { images, failures } = (result ?? {}) as { images?: { failed?: unknown }; failures?: readonly Failure[] };
-  if (typeof images?.failed !== "number") return undefined;
-  const listed = (failures ?? []).slice(0, mostFailures).map(({ repository, sourceTag, digest, reason, message }) => ({
-    repository,
-    ...(sourceTag === undefined ? {} : { sourceTag }),
-    ...(digest === undefined ? {} : { digest }),
-    reason,
-    ...(message === undefined || message === "" ? {} : { message }),
-  }));
-  return { failed: images.failed, failures: listed };
-}
-
-function syncedOf({ succeeded, message }: LastRun, found: Found | undefined): ConditionDraft {
+function syncedOf({ succeeded, message }: LastRun, found: SyncResult | undefined): ConditionDraft {
   const type = conditionTypes.synced;
   if (!succeeded) return { type, status: "False", reason: reasons.runFailed, message };
   const [first] = found?.failures ?? [];
@@ -123,7 +95,7 @@ const unseen: ReadonlySet<string> = new Set([
   "Unavailable",
 ]);
 
-function verifiedOf({ verify }: TagPolicySpec, { succeeded, message }: LastRun, found: Found | undefined): ConditionDraft {
+function verifiedOf({ verify }: TagPolicySpec, { succeeded, message }: LastRun, found: SyncResult | undefined): ConditionDraft {
   const type = conditionTypes.verified;
   if (verify.mode === "Unverified") {
     return { type, status: "False", reason: "Unverified", message: "spec.verify.mode is Unverified: nobody's signature is checked" };
@@ -136,7 +108,7 @@ function verifiedOf({ verify }: TagPolicySpec, { succeeded, message }: LastRun, 
   return { type, status: "True", reason: reasons.succeeded, message: "the evidence of all images is verified" };
 }
 
-function describe({ repository, sourceTag, reason, message }: Failure): string {
+function describe({ repository, sourceTag, reason, message }: SyncFailure): string {
   const where = sourceTag === undefined ? repository : `${repository}:${sourceTag}`;
   return `${where} ${reason}${message === undefined ? "" : `: ${message}`}`;
 }
