@@ -17,7 +17,7 @@ function bundle(
   options: Partial<Parameters<typeof bundleOf>[1]> = {},
 ) {
   const contentOf = (namespace: string, name: string) => contents[`${namespace}/${name}`] ?? gone;
-  const { files, left } = bundleOf(secrets, { contentOf, before: new Map(), keepOthers: false, ...options });
+  const { files, left } = bundleOf(secrets, { contentOf, before: new Map(), keepOthers: false, isFirst: () => false, ...options });
   return { files, names: [...files.keys()], left: Object.fromEntries([...left].map(([owner, { reason }]) => [owner, reason])) };
 }
 
@@ -89,6 +89,47 @@ test("what comes later, or grew, never takes the room of what is there", () => {
   });
   const size = [...third.files].reduce((sum, [file, { byteLength }]) => sum + 2 * file.length + byteLength, 0);
   expect(size).toBeLessThanOrEqual(mostBytes);
+});
+
+test("no namespace takes the room of another one, and nobody that of the administrators and the users", () => {
+  const of = (namespace: string, name: string): WantedSecret => ({ namespace, name, uses: all });
+  const isFirst = ({ namespace }: { namespace: string }) => namespace === "registry";
+  const contents: Record<string, SecretContent> = {
+    "registry/pull": there({ password: bytes("short") }),
+    "registry/users": there({ htpasswd: bytes("ann") }),
+    "team-b/key": there({ "cosign.pub": bytes("key") }),
+  };
+  const others = [of("registry", "pull"), of("registry", "users"), of("team-b", "key")];
+  const greedy = Array.from({ length: 60 }, (_, index) => of("team-a", `k${index}`));
+  for (const { name } of greedy) contents[`team-a/${name}`] = there({ "cosign.pub": block(15_000) });
+  // To the last byte, with what was small enough for what was left.
+  const filler = (size: number) => (contents["team-a/filler"] = there({ "x.pub": block(size) }));
+  filler(1);
+  const room = (files: ReadonlyMap<string, Uint8Array>) =>
+    mostBytes - [...files].reduce((sum, [file, { byteLength }]) => sum + 2 * file.length + byteLength, 0);
+  const wantedOfAll = [...others, ...greedy, of("team-a", "filler")];
+  let before = bundle(wantedOfAll, contents, { isFirst }).files;
+  filler(1 + room(before));
+  before = bundle(wantedOfAll, contents, { isFirst, before }).files;
+  expect(room(before)).toBe(0);
+
+  contents["registry/pull"] = there({ password: bytes("longer than it was") });
+  contents["registry/users"] = there({ htpasswd: bytes("ann and bob") });
+  contents["team-b/key"] = there({ "cosign.pub": bytes("another key") });
+  contents["team-c/new"] = there({ "cosign.pub": block(64 * 1024) });
+  const { files, left } = bundle([...wantedOfAll, of("team-c", "new")], contents, { isFirst, before });
+  const texts = [...files]
+    .filter(([, { byteLength }]) => byteLength < 100)
+    .map(([file, content]) => [file, new TextDecoder().decode(content)]);
+  expect(texts).toEqual([
+    ["registry_pull_password", "longer than it was"],
+    ["registry_users_htpasswd", "ann and bob"],
+    ["team-b_key_cosign.pub", "another key"],
+  ]);
+  expect(files.has("team-c_new_cosign.pub")).toBe(true);
+  expect(Object.keys(left).filter((owner) => !owner.startsWith("Secret team-a/"))).toEqual([]);
+  expect(room(files)).toBeLessThan(15_000 + 100);
+  expect(room(files)).toBeGreaterThanOrEqual(0);
 });
 
 test("a key that is too large, or too long by name, is left out with its Secret; of users there may be many", () => {

@@ -27,6 +27,8 @@ export interface Bundle {
 
 interface Part {
   readonly owner: string;
+  readonly namespace: string;
+  readonly first: boolean;
   readonly files: Files;
   readonly bytes: number;
   /** The smaller, the sooner it gets its room. */
@@ -34,8 +36,10 @@ interface Part {
 }
 
 /**
- * `before`: what the processes have. Whoever is in it and did not grow keeps his place whatever else comes, then who grew, then who is new, each in
- * the order of the names. `keepOthers`: what nobody wants any more stays as well, as long as its Secret is there.
+ * `before`: what the processes have. `isFirst`: the administrators' and the users, whom nobody keeps out; namespaces share equally what is left of
+ * the room, and what one of them does not need the others may have. In a namespace whoever is there and did not grow keeps his place whatever else
+ * comes, then who grew, then who is new, each in the order of the names. `keepOthers`: what nobody wants any more stays as well, as long as its
+ * Secret is there.
  */
 export function bundleOf(
   wanted: readonly WantedSecret[],
@@ -43,6 +47,7 @@ export function bundleOf(
     readonly contentOf: (namespace: string, name: string) => SecretContent;
     readonly before: Files;
     readonly keepOthers: boolean;
+    readonly isFirst: (secret: { readonly namespace: string; readonly name: string }) => boolean;
   },
 ): Bundle {
   const before = byOwner(world.before);
@@ -56,18 +61,44 @@ export function bundleOf(
     const files = content.state === "there" ? pick(content.data, uses) : content.state === "gone" ? new Map<string, Uint8Array>() : old;
     const refusal = refusalOf(`${namespace}/${name}`, files);
     if (refusal !== undefined) left.set(owner, refusal);
-    else if (files.size > 0) parts.push({ owner, files, bytes: sizeOf(files), rank: rankOf(sizeOf(files), sizeOf(old)) });
-  }
-  const files = new Map<string, Uint8Array>();
-  let room = mostBytes;
-  for (const part of parts.sort((a, b) => a.rank - b.rank || (a.owner < b.owner ? -1 : 1))) {
-    if (part.bytes > room) left.set(part.owner, noRoom(part));
-    else {
-      room -= part.bytes;
-      for (const [file, bytes] of part.files) files.set(file, bytes);
+    else if (files.size > 0) {
+      const bytes = sizeOf(files);
+      parts.push({ owner, namespace, first: world.isFirst({ namespace, name }), files, bytes, rank: rankOf(bytes, sizeOf(old)) });
     }
   }
-  return { files: new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1))), left };
+  const taken = thatFit(parts);
+  for (const part of parts) if (!taken.has(part)) left.set(part.owner, noRoom(part));
+  const files = [...taken].flatMap(({ files }) => [...files]);
+  return { files: new Map(files.sort(([a], [b]) => (a < b ? -1 : 1))), left };
+}
+
+function thatFit(parts: readonly Part[]): ReadonlySet<Part> {
+  const sorted = parts.toSorted((a, b) => a.rank - b.rank || (a.owner < b.owner ? -1 : 1));
+  const taken = new Set<Part>();
+  let room = mostBytes;
+  const take = (wanted: readonly Part[], most: number): void => {
+    let left = most;
+    for (const part of wanted.filter((candidate) => !taken.has(candidate))) {
+      if (part.bytes > left) continue;
+      left -= part.bytes;
+      room -= part.bytes;
+      taken.add(part);
+    }
+  };
+  const others = sorted.filter(({ first }) => !first);
+  take(
+    sorted.filter(({ first }) => first),
+    room,
+  );
+  const namespaces = [...Map.groupBy(others, ({ namespace }) => namespace).values()].sort((a, b) => bytesOf(a) - bytesOf(b));
+  for (const [index, wanted] of namespaces.entries()) take(wanted, Math.floor(room / (namespaces.length - index)));
+  // What is too large for what is left of one share may fit into what is left of all.
+  take(others, room);
+  return taken;
+}
+
+function bytesOf(parts: readonly Part[]): number {
+  return parts.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** What belongs to whom. */
@@ -126,6 +157,6 @@ function refusalOf(name: string, files: Files): Finding | undefined {
 
 function noRoom({ owner, bytes }: Part): Finding {
   const name = owner.replace(/^Secret /, "");
-  const message = `there is no room for the ${bytes} bytes of Secret ${name}: all Secrets that resources name may have ${mostBytes} together, and those that were there before it stay. Make it smaller, or take other references out`;
+  const message = `there is no room for the ${bytes} bytes of Secret ${name}: all Secrets that resources name may have ${mostBytes} together, the administrators' first and each other namespace an equal share, in which those that were there before it stay. Make it smaller, or take other references out`;
   return { reason: reasons.credentialsTooLarge, message };
 }

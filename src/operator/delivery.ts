@@ -33,6 +33,8 @@ export interface DeliveryOptions {
   };
   /** Those that no resource names. */
   readonly always: readonly WantedSecret[];
+  /** The administrators' namespace: its Secrets, and those of `always`, have their room before all others. */
+  readonly administrators: string;
   /** Asks the registry which process has what. */
   readonly record: () => Promise<Pick<RecordState, "pods">>;
   readonly logger: Logger;
@@ -152,7 +154,10 @@ export class Delivery implements CredentialsDelivery {
     const { source } = this.#options;
     const { keepOthers } = this.#wanted ?? { keepOthers: true };
     const contentOf = (namespace: string, name: string) => source.contentOf(namespace, name);
-    this.#bundle = bundleOf(this.wanted, { contentOf, before: this.#held, keepOthers });
+    const { administrators, always } = this.#options;
+    const isFirst = ({ namespace, name }: { readonly namespace: string; readonly name: string }) =>
+      namespace === administrators || always.some((secret) => secret.namespace === namespace && secret.name === name);
+    this.#bundle = bundleOf(this.wanted, { contentOf, before: this.#held, keepOthers, isFirst });
     this.#digests = digestsOf(this.#bundle.files);
   }
 

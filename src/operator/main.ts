@@ -125,6 +125,7 @@ class Operator implements RunningOperator {
       source: this.#source,
       // Where the users are somebody else's to look at, somebody else brings them.
       always: this.#namespaces.includes(users.namespace) ? [{ ...users, uses: (key) => key === "htpasswd" }] : [],
+      administrators: home,
       record: () => this.#control.record(),
       logger,
     });
