@@ -180,7 +180,7 @@ class Operator implements RunningOperator {
   /** Not Git: what is published is served while Git is away, and a new pod must not wait for it. */
   #obstacles(): readonly string[] {
     if (this.#obstacle !== undefined) return [this.#obstacle];
-    const unseen = [...this.#source.problems().map(({ message }) => message), ...(this.#jobs?.problems() ?? [])];
+    const unseen = [...this.#source.obstacles(), ...(this.#jobs?.problems() ?? [])];
     return [...unseen, ...(this.#leases?.foreign() ?? [])];
   }
 

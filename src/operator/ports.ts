@@ -29,8 +29,10 @@ export interface SourceProblem {
 export interface ResourceSnapshot {
   readonly resources: readonly ObservedResource[];
   readonly problems: readonly SourceProblem[];
-  /** false: the source could not be read whole. Then nothing counts as deleted. */
+  /** false: the source could not be read whole. Then nothing counts as deleted, or nothing in the namespaces that are `unseen`. */
   readonly complete: boolean;
+  /** Which those are, where the rest is known: who has one namespace must not keep what was deleted in others. */
+  readonly unseen?: ReadonlySet<string>;
 }
 
 export interface ResourceSource {

@@ -23,19 +23,25 @@ export interface Removals {
 const mostFiles = 3;
 const mostShare = 1 / 3;
 
-/** `present`: keys of the source, undefined when it could not be read whole. `confirmed`: the commit at which a person let them go. */
+/** `present`: keys of the source. `isSeen`: all of a namespace could be read. `confirmed`: the commit at which a person let them go. */
 export function findRemovals(
   view: RecordView,
   history: History,
-  options: { present: ReadonlySet<string> | undefined; installation: string; confirmed: string | null },
+  options: {
+    present: ReadonlySet<string>;
+    isSeen: (namespace: string) => boolean;
+    installation: string;
+    confirmed: string | null;
+  },
 ): Removals {
-  const { present, installation } = options;
-  if (present === undefined) return { removals: [], orphans: [], waiting: false };
+  const { present, isSeen, installation } = options;
   const ours = history.memories().filter((memory) => memory.installation === installation && memory.specDigest !== "none");
-  const gone = ours.filter(({ key }) => !present.has(keyString(key)));
+  const gone = ours.filter(({ key }) => isSeen(key.namespace) && !present.has(keyString(key)));
   const removals = gone.map(({ key, generation }) => ({ key, generation, present: view.resources.has(keyString(key)) }));
   const removed = new Set(removals.map(({ key }) => keyString(key)));
-  const orphans = [...view.resources.entries()].filter(([id]) => !present.has(id) && !removed.has(id)).map(([, { key }]) => key);
+  const orphans = [...view.resources.entries()]
+    .filter(([id, { key }]) => isSeen(key.namespace) && !present.has(id) && !removed.has(id))
+    .map(([, { key }]) => key);
   const files = removals.filter((removal) => removal.present).length;
   const many = files > mostFiles && files > view.resources.size * mostShare;
   return { removals, orphans, waiting: many && (view.head === null || options.confirmed !== view.head) };

@@ -39,8 +39,9 @@ export interface RoundPlan {
 export function planRound(input: RoundInput): RoundPlan {
   const { snapshot, view, history, committer } = input;
   const { installation } = committer;
-  const present = snapshot.complete ? new Set(snapshot.resources.map(keyString)) : undefined;
-  const removals = findRemovals(view, history, { present, installation, confirmed: input.confirmedRemoval });
+  const present = new Set(snapshot.resources.map(keyString));
+  const isSeen = (namespace: string) => snapshot.complete || snapshot.unseen?.has(namespace) === false;
+  const removals = findRemovals(view, history, { present, isSeen, installation, confirmed: input.confirmedRemoval });
   const going = removals.waiting ? [] : removals.removals;
   const gone = new Set(going.map(({ key }) => keyString(key)));
   const inOrder = filesInOrder(view).filter(({ key }) => !gone.has(keyString(key)));

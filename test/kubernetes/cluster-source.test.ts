@@ -129,6 +129,18 @@ test("a namespace that is not ours to look at makes the picture incomplete, and 
   await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, problems: [], resources: [{ name: "one" }] }));
 });
 
+test("who has one namespace, and what becomes of it, keeps nothing that was deleted in another one", async () => {
+  const home = namespace;
+  const [held, leaving] = [await createNamespace(shared), await createNamespace(shared)];
+  await upstream("one");
+  const barred = (name: string) => (name === held ? "the Lease is held by another installation" : undefined);
+  const { source } = await open(shared.kubeconfig, { namespaces: [home, held, leaving], barred });
+  await shared.send("DELETE", `/api/v1/namespaces/${leaving}`);
+  await shared.send("DELETE", resourcePath("Upstream", home, "one"));
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: false, resources: [], unseen: new Set([held, leaving]) }));
+  expect(source.obstacles()).toEqual([]);
+});
+
 test("what goes with its namespace does not count as deleted", async () => {
   await upstream("one");
   await upstream("two");
@@ -145,7 +157,7 @@ test("what goes with its namespace does not count as deleted", async () => {
   // Also for who comes only now.
   const late = await open(shared.kubeconfig);
   expect(late.source.snapshot()).toMatchObject({ complete: false });
-  expect(late.source.problems()).toMatchObject([{ message }]);
+  expect(late.source.obstacles()).toEqual([message]);
 });
 
 test("the rights of deploy/operator are enough, and without them it is said what is missing", async () => {
@@ -153,13 +165,13 @@ test("the rights of deploy/operator are enough, and without them it is said what
   await secret("named", { password: "one" });
   const { source } = await open(await shared.serviceAccountKubeconfig(namespace, "default"));
   expect(source.snapshot()).toMatchObject({ complete: false, resources: [] });
-  expect(source.problems().map(({ message }) => message)).toContainEqual(
+  expect(source.obstacles()).toContainEqual(
     expect.stringContaining(`may not list and watch upstreams in namespace ${namespace}: give its ServiceAccount the Role there`),
   );
   expect(await shared.kubectl(["-n", namespace, "apply", "-f", "deploy/operator/role.yaml"])).toMatchObject({ code: 0 });
   const binding = ["create", "rolebinding", "wharfinger-operator", "--role=wharfinger-operator", `--serviceaccount=${namespace}:default`];
   expect(await shared.kubectl(["-n", namespace, ...binding])).toMatchObject({ code: 0 });
-  await eventually(() => expect(source.problems()).toEqual([]));
+  await eventually(() => expect(source.obstacles()).toEqual([]));
   await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, resources: [{ name: "one" }] }));
   await eventually(() => expect(text(source.secret(namespace, "named")?.get("password"))).toBe("one"));
 });
@@ -170,7 +182,7 @@ test("definitions that are not installed, or are taken away, delete nothing", as
   namespace = await createNamespace(bare);
   const { source } = await open(bare.kubeconfig);
   expect(source.snapshot()).toMatchObject({ complete: false, resources: [] });
-  expect(source.problems().map(({ message }) => message)).toContain(
+  expect(source.obstacles()).toContain(
     "the API server does not know upstreams of wharfinger.dev: install the definitions (kubectl apply -f crds/)",
   );
   expect(await bare.kubectl(["apply", "-f", "crds/"])).toMatchObject({ code: 0 });

@@ -48,6 +48,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
   #objects: ReadonlyMap<string, CustomResource> = new Map();
   /** What listeners were told of last. */
   #told = "";
+  #warned: ReadonlySet<string> = new Set();
   #due: NodeJS.Timeout | undefined;
   #settling: Promise<void> | undefined;
   #again = false;
@@ -128,17 +129,17 @@ export class ClusterSource implements ResourceSource, SecretSource {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Why not everything is here; empty when every list has synced. */
-  problems(): readonly SourceProblem[] {
-    return [...this.#refusals(), ...this.#standing.problems];
-  }
-
-  #refusals(): readonly SourceProblem[] {
-    return this.#watched.flatMap(({ namespace, resources, secrets }) => [
-      ...resources.flatMap(({ kind, informer }) => problemOf(pluralOf(kind), namespace, informer)),
-      ...problemOf("secrets", namespace, secrets.informers.Secret),
-      ...problemOf("configmaps", namespace, secrets.informers.ConfigMap),
-    ]);
+  /**
+   * Why this process is of no use yet, or not any more; empty when every list has synced. Of what goes wrong in others than the first namespace the
+   * snapshot tells: who has one of those must not end an operator.
+   */
+  obstacles(): readonly string[] {
+    const [home = ""] = this.#options.namespaces;
+    const lists = this.#watched.flatMap((watched) =>
+      listsOf(watched).filter(([, { problem }]) => watched.namespace === home || problem === undefined),
+    );
+    const standing = this.#standing.problems.get(home);
+    return [...lists.flatMap(problemOf), ...(standing === undefined ? [] : [standing])].map(({ message }) => message);
   }
 
   /** Milliseconds since the API server was last heard, by collection. */
@@ -156,11 +157,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
   }
 
   #informers(): readonly Informer<KubeObject>[] {
-    return this.#watched.flatMap(({ resources, secrets }) => [
-      ...resources.map(({ informer }) => informer),
-      secrets.informers.Secret,
-      secrets.informers.ConfigMap,
-    ]);
+    return this.#watched.flatMap(listsOf).map(([, informer]) => informer);
   }
 
   #data(kind: SecretKind, namespace: string, name: string): SecretData | undefined {
@@ -182,11 +179,13 @@ export class ClusterSource implements ResourceSource, SecretSource {
       this.#again = false;
       const { snapshot: seen, objects } = this.#picture();
       const leaving = await this.#standing.look({ missing: [...this.#objects.keys()].some((id) => !objects.has(id)) });
-      const snapshot = { ...seen, problems: [...seen.problems, ...leaving], complete: seen.complete && leaving.length === 0 };
+      const unseen = new Set([...seen.unseen, ...leaving.keys()]);
+      const snapshot = { ...seen, problems: [...seen.problems, ...leaving.values()], complete: unseen.size === 0, unseen };
+      this.#warn();
       const fetched = await Promise.all(this.#watched.flatMap((watched) => this.#obtain(watched, snapshot)));
       this.#snapshot = snapshot;
       this.#objects = objects;
-      if (fetched.some(({ whole }) => !whole) || leaving.length > 0) this.#lookLater();
+      if (fetched.some(({ whole }) => !whole) || leaving.size > 0) this.#lookLater();
       this.#tell(fetched.some(({ changed }) => changed));
     } while (this.#again && !this.#abort.signal.aborted);
   }
@@ -205,15 +204,18 @@ export class ClusterSource implements ResourceSource, SecretSource {
     }, fetchAgainAfter).unref();
   }
 
-  #picture(): { readonly snapshot: ResourceSnapshot; readonly objects: ReadonlyMap<string, CustomResource> } {
+  #picture(): {
+    readonly snapshot: ResourceSnapshot & { readonly unseen: ReadonlySet<string> };
+    readonly objects: ReadonlyMap<string, CustomResource>;
+  } {
     const objects = new Map<string, CustomResource>();
     const resources: ObservedResource[] = [];
-    const problems: SourceProblem[] = [...this.#refusals()];
-    let complete = true;
+    const problems: SourceProblem[] = this.#watched.flatMap(listsOf).flatMap(problemOf);
+    const unseen = new Set<string>();
     for (const { namespace, resources: collections } of this.#watched) {
       const barred = this.#options.barred?.(namespace);
       if (barred !== undefined) problems.push({ source: `namespace ${namespace}`, line: undefined, message: barred });
-      complete &&= barred === undefined && collections.every(({ informer }) => informer.complete);
+      if (barred !== undefined || !collections.every(({ informer }) => informer.complete)) unseen.add(namespace);
       if (barred !== undefined) continue;
       for (const { kind, informer } of collections) {
         for (const object of informer.items.values()) {
@@ -223,17 +225,25 @@ export class ClusterSource implements ResourceSource, SecretSource {
         }
       }
     }
-    return { snapshot: { resources, problems, complete }, objects };
+    return { snapshot: { resources, problems, complete: unseen.size === 0, unseen }, objects };
+  }
+
+  /** Of a list that is refused, once as long as it is. */
+  #warn(): void {
+    const refused = this.#watched.flatMap(listsOf).filter(([, { problem }]) => problem !== undefined);
+    const now = new Set(refused.flatMap(problemOf).map(({ source, message }) => `${source}: ${message}`));
+    for (const problem of now) if (!this.#warned.has(problem)) this.#options.logger.warn(problem);
+    this.#warned = now;
   }
 
   /** Our own writes of a status are no news. */
   #tell(secretsChanged: boolean): void {
-    const { resources, problems, complete } = this.#snapshot;
+    const { resources, problems, complete, unseen = [] } = this.#snapshot;
     const seen = resources.map((resource) => {
       const { uid, generation } = this.#objects.get(keyString(resource))?.metadata ?? {};
       return [keyString(resource), uid, generation, resource.annotations];
     });
-    const now = JSON.stringify([seen, problems, complete]);
+    const now = JSON.stringify([seen, problems, complete, [...unseen]]);
     if (now === this.#told && !secretsChanged) return;
     this.#told = now;
     for (const listener of this.#listeners) listener();
@@ -245,7 +255,17 @@ function observed(kind: Kind, namespace: string, { metadata, spec }: CustomResou
   return { kind, namespace, name, generation, annotations, spec, source: undefined, lineOf: () => undefined };
 }
 
-function problemOf(plural: string, namespace: string, { problem, complete }: Informer<KubeObject>): readonly SourceProblem[] {
+type List = readonly [plural: string, informer: Informer<KubeObject>, namespace: string];
+
+function listsOf({ namespace, resources, secrets }: Watched): readonly List[] {
+  return [
+    ...resources.map(({ kind, informer }): List => [pluralOf(kind), informer, namespace]),
+    ["secrets", secrets.informers.Secret, namespace],
+    ["configmaps", secrets.informers.ConfigMap, namespace],
+  ];
+}
+
+function problemOf([plural, { problem, complete }, namespace]: List): readonly SourceProblem[] {
   if (complete) return [];
   return [{ source: `namespace ${namespace}, ${plural}`, line: undefined, message: refusedList(plural, namespace, problem) }];
 }

@@ -45,9 +45,9 @@ export class Leases {
     return holder === undefined || holder.state.state === "held" ? undefined : sentenceOf(holder);
   }
 
-  /** What a person has to settle: two installations, one namespace. */
+  /** Two installations in our own namespace: a person has to settle that. Of the others an event tells, and the snapshot. */
   foreign(): readonly string[] {
-    return this.#all().flatMap((holder) => (holder.state.state === "waiting" && holder.state.foreign ? [sentenceOf(holder)] : []));
+    return this.home.state.state === "waiting" && this.home.state.foreign ? [sentenceOf(this.home)] : [];
   }
 
   states(): readonly { readonly namespace: string; readonly held: boolean }[] {

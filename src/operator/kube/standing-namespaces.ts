@@ -15,26 +15,28 @@ export interface StandingNamespacesOptions {
 
 export class StandingNamespaces {
   readonly #options: StandingNamespacesOptions;
-  #problems: readonly SourceProblem[] | undefined;
+  #problems: ReadonlyMap<string, SourceProblem> | undefined;
 
   constructor(options: StandingNamespacesOptions) {
     this.#options = options;
   }
 
-  /** Why what is missing does not count as deleted, as of the last look; empty: it does, or nobody has asked yet. */
-  get problems(): readonly SourceProblem[] {
-    return this.#problems ?? [];
+  /** By namespace, why what is missing there does not count as deleted, as of the last look; empty: it does, or nobody has asked yet. */
+  get problems(): ReadonlyMap<string, SourceProblem> {
+    return this.#problems ?? new Map<string, SourceProblem>();
   }
 
   /** Asks when it matters: at first, when something is `missing` that was there, and as long as the answer was not a good one. Never rejects. */
-  async look({ missing }: { readonly missing: boolean }): Promise<readonly SourceProblem[]> {
-    if (this.#problems?.length === 0 && !missing) return [];
+  async look({ missing }: { readonly missing: boolean }): Promise<ReadonlyMap<string, SourceProblem>> {
+    if (this.#problems?.size === 0 && !missing) return this.#problems;
     const { namespaces, logger } = this.#options;
-    const asked = await Promise.all(namespaces.map((namespace) => this.#ask(namespace)));
-    const known = new Set(this.problems.map(({ message }) => message));
-    this.#problems = asked.filter((problem) => problem !== undefined);
-    for (const { source, message } of this.#problems) if (!known.has(message)) logger.warn(`${source}: ${message}`);
-    return this.#problems;
+    const asked = await Promise.all(namespaces.map(async (namespace) => [namespace, await this.#ask(namespace)] as const));
+    const known = this.problems;
+    const found = new Map(asked.flatMap(([namespace, problem]) => (problem === undefined ? [] : [[namespace, problem] as const])));
+    this.#problems = found;
+    for (const [namespace, { source, message }] of found)
+      if (known.get(namespace)?.message !== message) logger.warn(`${source}: ${message}`);
+    return found;
   }
 
   async #ask(namespace: string): Promise<SourceProblem | undefined> {
