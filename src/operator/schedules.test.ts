@@ -134,6 +134,28 @@ test("what is dropped between its time and its start does not run", async () => 
   expect(jobs.began).toEqual([]);
 });
 
+test("the policies of one namespace do not keep those of another waiting", async () => {
+  const run = (namespace: string, name: string) =>
+    void schedules.run("tag-sync", { kind: "TagPolicy", namespace, name }, { trigger: "manual", slot: "s" });
+  for (const name of hundred) run("greedy", name);
+  for (const name of ["one", "two"]) run("default", name);
+  for (const namespace of ["b", "c", "d"]) run(namespace, "one");
+  await settle();
+  expect(jobs.began.map(({ policy }) => policy.split("/")[0])).toEqual(["greedy", "greedy", "greedy", "greedy"]);
+  for (let ended = 0; ended < 8; ended++) {
+    jobs.began[ended]?.end();
+    await settle();
+  }
+  // Each of the others has had its turn before the first has one again.
+  const next = ["default/one", "b/one", "c/one", "d/one", `greedy/${hundred[4]}`, "default/two", `greedy/${hundred[5]}`];
+  expect(jobs.began.slice(4).map(({ policy }) => policy)).toEqual([...next, `greedy/${hundred[6]}`]);
+  while (jobs.running > 0) {
+    jobs.began.forEach(({ end }) => end());
+    await settle();
+  }
+  expect([jobs.began.length, jobs.most]).toEqual([105, 4]);
+});
+
 describe("after an outage", () => {
   const outage = "2026-11-20T00:00:00Z";
 

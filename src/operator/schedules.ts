@@ -26,6 +26,11 @@ interface UnderWay {
   readonly abort: AbortController;
 }
 
+interface Waiting {
+  readonly namespace: string;
+  readonly start: () => void;
+}
+
 /** Why somebody wants a run. */
 export interface Wanted {
   readonly trigger: "schedule" | "manual";
@@ -53,7 +58,11 @@ export class Schedules {
   readonly #states = new Map<string, RunState>();
   readonly #running = new Map<string, UnderWay>();
   readonly #stopped = new AbortController();
-  readonly #queue: (() => void)[] = [];
+  /** Who waits for a place among those that may run at once. */
+  readonly #queue: Waiting[] = [];
+  /** By namespace: places that it has taken, and when it got the last one, counted. */
+  readonly #shares = new Map<string, { readonly places: number; readonly turn: number }>();
+  #turns = 0;
   readonly #heard = new Set<string>();
   /** Policies that the process found when it started, until what they missed is caught up. */
   readonly #found = new Map<JobKind, readonly ScheduledPolicy[]>();
@@ -122,7 +131,7 @@ export class Schedules {
   async stop(): Promise<void> {
     this.#stopped.abort();
     this.#timetable.stop();
-    for (const start of this.#queue.splice(0)) start();
+    for (const waiting of this.#queue.splice(0)) this.#hand(waiting);
     await Promise.allSettled([this.#caughtUp, ...[...this.#running.values()].map(({ outcome }) => outcome)]);
   }
 
@@ -173,7 +182,7 @@ export class Schedules {
 
   async #run(kind: JobKind, key: ResourceKey, wanted: Wanted, signal: AbortSignal): Promise<JobOutcome | undefined> {
     const id = idOf(kind, key);
-    await this.#turn();
+    await this.#turn(key.namespace);
     let ended: JobOutcome | undefined;
     try {
       // Halted while it waited for its turn.
@@ -195,8 +204,7 @@ export class Schedules {
       this.#running.delete(id);
       const { running: _, ...rest } = this.#states.get(id) ?? {};
       this.#states.set(id, rest);
-      this.#busy--;
-      this.#queue.shift()?.();
+      this.#free(key.namespace);
       this.#options.changed(kind, key, ended);
     }
   }
@@ -207,9 +215,36 @@ export class Schedules {
     return approve === this.#states.get(id)?.waitingPlan ? approve : undefined;
   }
 
-  async #turn(): Promise<void> {
-    if (this.#busy >= this.#options.maxConcurrent) await new Promise<void>((resolve) => this.#queue.push(resolve));
-    this.#busy++;
+  async #turn(namespace: string): Promise<void> {
+    if (this.#busy < this.#options.maxConcurrent) this.#occupy(namespace, 1);
+    else await new Promise<void>((start) => this.#queue.push({ namespace, start }));
+  }
+
+  /** Next is the namespace that has the fewest, and of those whose turn is longest ago: a thousand policies of one do not keep those of another waiting. */
+  #free(namespace: string): void {
+    this.#occupy(namespace, -1);
+    const [next] = this.#queue.toSorted((a, b) => {
+      const [left, right] = [this.#shareOf(a.namespace), this.#shareOf(b.namespace)];
+      return left.places - right.places || left.turn - right.turn;
+    });
+    if (next === undefined) return;
+    this.#queue.splice(this.#queue.indexOf(next), 1);
+    this.#hand(next);
+  }
+
+  #hand({ namespace, start }: Waiting): void {
+    this.#occupy(namespace, 1);
+    start();
+  }
+
+  #occupy(namespace: string, places: 1 | -1): void {
+    const share = this.#shareOf(namespace);
+    this.#busy += places;
+    this.#shares.set(namespace, { places: share.places + places, turn: places === 1 ? ++this.#turns : share.turn });
+  }
+
+  #shareOf(namespace: string): { readonly places: number; readonly turn: number } {
+    return this.#shares.get(namespace) ?? { places: 0, turn: 0 };
   }
 
   #note(id: string, state: RunState): void {
