@@ -65,7 +65,22 @@ test("what is made, changed and deleted is seen, and what nobody looks at is not
   await shows(informer, ["one", "two"]);
   await change("PATCH", "one", { key: "value" });
   await eventually(() => expect(informer.items.get("one")).toMatchObject({ data: { key: "value" } }));
-  expect(informer.items.get("one")?.metadata).not.toHaveProperty("managedFields");
+  // Whoever may write in a namespace has room for 256 KiB in the annotations of each object.
+  const annotations = { "wharfinger.dev/requestedAt": "now", "example.org/notes": "x".repeat(200_000) };
+  const metadata = { annotations, labels: { "wharfinger.dev/job": "prune", "example.org/team": "a" }, finalizers: ["example.org/hold"] };
+  await api.send("PATCH", `${paths.configMaps(namespace)}/two`, { body: { metadata }, contentType: "application/merge-patch+json" });
+  const kept = { annotations: { "wharfinger.dev/requestedAt": "now" }, labels: { "wharfinger.dev/job": "prune" } };
+  await eventually(() => expect(informer.items.get("two")?.metadata).toMatchObject({ name: "two", ...kept }));
+  const { annotations: noted, labels, ...rest } = { ...informer.items.get("two")?.metadata };
+  expect([noted, labels, Object.keys(rest).sort()]).toEqual([
+    kept.annotations,
+    kept.labels,
+    ["creationTimestamp", "name", "namespace", "resourceVersion", "uid"],
+  ]);
+  await api.send("PATCH", `${paths.configMaps(namespace)}/two`, {
+    body: { metadata: { finalizers: null } },
+    contentType: "application/merge-patch+json",
+  });
   await change("DELETE", "one");
   await shows(informer, ["two"]);
 });

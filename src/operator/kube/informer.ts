@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Logger } from "../../observability/logger.ts";
 import { errorOf, KubeError } from "./errors.ts";
+import { keptMetadata } from "./kept-metadata.ts";
 import type { KubeClient } from "./kube-client.ts";
 import type { KubeObject } from "./objects.ts";
 
@@ -229,10 +230,8 @@ export class Informer<T extends KubeObject> {
     this.#tell();
   }
 
-  /** Who owns which field is half of an object, and nothing that we look at. */
   #kept(object: T): T {
-    const { managedFields: _, ...metadata } = object.metadata as T["metadata"] & { managedFields?: unknown };
-    const kept = { ...object, metadata };
+    const kept = { ...object, metadata: keptMetadata(object.metadata) };
     return this.#options.keep?.(kept) ?? kept;
   }
 

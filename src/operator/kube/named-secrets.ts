@@ -11,6 +11,8 @@ import { metadataOnly, paths, type KubeObject } from "./objects.ts";
 
 /** Milliseconds; a little less than after what cluster-source.ts looks again. */
 const askAgainAfter = 4_500;
+/** Fetches of one namespace: an answer may have a megabyte. */
+const atOnce = 8;
 
 export type SecretKind = "Secret" | "ConfigMap";
 
@@ -69,7 +71,12 @@ export class NamedSecrets {
       const found = items.get(name);
       return found === undefined || held.get(name)?.version === versionOf(found) ? [] : [{ name, version: versionOf(found) }];
     });
-    const fetched = await Promise.all(stale.map(({ name, version }) => this.#obtainInTime(kind, name, version)));
+    const fetched: ("fetched" | "gone" | "failed")[] = [];
+    const work = async (): Promise<void> => {
+      for (let next = stale.pop(); next !== undefined; next = stale.pop())
+        fetched.push(await this.#obtainInTime(kind, next.name, next.version));
+    };
+    await Promise.all(Array.from({ length: atOnce }, work));
     return { changed: gone.length > 0 || fetched.includes("fetched"), whole: !fetched.includes("failed") };
   }
 
