@@ -43,6 +43,10 @@ async function start(): Promise<ServingProcess> {
     settings: describeSettings(settings),
   });
   stack.defer(async () => void (await started.stop()));
+  // As a Deployment does: on a machine that has too much to do a Lease may be lost.
+  void started.exited.then(async (code) => {
+    if (code === 1) operator = await start();
+  });
   return started;
 }
 
