@@ -1,7 +1,7 @@
 // The resources of a cluster as the control plane sees them: all of them or "not all", with the Secrets that they name.
 
 import { pino } from "pino";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 import { ClusterSource, type ClusterSourceOptions } from "../../src/operator/kube/cluster-source.ts";
 import { clientBy } from "../support/cluster-access.ts";
@@ -113,6 +113,29 @@ test("Secrets and ConfigMaps are had that a resource names, with what is in them
   // In the same picture: nobody sees the policy before its Secret.
   expect(text(source.secret(namespace, "other")?.get("password"))).toBe("not for us");
   expect(text(source.configMap(namespace, "root")?.get("trusted_root.json"))).toBe("{}");
+});
+
+test("of a Secret or ConfigMap that nobody names only its name and version are kept, and what becomes of it is no look", async () => {
+  const apply = (name: string, data: string, labels = "{}") =>
+    shared.kubectl(["-n", namespace, "apply", "-f", "-"], {
+      input: `{apiVersion: v1, kind: ConfigMap, metadata: {name: ${name}, labels: ${labels}}, data: {"trusted_root.json": "${data}"}}`,
+    });
+  await apply("other", "none of our business", "{a: b}");
+  await apply("root", "one");
+  await upstream("one");
+  const verify = { mode: "Verified", keys: [{ secretRef: { name: "keys" } }], trustedRoot: { configMapRef: { name: "root" } } };
+  const spec = { upstreamRef: { name: "one" }, images: [{ repository: "a" }], verify };
+  accepted(await create(shared, { kind: "TagPolicy", name: "tags", spec }, { namespace }));
+  const { source } = await open(shared.kubeconfig, { times: {} });
+  const known = (name: string) => source.configMaps(namespace)?.items.get(name);
+  const { resourceVersion } = known("other")?.metadata ?? {};
+  expect(known("other")).toEqual({ metadata: { name: "other", namespace, uid: expect.any(String), resourceVersion } });
+  const looks = vi.spyOn(source, "look");
+  await apply("other", "changed");
+  await eventually(() => expect(known("other")?.metadata.resourceVersion).not.toBe(resourceVersion));
+  expect(looks).not.toHaveBeenCalled();
+  await apply("root", "two");
+  await eventually(() => expect(text(source.configMap(namespace, "root")?.get("trusted_root.json"))).toBe("two"));
 });
 
 test("a namespace that is not ours to look at makes the picture incomplete, and shows nothing of it", async () => {

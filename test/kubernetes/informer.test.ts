@@ -3,7 +3,7 @@
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 
-import { Informer, type InformerTimes } from "../../src/operator/kube/informer.ts";
+import { Informer, relistIn, type InformerTimes } from "../../src/operator/kube/informer.ts";
 import { paths, type KubeObject } from "../../src/operator/kube/objects.ts";
 import { clientBy } from "../support/cluster-access.ts";
 import { eventually } from "../support/eventually.ts";
@@ -61,8 +61,10 @@ test("what is made, changed and deleted is seen, and what nobody looks at is not
   const informer = await watching();
   await informer.synced;
   expect([names(informer), informer.complete]).toEqual([["one"], true]);
+  const { items } = informer;
   await change("POST", "two");
   await shows(informer, ["one", "two"]);
+  expect(informer.items, "no copy of fifty thousand for each event").toBe(items);
   await change("PATCH", "one", { key: "value" });
   await eventually(() => expect(informer.items.get("one")).toMatchObject({ data: { key: "value" } }));
   // Whoever may write in a namespace has room for 256 KiB in the annotations of each object.
@@ -183,4 +185,14 @@ test("everything is listed anew now and then, also when no watch has failed", as
   stack.defer(() => informer.stop());
   informer.start();
   await eventually(() => expect(lists).toBeGreaterThan(2));
+});
+
+test.each([
+  ["a list of one page", 1, 600_000],
+  ["one of ten thousand objects", 20, 12_000_000],
+  ["one of fifty thousand objects", 100, 6 * 3_600_000],
+])("%s is listed anew as rarely as it is long", (_, pages, expected) => {
+  const pause = relistIn(600_000, pages) / expected;
+  expect(pause).toBeGreaterThanOrEqual(0.8);
+  expect(pause).toBeLessThanOrEqual(1.2);
 });

@@ -14,7 +14,7 @@ import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { referencesOf } from "./named-references.ts";
 import { NamedSecrets, type SecretKind } from "./named-secrets.ts";
-import { fieldManager, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
+import { fieldManager, lookedAt, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
 import { StandingNamespaces } from "./standing-namespaces.ts";
 
 export interface ClusterSourceOptions {
@@ -65,6 +65,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
         informer: new Informer<CustomResource>({
           client,
           path: paths.resources(kind, namespace),
+          keep: lookedAt,
           logger,
           ...(times === undefined ? {} : { times }),
         }),
@@ -76,10 +77,11 @@ export class ClusterSource implements ResourceSource, SecretSource {
   /** Resolves when every list was answered once, and the first picture is whole as far as it can be. */
   async start(): Promise<void> {
     const { signal } = this.#abort;
-    for (const informer of this.#informers()) {
-      informer.onChange(() => this.look());
-      informer.start();
+    for (const { resources, secrets } of this.#watched) {
+      for (const { informer } of resources) informer.onChange(() => this.look());
+      secrets.onNews(() => this.look());
     }
+    for (const informer of this.#informers()) informer.start();
     const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     await Promise.race([Promise.all(this.#informers().map(({ answered }) => answered)), stopped]);
     await this.#settle();

@@ -17,7 +17,7 @@ export interface InformerTimes {
   readonly watchFor: number;
   /** Everything in milliseconds: until a silent connection is given up. */
   readonly silence: number;
-  /** Between two whole lists. */
+  /** Between two whole lists of one page. */
   readonly relist: number;
   /** First and longest pause after a failure; it doubles, and half of it is chance. */
   readonly firstPause: number;
@@ -27,6 +27,8 @@ export interface InformerTimes {
 const defaultTimes: InformerTimes = { watchFor: 15, silence: 20_000, relist: 600_000, firstPause: 250, longestPause: 10_000 };
 /** Objects of one page. */
 const pageSize = 500;
+/** A list of many pages is rare, but not rarer than this, milliseconds. */
+const longestRelist = 6 * 3_600_000;
 /** A watch that the server ends sooner than this, milliseconds, is no rest. */
 const shortWatch = 1_000;
 /** So many failures in a row: what is known may be what is wrong. */
@@ -68,7 +70,7 @@ export class Informer<T extends KubeObject> {
   readonly #abort = new AbortController();
   readonly #listeners = new Set<() => void>();
   readonly #done: { synced: () => void; answered: () => void };
-  #items: ReadonlyMap<string, T> = new Map();
+  #items = new Map<string, T>();
   /** Where a watch goes on; undefined: only a list tells. */
   #version: string | undefined;
   #listedAt = -Infinity;
@@ -89,7 +91,7 @@ export class Informer<T extends KubeObject> {
     this.#done = { synced: synced.resolve, answered: answered.resolve };
   }
 
-  /** By name. */
+  /** By name; it changes under whoever keeps it. */
   get items(): ReadonlyMap<string, T> {
     return this.#items;
   }
@@ -167,6 +169,7 @@ export class Informer<T extends KubeObject> {
     const { client, accept } = this.#options;
     const found = new Map<string, T>();
     let page: Page<T> | undefined;
+    let pages = 0;
     do {
       const next = page?.metadata.continue;
       page = await client.send<Page<T>>({
@@ -175,6 +178,7 @@ export class Informer<T extends KubeObject> {
         ...(accept === undefined ? {} : { accept: accept.replace("PartialObjectMetadata;", "PartialObjectMetadataList;") }),
         signal: this.#abort.signal,
       });
+      pages++;
       for (const item of page.items ?? []) found.set(item.metadata.name, this.#kept(item));
     } while ((page.metadata.continue ?? "") !== "");
     const news = !this.#complete || !sameVersions(found, this.#items);
@@ -182,7 +186,7 @@ export class Informer<T extends KubeObject> {
     this.#items = found;
     this.#version = page.metadata.resourceVersion;
     this.#listedAt = performance.now();
-    this.#relistAfter = this.#times.relist * (0.8 + Math.random() * 0.4);
+    this.#relistAfter = relistIn(this.#times.relist, pages);
     this.#problem = undefined;
     this.#complete = true;
     this.#done.synced();
@@ -223,10 +227,8 @@ export class Informer<T extends KubeObject> {
     this.#failures = 0;
     this.#version = object.metadata.resourceVersion ?? this.#version;
     if (type === "BOOKMARK") return;
-    const items = new Map(this.#items);
-    if (type === "DELETED") items.delete(object.metadata.name);
-    else items.set(object.metadata.name, this.#kept(object));
-    this.#items = items;
+    if (type === "DELETED") this.#items.delete(object.metadata.name);
+    else this.#items.set(object.metadata.name, this.#kept(object));
     this.#tell();
   }
 
@@ -249,6 +251,14 @@ export class Informer<T extends KubeObject> {
       }
     }
   }
+}
+
+/**
+ * Milliseconds until the next whole list. An API server reads all that is in a page, also where only names are asked for: of fifty thousand Secrets
+ * that is a hundred times the work of a few hundred resources, so they are listed a hundred times as rarely.
+ */
+export function relistIn(relist: number, pages: number): number {
+  return Math.min(relist * pages, Math.max(relist, longestRelist)) * (0.8 + Math.random() * 0.4);
 }
 
 function sameVersions<T extends KubeObject>(left: ReadonlyMap<string, T>, right: ReadonlyMap<string, T>): boolean {

@@ -7,7 +7,7 @@ import type { SecretContent } from "../credentials-bundle.ts";
 import { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
-import { metadataOnly, paths, type KubeObject } from "./objects.ts";
+import { lookedAt, metadataOnly, paths, type KubeObject } from "./objects.ts";
 
 /** Milliseconds; a little less than after what cluster-source.ts looks again. */
 const askAgainAfter = 4_500;
@@ -28,12 +28,21 @@ interface DataObject extends KubeObject {
   readonly binaryData?: Readonly<Record<string, string>>;
 }
 
+interface Wanted {
+  readonly names: ReadonlySet<string>;
+  readonly complete: boolean;
+  readonly problem: KubeError | undefined;
+}
+
+const nothing: Wanted = { names: new Set(), complete: false, problem: undefined };
+
 export class NamedSecrets {
   readonly informers: Readonly<Record<SecretKind, Informer<KubeObject>>>;
   readonly #client: KubeClient;
   readonly #logger: Logger;
   readonly #held: Readonly<Record<SecretKind, Map<string, Held>>> = { Secret: new Map(), ConfigMap: new Map() };
-
+  /** As `want` was asked last. */
+  readonly #wanted: Record<SecretKind, Wanted> = { Secret: nothing, ConfigMap: nothing };
   readonly #refused = new Map<string, { readonly version: string; readonly until: number }>();
 
   constructor(options: {
@@ -46,8 +55,13 @@ export class NamedSecrets {
     this.#client = client;
     this.#logger = logger;
     const informer = (path: string) =>
-      new Informer<KubeObject>({ client, path, accept: metadataOnly, logger, ...(times === undefined ? {} : { times }) });
+      new Informer<KubeObject>({ client, path, accept: metadataOnly, keep, logger, ...(times === undefined ? {} : { times }) });
     this.informers = { Secret: informer(paths.secrets(namespace)), ConfigMap: informer(paths.configMaps(namespace)) };
+  }
+
+  /** When `want` would find something else than it found last. What becomes of those that nobody names is no news, and there may be a lot of it. */
+  onNews(listener: () => void): void {
+    for (const kind of ["Secret", "ConfigMap"] as const) this.informers[kind].onChange(() => this.#isNews(kind) && listener());
   }
 
   data(kind: SecretKind, name: string): SecretData | undefined {
@@ -63,7 +77,8 @@ export class NamedSecrets {
 
   /** Fetches what is named and new, drops what is gone or named no more. Resolves with whether anything changed, and whether all of it could be had. */
   async want(kind: SecretKind, names: ReadonlySet<string>): Promise<{ readonly changed: boolean; readonly whole: boolean }> {
-    const { items } = this.informers[kind];
+    const { items, complete, problem } = this.informers[kind];
+    this.#wanted[kind] = { names, complete, problem };
     const held = this.#held[kind];
     const gone = [...held.keys()].filter((name) => !names.has(name) || !items.has(name));
     for (const name of gone) held.delete(name);
@@ -78,6 +93,16 @@ export class NamedSecrets {
     };
     await Promise.all(Array.from({ length: atOnce }, work));
     return { changed: gone.length > 0 || fetched.includes("fetched"), whole: !fetched.includes("failed") };
+  }
+
+  #isNews(kind: SecretKind): boolean {
+    const { items, complete, problem } = this.informers[kind];
+    const before = this.#wanted[kind];
+    if (complete !== before.complete || problem !== before.problem) return true;
+    return before.names.values().some((name) => {
+      const found = items.get(name);
+      return (found === undefined ? undefined : versionOf(found)) !== this.#held[kind].get(name)?.version;
+    });
   }
 
   /** What was refused is asked for again after a pause, or when it is another by then: whoever looks may look often. */
@@ -103,6 +128,11 @@ export class NamedSecrets {
       return "failed";
     }
   }
+}
+
+/** What it is called, and nothing of it. */
+function keep({ metadata }: KubeObject): KubeObject {
+  return lookedAt({ metadata });
 }
 
 function versionOf({ metadata }: KubeObject): string {
