@@ -6,6 +6,7 @@ import type { PlannedCommit } from "../record/commits.ts";
 import type { History } from "../record/history.ts";
 import { adoptionCommit, removalCommit, resourceCommit, type Committer } from "../record/messages.ts";
 import type { RecordView } from "../record/record-view.ts";
+import type { Verdicts } from "../validation/verdicts.ts";
 import type { Grants } from "./grants.ts";
 import type { ResourceSnapshot } from "./ports.ts";
 import { filesInOrder } from "./published-resources.ts";
@@ -19,6 +20,8 @@ export interface RoundInput {
   readonly view: RecordView;
   readonly history: History;
   readonly grants: Grants;
+  /** Of the rounds before. */
+  readonly verdicts: Verdicts;
   readonly committer: Committer;
   readonly proposals: readonly Proposal[];
   /** Commits that are ready as they are: plans. */
@@ -45,7 +48,7 @@ export function planRound(input: RoundInput): RoundPlan {
   const going = removals.waiting ? [] : removals.removals;
   const gone = new Set(going.map(({ key }) => keyString(key)));
   const inOrder = filesInOrder(view).filter(({ key }) => !gone.has(keyString(key)));
-  const judgements = judge(snapshot.resources, { files: view.resources, inOrder, grants: input.grants });
+  const judgements = judge(snapshot.resources, { files: view.resources, inOrder, grants: input.grants, verdicts: input.verdicts });
   const proposals = settleProposals(input.proposals, view, { committer, now: input.now });
   return {
     judgements,

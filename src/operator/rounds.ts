@@ -23,6 +23,7 @@ import { Publisher } from "./publisher.ts";
 import { isSuspended, type Finding } from "./reconcilers/skeleton.ts";
 import { restoreLedgers } from "./restore-ledgers.ts";
 import { planRound, type RoundPlan } from "./round.ts";
+import { Verdicts } from "../validation/verdicts.ts";
 import { requestedAtOf } from "./scheduled-policies.ts";
 
 /** Attempts at a commit that others race. */
@@ -51,6 +52,7 @@ export interface Round {
 export class Rounds {
   readonly #options: RoundsOptions;
   readonly #publisher: Publisher;
+  readonly #verdicts = new Verdicts();
   /** Requests for a look that were heard. */
   #requests = "";
   #lastProblem: string | undefined;
@@ -124,6 +126,7 @@ export class Rounds {
       view: record.view,
       history: record.history,
       grants,
+      verdicts: this.#verdicts,
       committer,
       proposals,
       others: others(),

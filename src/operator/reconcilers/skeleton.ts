@@ -6,10 +6,9 @@ import { keyString, type ResourceKey } from "../../domain/resource.ts";
 import type { RecordedFile } from "../../record/record-view.ts";
 import type { FileProblem } from "../../record/yaml-file.ts";
 import { personOf } from "../../record/ledger-decisions.ts";
-import { specDigest } from "../../validation/canonical.ts";
 import { findConflicts, type Conflict } from "../../validation/conflicts.ts";
 import { notImplemented } from "../../validation/not-implemented.ts";
-import { validateResource } from "../../validation/validate-resource.ts";
+import type { Verdicts } from "../../validation/verdicts.ts";
 import { refuseGrant, type Grants } from "../grants.ts";
 import type { ObservedResource } from "../ports.ts";
 import { judged } from "../published-resources.ts";
@@ -38,24 +37,35 @@ export type Judgement = { readonly key: ResourceKey; readonly observed: Observed
   | { readonly state: "good"; readonly desired: DesiredResource; readonly notes: readonly Finding[] }
 );
 
-/** Judges every resource. `files`: what Git holds, whose owners come first. */
-export function judge(
-  resources: readonly ObservedResource[],
-  options: { readonly files: ReadonlyMap<string, RecordedFile>; readonly inOrder: readonly RecordedFile[]; readonly grants: Grants },
-): readonly Judgement[] {
-  const alone = resources.map((observed) => judgeAlone(observed, options.files.get(keyString(observed)), options.grants));
+export interface JudgeOptions {
+  /** What Git holds, whose owners come first. */
+  readonly files: ReadonlyMap<string, RecordedFile>;
+  readonly inOrder: readonly RecordedFile[];
+  readonly grants: Grants;
+  /** Of the rounds before. */
+  readonly verdicts: Verdicts;
+}
+
+/** Judges every resource. */
+export function judge(resources: readonly ObservedResource[], options: JudgeOptions): readonly Judgement[] {
+  const alone = resources.map((observed) => judgeAlone(observed, options.files.get(keyString(observed)), options));
+  options.verdicts.keep(resources);
   const conflicts = Map.groupBy(findConflicts(candidates(alone, options.inOrder)), ({ resource }) => keyString(resource));
   return alone.map((judgement) => judgeBeside(judgement, conflicts.get(keyString(judgement.key)) ?? []));
 }
 
-function judgeAlone(observed: ObservedResource, file: RecordedFile | undefined, grants: Grants): Judgement {
+function judgeAlone(
+  observed: ObservedResource,
+  file: RecordedFile | undefined,
+  { grants, verdicts }: Pick<JudgeOptions, "grants" | "verdicts">,
+): Judgement {
   const { kind, namespace, name } = observed;
   const key: ResourceKey = { kind, namespace, name };
   const base = { key, observed };
   const stalled = (reason: string, message: string): Judgement => ({ ...base, state: "stalled", reason, message });
 
   if (isSuspended(observed.spec)) return { ...base, state: "suspended" };
-  const verdict = validateResource({ ...key, spec: observed.spec }, { previous: file?.spec });
+  const verdict = verdicts.of({ ...key, spec: observed.spec }, { previous: file?.spec });
   if (verdict.problems !== undefined) {
     return stalled(reasons.invalid, verdict.problems.map(({ path, message }) => `${lineOf(observed, path)}${path} ${message}`).join("; "));
   }
@@ -66,7 +76,12 @@ function judgeAlone(observed: ObservedResource, file: RecordedFile | undefined, 
   const [missing] = readiness.stalled;
   if (missing !== undefined) return stalled(reasons.notImplemented, placed(observed, missing));
   const notes = readiness.notes.map((note) => ({ reason: reasons.notImplemented, message: placed(observed, note) }));
-  return { ...base, state: "good", desired: { key, generation: observed.generation, spec, specDigest: specDigest(kind, spec) }, notes };
+  return {
+    ...base,
+    state: "good",
+    desired: { key, generation: observed.generation, spec, specDigest: verdicts.specDigest(kind, spec) },
+    notes,
+  };
 }
 
 /** What is in Git in Git's order, with what is wanted in its place; then what is new. */

@@ -9,6 +9,7 @@ import { emptyView } from "../../record/record-view.ts";
 import { schemaOf } from "../../validation/crds.ts";
 import { schemaProblems } from "../../validation/schema.ts";
 import { prepare } from "../../validation/structure.ts";
+import { Verdicts } from "../../validation/verdicts.ts";
 import type { ObservedResource } from "../ports.ts";
 import type { RunState } from "../schedules.ts";
 import { StatusStore } from "../status-store.ts";
@@ -50,7 +51,12 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
   };
   const upstream: ObservedResource = { ...observed, kind: "Upstream", name: "cgr", spec: specs.Upstream };
   const resources = kind === "Upstream" ? [observed] : [observed, upstream];
-  const [judgement] = judge(resources, { files: new Map(), inOrder: [], grants: { administrators: "default", tenants: [] } });
+  const [judgement] = judge(resources, {
+    files: new Map(),
+    inOrder: [],
+    grants: { administrators: "default", tenants: [] },
+    verdicts: new Verdicts(),
+  });
   if (judgement === undefined) throw new Error("nothing was judged");
   const secrets = { secret: () => undefined, configMap: () => undefined, onChange: () => () => undefined };
   const own = ownReport(judgement, {
@@ -93,6 +99,7 @@ const view: UpstreamView = {
   prefix: "cgr",
   url: "https://cgr.dev",
   hosts: [],
+  generation: 3,
   reachable: "False",
   message: "away",
   credentialsLoaded: false,
@@ -218,4 +225,26 @@ describe("what they say", () => {
   test("AccessPolicy names its subjects, as many as there is room for", () => {
     expect(statusOf("AccessPolicy", {})["subjects"]).toMatch(/^Anonymous, User user-0, User user-1, .*…$/);
   });
+});
+
+test("of resources that are looked at again only what has changed is judged again", () => {
+  const verdicts = new Verdicts();
+  const observe = (name: string, url: string): ObservedResource => ({
+    kind: "Upstream",
+    namespace: "default",
+    name,
+    generation: 1,
+    annotations: {},
+    spec: { url, prefix: name },
+    source: undefined,
+    lineOf: () => undefined,
+  });
+  const specsOf = (...resources: readonly ObservedResource[]) =>
+    judge(resources, { files: new Map(), inOrder: [], grants: { administrators: "default", tenants: [] }, verdicts }).map((judgement) =>
+      judgement.state === "good" ? judgement.desired.spec : judgement.state,
+    );
+  const [one, two] = specsOf(observe("one", "https://example.org"), observe("two", "https://example.org"));
+  const [again, changed] = specsOf(observe("one", "https://example.org"), observe("two", "https://example.net"));
+  expect(again).toBe(one);
+  expect(changed).toEqual({ ...(two as object), url: "https://example.net" });
 });

@@ -27,6 +27,7 @@ export interface Pod {
 // The table has no row before the first publish, so the turn is an advisory lock.
 const turn = statement("record-turn", "SELECT pg_advisory_xact_lock(hashtext('wharfinger-publish'))");
 const read = statement("record-read", `SELECT revision, document, published_at AS "publishedAt" FROM record`);
+const summary = statement("record-summary", `SELECT revision, published_at AS "publishedAt", document->'refused' AS refused FROM record`);
 const refused = statement("record-refused", "SELECT document->'refused' AS refused FROM record");
 const version = statement("record-version", `SELECT revision, published_at AS "publishedAt" FROM record`);
 const write = statement(
@@ -53,6 +54,14 @@ export async function takeTurnToPublish(transaction: Queryable): Promise<void> {
 /** Undefined: nothing was ever published. */
 export async function publishedRecord(queryable: Queryable): Promise<PublishedRecord | undefined> {
   const [row] = await queryable.query<PublishedRecord>(read);
+  return row;
+}
+
+/** The same with no more of the document than what nobody serves: what is asked for again and again while something is on its way. */
+export async function publishedSummary(
+  queryable: Queryable,
+): Promise<(Omit<PublishedRecord, "document"> & Pick<RecordDocument, "refused">) | undefined> {
+  const [row] = await queryable.query<Omit<PublishedRecord, "document"> & Pick<RecordDocument, "refused">>(summary);
   return row;
 }
 

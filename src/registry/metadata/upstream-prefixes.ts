@@ -30,6 +30,20 @@ const takeEmpty = statement("upstream-prefix-take-empty", `UPDATE repositories S
 const take = statement("upstream-prefix-take", "UPDATE prefixes SET kind = 'proxied', upstream = $2 WHERE prefix = $1");
 const retire = statement("upstream-prefix-retire", "UPDATE prefixes SET kind = 'retired' WHERE kind = 'proxied' AND NOT prefix = ANY($1)");
 
+const held = statement(
+  "upstream-prefix-held",
+  `SELECT prefix FROM prefixes JOIN unnest($1::text[], $2::text[]) AS wanted (prefix, upstream) USING (prefix, upstream) WHERE kind = 'proxied'`,
+);
+
+/**
+ * Those of the prefixes (Upstream `namespace/name` by prefix) that are given already. Whoever holds the turn to publish need not claim them again:
+ * only a publish takes a prefix from an Upstream.
+ */
+export async function heldPrefixes(transaction: Queryable, wanted: ReadonlyMap<string, string>): Promise<ReadonlySet<string>> {
+  const rows = await transaction.query<{ readonly prefix: string }>(held, [[...wanted.keys()], [...wanted.values()]]);
+  return new Set(rows.map(({ prefix }) => prefix));
+}
+
 /**
  * Gives the prefix to the Upstream (`namespace/name`). Returns the own repositories that hold it instead (at most 6, so that five and "more" can be said):
  * the first push and a publish both claim the row, and the later one is refused. Own repositories in which nothing is left go to the Upstream too.

@@ -48,7 +48,8 @@ const storeRows = statement(
    )
    ORDER BY bound.tag COLLATE "C"
    ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest, version = excluded.version, held = excluded.held,
-     updated_at = CASE WHEN ledger.digest = excluded.digest THEN ledger.updated_at ELSE now() END`,
+     updated_at = CASE WHEN ledger.digest = excluded.digest THEN ledger.updated_at ELSE now() END
+   WHERE (ledger.digest, ledger.version, ledger.held) IS DISTINCT FROM (excluded.digest, excluded.version, excluded.held)`,
 );
 const storeEvidence = statement(
   "version-store-evidence",

@@ -1,9 +1,12 @@
 // PUT record on a real database: what is copied is held, what leaves goes, what is refused is named.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 
 import type { PublishRequest, RecordedResource } from "../../api/control/record.ts";
 import { createLogger } from "../../observability/logger.ts";
+import { validateResource } from "../../validation/validate-resource.ts";
+import { Verdicts } from "../../validation/verdicts.ts";
+import { CountingDatabase } from "../../../test/support/counting-database.ts";
 import { createMigratedDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
 import { Database } from "../metadata/database.ts";
 import { ConfigurationStore } from "./configuration-store.ts";
@@ -220,6 +223,43 @@ test.each([
   await service.publish(request(1));
   await expect(service.publish(request(2, parts))).rejects.toMatchObject({ code });
   expect((await service.state()).revision).toBe(revision(1));
+});
+
+test("a publish costs what has changed: no resource is judged again, no prefix claimed, no version written that is as it was", async () => {
+  const counting = new CountingDatabase({ url: created.url });
+  onTestFinished(() => counting.close());
+  const judgedNames: string[] = [];
+  const verdicts = new Verdicts((resource, options) => {
+    judgedNames.push(resource.name);
+    return validateResource(resource, options);
+  });
+  const counted = new PublishService({ database: counting, configuration, verdicts });
+  const names = Array.from({ length: 30 }, (_, index) => `u${index}`);
+  const resources = [upstream("cgr"), ...names.map((name) => upstream(name))];
+  await store(digest("a"), digest("b"));
+  await counted.publish(request(1, { resources, ledgers: { [repository]: ledger({ one: digest("a") }) } }));
+  const written = () => rows<{ tag: string; xmin: string }>("SELECT tag, xmin::text FROM ledger ORDER BY tag");
+  const before = await written();
+  counting.statements();
+  judgedNames.splice(0);
+
+  const changed = [
+    ...resources.slice(0, -1).map((resource) => structuredClone(resource)),
+    upstream("u29", { offline: true }),
+    upstream("new"),
+  ];
+  await counted.publish(request(2, { resources: changed, ledgers: { [repository]: ledger({ one: digest("a"), two: digest("b") }) } }));
+  expect(judgedNames).toEqual(["u29", "new"]);
+  const sent = counting.statements();
+  expect(sent.filter((name) => name.startsWith("upstream-prefix-"))).toEqual([
+    "upstream-prefix-held",
+    "upstream-prefix-insert",
+    "upstream-prefix-lock",
+    "upstream-prefix-retire",
+  ]);
+  expect(await written()).toEqual([before[0], { tag: "two", xmin: expect.not.stringMatching(before[0]?.xmin ?? "") }]);
+  expect(await counted.state()).toMatchObject({ revision: revision(2), refused: [] });
+  expect(counting.statements(), "nobody reads the whole document to hear which revision it is").toEqual(["record-summary", "record-pods"]);
 });
 
 test("of two publishes on one base one wins", async () => {

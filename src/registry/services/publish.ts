@@ -8,12 +8,12 @@ import type { UpstreamSpec } from "../../api/kinds.ts";
 import { targetUrl } from "../../domain/registry-address.ts";
 import { describeKey, keyString } from "../../domain/resource.ts";
 import { findConflicts, type JudgedResource } from "../../validation/conflicts.ts";
-import { validateResource } from "../../validation/validate-resource.ts";
+import { Verdicts } from "../../validation/verdicts.ts";
 import type { Database, Queryable } from "../metadata/database.ts";
 import { settleProposals } from "../metadata/proposals.ts";
 import { makeConfirmationsStale } from "../metadata/proxy-repositories.ts";
-import { livePods, publishedRecord, takeTurnToPublish, writeRecord } from "../metadata/record.ts";
-import { claimPrefix, retirePrefixes } from "../metadata/upstream-prefixes.ts";
+import { livePods, publishedRecord, publishedSummary, takeTurnToPublish, writeRecord } from "../metadata/record.ts";
+import { claimPrefix, heldPrefixes, retirePrefixes } from "../metadata/upstream-prefixes.ts";
 import type { ConfigurationStore } from "./configuration-store.ts";
 import { ServiceError } from "./errors.ts";
 import { checkLedgers, publishLedgers } from "./publish-ledgers.ts";
@@ -24,15 +24,18 @@ const documentVersions = [1];
 export class PublishService {
   readonly #database: Database;
   readonly #configuration: ConfigurationStore;
+  /** Of the publish before: a pod that serves pulls must not stand still for a thousand resources because one version came. */
+  readonly #verdicts: Verdicts;
 
-  constructor(options: { database: Database; configuration: ConfigurationStore }) {
+  constructor(options: { database: Database; configuration: ConfigurationStore; verdicts?: Verdicts }) {
     this.#database = options.database;
     this.#configuration = options.configuration;
+    this.#verdicts = options.verdicts ?? new Verdicts();
   }
 
   /** GET record. */
   async state(): Promise<RecordState> {
-    const [published, pods] = await Promise.all([publishedRecord(this.#database), livePods(this.#database)]);
+    const [published, pods] = await Promise.all([publishedSummary(this.#database), livePods(this.#database)]);
     return {
       apiVersion: recordApiVersion,
       revision: published?.revision ?? null,
@@ -44,7 +47,7 @@ export class PublishService {
         seenAt: seenAt.toISOString(),
         ...(credentials === null ? {} : { credentials }),
       })),
-      refused: [...(published?.document.refused ?? [])],
+      refused: [...(published?.refused ?? [])],
     };
   }
 
@@ -54,7 +57,7 @@ export class PublishService {
    */
   async publish(request: PublishRequest): Promise<RecordState> {
     checkLedgers(request.ledgers);
-    const judged = judge(request.resources);
+    const judged = judge(request.resources, this.#verdicts);
     try {
       await this.#database.transaction((transaction) => store(transaction, request, judged), { takesAway: true });
       await failpoint("publish.committed");
@@ -100,17 +103,21 @@ function refuseOtherBase(request: PublishRequest, published: string | null): voi
 }
 
 /** Content from Git passes the same rules here as at the operator, which may be older or newer. */
-function judge(resources: readonly RecordedResource[]): { accepted: readonly RecordedResource[]; refused: readonly RefusedResource[] } {
+function judge(
+  resources: readonly RecordedResource[],
+  verdicts: Verdicts,
+): { accepted: readonly RecordedResource[]; refused: readonly RefusedResource[] } {
   const refused: RefusedResource[] = [];
   const seen = new Set<string>();
   const valid: RecordedResource[] = [];
   for (const resource of resources) {
     if (seen.has(keyString(resource))) throw new ServiceError("INVALID", `${describeKey(resource)} is there twice`);
     seen.add(keyString(resource));
-    const verdict = validateResource(resource, { unknownFields: "warn" });
+    const verdict = verdicts.of(resource, { unknownFields: "warn" });
     if (verdict.problems === undefined) valid.push({ ...resource, spec: verdict.spec });
     else refused.push(refuse(resource, reasons.invalid, verdict.problems.map(({ path, message }) => `${path} ${message}`).join("; ")));
   }
+  verdicts.keep(resources);
   const conflicts = findConflicts(valid as unknown as readonly JudgedResource[]).filter(({ resource }) => resource.kind === "Upstream");
   const losers = new Set(conflicts.map(({ resource }) => keyString(resource)));
   for (const loser of valid.filter((resource) => losers.has(keyString(resource)))) {
@@ -128,15 +135,16 @@ async function claimPrefixes(
   const kept: string[] = [];
   // In one order everywhere, so that two publishes and a first push never wait for each other in a circle.
   const upstreams = resources.filter(({ kind }) => kind === "Upstream").sort((a, b) => (prefixOfSpec(a) < prefixOfSpec(b) ? -1 : 1));
+  const held = await heldPrefixes(transaction, new Map(upstreams.map((upstream) => [prefixOfSpec(upstream), nameOf(upstream)])));
   for (const upstream of upstreams) {
     const prefix = prefixOfSpec(upstream);
-    const holders = await claimPrefix(transaction, prefix, `${upstream.namespace}/${upstream.name}`);
+    const holders = held.has(prefix) ? [] : await claimPrefix(transaction, prefix, nameOf(upstream));
     if (holders.length === 0) kept.push(prefix);
     else refused.push(refuse(upstream, reasons.prefixInUse, prefixInUse(prefix, holders)));
   }
   await retirePrefixes(transaction, kept);
-  const losers = new Set(refused.map((resource) => `${resource.namespace}/${resource.name}`));
-  const accepted = resources.filter((resource) => resource.kind !== "Upstream" || !losers.has(`${resource.namespace}/${resource.name}`));
+  const losers = new Set(refused.map(nameOf));
+  const accepted = resources.filter((resource) => resource.kind !== "Upstream" || !losers.has(nameOf(resource)));
   return { accepted, refused };
 }
 
@@ -146,7 +154,7 @@ function movedUpstreams(before: readonly RecordedResource[], after: readonly Rec
     new Map(
       resources
         .filter(({ kind }) => kind === "Upstream")
-        .map(({ namespace, name, spec }) => [`${namespace}/${name}`, targetUrl((spec as UpstreamSpec).url).origin]),
+        .map((resource) => [nameOf(resource), targetUrl((resource.spec as UpstreamSpec).url).origin]),
     );
   const known = addresses(before);
   return [...addresses(after)].filter(([key, address]) => known.has(key) && known.get(key) !== address).map(([key]) => key);
@@ -157,6 +165,10 @@ function prefixInUse(prefix: string, holders: readonly string[]): string {
   const way =
     "choose another prefix, or delete what is there: a publish takes the prefix once nothing of it can be restored any longer (gc.trashFor)";
   return `prefix ${prefix} holds pushed content (${named}): ${way}`;
+}
+
+function nameOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+  return `${namespace}/${name}`;
 }
 
 function prefixOfSpec(resource: RecordedResource): string {
