@@ -304,13 +304,16 @@ test("views: unknown, reachable, not reachable, never with a secret", async () =
       prefix: "p",
       url: upstream.url,
       hosts: ["cgr.dev"],
+      generation: 1,
       reachable: "Unknown",
       message: "not asked yet",
       credentialsLoaded: true,
     },
   ]);
   await pull();
-  expect(proxy.upstreams.views()).toMatchObject([{ reachable: "True", message: "answers" }]);
+  expect(proxy.upstreams.views()).toMatchObject([
+    { reachable: "True", message: "answers", heardAt: expect.stringMatching(/Z$/) as string },
+  ]);
   upstream.script("/v2/", { kind: "status", status: 503 });
   await expect(pull("another")).rejects.toMatchObject({ code: "UPSTREAM_FAILED" });
   expect(proxy.upstreams.views()).toMatchObject([{ reachable: "False", message: `${upstream.host} answers 503` }]);

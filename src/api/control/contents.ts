@@ -26,8 +26,13 @@ export const UpstreamView = Type.Object({
   prefix: Type.String(),
   url: Type.String(),
   hosts: Type.Array(Type.String()),
+  generation: Type.Integer({ description: "Of the Upstream that this is said of" }),
   reachable: Type.Union([Type.Literal("True"), Type.Literal("False"), Type.Literal("Unknown")]),
   message: Type.String(),
+  heardAt: Type.Optional({
+    ...time,
+    description: "When the process that answers here last asked upstream. Others may have heard something else since: the newest counts",
+  }),
   rateLimit: Type.Optional(Type.Object({ limit: Type.Integer(), remaining: Type.Integer(), resetsAt: Type.Optional(time) })),
   credentialsLoaded: Type.Boolean(),
 });

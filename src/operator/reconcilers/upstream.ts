@@ -92,9 +92,11 @@ function obstacleOf(
   return { finding: { reason, path, message }, serves: served };
 }
 
-function conditionsOf({ reachable, message, rateLimit }: UpstreamView): ConditionDraft[] {
+function conditionsOf({ reachable, message, credentialsLoaded, rateLimit }: UpstreamView): ConditionDraft[] {
   const reason = { True: reasons.succeeded, False: "Unreachable", Unknown: "NotAsked" }[reachable];
-  const conditions: ConditionDraft[] = [{ type: conditionTypes.reachable, status: reachable, reason, message }];
+  // What it said to the last request is another thing each time, and that would be a write each time.
+  const said = reachable === "True" && credentialsLoaded ? "upstream answers" : message;
+  const conditions: ConditionDraft[] = [{ type: conditionTypes.reachable, status: reachable, reason, message: said }];
   if (rateLimit?.remaining === 0) {
     const { limit, resetsAt } = rateLimit;
     const until = resetsAt === undefined ? "" : ` until ${resetsAt}`;

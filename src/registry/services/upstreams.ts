@@ -142,8 +142,10 @@ export class Upstreams {
       prefix: spec.prefix,
       url: spec.url,
       hosts: [...spec.hosts],
+      generation: published.generation,
       reachable: health.reachable === undefined ? "Unknown" : health.reachable ? "True" : "False",
       message: problem ?? (spec.offline ? "offline: serves what is cached and asks nothing" : health.message),
+      ...(health.reachable === undefined ? {} : { heardAt: new Date(health.at).toISOString() }),
       ...(rateLimit === undefined
         ? {}
         : {
