@@ -25,6 +25,8 @@ export interface ScheduledPolicy {
 interface Entry {
   readonly policy: ScheduledPolicy;
   readonly cron: Cron;
+  /** The next time of the schedule and the start of its run, as computed last: it is asked for in each round, and croner takes its time. */
+  next?: { readonly time: Date; readonly start: Date };
 }
 
 /** The schedule has said when; the start is spread. */
@@ -56,7 +58,7 @@ export class Timetable {
     const before = this.#entries.get(id);
     const sameTimes = before?.policy.schedule === policy.schedule && before.policy.timeZone === policy.timeZone;
     if (!sameTimes) this.#drop(id);
-    this.#entries.set(id, { policy, cron: sameTimes ? before.cron : this.#cron(id, kind, policy) });
+    this.#entries.set(id, sameTimes ? { ...before, policy } : { policy, cron: this.#cron(id, kind, policy) });
   }
 
   /** Drops all others of this kind. */
@@ -71,9 +73,14 @@ export class Timetable {
   nextStart(id: string): Date | undefined {
     const due = this.#due.get(id);
     if (due !== undefined) return due.at;
-    const cron = this.#entries.get(id)?.cron;
-    const time = cron?.nextRun() ?? undefined;
-    return cron === undefined || time === undefined ? undefined : startOf(id, cron, time);
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return undefined;
+    if (entry.next === undefined || entry.next.time.getTime() <= Date.now()) {
+      const time = entry.cron.nextRun();
+      if (time === null) return undefined;
+      entry.next = { time, start: startOf(id, entry.cron, time) };
+    }
+    return entry.next.start;
   }
 
   /**

@@ -64,6 +64,26 @@ test("of two that begin at once one holds it, and hands it over when it ends", a
   expect((await lease()).spec).toMatchObject({ leaseTransitions: 1 });
 });
 
+test("who holds it renews it with one request, and reads it when somebody else has written to it", async () => {
+  const client = await clientBy(api.kubeconfig);
+  stack.defer(() => client.close());
+  const asked: string[] = [];
+  const send = client.send.bind(client);
+  client.send = (request) => {
+    asked.push(request.method ?? "GET");
+    return send(request);
+  };
+  const patient: LeaseTimes = { duration: 15_000, renewWithin: 10_000, retry: 300 };
+  const holder = new LeaseHolder({ client, namespace, identity: "one", installation: "ours", logger, times: patient });
+  stack.defer(() => holder.stop());
+  holder.start();
+  await eventually(() => expect(asked).toEqual(["GET", "POST", "PUT", "PUT", "PUT"]));
+  await api.kubectl(["-n", namespace, "annotate", "lease/wharfinger", "by=a-person"]);
+  await eventually(() => expect(asked.slice(5).join(" ")).toMatch(/PUT GET PUT PUT/));
+  expect(holder.state).toEqual({ state: "held" });
+  expect((await lease()).metadata.annotations).toMatchObject({ by: "a-person" });
+});
+
 test("who died without a word is waited for, and no longer than the Lease says", async () => {
   const dead = await begin("dead", { byHop: true });
   await dead.acquired;

@@ -126,6 +126,7 @@ export class LeaseHolder {
 
   async #turn(): Promise<void> {
     const { identity } = this.#options;
+    if (await this.#renewed()) return;
     const found = await this.#read();
     if (found === undefined) return this.#take(undefined);
     const before = this.#lease?.metadata.resourceVersion;
@@ -141,6 +142,18 @@ export class LeaseHolder {
     const foreign = found.metadata.annotations?.[installationAnnotation] !== this.#options.installation;
     if (this.#state.state === "waiting" && this.#state.holder === holder && this.#state.foreign === foreign) return;
     this.#become({ state: "waiting", holder, foreign });
+  }
+
+  /** Nobody has written to it since we did: one request instead of two. False: it must be read first. */
+  async #renewed(): Promise<boolean> {
+    if (this.#state.state !== "held" || this.#lease === undefined) return false;
+    try {
+      await this.#take(this.#lease);
+      return true;
+    } catch (error) {
+      if (error instanceof KubeError && (error.status === 409 || error.status === 404)) return false;
+      throw error;
+    }
   }
 
   async #take(found: Lease | undefined): Promise<void> {
