@@ -65,6 +65,8 @@ export const trailers = {
   generation: "Generation",
   specDigest: "Spec-Digest",
   installation: "Installation",
+  /** Of the resource's namespace in its cluster. */
+  namespaceUid: "Namespace-Uid",
   appliedBy: "Applied-By",
   /** The build that a commit brought: `cgr/chainguard/nginx@sha256:…`. */
   build: "Build",

@@ -23,7 +23,7 @@ import { CredentialsSecret } from "./kube/credentials-secret.ts";
 import { eventOfCommit } from "./kube/commit-event.ts";
 import type { ClusterAccess } from "./kube/credentials.ts";
 import { Events, type EventDraft } from "./kube/events.ts";
-import { byAnnotation, installationIn } from "./kube/installation.ts";
+import { byAnnotation, installationIn, installationName } from "./kube/installation.ts";
 import { KubeClient } from "./kube/kube-client.ts";
 import { KubernetesJobs } from "./kube/kubernetes-jobs.ts";
 import { Leases } from "./kube/leases.ts";
@@ -103,7 +103,7 @@ class Operator implements RunningOperator {
     this.#options = options;
     const { access, namespaces, settings, registry, logger, version } = options;
     const [home = access.namespace, ...others] = namespaces;
-    this.#namespaces = [home, ...others];
+    this.#namespaces = [home, ...new Set(others.filter((namespace) => namespace !== home))];
     const failed = Promise.withResolvers<Error>();
     [this.failed, this.#fail] = [failed.promise, failed.resolve];
     this.#client = new KubeClient(access);
@@ -255,7 +255,14 @@ class Operator implements RunningOperator {
       events: this.#events,
       logger,
     });
-    const reporter = new RecordReporter({ client: this.#client, namespace: home, remote, logger });
+    const reporter = new RecordReporter({
+      client: this.#client,
+      namespace: home,
+      installation,
+      seen: () => this.#source.configMaps(home)?.items.get(installationName),
+      remote,
+      logger,
+    });
     const users = settings.access.users.secretRef;
     const inPods = this.#jobs;
     inPods?.start();

@@ -11,6 +11,8 @@ export interface ObservedResource {
   readonly name: string;
   /** metadata.generation; undefined where nobody counts (a folder): then it counts up from what was last recorded. */
   readonly generation: number | undefined;
+  /** Of its namespace: one that was deleted and made again has another. Undefined where there is none (a folder). */
+  readonly namespaceUid?: string | undefined;
   readonly annotations: Readonly<Record<string, string>>;
   readonly spec: unknown;
   /** For messages: `upstreams.yaml:12`. */
@@ -29,10 +31,30 @@ export interface SourceProblem {
 export interface ResourceSnapshot {
   readonly resources: readonly ObservedResource[];
   readonly problems: readonly SourceProblem[];
-  /** false: the source could not be read whole. Then nothing counts as deleted, or nothing in the namespaces that are `unseen`. */
+  /** false: the source could not be read whole. */
   readonly complete: boolean;
-  /** Which those are, where the rest is known: who has one namespace must not keep what was deleted in others. */
-  readonly unseen?: ReadonlySet<string>;
+  /**
+   * Those that are looked at: who has one of them must not keep what was deleted in others. Undefined where a namespace is only a part of the name (a
+   * folder).
+   */
+  readonly namespaces?: ReadonlyMap<string, ReadNamespace>;
+}
+
+export interface ReadNamespace {
+  /** false: not all of it could be read. */
+  readonly whole: boolean;
+  readonly uid: string | undefined;
+}
+
+/**
+ * What it means that a resource of this namespace is not among those that were found: it is gone, it may be there (not everything could be read), or
+ * nobody looks there.
+ */
+export function meaningOfMissing({ complete, namespaces }: ResourceSnapshot, namespace: string): "gone" | "unread" | "unwatched" {
+  if (namespaces === undefined) return complete ? "gone" : "unread";
+  const read = namespaces.get(namespace);
+  if (read === undefined) return "unwatched";
+  return read.whole ? "gone" : "unread";
 }
 
 export interface ResourceSource {

@@ -13,6 +13,8 @@ export interface DesiredResource {
   readonly generation: number | undefined;
   readonly spec: unknown;
   readonly specDigest: string;
+  /** Of its namespace, where that is more than a part of its name. */
+  readonly namespaceUid?: string | undefined;
 }
 
 /** A person's commit that holds against the resource. */
@@ -41,9 +43,15 @@ export function decideRecord(
     return { action: "render", generation, ends: endedBy(desired.key.kind, { memory, file, last, history }) };
   }
   const generation = desired.generation ?? memory.generation;
-  // Another installation recorded it: from now on it is ours, and what Git holds goes on.
-  if (memory.installation !== installation) return { action: "adopt", generation, by: undefined };
+  // Another installation recorded it, or it was in a namespace that is gone: from now on it is ours, and what Git holds goes on.
+  if (memory.installation !== installation || !isOfNamespace(memory, desired.namespaceUid))
+    return { action: "adopt", generation, by: undefined };
   return { action: "keep", generation, override: overrideOf(desired.key.kind, { memory, file, last, history }) };
+}
+
+/** Whether it was recorded for the namespace as it is now. A commit that does not say so (of a folder, of an older release) counts as one that was. */
+export function isOfNamespace(memory: Memory, uid: string | undefined): boolean {
+  return memory.namespaceUid === undefined || uid === undefined || memory.namespaceUid === uid;
 }
 
 interface Situation {

@@ -1,50 +1,42 @@
-// What counts as deleted where not everything could be read.
-
 import { expect, test } from "vitest";
 
-import type { ResourceKey } from "../domain/resource.ts";
-import type { History, Memory } from "../record/history.ts";
-import { emptyView, type RecordedFile } from "../record/record-view.ts";
-import type { ResourceSnapshot } from "./ports.ts";
-import { planRound } from "./round.ts";
+import { keyString, type ResourceKey } from "../domain/resource.ts";
+import type { Memory } from "../record/history.ts";
+import type { RecordedFile } from "../record/record-view.ts";
+import type { ReadNamespace, ResourceSnapshot } from "./ports.ts";
+import { findRemovals } from "./removals.ts";
 
-const key = (namespace: string): ResourceKey => ({ kind: "AccessPolicy", namespace, name: "one" });
-const recorded = ["registry", "team-a", "team-b"].map(key);
+const keyIn = (namespace: string): ResourceKey => ({ kind: "AccessPolicy", namespace, name: "one" });
+const recorded = ["registry", "leaving", "anew", "older", "unwatched"];
+const memories = recorded.map((namespace) => ({
+  key: keyIn(namespace),
+  generation: 1,
+  specDigest: "sha256:x",
+  installation: "ours",
+  // What an older release recorded does not say it.
+  namespaceUid: namespace === "older" ? undefined : `${namespace} as it was`,
+})) as unknown as readonly Memory[];
+const view = {
+  head: "h",
+  resources: new Map(recorded.map((namespace) => [keyString(keyIn(namespace)), { key: keyIn(namespace) } as RecordedFile])),
+};
+const removalsOf = (snapshot: Partial<ResourceSnapshot>) => {
+  const empty = { resources: [], problems: [], complete: false, ...snapshot };
+  const found = findRemovals(view, { memories: () => memories }, { snapshot: empty, installation: "ours", confirmed: "h" });
+  return { removed: found.removals.map(({ key }) => key.namespace), orphans: found.orphans.map(({ namespace }) => namespace) };
+};
 
-function removed(snapshot: Partial<ResourceSnapshot>) {
-  const memories = recorded.map((key) => ({ key, generation: 1, specDigest: "d", installation: "i" }) as Memory);
-  const files = [...recorded, key("team-c")].map((key) => [`AccessPolicy/${key.namespace}/one`, { key } as RecordedFile] as const);
-  const { commits, removals } = planRound({
-    snapshot: { resources: [], problems: [], complete: true, ...snapshot },
-    view: { ...emptyView, resources: new Map(files) },
-    history: { memories: () => memories } as unknown as History,
-    grants: { administrators: "registry", tenants: [] },
-    committer: { installation: "i", appliedBy: "wharfinger" },
-    proposals: [],
-    others: [],
-    confirmedRemoval: null,
-    now: new Date(),
-  });
-  return { commits: commits.map(({ subject }) => subject), orphans: removals.orphans.map(({ namespace }) => namespace) };
-}
-
-const subject = (namespace: string) => `accesspolicy ${namespace}/one: removed`;
-
-test("what is missing is removed, and what others recorded is an orphan", () => {
-  expect(removed({})).toEqual({ commits: recorded.map(({ namespace }) => subject(namespace)), orphans: ["team-c"] });
+test("what is missing is removed where all was read, whatever becomes of other namespaces", () => {
+  const namespaces = new Map<string, ReadNamespace>([
+    ["registry", { whole: true, uid: "registry as it was" }],
+    ["leaving", { whole: false, uid: "leaving as it was" }],
+    ["anew", { whole: true, uid: "another" }],
+    ["older", { whole: true, uid: "whichever" }],
+  ]);
+  expect(removalsOf({ namespaces })).toEqual({ removed: ["registry", "older"], orphans: ["anew", "unwatched"] });
 });
 
-test("in a picture that is not whole nothing is", () => {
-  expect(removed({ complete: false })).toEqual({ commits: [], orphans: [] });
-});
-
-test("where a namespace could not be read, what was deleted in the others goes", () => {
-  expect(removed({ complete: false, unseen: new Set(["team-a"]) })).toEqual({
-    commits: [subject("registry"), subject("team-b")],
-    orphans: ["team-c"],
-  });
-  expect(removed({ complete: false, unseen: new Set(["registry", "team-c"]) })).toEqual({
-    commits: [subject("team-a"), subject("team-b")],
-    orphans: [],
-  });
+test("of a folder that was read whole everything that is missing is gone, of another nothing", () => {
+  expect(removalsOf({ complete: true })).toEqual({ removed: recorded, orphans: [] });
+  expect(removalsOf({ complete: false })).toEqual({ removed: [], orphans: [] });
 });

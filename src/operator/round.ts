@@ -42,9 +42,7 @@ export interface RoundPlan {
 export function planRound(input: RoundInput): RoundPlan {
   const { snapshot, view, history, committer } = input;
   const { installation } = committer;
-  const present = new Set(snapshot.resources.map(keyString));
-  const isSeen = (namespace: string) => snapshot.complete || snapshot.unseen?.has(namespace) === false;
-  const removals = findRemovals(view, history, { present, isSeen, installation, confirmed: input.confirmedRemoval });
+  const removals = findRemovals(view, history, { snapshot, installation, confirmed: input.confirmedRemoval });
   const going = removals.waiting ? [] : removals.removals;
   const gone = new Set(going.map(({ key }) => keyString(key)));
   const inOrder = filesInOrder(view).filter(({ key }) => !gone.has(keyString(key)));

@@ -34,6 +34,8 @@ export interface Memory {
   /** "none": its removal was recorded. */
   readonly specDigest: string;
   readonly installation: string;
+  /** Of the namespace in which it was then; undefined where nobody said so. */
+  readonly namespaceUid: string | undefined;
   /** The newest commit with the resource's trailer. */
   readonly commit: Commit;
   /** The commit since which this Spec-Digest is the last recorded; later ones only adopted. */
@@ -189,6 +191,7 @@ export class History {
       generation: Number.parseInt(found.get(trailers.generation) ?? "1", 10) || 1,
       specDigest,
       installation: commit.installation,
+      namespaceUid: found.get(trailers.namespaceUid),
       commit,
       since: before?.specDigest === specDigest ? before.since : commit,
     });

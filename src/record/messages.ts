@@ -23,6 +23,8 @@ export interface ResourceChange {
   readonly key: ResourceKey;
   readonly generation: number;
   readonly specDigest: string;
+  /** Of its namespace, in a cluster. */
+  readonly namespaceUid?: string | undefined;
   /** Effective spec. */
   readonly spec: unknown;
   /** What Git says now, and its bytes; undefined: no file. */
@@ -128,7 +130,7 @@ export function planCommit(
 }
 
 function resourceTrailers(
-  { key, generation, specDigest }: { key: ResourceKey; generation: number; specDigest: string },
+  { key, generation, specDigest, namespaceUid }: Pick<ResourceChange, "key" | "generation" | "specDigest" | "namespaceUid">,
   committer: Committer,
 ): PlannedCommit["trailers"] {
   return [
@@ -136,6 +138,7 @@ function resourceTrailers(
     [trailers.generation, String(generation)],
     [trailers.specDigest, specDigest],
     [trailers.installation, committer.installation],
+    ...(namespaceUid === undefined ? [] : [[trailers.namespaceUid, namespaceUid] as const]),
     [trailers.appliedBy, committer.appliedBy],
   ];
 }

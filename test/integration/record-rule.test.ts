@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 
 import type { RecordState } from "../../src/api/control/record.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
+import { ClientError } from "../../src/client/errors.ts";
 import { World } from "../support/control-plane.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -202,6 +203,31 @@ test("files of another installation are orphans: served on, adopted when their r
   world.upstream("cgr");
   await eventually(() => expect(world.plane?.record().orphans).toEqual([]));
   expect(world.git("log", "-1", "--format=%B")).toContain("Installation: second");
+  world.remove("cgr.yaml");
+  await eventually(async () => expect(await world.served(cgr)).toBeUndefined());
+});
+
+test("a namespace that was deleted and made again: its files are orphans, and adopted when their resources come back; overrides hold", async () => {
+  let uid = "one";
+  world.seen = (snapshot) => ({
+    ...snapshot,
+    resources: snapshot.resources.map((resource) => ({ ...resource, namespaceUid: uid })),
+    namespaces: new Map([["default", { whole: true, uid }]]),
+  });
+  await editAndRevert();
+  const before = world.head();
+  uid = "two";
+  world.remove("cgr.yaml");
+  await nextRound();
+  expect(world.plane?.record().orphans).toEqual([{ kind: "Upstream", namespace: "default", name: "cgr" }]);
+  expect(world.head()).toBe(before);
+  world.upstream("cgr", minutes(1));
+  await eventually(() => expect(world.condition(cgr, "Overridden")).toMatchObject({ status: "True" }));
+  await eventually(() => expect(world.subjects()[0]).toMatch(/adopts what is recorded$/));
+  expect(await tagTTL()).toBe("5m");
+  await nextRound();
+  expect(world.git("rev-list", "--count", `${before}..HEAD`)).toBe("1");
+  // From here on it is one of this namespace.
   world.remove("cgr.yaml");
   await eventually(async () => expect(await world.served(cgr)).toBeUndefined());
 });
@@ -427,6 +453,25 @@ test("a publish on another base than the published one is refused", async () => 
     message: expect.stringContaining(revision) as string,
   });
   await expect(world.client.publish({ ...request, base: null })).rejects.toMatchObject({ code: "Conflict" });
+});
+
+test("a registry that is away for a moment takes Ready from what waits for it, and from nothing else", async () => {
+  world.upstream("cgr");
+  world.upstream("hub");
+  await world.start();
+  const { operator } = world;
+  const record = operator.record.bind(operator);
+  await eventually(() => expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True" }));
+  const before = world.view(cgr);
+  operator.record = () => Promise.reject(new ClientError("Unreachable", "No answer from the registry"));
+  world.upstream("hub", minutes(1));
+  await eventually(() =>
+    expect(world.condition("Upstream/default/hub", "Ready")).toMatchObject({ status: "False", reason: "NotPublished" }),
+  );
+  expect(world.view(cgr)).toEqual(before);
+  operator.record = record;
+  await eventually(() => expect(world.condition("Upstream/default/hub", "Ready")).toMatchObject({ status: "True" }));
+  expect(world.view(cgr)).toEqual(before);
 });
 
 test("a process that is behind holds up what has changed since, and nothing else", async () => {

@@ -5,6 +5,7 @@ import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 import { ClusterSource, type ClusterSourceOptions } from "../../src/operator/kube/cluster-source.ts";
 import { clientBy } from "../support/cluster-access.ts";
+import { applyDefinitions } from "../support/definitions.ts";
 import { eventually } from "../support/eventually.ts";
 import type { KubernetesApi } from "../support/kubernetes-access.ts";
 import { createNamespace, startApiServer } from "../support/kubernetes.ts";
@@ -160,7 +161,9 @@ test("who has one namespace, and what becomes of it, keeps nothing that was dele
   const { source } = await open(shared.kubeconfig, { namespaces: [home, held, leaving], barred });
   await shared.send("DELETE", `/api/v1/namespaces/${leaving}`);
   await shared.send("DELETE", resourcePath("Upstream", home, "one"));
-  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: false, resources: [], unseen: new Set([held, leaving]) }));
+  const unread = () => [...source.snapshot().namespaces].filter(([, { whole }]) => !whole).map(([name]) => name);
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: false, resources: [] }));
+  await eventually(() => expect(unread()).toEqual([held, leaving]));
   expect(source.obstacles()).toEqual([]);
 });
 
@@ -181,6 +184,27 @@ test("what goes with its namespace does not count as deleted", async () => {
   const late = await open(shared.kubeconfig);
   expect(late.source.snapshot()).toMatchObject({ complete: false });
   expect(late.source.obstacles()).toEqual([message]);
+});
+
+test("a namespace that was made anew is told from the one before", async () => {
+  const api = await startApiServer({ controllers: true });
+  stack.defer(() => api.stop());
+  await applyDefinitions(api);
+  namespace = await createNamespace(api);
+  const made = { kind: "Upstream", name: "one", spec: { url: "https://example.org", prefix: "one" } } as const;
+  accepted(await create(api, made, { namespace }));
+  const { source } = await open(api.kubeconfig);
+  const uid = () => source.snapshot().namespaces.get(namespace)?.uid;
+  const before = uid();
+  expect(before).toMatch(/^[0-9a-f-]{36}$/);
+  expect(source.snapshot().resources).toMatchObject([{ name: "one", namespaceUid: before }]);
+  expect(await api.kubectl(["delete", "namespace", namespace, "--wait"])).toMatchObject({ code: 0 });
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: false, resources: [] }));
+  expect(await api.kubectl(["create", "namespace", namespace])).toMatchObject({ code: 0 });
+  accepted(await create(api, made, { namespace }));
+  await eventually(() => expect(source.snapshot()).toMatchObject({ complete: true, resources: [{ name: "one" }] }));
+  expect(uid()).not.toBe(before);
+  expect(source.snapshot().resources).toMatchObject([{ namespaceUid: uid() }]);
 });
 
 test("the rights of deploy/operator are enough, and without them it is said what is missing", async () => {

@@ -12,8 +12,8 @@ import type { ResourceView } from "../../src/api/control/resources.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from "../../src/operator/control-plane.ts";
-import type { JobKind, JobOutcome } from "../../src/operator/ports.ts";
 import type { NamedSecret } from "../../src/record/named-secret.ts";
+import type { JobKind, JobOutcome, ResourceSnapshot } from "../../src/operator/ports.ts";
 import type { RemoteOptions } from "../../src/record/remote-options.ts";
 import { openRecord, type GitRecord } from "../../src/record/repository.ts";
 import { openFolderSource, type FolderSource } from "../../src/standalone/folder-source.ts";
@@ -46,6 +46,8 @@ export class World {
   /** Where the record is, when it is not the folder. */
   remote: RemoteOptions | undefined;
   signingKey: NamedSecret | undefined;
+  /** The folder as the control plane sees it. */
+  seen: (snapshot: ResourceSnapshot) => ResourceSnapshot = (snapshot) => snapshot;
 
   /** `config`: somebody else's folder of resources. */
   constructor(config?: string) {
@@ -87,7 +89,7 @@ export class World {
       signingKey: this.signingKey,
     });
     this.plane = await startControlPlane({
-      source: this.source,
+      source: { snapshot: () => this.seen(this.source.snapshot()), onChange: (listener) => this.source.onChange(listener) },
       secrets: this.source,
       users: defaultSettings.access.users.secretRef,
       record: this.record,

@@ -1,21 +1,21 @@
 // The resources of the watched namespaces, with the Secrets and ConfigMaps that they name, as the control plane wants them: one picture that
 // fits together. A resource is shown when what it names was fetched, so no Secret is called missing that was only not there yet.
 //
-// A list that was refused (no rights, no such kind) makes the picture incomplete, and in an incomplete picture nothing counts as deleted. So does
-// a namespace that is itself being deleted.
+// A list that was refused (no rights, no such kind) makes the picture of its namespace incomplete, and in an incomplete one nothing counts as deleted.
+// So does a namespace that is itself being deleted. The other namespaces are none the worse for it.
 
 import { keyString, kinds, type Kind, type ResourceKey } from "../../domain/resource.ts";
 import type { SecretData, SecretSource } from "../../domain/secrets.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { SecretContent } from "../credentials-bundle.ts";
-import type { ObservedResource, ResourceSnapshot, ResourceSource, SourceProblem } from "../ports.ts";
+import type { ObservedResource, ReadNamespace, ResourceSnapshot, ResourceSource, SourceProblem } from "../ports.ts";
 import type { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { referencesOf } from "./named-references.ts";
 import { NamedSecrets, type SecretKind } from "./named-secrets.ts";
 import { fieldManager, lookedAt, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
-import { StandingNamespaces } from "./standing-namespaces.ts";
+import { StandingNamespaces, type Standing } from "./standing-namespaces.ts";
 
 export interface ClusterSourceOptions {
   readonly client: KubeClient;
@@ -27,6 +27,8 @@ export interface ClusterSourceOptions {
   readonly logger: Logger;
   readonly times?: Partial<InformerTimes>;
 }
+
+type ClusterSnapshot = Required<ResourceSnapshot>;
 
 interface Watched {
   readonly namespace: string;
@@ -44,7 +46,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
   readonly #standing: StandingNamespaces;
   readonly #listeners = new Set<() => void>();
   readonly #abort = new AbortController();
-  #snapshot: ResourceSnapshot = { resources: [], problems: [], complete: false };
+  #snapshot: ClusterSnapshot = { resources: [], problems: [], complete: false, namespaces: new Map() };
   #objects: ReadonlyMap<string, CustomResource> = new Map();
   /** What listeners were told of last. */
   #told = "";
@@ -96,7 +98,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
     await this.#settling;
   }
 
-  snapshot(): ResourceSnapshot {
+  snapshot(): ClusterSnapshot {
     return this.#snapshot;
   }
 
@@ -179,15 +181,14 @@ export class ClusterSource implements ResourceSource, SecretSource {
   async #settleAll(): Promise<void> {
     do {
       this.#again = false;
-      const { snapshot: seen, objects } = this.#picture();
-      const leaving = await this.#standing.look({ missing: [...this.#objects.keys()].some((id) => !objects.has(id)) });
-      const unseen = new Set([...seen.unseen, ...leaving.keys()]);
-      const snapshot = { ...seen, problems: [...seen.problems, ...leaving.values()], complete: unseen.size === 0, unseen };
+      const { seen, objects } = this.#picture();
+      const standing = await this.#standing.look(changedNamespaces(this.#objects, objects));
+      const snapshot = joined(seen, standing);
       this.#warn();
       const fetched = await Promise.all(this.#watched.flatMap((watched) => this.#obtain(watched, snapshot)));
       this.#snapshot = snapshot;
       this.#objects = objects;
-      if (fetched.some(({ whole }) => !whole) || leaving.size > 0) this.#lookLater();
+      if (fetched.some(({ whole }) => !whole) || this.#standing.problems.size > 0) this.#lookLater();
       this.#tell(fetched.some(({ changed }) => changed));
     } while (this.#again && !this.#abort.signal.aborted);
   }
@@ -206,18 +207,15 @@ export class ClusterSource implements ResourceSource, SecretSource {
     }, fetchAgainAfter).unref();
   }
 
-  #picture(): {
-    readonly snapshot: ResourceSnapshot & { readonly unseen: ReadonlySet<string> };
-    readonly objects: ReadonlyMap<string, CustomResource>;
-  } {
+  #picture(): { readonly seen: Seen; readonly objects: ReadonlyMap<string, CustomResource> } {
     const objects = new Map<string, CustomResource>();
     const resources: ObservedResource[] = [];
     const problems: SourceProblem[] = this.#watched.flatMap(listsOf).flatMap(problemOf);
-    const unseen = new Set<string>();
+    const whole = new Map<string, boolean>();
     for (const { namespace, resources: collections } of this.#watched) {
       const barred = this.#options.barred?.(namespace);
       if (barred !== undefined) problems.push({ source: `namespace ${namespace}`, line: undefined, message: barred });
-      if (barred !== undefined || !collections.every(({ informer }) => informer.complete)) unseen.add(namespace);
+      whole.set(namespace, barred === undefined && collections.every(({ informer }) => informer.complete));
       if (barred !== undefined) continue;
       for (const { kind, informer } of collections) {
         for (const object of informer.items.values()) {
@@ -227,7 +225,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
         }
       }
     }
-    return { snapshot: { resources, problems, complete: unseen.size === 0, unseen }, objects };
+    return { seen: { resources, problems, whole }, objects };
   }
 
   /** Of a list that is refused, once as long as it is. */
@@ -240,16 +238,43 @@ export class ClusterSource implements ResourceSource, SecretSource {
 
   /** Our own writes of a status are no news. */
   #tell(secretsChanged: boolean): void {
-    const { resources, problems, complete, unseen = [] } = this.#snapshot;
+    const { resources, problems, namespaces } = this.#snapshot;
     const seen = resources.map((resource) => {
       const { uid, generation } = this.#objects.get(keyString(resource))?.metadata ?? {};
       return [keyString(resource), uid, generation, resource.annotations];
     });
-    const now = JSON.stringify([seen, problems, complete, [...unseen]]);
+    const now = JSON.stringify([seen, problems, [...namespaces]]);
     if (now === this.#told && !secretsChanged) return;
     this.#told = now;
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** Lists as they were answered. */
+interface Seen extends Pick<ResourceSnapshot, "resources" | "problems"> {
+  readonly whole: ReadonlyMap<string, boolean>;
+}
+
+function joined({ resources, problems, whole }: Seen, standing: ReadonlyMap<string, Standing>): ClusterSnapshot {
+  const namespaces = new Map(
+    [...whole].map(([namespace, listed]): [string, ReadNamespace] => {
+      const { uid, problem } = standing.get(namespace) ?? {};
+      return [namespace, { uid, whole: listed && problem === undefined }];
+    }),
+  );
+  return {
+    resources: resources.map((resource) => ({ ...resource, namespaceUid: namespaces.get(resource.namespace)?.uid })),
+    problems: [...problems, ...[...standing.values()].flatMap(({ problem }) => problem ?? [])],
+    complete: [...namespaces.values()].every((read) => read.whole),
+    namespaces,
+  };
+}
+
+/** Where something came or went. What has the same name and another uid did both. */
+function changedNamespaces(before: ReadonlyMap<string, CustomResource>, now: ReadonlyMap<string, CustomResource>): ReadonlySet<string> {
+  const differs = ([id, { metadata }]: [string, CustomResource], other: typeof now) => other.get(id)?.metadata.uid !== metadata.uid;
+  const changed = [...[...before].filter((entry) => differs(entry, now)), ...[...now].filter((entry) => differs(entry, before))];
+  return new Set(changed.map(([, { metadata }]) => metadata.namespace ?? ""));
 }
 
 function observed(kind: Kind, namespace: string, { metadata, spec }: CustomResource): ObservedResource {

@@ -13,37 +13,55 @@ export interface StandingNamespacesOptions {
   readonly logger: Logger;
 }
 
+export interface Standing {
+  /** Undefined: it could not be asked. */
+  readonly uid: string | undefined;
+  /** Why what is missing in it does not count as deleted; undefined: it does. */
+  readonly problem: SourceProblem | undefined;
+}
+
 export class StandingNamespaces {
   readonly #options: StandingNamespacesOptions;
-  #problems: ReadonlyMap<string, SourceProblem> | undefined;
+  readonly #known = new Map<string, Standing>();
 
   constructor(options: StandingNamespacesOptions) {
     this.#options = options;
   }
 
-  /** By namespace, why what is missing there does not count as deleted, as of the last look; empty: it does, or nobody has asked yet. */
+  /** By namespace, as of the last look; empty also when nobody has asked yet. */
   get problems(): ReadonlyMap<string, SourceProblem> {
-    return this.#problems ?? new Map<string, SourceProblem>();
+    return new Map([...this.#known].flatMap(([namespace, { problem }]) => (problem === undefined ? [] : [[namespace, problem] as const])));
   }
 
-  /** Asks when it matters: at first, when something is `missing` that was there, and as long as the answer was not a good one. Never rejects. */
-  async look({ missing }: { readonly missing: boolean }): Promise<ReadonlyMap<string, SourceProblem>> {
-    if (this.#problems?.size === 0 && !missing) return this.#problems;
+  /**
+   * Asks when it matters: at first, of namespaces in which something came or went (`changed`), and as long as an answer was not a good one. Never
+   * rejects.
+   */
+  async look(changed: ReadonlySet<string>): Promise<ReadonlyMap<string, Standing>> {
     const { namespaces, logger } = this.#options;
-    const asked = await Promise.all(namespaces.map(async (namespace) => [namespace, await this.#ask(namespace)] as const));
-    const known = this.problems;
-    const found = new Map(asked.flatMap(([namespace, problem]) => (problem === undefined ? [] : [[namespace, problem] as const])));
-    this.#problems = found;
-    for (const [namespace, { source, message }] of found)
-      if (known.get(namespace)?.message !== message) logger.warn(`${source}: ${message}`);
-    return found;
+    const due = namespaces.filter((namespace) => {
+      const known = this.#known.get(namespace);
+      return known === undefined || known.problem !== undefined || changed.has(namespace);
+    });
+    const asked = await Promise.all(due.map(async (namespace) => [namespace, await this.#ask(namespace)] as const));
+    for (const [namespace, standing] of asked) {
+      const { problem } = standing;
+      if (problem !== undefined && problem.message !== this.#known.get(namespace)?.problem?.message)
+        logger.warn(`${problem.source}: ${problem.message}`);
+      this.#known.set(namespace, standing);
+    }
+    return this.#known;
   }
 
-  async #ask(namespace: string): Promise<SourceProblem | undefined> {
-    const problem = (message: string): SourceProblem => ({ source: `namespace ${namespace}`, line: undefined, message });
+  async #ask(namespace: string): Promise<Standing> {
+    let uid: string | undefined;
+    const problem = (message: string): Standing => ({ uid, problem: { source: `namespace ${namespace}`, line: undefined, message } });
     try {
       const { metadata } = await this.#options.client.send<KubeObject>({ path: paths.namespace(namespace) });
-      return metadata.deletionTimestamp === undefined ? undefined : problem("it is being deleted: what goes with it is served on");
+      ({ uid } = metadata);
+      return metadata.deletionTimestamp === undefined
+        ? { uid, problem: undefined }
+        : problem("it is being deleted: what goes with it is served on");
     } catch (error) {
       if (!(error instanceof KubeError)) return problem(`it could not be asked whether it is being deleted: ${String(error)}`);
       if (error.status === 404) return problem("it is gone: what was in it is served on");

@@ -76,12 +76,8 @@ function judgeAlone(
   const [missing] = readiness.stalled;
   if (missing !== undefined) return stalled(reasons.notImplemented, placed(observed, missing));
   const notes = readiness.notes.map((note) => ({ reason: reasons.notImplemented, message: placed(observed, note) }));
-  return {
-    ...base,
-    state: "good",
-    desired: { key, generation: observed.generation, spec, specDigest: verdicts.specDigest(kind, spec) },
-    notes,
-  };
+  const { generation, namespaceUid } = observed;
+  return { ...base, state: "good", desired: { key, generation, spec, specDigest: verdicts.specDigest(kind, spec), namespaceUid }, notes };
 }
 
 /** What is in Git in Git's order, with what is wanted in its place; then what is new. */
