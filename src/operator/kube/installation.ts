@@ -22,7 +22,7 @@ export async function installationIn(client: KubeClient, namespace: string): Pro
   if (known !== undefined && known !== "") return known;
   if (found === undefined) {
     try {
-      await client.send({ method: "POST", path: paths.configMaps(namespace), query: { fieldManager }, body: map(namespace, randomUUID()) });
+      await makeInstallation(client, namespace, { installation: randomUUID() });
     } catch (error) {
       // Another process was faster: its id counts.
       if (!(error instanceof KubeError && error.reason === "AlreadyExists")) throw error;
@@ -41,6 +41,17 @@ export async function installationIn(client: KubeClient, namespace: string): Pro
   const made = (await read(client, namespace))?.data?.["installation"];
   if (made === undefined) throw new KubeError(0, `ConfigMap ${namespace}/${installationName} went away while it was made`);
   return made;
+}
+
+/** Rejects with KubeError, AlreadyExists among others. */
+export async function makeInstallation(
+  client: Pick<KubeClient, "send">,
+  namespace: string,
+  data: { readonly installation: string; readonly record?: string },
+): Promise<KubeObject> {
+  const metadata = { name: installationName, namespace, labels: { "app.kubernetes.io/part-of": "wharfinger" } };
+  const body: InstallationMap = { apiVersion: "v1", kind: "ConfigMap", metadata, data };
+  return client.send<KubeObject>({ method: "POST", path: paths.configMaps(namespace), query: { fieldManager }, body });
 }
 
 const annotationOf: Readonly<Record<PersonsDecision, string>> = {
@@ -76,15 +87,6 @@ export async function takeAway(client: KubeClient, object: KubeObject, decision:
     contentType: "application/merge-patch+json",
     body: { metadata: { resourceVersion, annotations: { [annotationOf[decision]]: null } } },
   });
-}
-
-function map(namespace: string, installation: string): InstallationMap {
-  return {
-    apiVersion: "v1",
-    kind: "ConfigMap",
-    metadata: { name: installationName, namespace, labels: { "app.kubernetes.io/part-of": "wharfinger" } },
-    data: { installation },
-  };
 }
 
 function pathOf(namespace: string): string {

@@ -16,18 +16,23 @@ const status = (part: Partial<ControlPlaneStatus> = {}): ControlPlaneStatus => (
   ...part,
 });
 
-/** A ConfigMap, and what was patched into it. */
-function installation(data: Record<string, string> = {}) {
+/** A ConfigMap, and what was written into it. */
+function installation(given: Record<string, string> = { installation: "id" }) {
   const written: RecordReport[] = [];
   let failures = 0;
+  let version = 1;
+  let data: Record<string, string> | undefined = given;
+  const seen = () => ({ metadata: { name: "wharfinger", resourceVersion: String(version) } });
   const client = {
-    async send<Answer>({ method, body }: KubeRequest): Promise<Answer> {
+    async send<Answer>({ method = "GET", body }: KubeRequest): Promise<Answer> {
       if (failures-- > 0) throw new KubeError(503, "busy");
-      if (method === "PATCH") {
-        Object.assign(data, (body as { data: object }).data);
+      if (data === undefined && method !== "POST") throw new KubeError(404, "not found");
+      if (method !== "GET") {
+        data = { ...data, ...(body as { data: Record<string, string> }).data };
+        version++;
         written.push(JSON.parse(data["record"] ?? "") as RecordReport);
       }
-      return { data } as Answer;
+      return { ...seen(), data } as Answer;
     },
   };
   const remote = { url: "https://git.example.com/r.git", branch: "wharfinger", folder: "", interval: 1 };
@@ -35,9 +40,45 @@ function installation(data: Record<string, string> = {}) {
   return {
     written,
     failOnce: () => void (failures = 1),
-    open: () => new RecordReporter({ client, namespace: "registry", remote, logger }),
+    now: () => data,
+    /** Somebody else does it; undefined: deletes it. */
+    set: (other: Record<string, string> | undefined) => {
+      data = other;
+      version++;
+    },
+    open: () =>
+      new RecordReporter({
+        client,
+        namespace: "registry",
+        installation: "id",
+        seen: () => (data === undefined ? undefined : seen()),
+        remote,
+        logger,
+      }),
   };
 }
+
+test("what somebody takes out is put back, and the id of the installation with it; another id stays", async () => {
+  const { written, now, set, open } = installation();
+  const reporter = open();
+  const again = async (count: number) => {
+    reporter.take(status());
+    await vi.waitFor(() => expect(written).toHaveLength(count));
+    reporter.take(status());
+  };
+  await again(1);
+  set(undefined);
+  await again(2);
+  expect(now()?.["installation"]).toBe("id");
+  set({});
+  await again(3);
+  expect(now()?.["installation"]).toBe("id");
+  set({ installation: "a person's" });
+  await again(4);
+  expect(now()?.["installation"]).toBe("a person's");
+  await reporter.stop();
+  expect(written).toHaveLength(4);
+});
 
 test("it is written when it says something else than what is there, also by another process", async () => {
   const { written, open } = installation({ installation: "id" });

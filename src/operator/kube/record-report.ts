@@ -1,11 +1,12 @@
 // Where the record stands, for people who have the cluster and not the operator's folder: the key `record` of the installation's ConfigMap, written
-// when it says something else than before. The registry is not asked for it: it serves what was published, and need not be there.
+// when that says something else. Who leads also puts back the ConfigMap and the id in it: without it the next process would be a new installation. The registry is not asked for it: it serves what was published, and need not be there.
 
 import type { ControlPlaneStatus } from "../../api/control/record.ts";
 import type { RemoteSettings } from "../../domain/record-settings.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { BatchQueue } from "../batch-queue.ts";
-import { installationName } from "./installation.ts";
+import { KubeError } from "./errors.ts";
+import { installationName, makeInstallation } from "./installation.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { fieldManager, paths, type KubeObject } from "./objects.ts";
 
@@ -22,6 +23,10 @@ export interface RecordReport {
 export interface RecordReporterOptions {
   readonly client: Pick<KubeClient, "send">;
   readonly namespace: string;
+  /** Its id. */
+  readonly installation: string;
+  /** The ConfigMap as a watch has it. */
+  readonly seen: () => KubeObject | undefined;
   readonly remote: ReportedRemote | undefined;
   readonly logger: Logger;
 }
@@ -33,8 +38,8 @@ export class RecordReporter {
   readonly #options: RecordReporterOptions;
   readonly #queue: BatchQueue;
   #wanted: string | undefined;
-  /** Undefined: what is there is not known. */
-  #there: string | undefined;
+  /** What it says, in the version that did; undefined: that is not known. */
+  #there: { readonly record: string; readonly version: string | undefined } | undefined;
 
   constructor(options: RecordReporterOptions) {
     this.#options = options;
@@ -56,7 +61,9 @@ export class RecordReporter {
     const { remote } = this.#options;
     const place = remote === undefined ? undefined : { url: remote.url, branch: remote.branch, folder: remote.folder };
     this.#wanted = JSON.stringify({ ...shortened(status), ...(place === undefined ? {} : { remote: place }) }, null, 2);
-    if (this.#wanted !== this.#there) this.#queue.add("record");
+    const seen = this.#options.seen();
+    const asItWas = seen !== undefined && seen.metadata.resourceVersion === this.#there?.version;
+    if (!asItWas || this.#wanted !== this.#there?.record) this.#queue.add("record");
   }
 
   /** Ends after what is being written. */
@@ -65,15 +72,30 @@ export class RecordReporter {
   }
 
   async #write(): Promise<void> {
-    const { client, namespace } = this.#options;
-    const path = `${paths.configMaps(namespace)}/${installationName}`;
-    this.#there ??= (await client.send<ReportingMap>({ path })).data?.["record"];
     const wanted = this.#wanted;
-    if (wanted === undefined || wanted === this.#there) return;
+    if (wanted === undefined) return;
     this.#there = undefined;
+    const { metadata } = await this.#say(wanted);
+    this.#there = { record: wanted, version: metadata.resourceVersion };
+  }
+
+  async #say(record: string): Promise<KubeObject> {
+    const { client, namespace, installation, logger } = this.#options;
+    const path = `${paths.configMaps(namespace)}/${installationName}`;
+    const there = await client.send<ReportingMap>({ path }).catch((error: unknown) => {
+      if (error instanceof KubeError && error.status === 404) return undefined;
+      throw error;
+    });
+    if (there === undefined) {
+      logger.warn(`ConfigMap ${namespace}/${installationName} was deleted; it is made again with the id of this installation`);
+      return makeInstallation(client, namespace, { installation, record });
+    }
+    // Another id was written by a person, and counts from the next start on.
+    const lost = (there.data?.["installation"] ?? "") === "";
+    if (!lost && there.data?.["record"] === record) return there;
     const contentType = "application/merge-patch+json";
-    await client.send({ method: "PATCH", path, query: { fieldManager }, contentType, body: { data: { record: wanted } } });
-    this.#there = wanted;
+    const body = { data: { record, ...(lost ? { installation } : {}) } };
+    return client.send<KubeObject>({ method: "PATCH", path, query: { fieldManager }, contentType, body });
   }
 }
 
