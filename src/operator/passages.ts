@@ -20,7 +20,7 @@ export interface Outcome {
   readonly remoteProblem: string | undefined;
   /** Why HEAD is not published. */
   readonly publishProblem: Finding | undefined;
-  /** The registry's answer. */
+  /** The registry's answer, the last one where it gives none. */
   readonly state: RecordState | undefined;
 }
 
@@ -45,10 +45,12 @@ export function notPublished(id: string, outcome: Outcome): Passage["notPublishe
   const { served, publishProblem, state } = outcome;
   const withheld = served.withheld.get(id);
   if (withheld !== undefined) return { reason: withheld.reason, message: withheld.message, final: true };
-  if (publishProblem !== undefined) return { ...publishProblem, final: false };
+  const pods = state?.pods ?? [];
+  const behind = pods.filter(({ revision }) => !serves(revision, id, outcome));
+  // A registry that starts anew is served by what it had: what every process had as it is now when it was last heard is no less there.
+  if (publishProblem !== undefined && (behind.length > 0 || pods.length === 0)) return { ...publishProblem, final: false };
   const refused = state?.refused?.find(({ kind, namespace, name }) => `${kind}/${namespace}/${name}` === id);
   if (refused !== undefined) return { reason: refused.reason, message: refused.message, final: true };
-  const behind = (state?.pods ?? []).filter(({ revision }) => !serves(revision, id, outcome));
   if (behind.length === 0) return undefined;
   const message = `recorded and published; ${behind.map((pod) => pod.id).join(", ")} still ${behind.length === 1 ? "serves" : "serve"} an older revision`;
   return { reason: reasons.progressing, message, final: false };

@@ -73,8 +73,7 @@ export class Publisher {
       try {
         return { state: await this.#publish(state, resources, options), verdict };
       } catch (error) {
-        // Whatever went wrong, what the registry has is asked again before the next attempt.
-        this.#state = undefined;
+        // Whatever went wrong, all of it is offered again.
         this.#fingerprint = undefined;
         if (!(error instanceof ClientError) || error.code !== "Conflict" || attempt === attempts) throw error;
       }

@@ -118,6 +118,8 @@ export class JobRun {
       // It has reported its end meanwhile, or to an operator before this one.
       if (podHas !== undefined) this.#runs.set(pod, { run: podHas, ended: true });
       this.#problem = podHas === undefined ? error.message : undefined;
+      // A registry that is away for a moment may have heard by then how it went.
+      if (error.temporary && error.status !== 500) throw error;
       const final = error.code === "NotFound" || error.code === "Invalid" || (error.code === "Conflict" && run === undefined);
       return final && podHas === undefined ? `Job ${this.#name} was not wanted by the registry: ${error.message}` : undefined;
     }

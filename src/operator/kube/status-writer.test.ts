@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { ResourceView } from "../../api/control/resources.ts";
 import { KubeError } from "./errors.ts";
+import type { CustomResource } from "./objects.ts";
 import { StatusWriter } from "./status-writer.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -39,5 +40,54 @@ test("rounds that have nothing new to say do not send it again before its pause 
   writer.take([view("b")]);
   await vi.advanceTimersByTimeAsync(100);
   expect(asked).toBe(3);
+  await writer.stop();
+});
+
+const resource = (uid: string): CustomResource => ({
+  metadata: { name: "one", namespace: "default", uid, generation: 1, resourceVersion: uid },
+});
+
+test("what was made anew while a status waited to be written again gets none of the one before", async () => {
+  let object = resource("first");
+  let looks = 0;
+  let applied = 0;
+  const apply = async () => {
+    applied++;
+    object = resource("second");
+    throw new KubeError(503, "busy");
+  };
+  const look = () => {
+    looks++;
+    return object;
+  };
+  const writer = new StatusWriter({
+    client: { apply },
+    events: { say: async () => undefined },
+    object: look,
+    logger: pino({ level: "silent" }),
+  });
+  writer.take([view("a")]);
+  await vi.advanceTimersByTimeAsync(100);
+  const before = looks;
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(looks).toBeGreaterThan(before);
+  expect(applied).toBe(1);
+  await writer.stop();
+});
+
+test("a view of more generations than there are is one of a predecessor", async () => {
+  const applied: string[] = [];
+  const apply = async (path: string) => {
+    applied.push(path);
+    throw new KubeError(404, "gone");
+  };
+  const events = { say: async () => undefined };
+  const writer = new StatusWriter({ client: { apply }, events, object: () => resource("second"), logger: pino({ level: "silent" }) });
+  writer.take([
+    { ...view("a"), generation: 5 },
+    { ...view("a"), name: "two" },
+  ]);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(applied).toEqual([expect.stringContaining("/two/")]);
   await writer.stop();
 });

@@ -22,6 +22,12 @@ export interface StatusWriterOptions {
   readonly logger: Logger;
 }
 
+interface Taken {
+  readonly view: ResourceView;
+  /** Of the resource at that moment. */
+  readonly uid: string | undefined;
+}
+
 interface Seen {
   readonly status: ResourceStatus | undefined;
   readonly version: string | undefined;
@@ -33,7 +39,7 @@ const concurrent = 8;
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
   readonly #queue: BatchQueue;
-  #views: ReadonlyMap<string, ResourceView> = new Map();
+  #views: ReadonlyMap<string, Taken> = new Map();
   /** What was written last, while the watch has not seen it: by the version that it was written over. */
   readonly #written = new Map<string, Seen & { readonly over: string | undefined }>();
 
@@ -50,12 +56,12 @@ export class StatusWriter {
   /** All views of a round. */
   take(views: readonly ResourceView[]): void {
     const before = this.#views;
-    this.#views = new Map(views.map((view) => [idOf(view), view]));
+    this.#views = new Map(views.map((view) => [idOf(view), { view, uid: this.#objectOf(view)?.metadata.uid }]));
     for (const id of this.#written.keys()) if (!this.#views.has(id)) this.#written.delete(id);
-    for (const [id, view] of this.#views) {
-      if (this.#due(id, view) === undefined) continue;
+    for (const [id, taken] of this.#views) {
+      if (this.#due(id, taken) === undefined) continue;
       // Of what could not be written, a round that has nothing new to say is no reason to try again.
-      if (before.get(id) === view) this.#queue.remind(id);
+      if (before.get(id)?.view === taken.view) this.#queue.remind(id);
       else this.#queue.add(id);
     }
   }
@@ -76,11 +82,19 @@ export class StatusWriter {
     return failed;
   }
 
-  /** What is to be written; undefined: nothing. */
-  #due(id: string, view: ResourceView) {
+  #objectOf(view: ResourceView): CustomResource | undefined {
     const key = keyOf(view);
-    const object = key === undefined ? undefined : this.#options.object(key);
+    return key === undefined ? undefined : this.#options.object(key);
+  }
+
+  /** What is to be written; undefined: nothing. */
+  #due(id: string, { view, uid }: Taken) {
+    const key = keyOf(view);
+    const object = this.#objectOf(view);
     if (key === undefined || object === undefined) return undefined;
+    // The view is of one that was deleted since, and what has its name now is looked at by the next round.
+    const { metadata } = object;
+    if (metadata.uid !== uid || (metadata.generation ?? Infinity) < view.generation) return undefined;
     const { status: there, version } = this.#there(id, object);
     const wanted = statusOf(view, there);
     return sameStatus(wanted, there) ? undefined : { key, object, there, version, wanted };
@@ -95,8 +109,8 @@ export class StatusWriter {
 
   /** false: it has to be tried again. */
   async #write(id: string): Promise<boolean> {
-    const view = this.#views.get(id);
-    const due = view === undefined ? undefined : this.#due(id, view);
+    const taken = this.#views.get(id);
+    const due = taken === undefined ? undefined : this.#due(id, taken);
     if (due === undefined) return true;
     const { client, events, logger } = this.#options;
     const { key, object, there, version, wanted } = due;
