@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 
+import { mostBytes } from "./bundle-room.ts";
 import type { SecretContent } from "./credentials-bundle.ts";
-import { bundleOf, mostBytes, mostOfKey } from "./credentials-bundle.ts";
+import { bundleOf, mostOfKey } from "./credentials-bundle.ts";
 import type { WantedSecret } from "./secret-references.ts";
 import { secretsNamedBy } from "./secret-references.ts";
 
@@ -17,7 +18,8 @@ function bundle(
   options: Partial<Parameters<typeof bundleOf>[1]> = {},
 ) {
   const contentOf = (namespace: string, name: string) => contents[`${namespace}/${name}`] ?? gone;
-  const { files, left } = bundleOf(secrets, { contentOf, before: new Map(), keepOthers: false, isFirst: () => false, ...options });
+  const precedence = { users: [], administrators: "a", tenants: [] };
+  const { files, left } = bundleOf(secrets, { contentOf, before: new Map(), keepOthers: false, precedence, ...options });
   return { files, names: [...files.keys()], left: Object.fromEntries([...left].map(([owner, { reason }]) => [owner, reason])) };
 }
 
@@ -91,47 +93,6 @@ test("what comes later, or grew, never takes the room of what is there", () => {
   expect(size).toBeLessThanOrEqual(mostBytes);
 });
 
-test("no namespace takes the room of another one, and nobody that of the administrators and the users", () => {
-  const of = (namespace: string, name: string): WantedSecret => ({ namespace, name, uses: all });
-  const isFirst = ({ namespace }: { namespace: string }) => namespace === "registry";
-  const contents: Record<string, SecretContent> = {
-    "registry/pull": there({ password: bytes("short") }),
-    "registry/users": there({ htpasswd: bytes("ann") }),
-    "team-b/key": there({ "cosign.pub": bytes("key") }),
-  };
-  const others = [of("registry", "pull"), of("registry", "users"), of("team-b", "key")];
-  const greedy = Array.from({ length: 60 }, (_, index) => of("team-a", `k${index}`));
-  for (const { name } of greedy) contents[`team-a/${name}`] = there({ "cosign.pub": block(15_000) });
-  // To the last byte, with what was small enough for what was left.
-  const filler = (size: number) => (contents["team-a/filler"] = there({ "x.pub": block(size) }));
-  filler(1);
-  const room = (files: ReadonlyMap<string, Uint8Array>) =>
-    mostBytes - [...files].reduce((sum, [file, { byteLength }]) => sum + 2 * file.length + byteLength, 0);
-  const wantedOfAll = [...others, ...greedy, of("team-a", "filler")];
-  let before = bundle(wantedOfAll, contents, { isFirst }).files;
-  filler(1 + room(before));
-  before = bundle(wantedOfAll, contents, { isFirst, before }).files;
-  expect(room(before)).toBe(0);
-
-  contents["registry/pull"] = there({ password: bytes("longer than it was") });
-  contents["registry/users"] = there({ htpasswd: bytes("ann and bob") });
-  contents["team-b/key"] = there({ "cosign.pub": bytes("another key") });
-  contents["team-c/new"] = there({ "cosign.pub": block(64 * 1024) });
-  const { files, left } = bundle([...wantedOfAll, of("team-c", "new")], contents, { isFirst, before });
-  const texts = [...files]
-    .filter(([, { byteLength }]) => byteLength < 100)
-    .map(([file, content]) => [file, new TextDecoder().decode(content)]);
-  expect(texts).toEqual([
-    ["registry_pull_password", "longer than it was"],
-    ["registry_users_htpasswd", "ann and bob"],
-    ["team-b_key_cosign.pub", "another key"],
-  ]);
-  expect(files.has("team-c_new_cosign.pub")).toBe(true);
-  expect(Object.keys(left).filter((owner) => !owner.startsWith("Secret team-a/"))).toEqual([]);
-  expect(room(files)).toBeLessThan(15_000 + 100);
-  expect(room(files)).toBeGreaterThanOrEqual(0);
-});
-
 test("a key that is too large, or too long by name, is left out with its Secret; of users there may be many", () => {
   const long = "n".repeat(248);
   const contents = {
@@ -143,4 +104,38 @@ test("a key that is too large, or too long by name, is left out with its Secret;
   const { names, left } = bundle(wanted("bundle", "exact", long, "users"), contents);
   expect(names).toEqual(["a_exact_ca.crt", "a_users_htpasswd"]);
   expect(left).toEqual({ "Secret a/bundle": "CredentialsTooLarge", [`Secret a/${long}`]: "SecretInvalid" });
+});
+
+test("a tenant that fills the Secret takes nothing of the users, of the administrators or of another tenant's part, and is told the bound", () => {
+  const keys = Object.fromEntries(Array.from({ length: 23 }, (_, index) => [`hog/k${index}`, there({ "x.pub": block(39_000) })]));
+  const contents: Record<string, SecretContent> = {
+    ...keys,
+    "a/pull": there({ password: bytes("short") }),
+    "a/users": there({ htpasswd: block(1_000) }),
+    "poor/pull": there({ password: bytes("one") }),
+  };
+  const secrets = [
+    ...Object.keys(keys).map((id) => ({ namespace: "hog", name: id.slice(4), uses: all })),
+    ...wanted("pull", "users"),
+    { namespace: "poor", name: "pull", uses: all },
+  ];
+  const precedence = { users: [{ namespace: "a", name: "users" }], administrators: "a", tenants: ["hog", "poor"] };
+  const options = { before: new Map<string, Uint8Array>(), precedence };
+  const first = bundle(secrets, contents, options);
+  expect(Object.keys(first.left).length).toBeGreaterThan(0);
+  // All of them grow by more than there is room for.
+  contents["a/pull"] = there({ password: block(mostOfKey) });
+  contents["a/users"] = there({ htpasswd: block(200_000) });
+  contents["poor/pull"] = there({ password: block(mostOfKey), username: block(mostOfKey) });
+  const contentOf = (namespace: string, name: string) => contents[`${namespace}/${name}`] ?? gone;
+  const { files, left } = bundleOf(secrets, { contentOf, before: first.files, keepOthers: true, precedence });
+  expect([...files.keys()]).toEqual(
+    expect.arrayContaining(["a_pull_password", "a_users_htpasswd", "poor_pull_password", "poor_pull_username"]),
+  );
+  expect([...left.keys()].every((owner) => owner.startsWith("Secret hog/"))).toBe(true);
+  expect([...left.values()][0]).toEqual({
+    reason: "CredentialsTooLarge",
+    message:
+      "there is no room for the 39024 bytes of Secret hog/k2: namespace hog is sure of 160 KiB in all, beyond that those who come first have what is free of 900 KiB. Make it smaller, or take other references out",
+  });
 });

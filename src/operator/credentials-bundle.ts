@@ -3,11 +3,10 @@
 import { reasons } from "../api/conditions.ts";
 import { fileNameOf, longestFileName, ownerOf, parseFileName } from "../domain/mounted-secrets.ts";
 import type { SecretData } from "../domain/secrets.ts";
+import { giveRoom, mostBytes, type Demand, type Precedence, type Since } from "./bundle-room.ts";
 import type { Finding } from "./reconcilers/skeleton.ts";
 import type { WantedSecret } from "./secret-references.ts";
 
-/** Bytes in all: a Secret has at most a MiB, and who owns which key of it is stored beside it. */
-export const mostBytes = 900 * 1024;
 /** Bytes of one key: enough for the authorities of a company, and nobody's bundle takes the room of all others. */
 export const mostOfKey = 64 * 1024;
 
@@ -25,29 +24,19 @@ export interface Bundle {
   readonly left: ReadonlyMap<string, Finding>;
 }
 
-interface Part {
+interface Part extends Demand {
   readonly owner: string;
-  readonly namespace: string;
-  readonly first: boolean;
   readonly files: Files;
-  readonly bytes: number;
-  /** The smaller, the sooner it gets its room. */
-  readonly rank: number;
 }
 
-/**
- * `before`: what the processes have. `isFirst`: the administrators' and the users, whom nobody keeps out; namespaces share equally what is left of
- * the room, and what one of them does not need the others may have. In a namespace whoever is there and did not grow keeps his place whatever else
- * comes, then who grew, then who is new, each in the order of the names. `keepOthers`: what nobody wants any more stays as well, as long as its
- * Secret is there.
- */
+/** `before`: what the processes have. `keepOthers`: what nobody wants any more stays as well, as long as its Secret is there. */
 export function bundleOf(
   wanted: readonly WantedSecret[],
   world: {
     readonly contentOf: (namespace: string, name: string) => SecretContent;
     readonly before: Files;
     readonly keepOthers: boolean;
-    readonly isFirst: (secret: { readonly namespace: string; readonly name: string }) => boolean;
+    readonly precedence: Precedence;
   },
 ): Bundle {
   const before = byOwner(world.before);
@@ -61,44 +50,13 @@ export function bundleOf(
     const files = content.state === "there" ? pick(content.data, uses) : content.state === "gone" ? new Map<string, Uint8Array>() : old;
     const refusal = refusalOf(`${namespace}/${name}`, files);
     if (refusal !== undefined) left.set(owner, refusal);
-    else if (files.size > 0) {
-      const bytes = sizeOf(files);
-      parts.push({ owner, namespace, first: world.isFirst({ namespace, name }), files, bytes, rank: rankOf(bytes, sizeOf(old)) });
-    }
+    else if (files.size > 0)
+      parts.push({ owner, namespace, name, files, bytes: sizeOf(files), since: sinceOf(sizeOf(files), sizeOf(old)) });
   }
-  const taken = thatFit(parts);
-  for (const part of parts) if (!taken.has(part)) left.set(part.owner, noRoom(part));
-  const files = [...taken].flatMap(({ files }) => [...files]);
-  return { files: new Map(files.sort(([a], [b]) => (a < b ? -1 : 1))), left };
-}
-
-function thatFit(parts: readonly Part[]): ReadonlySet<Part> {
-  const sorted = parts.toSorted((a, b) => a.rank - b.rank || (a.owner < b.owner ? -1 : 1));
-  const taken = new Set<Part>();
-  let room = mostBytes;
-  const take = (wanted: readonly Part[], most: number): void => {
-    let left = most;
-    for (const part of wanted.filter((candidate) => !taken.has(candidate))) {
-      if (part.bytes > left) continue;
-      left -= part.bytes;
-      room -= part.bytes;
-      taken.add(part);
-    }
-  };
-  const others = sorted.filter(({ first }) => !first);
-  take(
-    sorted.filter(({ first }) => first),
-    room,
-  );
-  const namespaces = [...Map.groupBy(others, ({ namespace }) => namespace).values()].sort((a, b) => bytesOf(a) - bytesOf(b));
-  for (const [index, wanted] of namespaces.entries()) take(wanted, Math.floor(room / (namespaces.length - index)));
-  // What is too large for what is left of one share may fit into what is left of all.
-  take(others, room);
-  return taken;
-}
-
-function bytesOf(parts: readonly Part[]): number {
-  return parts.reduce((sum, { bytes }) => sum + bytes, 0);
+  const room = giveRoom(parts, world.precedence);
+  for (const part of room.left) left.set(part.owner, noRoom(part, { ...world.precedence, sure: room.sure }));
+  const files = room.fit.flatMap((part) => [...part.files]).sort(([a], [b]) => (a < b ? -1 : 1));
+  return { files: new Map(files), left };
 }
 
 /** What belongs to whom. */
@@ -134,9 +92,9 @@ function sizeOf(files: Files): number {
   return [...files].reduce((sum, [file, bytes]) => sum + 2 * file.length + bytes.byteLength, 0);
 }
 
-function rankOf(now: number, before: number): number {
-  if (before === 0) return 2;
-  return now <= before ? 0 : 1;
+function sinceOf(now: number, before: number): Since {
+  if (before === 0) return "new";
+  return now <= before ? "before" : "grown";
 }
 
 function refusalOf(name: string, files: Files): Finding | undefined {
@@ -155,8 +113,11 @@ function refusalOf(name: string, files: Files): Finding | undefined {
   return undefined;
 }
 
-function noRoom({ owner, bytes }: Part): Finding {
-  const name = owner.replace(/^Secret /, "");
-  const message = `there is no room for the ${bytes} bytes of Secret ${name}: all Secrets that resources name may have ${mostBytes} together, the administrators' first and each other namespace an equal share, in which those that were there before it stay. Make it smaller, or take other references out`;
+function noRoom({ namespace, name, bytes }: Part, { administrators, sure }: { administrators: string; sure: number }): Finding {
+  const bound =
+    namespace === administrators
+      ? `all Secrets that resources name may have ${mostBytes} together, and those of this namespace that were there before it stay`
+      : `namespace ${namespace} is sure of ${sure / 1024} KiB in all, beyond that those who come first have what is free of ${mostBytes / 1024} KiB`;
+  const message = `there is no room for the ${bytes} bytes of Secret ${namespace}/${name}: ${bound}. Make it smaller, or take other references out`;
   return { reason: reasons.credentialsTooLarge, message };
 }

@@ -8,6 +8,7 @@ import type { RecordState } from "../api/control/record.ts";
 import { hashOf, ownerOf, saltFile } from "../domain/mounted-secrets.ts";
 import type { Logger } from "../observability/logger.ts";
 import { BatchQueue } from "./batch-queue.ts";
+import type { Precedence } from "./bundle-room.ts";
 import { bundleOf, byOwner, type Bundle, type Files, type SecretContent } from "./credentials-bundle.ts";
 import { every } from "./every.ts";
 import type { CredentialsDelivery, DeliveryState } from "./ports.ts";
@@ -31,10 +32,10 @@ export interface DeliveryOptions {
     /** Other Secrets are wanted than before. */
     look(): void;
   };
-  /** Those that no resource names. */
-  readonly always: readonly WantedSecret[];
-  /** The administrators' namespace: its Secrets, and those of `always`, have their room before all others. */
-  readonly administrators: string;
+  /** The users' Secret, which no resource names; none where somebody else brings it. */
+  readonly users: readonly WantedSecret[];
+  /** Who comes first where not everything fits. */
+  readonly precedence: Omit<Precedence, "users">;
   /** Asks the registry which process has what. */
   readonly record: () => Promise<Pick<RecordState, "pods">>;
   readonly logger: Logger;
@@ -96,7 +97,7 @@ export class Delivery implements CredentialsDelivery {
 
   /** Everything that is wanted, so that whoever fetches Secrets knows which. */
   get wanted(): readonly WantedSecret[] {
-    return [...this.#options.always, ...(this.#wanted?.secrets ?? [])];
+    return [...this.#options.users, ...(this.#wanted?.secrets ?? [])];
   }
 
   want(secrets: readonly WantedSecret[], { keepOthers }: { readonly keepOthers: boolean }): void {
@@ -151,13 +152,10 @@ export class Delivery implements CredentialsDelivery {
   }
 
   #plan(): void {
-    const { source } = this.#options;
+    const { source, users } = this.#options;
     const { keepOthers } = this.#wanted ?? { keepOthers: true };
     const contentOf = (namespace: string, name: string) => source.contentOf(namespace, name);
-    const { administrators, always } = this.#options;
-    const isFirst = ({ namespace, name }: { readonly namespace: string; readonly name: string }) =>
-      namespace === administrators || always.some((secret) => secret.namespace === namespace && secret.name === name);
-    this.#bundle = bundleOf(this.wanted, { contentOf, before: this.#held, keepOthers, isFirst });
+    this.#bundle = bundleOf(this.wanted, { contentOf, before: this.#held, keepOthers, precedence: { ...this.#options.precedence, users } });
     this.#digests = digestsOf(this.#bundle.files);
   }
 

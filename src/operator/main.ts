@@ -124,8 +124,11 @@ class Operator implements RunningOperator {
       store: new CredentialsSecret({ client: this.#client, namespace: home, name: credentialsSecretName, ...options.credentials }),
       source: this.#source,
       // Where the users are somebody else's to look at, somebody else brings them.
-      always: this.#namespaces.includes(users.namespace) ? [{ ...users, uses: (key) => key === "htpasswd" }] : [],
-      administrators: home,
+      users: this.#namespaces.includes(users.namespace) ? [{ ...users, uses: (key) => key === "htpasswd" }] : [],
+      precedence: {
+        administrators: home,
+        tenants: settings.tenants.map(({ namespace }) => namespace).filter((one) => this.#namespaces.includes(one)),
+      },
       record: () => this.#control.record(),
       logger,
     });
