@@ -32,7 +32,7 @@ export class Verdicts {
       return known.verdict as Accepted<K> | Refused;
     }
     const verdict = this.#validate(resource, options);
-    this.#known.set(id, { spec, options, verdict: verdict as Accepted<Kind> | Refused });
+    this.#known.set(id, { spec, options, verdict });
     return verdict;
   }
 
