@@ -14,7 +14,7 @@ import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { referencesOf } from "./named-references.ts";
 import { NamedSecrets, type SecretKind } from "./named-secrets.ts";
-import { fieldManager, lookedAt, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
+import { fieldManager, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
 import { StandingNamespaces, type Standing } from "./standing-namespaces.ts";
 
 export interface ClusterSourceOptions {
@@ -67,7 +67,6 @@ export class ClusterSource implements ResourceSource, SecretSource {
         informer: new Informer<CustomResource>({
           client,
           path: paths.resources(kind, namespace),
-          keep: lookedAt,
           logger,
           ...(times === undefined ? {} : { times }),
         }),

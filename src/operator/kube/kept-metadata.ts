@@ -19,11 +19,13 @@ export function keptMetadata<T extends ObjectMeta>(metadata: T): T {
   const kept = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   return {
     ...kept,
-    ...(metadata.annotations === undefined ? {} : { annotations: only(lookedAt.annotations, metadata.annotations) }),
-    ...(metadata.labels === undefined ? {} : { labels: only(lookedAt.labels, metadata.labels) }),
+    ...only("annotations", metadata),
+    ...only("labels", metadata),
   } as T;
 }
 
-function only(names: readonly string[], values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  return Object.fromEntries(names.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name].slice(0, longest)]])));
+/** Nothing at all where nothing is looked at: there may be fifty thousand Secrets. */
+function only(part: keyof typeof lookedAt, { [part]: values = {} }: ObjectMeta): Partial<ObjectMeta> {
+  const found = lookedAt[part].flatMap((name) => (values[name] === undefined ? [] : [[name, values[name].slice(0, longest)] as const]));
+  return found.length === 0 ? {} : { [part]: Object.fromEntries(found) };
 }

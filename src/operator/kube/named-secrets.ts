@@ -7,7 +7,7 @@ import type { SecretContent } from "../credentials-bundle.ts";
 import { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
-import { lookedAt, metadataOnly, paths, type KubeObject } from "./objects.ts";
+import { metadataOnly, paths, type KubeObject } from "./objects.ts";
 
 /** Milliseconds; a little less than after what cluster-source.ts looks again. */
 const askAgainAfter = 4_500;
@@ -130,9 +130,10 @@ export class NamedSecrets {
   }
 }
 
-/** What it is called, and nothing of it. */
-function keep({ metadata }: KubeObject): KubeObject {
-  return lookedAt({ metadata });
+/** Its metadata without what takes room beside the names of fifty thousand. */
+function keep({ metadata: { name, namespace = "", uid = "", resourceVersion = "", annotations } }: KubeObject): KubeObject {
+  const identity = { name, namespace, uid, resourceVersion };
+  return { metadata: annotations === undefined ? identity : { ...identity, annotations } };
 }
 
 function versionOf({ metadata }: KubeObject): string {

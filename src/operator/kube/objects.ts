@@ -1,6 +1,5 @@
 // Objects of the API server, as far as they are looked at, and the paths under which they are.
 
-import { annotations } from "../../api/conditions.ts";
 import type { Kind } from "../../domain/resource.ts";
 
 export interface ObjectMeta {
@@ -25,26 +24,6 @@ export interface KubeObject {
 export interface CustomResource extends KubeObject {
   readonly spec?: unknown;
   readonly status?: unknown;
-}
-
-const ours: ReadonlySet<string> = new Set(Object.values(annotations));
-
-/**
- * The metadata without what nobody here looks at, which may be larger than all the rest, and none of our business: `kubectl apply` writes a whole
- * Secret into an annotation of it.
- */
-export function lookedAt<T extends KubeObject>(object: T): T {
-  const { name, namespace, uid, resourceVersion, generation, annotations: all = {} } = object.metadata;
-  const own = Object.entries(all).filter(([annotation]) => ours.has(annotation));
-  const metadata: ObjectMeta = {
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(uid === undefined ? {} : { uid }),
-    ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    ...(generation === undefined ? {} : { generation }),
-    ...(own.length === 0 ? {} : { annotations: Object.fromEntries(own) }),
-  };
-  return { ...object, metadata };
 }
 
 const plurals: Readonly<Record<Kind, string>> = {
