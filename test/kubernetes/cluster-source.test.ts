@@ -158,8 +158,12 @@ test("who has one namespace, and what becomes of it, keeps nothing that was dele
   const [held, leaving] = [await createNamespace(shared), await createNamespace(shared)];
   await upstream("one");
   const barred = (name: string) => (name === held ? "the Lease is held by another installation" : undefined);
+  namespace = leaving;
+  await upstream("two");
   const { source } = await open(shared.kubeconfig, { namespaces: [home, held, leaving], barred });
   await shared.send("DELETE", `/api/v1/namespaces/${leaving}`);
+  // Nobody is there who would empty it, so the test does.
+  await shared.send("DELETE", resourcePath("Upstream", leaving, "two"));
   await shared.send("DELETE", resourcePath("Upstream", home, "one"));
   const unread = () => [...source.snapshot().namespaces].filter(([, { whole }]) => !whole).map(([name]) => name);
   await eventually(() => expect(source.snapshot()).toMatchObject({ complete: false, resources: [] }));
