@@ -83,6 +83,7 @@ export class Rounds {
     for (let attempt = 1; ; attempt++) {
       try {
         if (record.problem === undefined) await this.#fillNewRecord();
+        await this.#judgeAhead();
         const plan = this.#plan(proposals);
         if (plan.commits.length > 0) await failpoint("record.decided");
         const ids = plan.commits.length === 0 ? [] : await record.commit(plan.commits);
@@ -117,6 +118,13 @@ export class Rounds {
     const requests = asked.sort().join("\n");
     if (requests !== this.#requests) record.askRemote();
     this.#requests = requests;
+  }
+
+  /** A plan is made in one piece. */
+  #judgeAhead(): Promise<void> {
+    const { record, source } = this.#options;
+    const resources = source.snapshot().resources.filter(({ spec }) => !isSuspended(spec));
+    return this.#verdicts.ahead(resources, (resource) => ({ previous: record.view.resources.get(keyString(resource))?.spec }));
   }
 
   #plan(proposals: readonly Proposal[]): RoundPlan {

@@ -2,6 +2,7 @@
 
 import type { Ledger } from "../domain/ledger.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
+import { turns } from "../domain/turns.ts";
 import type { Git } from "./git.ts";
 import type { Commit, FileChange, History } from "./history.ts";
 import { parsePath } from "./layout.ts";
@@ -86,10 +87,12 @@ export class ViewReader {
       ...ledgerPaths.flatMap((path) => relevantBlobs(history.changesOf(path))),
     ]);
     const resources = new Map<string, RecordedFile>();
+    const pause = turns();
     for (const file of tree.values()) {
       const place = parsePath(file.path);
       if (place?.type !== "resource") continue;
       resources.set(keyString(place.key), await this.#resource(history, file, place.key));
+      await pause();
     }
     const ledgers = new Map<string, RecordedLedger>();
     for (const path of ledgerPaths) {

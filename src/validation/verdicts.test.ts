@@ -47,3 +47,20 @@ test("what is gone is forgotten", () => {
   verdicts.of({ ...key, name: "other", spec });
   expect(asked()).toBe(3);
 });
+
+test("others have their turn while many are judged", async () => {
+  let beats = 0;
+  let timer: NodeJS.Immediate | undefined;
+  const beat = () => {
+    beats++;
+    timer = setImmediate(beat);
+  };
+  beat();
+  const include = Array.from({ length: 64 }, (_, index) => `team/${"x".repeat(220)}-${index}`);
+  const spec = { subjects: [{ kind: "Anonymous" }], repositories: { include }, actions: ["pull"] };
+  const resources = Array.from({ length: 50 }, (_, index) => ({ kind: "AccessPolicy" as const, namespace: "a", name: `p${index}`, spec }));
+  const verdicts = new Verdicts();
+  await verdicts.ahead(resources, () => ({}));
+  clearImmediate(timer);
+  expect(beats).toBeGreaterThan(5);
+});

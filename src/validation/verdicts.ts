@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 
 import { keyString, type Kind } from "../domain/resource.ts";
 import type { Digest } from "../domain/digest.ts";
+import { turns } from "../domain/turns.ts";
 import { specDigest } from "./canonical.ts";
 import { validateResource, type Accepted, type Refused, type ResourceInput, type ValidationOptions } from "./validate-resource.ts";
 
@@ -34,6 +35,15 @@ export class Verdicts {
     const verdict = this.#validate(resource, options);
     this.#known.set(id, { spec, options, verdict });
     return verdict;
+  }
+
+  /** Judges what is new before somebody asks, and lets others have their turn: resources as large as may be take thirty milliseconds each. */
+  async ahead(resources: readonly ResourceInput[], optionsOf: (resource: ResourceInput) => ValidationOptions): Promise<void> {
+    const pause = turns();
+    for (const resource of resources) {
+      this.of(resource, optionsOf(resource));
+      await pause();
+    }
   }
 
   /** Of a spec that was accepted here. */

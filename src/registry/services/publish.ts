@@ -57,6 +57,7 @@ export class PublishService {
    */
   async publish(request: PublishRequest): Promise<RecordState> {
     checkLedgers(request.ledgers);
+    await this.#verdicts.ahead(request.resources, () => options);
     const judged = judge(request.resources, this.#verdicts);
     try {
       await this.#database.transaction((transaction) => store(transaction, request, judged), { takesAway: true });
@@ -102,6 +103,9 @@ function refuseOtherBase(request: PublishRequest, published: string | null): voi
   );
 }
 
+/** Files of the record may be newer than we are. */
+const options = { unknownFields: "warn" } as const;
+
 /** Content from Git passes the same rules here as at the operator, which may be older or newer. */
 function judge(
   resources: readonly RecordedResource[],
@@ -113,7 +117,7 @@ function judge(
   for (const resource of resources) {
     if (seen.has(keyString(resource))) throw new ServiceError("INVALID", `${describeKey(resource)} is there twice`);
     seen.add(keyString(resource));
-    const verdict = verdicts.of(resource, { unknownFields: "warn" });
+    const verdict = verdicts.of(resource, options);
     if (verdict.problems === undefined) valid.push({ ...resource, spec: verdict.spec });
     else refused.push(refuse(resource, reasons.invalid, verdict.problems.map(({ path, message }) => `${path} ${message}`).join("; ")));
   }
