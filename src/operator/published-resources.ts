@@ -1,5 +1,6 @@
 // The effective configuration of one view of the record, in Git's order: what the registry is asked to serve.
 
+import { reasons } from "../api/conditions.ts";
 import type { RecordedResource } from "../api/control/record.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { History } from "../record/history.ts";
@@ -7,6 +8,7 @@ import type { RecordedFile, RecordView } from "../record/record-view.ts";
 import { findConflicts, type JudgedResource } from "../validation/conflicts.ts";
 import { notImplemented } from "../validation/not-implemented.ts";
 import type { Specs } from "../api/kinds.ts";
+import { crowdedMessage, findCrowded } from "./crowding.ts";
 import { refuseGrant, type Grants } from "./grants.ts";
 
 export interface ServedRecord {
@@ -22,11 +24,14 @@ export function servedRecord(
   options: { grants: Grants; suspended: (key: ResourceKey) => boolean },
 ): ServedRecord {
   const withheld = new Map<string, { reason: string; message: string }>();
-  const candidates = filesInOrder(view).filter((file) => {
+  const granted = filesInOrder(view).filter((file) => {
     const refusal = refuse(file, options.grants);
     if (refusal !== undefined) withheld.set(keyString(file.key), refusal);
     return refusal === undefined;
   });
+  const crowded = findCrowded(granted.map(judged), options.grants);
+  for (const id of crowded) withheld.set(id, { reason: reasons.notGranted, message: crowdedMessage });
+  const candidates = granted.filter(({ key }) => !crowded.has(keyString(key)));
   for (const conflict of findConflicts(candidates.map(judged))) {
     // A policy that lost an image or its Upstream still counts for the rest: its versions stay until they are retired.
     if (conflict.resource.kind === "Upstream") withheld.set(keyString(conflict.resource), conflict);

@@ -9,6 +9,7 @@ import { personOf } from "../../record/ledger-decisions.ts";
 import { findConflicts, type Conflict } from "../../validation/conflicts.ts";
 import { notImplemented } from "../../validation/not-implemented.ts";
 import type { Verdicts } from "../../validation/verdicts.ts";
+import { crowdedMessage, findCrowded } from "../crowding.ts";
 import { refuseGrant, type Grants } from "../grants.ts";
 import type { ObservedResource } from "../ports.ts";
 import { judged } from "../published-resources.ts";
@@ -50,8 +51,15 @@ export interface JudgeOptions {
 export function judge(resources: readonly ObservedResource[], options: JudgeOptions): readonly Judgement[] {
   const alone = resources.map((observed) => judgeAlone(observed, options.files.get(keyString(observed)), options));
   options.verdicts.keep(resources);
-  const conflicts = Map.groupBy(findConflicts(candidates(alone, options.inOrder)), ({ resource }) => keyString(resource));
-  return alone.map((judgement) => judgeBeside(judgement, conflicts.get(keyString(judgement.key)) ?? []));
+  const oldestFirst = candidates(alone, options.inOrder);
+  const conflicts = Map.groupBy(findConflicts(oldestFirst), ({ resource }) => keyString(resource));
+  const crowded = findCrowded(oldestFirst, options.grants);
+  return alone.map((judgement) => {
+    const { key, observed } = judgement;
+    const id = keyString(key);
+    if (judgement.state !== "good" || !crowded.has(id)) return judgeBeside(judgement, conflicts.get(id) ?? []);
+    return { key, observed, state: "stalled", reason: reasons.notGranted, message: crowdedMessage };
+  });
 }
 
 function judgeAlone(
