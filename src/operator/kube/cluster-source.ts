@@ -8,14 +8,15 @@ import { keyString, kinds, type Kind, type ResourceKey } from "../../domain/reso
 import type { SecretData, SecretSource } from "../../domain/secrets.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { SecretContent } from "../credentials-bundle.ts";
-import type { ObservedResource, ReadNamespace, ResourceSnapshot, ResourceSource, SourceProblem } from "../ports.ts";
+import type { ObservedResource, ResourceSnapshot, ResourceSource, SourceProblem } from "../ports.ts";
 import type { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { referencesOf } from "./named-references.ts";
 import { NamedSecrets, type SecretKind } from "./named-secrets.ts";
 import { fieldManager, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
-import { StandingNamespaces, type Standing } from "./standing-namespaces.ts";
+import { StandingNamespaces } from "./standing-namespaces.ts";
+import { changedNamespaces, joined, type ClusterSnapshot, type Listed } from "./whole-picture.ts";
 
 export interface ClusterSourceOptions {
   readonly client: KubeClient;
@@ -27,8 +28,6 @@ export interface ClusterSourceOptions {
   readonly logger: Logger;
   readonly times?: Partial<InformerTimes>;
 }
-
-type ClusterSnapshot = Required<ResourceSnapshot>;
 
 interface Watched {
   readonly namespace: string;
@@ -180,9 +179,9 @@ export class ClusterSource implements ResourceSource, SecretSource {
   async #settleAll(): Promise<void> {
     do {
       this.#again = false;
-      const { seen, objects } = this.#picture();
+      const { listed, objects } = this.#picture();
       const standing = await this.#standing.look(changedNamespaces(this.#objects, objects));
-      const snapshot = joined(seen, standing);
+      const snapshot = joined(listed, standing);
       this.#warn();
       const fetched = await Promise.all(this.#watched.flatMap((watched) => this.#obtain(watched, snapshot)));
       this.#snapshot = snapshot;
@@ -206,7 +205,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
     }, fetchAgainAfter).unref();
   }
 
-  #picture(): { readonly seen: Seen; readonly objects: ReadonlyMap<string, CustomResource> } {
+  #picture(): { readonly listed: Listed; readonly objects: ReadonlyMap<string, CustomResource> } {
     const objects = new Map<string, CustomResource>();
     const resources: ObservedResource[] = [];
     const problems: SourceProblem[] = this.#watched.flatMap(listsOf).flatMap(problemOf);
@@ -224,7 +223,7 @@ export class ClusterSource implements ResourceSource, SecretSource {
         }
       }
     }
-    return { seen: { resources, problems, whole }, objects };
+    return { listed: { resources, problems, whole }, objects };
   }
 
   /** Of a list that is refused, once as long as it is. */
@@ -247,33 +246,6 @@ export class ClusterSource implements ResourceSource, SecretSource {
     this.#told = now;
     for (const listener of this.#listeners) listener();
   }
-}
-
-/** Lists as they were answered. */
-interface Seen extends Pick<ResourceSnapshot, "resources" | "problems"> {
-  readonly whole: ReadonlyMap<string, boolean>;
-}
-
-function joined({ resources, problems, whole }: Seen, standing: ReadonlyMap<string, Standing>): ClusterSnapshot {
-  const namespaces = new Map(
-    [...whole].map(([namespace, listed]): [string, ReadNamespace] => {
-      const { uid, problem } = standing.get(namespace) ?? {};
-      return [namespace, { uid, whole: listed && problem === undefined }];
-    }),
-  );
-  return {
-    resources: resources.map((resource) => ({ ...resource, namespaceUid: namespaces.get(resource.namespace)?.uid })),
-    problems: [...problems, ...[...standing.values()].flatMap(({ problem }) => problem ?? [])],
-    complete: [...namespaces.values()].every((read) => read.whole),
-    namespaces,
-  };
-}
-
-/** Where something came or went. What has the same name and another uid did both. */
-function changedNamespaces(before: ReadonlyMap<string, CustomResource>, now: ReadonlyMap<string, CustomResource>): ReadonlySet<string> {
-  const differs = ([id, { metadata }]: [string, CustomResource], other: typeof now) => other.get(id)?.metadata.uid !== metadata.uid;
-  const changed = [...[...before].filter((entry) => differs(entry, now)), ...[...now].filter((entry) => differs(entry, before))];
-  return new Set(changed.map(([, { metadata }]) => metadata.namespace ?? ""));
 }
 
 function observed(kind: Kind, namespace: string, { metadata, spec }: CustomResource): ObservedResource {
