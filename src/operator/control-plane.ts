@@ -34,6 +34,8 @@ import { unsourced } from "./unsourced.ts";
 import { watchUpstreams } from "./upstream-watch.ts";
 import { WaitingProposals } from "./waiting-proposals.ts";
 
+const defaultAdministrators = "default";
+
 export interface ControlPlaneOptions {
   readonly source: ResourceSource;
   /** Opened and closed by the caller. */
@@ -50,7 +52,7 @@ export interface ControlPlaneOptions {
   readonly delivery?: CredentialsDelivery;
   /** The Secret that holds the users whom AccessPolicies name; without it nothing is said of them. */
   readonly users?: UsersSecret;
-  /** The namespace that needs no grant. */
+  /** The namespace that needs no grant; default: `default`, where a folder's resources are. */
   readonly administrators?: string;
   /** Field manager that the commits name. */
   readonly appliedBy?: string;
@@ -127,7 +129,7 @@ class LevelTriggered implements ControlPlane {
     });
     this.#rounds = new Rounds({
       ...options,
-      grants: { administrators: options.administrators ?? "default", tenants: options.tenants },
+      grants: { administrators: options.administrators ?? defaultAdministrators, tenants: options.tenants },
       committer,
       others: () => this.#outcomes.commits(),
       narrator: { committed: (id, commit) => this.#committed(id, commit) },
@@ -217,6 +219,7 @@ class LevelTriggered implements ControlPlane {
       secrets,
       delivery,
       users: knownUsers(secrets, users, delivery),
+      administrators: this.#options.administrators ?? defaultAdministrators,
       runsOf: (key: ResourceKey) => this.#schedules.stateOf(key.kind === "TagPolicy" ? "tag-sync" : "prune", key),
     };
     this.#statuses.replace([

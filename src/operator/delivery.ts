@@ -119,9 +119,13 @@ export class Delivery implements CredentialsDelivery {
   }
 
   stateOf(namespace: string, name: string): DeliveryState {
+    const owner = ownerOf({ kind: "Secret", namespace, name });
+    if (this.#options.source.contentOf(namespace, name).state === "unknown") {
+      const message = `Secret ${namespace}/${name} could not be read: it is tried again`;
+      return { state: "unread", served: !this.#seen || this.#digests.has(owner), reason: reasons.notDelivered, message };
+    }
     // What the processes have by now is not known yet.
     if (!this.#seen) return { state: "unsaid" };
-    const owner = ownerOf({ kind: "Secret", namespace, name });
     const left = this.#bundle.left.get(owner);
     if (left !== undefined) return { state: "refused", ...left };
     const behind = this.#behind(owner);

@@ -17,7 +17,7 @@ export type KnownUsers =
   /** Nobody can log in at all. */
   | { readonly state: "missing"; readonly reason: string; readonly message: string };
 
-/** The users as they are now; undefined where the Secret is somebody else's to look at. */
+/** The users as they are now; undefined where the Secret is somebody else's to look at, or cannot be read at the moment. */
 export function knownUsers(
   secrets: SecretSource | undefined,
   ref: UsersSecret | undefined,
@@ -26,7 +26,11 @@ export function knownUsers(
   if (secrets === undefined || ref === undefined) return undefined;
   const secret = `${ref.namespace}/${ref.name}`;
   const data = secrets.secret(ref.namespace, ref.name);
+  const delivered = delivery?.stateOf(ref.namespace, ref.name);
   if (data === undefined) {
+    // Those who could log in before still can.
+    if (delivered?.state === "unread" && delivered.served) return undefined;
+    if (delivered?.state === "unread") return { state: "missing", reason: delivered.reason, message: delivered.message };
     return { state: "missing", reason: reasons.secretNotFound, message: `there is no Secret ${secret}: create it with the key htpasswd` };
   }
   const bytes = data.get("htpasswd");
@@ -34,7 +38,6 @@ export function knownUsers(
     const message = `Secret ${secret} has no key htpasswd (${namesOfKeys(data)}): add it`;
     return { state: "missing", reason: reasons.secretInvalid, message };
   }
-  const delivered = delivery?.stateOf(ref.namespace, ref.name);
   if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && !delivered.served)) {
     return { state: "missing", reason: delivered.reason, message: delivered.message };
   }

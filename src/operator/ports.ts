@@ -71,6 +71,8 @@ export type DeliveryState =
   | { readonly state: "onItsWay"; readonly served: boolean; readonly reason: string; readonly message: string }
   /** A person has to change something. */
   | { readonly state: "refused"; readonly reason: string; readonly message: string }
+  /** It could not be read, so nobody knows whether it is there. `served`: what it was before is in use meanwhile. */
+  | { readonly state: "unread"; readonly served: boolean; readonly reason: string; readonly message: string }
   /** Not every process says what it has: somebody else brings it there. */
   | { readonly state: "unsaid" };
 

@@ -12,12 +12,15 @@ import { send } from "../support/http.ts";
 import { createNamespace } from "../support/kubernetes.ts";
 import { offlineUpstream, OperatorWorld } from "../support/operator-world.ts";
 import { accepted, create, resourcePath } from "../support/resource-api.ts";
+import { sharedApiServer } from "../support/shared-kubernetes.ts";
 
 let world: OperatorWorld;
 let host: GitHost;
 let repository: BareRepository;
 /** Watched, and granted nothing. */
 let stranger: string;
+/** Watched, and granted a prefix. */
+let tenant: string;
 
 interface Listed<Item> {
   readonly items: readonly Item[];
@@ -58,19 +61,24 @@ const gathered = async () => {
 };
 
 beforeAll(async () => {
-  [world, host] = await Promise.all([OperatorWorld.open({ registry: { egress: { allowedCIDRs: ["127.0.0.0/8"] } } }), GitHost.start()]);
+  tenant = await createNamespace(await sharedApiServer());
+  const tenants = [{ namespace: tenant, kinds: ["Upstream"], prefixes: ["tenants"] }];
+  const registry = { egress: { allowedCIDRs: ["127.0.0.0/8"] }, tenants };
+  [world, host] = await Promise.all([OperatorWorld.open({ registry }), GitHost.start()]);
   world.defer(() => host.stop());
   repository = host.repository("cluster");
   stranger = await createNamespace(world.api);
   const account = `--serviceaccount=${world.namespace}:default`;
-  await world.kubectl(["-n", stranger, "apply", "-f", "deploy/operator/role.yaml"]);
-  await world.kubectl(["-n", stranger, "create", "rolebinding", "wharfinger-operator", "--role=wharfinger-operator", account]);
+  for (const namespace of [stranger, tenant]) {
+    await world.kubectl(["-n", namespace, "apply", "-f", "deploy/operator/watched-role.yaml"]);
+    await world.kubectl(["-n", namespace, "create", "rolebinding", "wharfinger-operator", "--role=wharfinger-operator", account]);
+  }
   const literals = Object.entries(host.secret).map(([key, text]) => `--from-literal=${key}=${text}`);
   await world.kubectl(["create", "secret", "generic", "record", ...literals]);
   // Two that come together, before anybody looks.
   await world.apply(upstream("twin-b", "twin"), upstream("twin-a", "twin"));
   const remote = { url: host.urlOf(repository), interval: "1s", secretRef: { namespace: world.namespace, name: "record" } };
-  await world.startOperator({ namespaces: [world.namespace, stranger], settings: { record: { remote } } });
+  await world.startOperator({ namespaces: [world.namespace, stranger, tenant], settings: { record: { remote }, tenants } });
 });
 afterAll(() => world?.close());
 
@@ -163,4 +171,29 @@ test("while Git is away a resource that is deleted is served on, and a Secret th
   await world.hasCondition("Ready", "upstream/while-away");
   await eventually(async () => expect((await world.control.upstreams()).map(({ prefix }) => prefix)).not.toContain("late"), 30);
   expect(repository.git("log", "--format=%s", "wharfinger")).toContain(`upstream ${world.namespace}/late: removed`);
+});
+
+test("in a tenant's namespace the operator may write status, events and its Lease alone, and that is enough", async () => {
+  const may = async (verb: string, what: string, namespace: string) => {
+    const as = `--as=system:serviceaccount:${world.namespace}:default`;
+    return (await world.api.kubectl(["-n", namespace, "auth", "can-i", verb, what, as])).stdout.trim() === "yes";
+  };
+  const writes = [
+    ["patch", "secrets/wharfinger-credentials"],
+    ["create", "configmaps"],
+    ["patch", "configmaps/wharfinger"],
+  ] as const;
+  for (const [verb, what] of writes) {
+    expect([what, await may(verb, what, tenant), await may(verb, what, world.namespace)]).toEqual([what, false, true]);
+  }
+  await world.kubectl(["-n", tenant, "create", "secret", "generic", "pull", "--from-literal=username=u", "--from-literal=password=p"]);
+  await world.kubectl(["-n", tenant, "apply", "-f", "-"], upstream("theirs", "tenants", ", auth: {secretRef: {name: pull}}"));
+  await becomes("upstream/theirs", { Ready: { status: "True" } }, tenant);
+  await eventually(async () =>
+    expect(await gathered()).toEqual(expect.arrayContaining([`${tenant}_pull_password`, `${tenant}_pull_username`])),
+  );
+  await eventually(async () => expect(await world.kubectl(["-n", tenant, "events", "--for", "upstream/theirs"])).toMatch(/Normal/));
+  await world.kubectl(["-n", tenant, "delete", "upstream/theirs"]);
+  await eventually(async () => expect(await gathered()).toEqual([".salt"]), 30);
+  expect(world.operator?.logs()).not.toMatch(/is forbidden|cannot (create|patch|update|list|watch|get) resource/);
 });

@@ -1,5 +1,6 @@
 // The resources of the watched namespaces, with the Secrets and ConfigMaps that they name, as the control plane wants them: one picture that
-// fits together. A resource is shown when what it names was fetched, so no Secret is called missing that was only not there yet.
+// fits together. A resource is shown when what it names was fetched, so no Secret is called missing that was only not there yet;
+// of one that could not be fetched it is not known whether it is there (`contentOf`).
 //
 // A list that was refused (no rights, no such kind) makes the picture of its namespace incomplete, and in an incomplete one nothing counts as deleted.
 // So does a namespace that is itself being deleted. The other namespaces are none the worse for it.

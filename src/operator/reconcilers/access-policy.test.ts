@@ -23,7 +23,7 @@ function specFor(subjects: readonly unknown[]): AccessPolicySpec {
 }
 
 /** `data`: of the Secret default/users; undefined: there is none. */
-function report(spec: AccessPolicySpec, data: Readonly<Record<string, string>> | undefined) {
+function report(spec: AccessPolicySpec, data: Readonly<Record<string, string>> | undefined, administrators: string = key.namespace) {
   const found = data && new Map(Object.entries(data).map(([name, text]) => [name, new TextEncoder().encode(text)]));
   const secrets: SecretSource = {
     secret: (namespace, name) => (`${namespace}/${name}` === "default/users" ? found : undefined),
@@ -37,6 +37,7 @@ function report(spec: AccessPolicySpec, data: Readonly<Record<string, string>> |
     upstreams: [],
     secrets,
     users,
+    administrators,
     runsOf: () => undefined,
   });
 }
@@ -71,6 +72,21 @@ test.each([
     conditions: [{ type: "CredentialsLoaded", status: "False", reason: "UserNotFound", ...note }],
     details: { subjects: expect.any(String) as string },
   });
+});
+
+test("who is no administrator is not told who is a user, nor what the users' Secret has", () => {
+  const reports = ["", `ci:${hash}`, `ci:${hash}\neve:${hash}\n`, "ci:secret\n"].map((htpasswd) =>
+    report(specOf("ci", "eve"), { htpasswd }, "home"),
+  );
+  for (const said of reports) expect(said).toEqual({ conditions: [], details: { subjects: expect.any(String) as string } });
+  const unusable: (Record<string, string> | undefined)[] = [undefined, {}, { auth: "" }];
+  const without = unusable.map((data) => report(specOf("ci"), data, "home"));
+  expect(without.map(({ notReady }) => notReady?.reason)).toEqual(["SecretNotFound", "SecretInvalid", "SecretInvalid"]);
+  for (const { notReady } of without) {
+    expect(notReady?.message).toBe(
+      "this installation has no users that could log in: until its administrators have mended that nobody can as ci",
+    );
+  }
 });
 
 test("everybody is there", () => {

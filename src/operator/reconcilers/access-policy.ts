@@ -12,9 +12,10 @@ const mostNamed = 5;
 
 export const accessPolicyReconciler: Reconciler<"AccessPolicy"> = {
   kind: "AccessPolicy",
-  report(_, spec, { users }) {
+  report({ namespace }, spec, { users, administrators }) {
     const named = usersOf(spec);
-    const found = users === undefined || named.size === 0 ? { conditions: [] } : reportUsers(named, users);
+    const report = namespace === administrators ? reportUsers : reportToTenant;
+    const found = users === undefined || named.size === 0 ? { conditions: [] } : report(named, users);
     return { ...found, details: { subjects: describeSubjects(spec) } };
   },
 };
@@ -60,6 +61,15 @@ function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): Om
   const message = [`Secret ${users.secret} has no user ${list(missing, "and no user")}`, ...unusable(users)].join("; ");
   const note = { ...placeOf(missing[0]), message };
   return { notes: [note], conditions: [{ type, status: "False", reason: reasons.userNotFound, ...note }] };
+}
+
+/** Who writes policies in a namespace of his own names whom he likes: what is said of names would tell him which of them are users. */
+function reportToTenant(places: ReadonlyMap<string, string>, users: KnownUsers): Omit<OwnReport, "details"> {
+  if (users.state === "known") return { conditions: [] };
+  const named = [...places.keys()];
+  const message = `this installation has no users that could log in: until its administrators have mended that nobody can as ${list(named, "or")}`;
+  const notReady = { reason: users.reason, path: places.get(named[0] ?? "") ?? "spec.subjects", message };
+  return { notReady, conditions: [{ type, status: "False", ...notReady }] };
 }
 
 /** A user whose line cannot be read is missing too; lines are named by their numbers, never by what they say. */

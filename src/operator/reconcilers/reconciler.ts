@@ -20,6 +20,8 @@ export interface ReportContext {
   readonly delivery: Pick<CredentialsDelivery, "stateOf"> | undefined;
   /** Who can log in; undefined where that is somebody else's to look at. */
   readonly users: KnownUsers | undefined;
+  /** The namespace to which it may be told who that is. */
+  readonly administrators: string;
   runsOf(key: ResourceKey): RunState | undefined;
 }
 

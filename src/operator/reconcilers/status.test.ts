@@ -65,6 +65,7 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
     secrets,
     delivery: undefined,
     users: { state: "missing", reason: "SecretNotFound", message: "there is no Secret" },
+    administrators: "default",
     runsOf: () => world.runs,
   });
   const none = { decision: undefined, file: undefined, recordedGeneration: 3, notRecorded: undefined, notPublished: undefined };

@@ -37,6 +37,7 @@ function report(options: { spec?: TagPolicySpec; data?: Readonly<Record<string, 
     secrets: secretsOf(data),
     delivery: undefined,
     users: undefined,
+    administrators: "default",
     runsOf: () => runs,
   });
 }

@@ -38,7 +38,10 @@ function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets, delivery }
     const path = `spec.verify.keys[${index}].secretRef.name`;
     const name = `${key.namespace}/${secretRef.name}`;
     const data = secrets.secret(key.namespace, secretRef.name);
+    const delivered = delivery?.stateOf(key.namespace, secretRef.name);
     if (data === undefined) {
+      if (delivered?.state === "unread" && delivered.served) continue;
+      if (delivered?.state === "unread") return { reason: delivered.reason, path, message: delivered.message };
       const message = `there is no Secret ${name} with public keys (*.pub): create it, or name another one`;
       return { reason: reasons.secretNotFound, path, message };
     }
@@ -52,7 +55,6 @@ function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets, delivery }
       return "problem" in read ? [read.problem] : [];
     });
     if (problems.length === files.length) return wrong(`has no public key that can be used: ${problems.join("; ")}`);
-    const delivered = delivery?.stateOf(key.namespace, secretRef.name);
     if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && !delivered.served)) {
       return { reason: delivered.reason, path, message: delivered.message };
     }

@@ -80,12 +80,16 @@ function obstacleOf(
   if (secrets === undefined) return undefined;
   const stopped = (reason: string, message: string): Obstacle => ({ finding: { reason, path, message }, serves: false });
   const data = secrets.secret(namespace, name);
+  const delivered = delivery?.stateOf(namespace, name);
   if (data === undefined) {
+    if (delivered?.state === "unread") {
+      const { reason, message, served } = delivered;
+      return { finding: { reason, path, message }, serves: served };
+    }
     return stopped(reasons.secretNotFound, `there is no Secret ${namespace}/${name}: create it, or take the reference out`);
   }
   const problem = problemOf(data, `${namespace}/${name}`);
   if (problem !== undefined) return stopped(reasons.secretInvalid, problem);
-  const delivered = delivery?.stateOf(namespace, name);
   if (delivered?.state === "refused") return stopped(delivered.reason, delivered.message);
   if (delivered?.state !== "onItsWay") return undefined;
   const { reason, message, served } = delivered;
