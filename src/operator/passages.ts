@@ -24,6 +24,8 @@ export interface Outcome {
   readonly state: RecordState | undefined;
 }
 
+const waits = "waits to be committed: it changed so often that now it is recorded once a minute";
+
 export function passageOf(judgement: Judgement, outcome: Outcome): Passage {
   const { view, history, installation } = outcome;
   const id = keyString(judgement.key);
@@ -35,7 +37,7 @@ export function passageOf(judgement: Judgement, outcome: Outcome): Passage {
     decision,
     file,
     recordedGeneration: memory === undefined || memory.specDigest === "none" ? undefined : memory.generation,
-    notRecorded: pending ? (outcome.commitProblem ?? { reason: reasons.notRecorded, message: "waits to be committed" }) : undefined,
+    notRecorded: pending ? (outcome.commitProblem ?? { reason: reasons.notRecorded, message: waits }) : undefined,
     notPublished: notPublished(id, outcome),
   };
 }

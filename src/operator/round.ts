@@ -22,6 +22,8 @@ export interface RoundInput {
   readonly grants: Grants;
   /** Of the rounds before. */
   readonly verdicts: Verdicts;
+  /** false: it was recorded so often lately that it waits. */
+  readonly mayRecord: (id: string) => boolean;
   readonly committer: Committer;
   readonly proposals: readonly Proposal[];
   /** Commits that are ready as they are: plans. */
@@ -62,9 +64,10 @@ export function planRound(input: RoundInput): RoundPlan {
   };
 }
 
-function commitOf(judgement: Judgement, { view, history, committer }: RoundInput): PlannedCommit[] {
+function commitOf(judgement: Judgement, { view, history, committer, mayRecord }: RoundInput): PlannedCommit[] {
   if (judgement.state !== "good") return [];
   const { desired } = judgement;
+  if (!mayRecord(keyString(desired.key))) return [];
   const file = view.resources.get(keyString(desired.key));
   const decision = decideRecord(desired, { file, history, installation: committer.installation });
   const change = { ...desired, generation: decision.generation };

@@ -6,12 +6,13 @@ import type { Proposal } from "../api/control/proposals.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { keyString } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
-import { reasons } from "../api/conditions.ts";
+import { reasons, trailers as names } from "../api/conditions.ts";
 import { RecordError, type RecordErrorCode } from "../record/errors.ts";
 import { parsePath, type RecordPath } from "../record/layout.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import type { Committer } from "../record/messages.ts";
 import type { GitRecord } from "../record/repository.ts";
+import { ChangePace } from "./change-pace.ts";
 import type { Grants } from "./grants.ts";
 import { isNewRecord } from "./history-guard.ts";
 import type { Narrator } from "./narrator.ts";
@@ -40,6 +41,7 @@ export interface RoundsOptions {
   readonly narrator: Pick<Narrator, "committed">;
   readonly howToSay: HowToSay;
   readonly logger: Logger;
+  readonly pace?: ChangePace;
   /** Milliseconds until what the registry refused is offered again. */
   readonly times?: { readonly refusedAgainAfter?: number };
 }
@@ -53,6 +55,7 @@ export class Rounds {
   readonly #options: RoundsOptions;
   readonly #publisher: Publisher;
   readonly #verdicts = new Verdicts();
+  readonly #pace: ChangePace;
   /** Requests for a look that were heard. */
   #requests = "";
   #lastProblem: string | undefined;
@@ -60,6 +63,7 @@ export class Rounds {
   constructor(options: RoundsOptions) {
     this.#options = options;
     this.#publisher = new Publisher(options);
+    this.#pace = options.pace ?? new ChangePace();
   }
 
   /** One round. Rejects when Git could not even be read, or the registry of a new record did not answer. */
@@ -88,6 +92,7 @@ export class Rounds {
         if (plan.commits.length > 0) await failpoint("record.decided");
         const ids = plan.commits.length === 0 ? [] : await record.commit(plan.commits);
         ids.forEach((id, index) => narrator.committed(id, plan.commits[index]));
+        this.#pace.recorded(plan.commits.flatMap(resourceOf));
         this.#lastProblem = undefined;
         return { plan, commitProblem: undefined };
       } catch (error) {
@@ -135,6 +140,7 @@ export class Rounds {
       history: record.history,
       grants,
       verdicts: this.#verdicts,
+      mayRecord: (id) => this.#pace.mayRecord(id),
       committer,
       proposals,
       others: others(),
@@ -196,6 +202,11 @@ const ofProblem: Partial<Record<RecordErrorCode, string>> = {
 
 function findingOf({ code, message }: RecordError): Finding {
   return { reason: ofProblem[code] ?? reasons.notRecorded, message };
+}
+
+/** The id of the resource that a commit records. */
+function resourceOf({ trailers }: PlannedCommit): readonly string[] {
+  return trailers.flatMap(([name, value]) => (name === names.resource ? [value] : []));
 }
 
 function isAccessPolicy(place: RecordPath | undefined): boolean {
