@@ -4,7 +4,7 @@ import type { UpstreamView } from "../api/control/contents.ts";
 import type { RecordState } from "../api/control/record.ts";
 import type { ResourceView } from "../api/control/resources.ts";
 import type { ControlClient } from "../client/control-client.ts";
-import type { ResourceKey } from "../domain/resource.ts";
+import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { SecretSource } from "../domain/secrets.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { PlannedCommit } from "../record/commits.ts";
@@ -16,7 +16,7 @@ import { knownUsers, type UsersSecret } from "./known-users.ts";
 import { Narrator } from "./narrator.ts";
 import { passageOf, type Outcome } from "./passages.ts";
 import { byCommand, type HowToSay } from "./persons-word.ts";
-import { policyOf, type CredentialsDelivery, type JobKind, type JobOutcome, type JobRunner, type ResourceSource } from "./ports.ts";
+import type { CredentialsDelivery, JobKind, JobOutcome, JobRunner, ResourceSource } from "./ports.ts";
 import { watchProposals } from "./proposal-watch.ts";
 import { ownReport } from "./reconcilers/all.ts";
 import { report } from "./reconcilers/skeleton.ts";
@@ -28,7 +28,6 @@ import { watchRuns } from "./run-watch.ts";
 import { haltOf, scheduledPolicies } from "./scheduled-policies.ts";
 import { Schedules } from "./schedules.ts";
 import { secretsNamedBy } from "./secret-references.ts";
-import { slotOf } from "./slots.ts";
 import { StatusStore } from "./status-store.ts";
 import { unsourced } from "./unsourced.ts";
 import { watchUpstreams } from "./upstream-watch.ts";
@@ -79,8 +78,6 @@ export interface ControlPlane {
   record(): RecordStatus;
   /** The first publish is done, or failed: then the registry serves what it had, and it is tried again. */
   readonly ready: Promise<FirstPublish>;
-  /** Runs a job of a policy (`namespace/name`) now, or joins the run that is under way. */
-  requestRun(kind: JobKind, policy: string): Promise<JobOutcome | undefined>;
   stop(): Promise<void>;
 }
 
@@ -170,10 +167,6 @@ class LevelTriggered implements ControlPlane {
     return { ...this.#status, sourceProblems: this.#options.source.snapshot().problems };
   }
 
-  requestRun(kind: JobKind, policy: string): Promise<JobOutcome | undefined> {
-    return this.#schedules.run(kind, policyOf({ kind, policy }), { trigger: "manual", slot: slotOf.request(new Date().toISOString()) });
-  }
-
   async stop(): Promise<void> {
     this.#abort.abort();
     this.#options.record.hangUp();
@@ -210,6 +203,8 @@ class LevelTriggered implements ControlPlane {
       this.#schedules.update("tag-sync", scheduledPolicies("TagPolicy", plan.judgements, outcome));
       this.#schedules.update("prune", scheduledPolicies("RetentionPolicy", plan.judgements, outcome));
       this.#schedules.halt((key) => haltOf(key, plan.judgements, outcome));
+      const there = new Set([...plan.judgements.map(({ key }) => key), ...outcome.served.resources].map(keyString));
+      this.#schedules.keep((key) => there.has(keyString(key)));
     }
     const { secrets, users, delivery, howToSay = byCommand } = this.#options;
     if (delivery !== undefined) deliver(delivery, plan, outcome);

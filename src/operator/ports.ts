@@ -14,6 +14,8 @@ export interface ObservedResource {
   /** Of its namespace: one that was deleted and made again has another. Undefined where there is none (a folder). */
   readonly namespaceUid?: string | undefined;
   readonly annotations: Readonly<Record<string, string>>;
+  /** The request that was handled last, as its status says; "": none was. Undefined where nobody keeps that (a folder). */
+  readonly handledRequest?: string | undefined;
   readonly spec: unknown;
   /** For messages: `upstreams.yaml:12`. */
   readonly source: string | undefined;

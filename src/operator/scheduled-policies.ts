@@ -23,13 +23,14 @@ export function scheduledPolicies(
     const approve = asked[annotations.approvePlan];
     const { revision } = resource;
     const recordedAt = history.commit(revision)?.date;
-    const { generation } = judgement.observed;
+    const { generation, handledRequest } = judgement.observed;
     const policy = { key: judgement.key, revision, schedule, timeZone, requestedAt };
     return [
       {
         ...policy,
         ...(generation === undefined ? {} : { generation }),
         ...(recordedAt === undefined ? {} : { recordedAt }),
+        ...(handledRequest === undefined ? {} : { handledRequest }),
         ...(approve === undefined ? {} : { approve }),
       },
     ];

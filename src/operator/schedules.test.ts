@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import type { ResourceKey } from "../domain/resource.ts";
-import { RunHalted, type JobKind, type JobOutcome, type ScheduledJob, type UnfinishedJob } from "./ports.ts";
+import { RunHalted, type JobKind, type JobOutcome, type JobRunner, type ScheduledJob, type UnfinishedJob } from "./ports.ts";
 import { Schedules } from "./schedules.ts";
 import { delayOf, slotOf } from "./slots.ts";
 import type { ScheduledPolicy } from "./timetable.ts";
@@ -14,7 +14,10 @@ const start = new Date("2026-11-22T10:00:30Z");
 interface Began extends ScheduledJob {
   readonly at: Date;
   readonly signal: AbortSignal;
+  ended: boolean;
   readonly end: (outcome?: Partial<JobOutcome>) => void;
+  /** There is nothing to tell. */
+  readonly leave: () => void;
 }
 
 /** Jobs that go on until the test ends them, or end at once. */
@@ -31,12 +34,17 @@ class Jobs {
   run = async (job: ScheduledJob, signal: AbortSignal): Promise<JobOutcome | undefined> => {
     this.most = Math.max(this.most, ++this.running);
     const ended = Promise.withResolvers<JobOutcome | undefined>();
-    signal.addEventListener("abort", () => ended.resolve(undefined), { once: true });
+    const leave = () => ended.resolve(undefined);
+    signal.addEventListener("abort", leave, { once: true });
     const run = String(this.began.length + 1);
     const end = (outcome: Partial<JobOutcome> = {}) => ended.resolve({ run, succeeded: true, message: "done", result: {}, ...outcome });
-    this.began.push({ ...job, at: new Date(), signal, end });
+    const began: Began = { ...job, at: new Date(), signal, ended: false, end, leave };
+    this.began.push(began);
     if (this.instant) end();
-    return ended.promise.finally(() => this.running--);
+    return ended.promise.finally(() => {
+      began.ended = true;
+      this.running--;
+    });
   };
 
   /** Of the policy `default/<name>`. */
@@ -92,6 +100,14 @@ async function begin(kind: JobKind, policies: readonly ScheduledPolicy[], ran?: 
   schedules.remember();
   await settle();
 }
+/** Somebody asks for a run of each. */
+async function request(kind: JobKind, policies: readonly ScheduledPolicy[], requestedAt = "now"): Promise<void> {
+  schedules.update(
+    kind,
+    policies.map((asked) => ({ ...asked, requestedAt })),
+  );
+  await settle();
+}
 const hundred = Array.from({ length: 100 }, (_, index) => `policy-${index}`);
 
 test("starts are spread over a tenth of the interval, always by as much for a policy; the slot is the schedule's time", async () => {
@@ -132,28 +148,6 @@ test("what is dropped between its time and its start does not run", async () => 
   schedules.update("prune", []);
   await until("2026-11-22T11:59:00Z");
   expect(jobs.began).toEqual([]);
-});
-
-test("the policies of one namespace do not keep those of another waiting", async () => {
-  const run = (namespace: string, name: string) =>
-    void schedules.run("tag-sync", { kind: "TagPolicy", namespace, name }, { trigger: "manual", slot: "s" });
-  for (const name of hundred) run("greedy", name);
-  for (const name of ["one", "two"]) run("default", name);
-  for (const namespace of ["b", "c", "d"]) run(namespace, "one");
-  await settle();
-  expect(jobs.began.map(({ policy }) => policy.split("/")[0])).toEqual(["greedy", "greedy", "greedy", "greedy"]);
-  for (let ended = 0; ended < 8; ended++) {
-    jobs.began[ended]?.end();
-    await settle();
-  }
-  // Each of the others has had its turn before the first has one again.
-  const next = ["default/one", "b/one", "c/one", "d/one", `greedy/${hundred[4]}`, "default/two", `greedy/${hundred[5]}`];
-  expect(jobs.began.slice(4).map(({ policy }) => policy)).toEqual([...next, `greedy/${hundred[6]}`]);
-  while (jobs.running > 0) {
-    jobs.began.forEach(({ end }) => end());
-    await settle();
-  }
-  expect([jobs.began.length, jobs.most]).toEqual([105, 4]);
 });
 
 describe("after an outage", () => {
@@ -218,54 +212,239 @@ describe("after an outage", () => {
   });
 });
 
-test("one run a policy: who asks meanwhile is answered by the run that is under way", async () => {
-  await begin("prune", []);
-  const ask = (slot: string) => schedules.run("prune", keyOf("prune", "builds"), { trigger: "manual", slot });
-  const [one, other] = [ask("a"), ask("b")];
-  await settle();
-  expect(jobs.began.map(({ slot }) => slot)).toEqual(["a"]);
-  jobs.began[0]?.end();
-  expect(await one).toBe(await other);
+describe("one run a policy", () => {
+  const yearly = { schedule: "0 3 1 1 *" };
+  const tags = policy("tag-sync", "nginx", yearly);
+  const builds = policy("prune", "builds", yearly);
+  const current = () => "2026-11-22T10:00:10Z";
+  const handled = () => schedules.stateOf("prune", builds.key)?.lastHandledReconcileAt;
+
+  test("a time of the schedule that comes while a run is under way does with that one", async () => {
+    const often = { ...builds, schedule: "* * * * *" };
+    await begin("prune", [often]);
+    await request("prune", [often]);
+    await until("2026-11-22T10:10:00Z");
+    expect(jobs.began).toHaveLength(1);
+    jobs.began[0]?.end();
+    await until("2026-11-22T10:11:59Z");
+    expect(jobs.began).toHaveLength(2);
+  });
+
+  test("what changed, or was asked for, while a run was under way has a run of its own afterwards: that one began before", async () => {
+    schedules.update("tag-sync", []);
+    schedules.update("prune", []);
+    schedules.remember();
+    await settle();
+    schedules.update("tag-sync", [tags]);
+    schedules.update("prune", [builds]);
+    await request("prune", [builds], "first");
+    expect(jobs.began.map(({ slot }) => slot)).toEqual([slotOf.change("r1", undefined), slotOf.request("first")]);
+
+    schedules.update("tag-sync", [{ ...tags, revision: "r2" }]);
+    await request("prune", [builds]);
+    await request("prune", [{ ...builds, approve: "p1" }]);
+    expect(jobs.began).toHaveLength(2);
+    for (const { end } of jobs.began) end();
+    await settle();
+    expect(handled()).toBe("first");
+    expect(jobs.began.slice(2).map(({ slot, approve }) => [slot, approve])).toEqual([
+      [slotOf.change("r2", undefined), undefined],
+      [slotOf.approval("p1"), "p1"],
+    ]);
+    for (const { end } of jobs.began) end();
+    await settle();
+    expect(handled(), "handled by the run that began after it").toBe("now");
+    expect(jobs.began).toHaveLength(4);
+  });
+
+  test("what is wanted of a run that waits for its turn is wanted of that one", async () => {
+    const others = hundred.slice(0, 4).map((name) => policy("tag-sync", name, yearly));
+    await begin("tag-sync", others);
+    schedules.update("prune", [builds]);
+    await request("prune", [builds], "one");
+    await request("prune", [builds], "two");
+    for (const { end } of jobs.began) end();
+    await settle();
+    expect(jobs.of("builds").map(({ slot }) => slot)).toEqual([slotOf.request("two")]);
+    jobs.of("builds")[0]?.end();
+    await settle();
+    expect(handled()).toBe("two");
+    expect(jobs.of("builds")).toHaveLength(1);
+  });
+
+  describe("what was asked for while no process was there", () => {
+    const asked = { ...builds, requestedAt: "new", handledRequest: "old" };
+
+    test("a request runs, and is handled when that has ended", async () => {
+      await begin("prune", [asked], current);
+      expect(jobs.began.map(({ slot, trigger }) => [slot, trigger])).toEqual([[slotOf.request("new"), "manual"]]);
+      expect(handled()).toBe("old");
+      jobs.began[0]?.end();
+      await settle();
+      expect(handled()).toBe("new");
+    });
+
+    test.each<Partial<ScheduledPolicy>>([{ handledRequest: "new" }, { requestedAt: undefined }])(
+      "%o: nothing is left to do",
+      async (more) => {
+        await begin("prune", [{ ...asked, ...more }], current);
+        expect(jobs.began).toEqual([]);
+        expect(handled()).toBe(more.handledRequest ?? "old");
+      },
+    );
+
+    test("where nobody keeps what was handled, it counts as that", async () => {
+      const { handledRequest: _, ...unkept } = asked;
+      await begin("prune", [unkept], current);
+      expect(jobs.began).toEqual([]);
+      expect(handled()).toBe("new");
+    });
+
+    test("another process told of its run meanwhile", async () => {
+      await begin("prune", [asked], current);
+      jobs.began[0]?.leave();
+      await settle();
+      expect(handled()).toBe("new");
+    });
+
+    test("a process that ends while the run is under way has not handled it", async () => {
+      await begin("prune", [asked], current);
+      await schedules.stop();
+      expect(handled()).toBe("old");
+    });
+
+    test("the job of a request that goes on is that request's", async () => {
+      const job = { kind: "prune", policy: "default/builds", trigger: "manual", slot: slotOf.request("new") } as const;
+      jobs.left = [{ job, startedAt: "2026-11-22T09:59:00.000Z" }];
+      await begin("prune", [asked], current);
+      jobs.began[0]?.end();
+      await settle();
+      expect(jobs.began).toHaveLength(1);
+      expect(handled()).toBe("new");
+    });
+
+    test("a job of the schedule that goes on is not: request and change have their turn afterwards", async () => {
+      const left = (kind: JobKind, name: string): UnfinishedJob => ({
+        job: { kind, policy: `default/${name}`, trigger: "schedule", slot: "1" },
+        startedAt: "2026-11-22T09:59:00.000Z",
+      });
+      jobs.left = [left("prune", "builds"), left("tag-sync", "nginx"), left("tag-sync", "before")];
+      schedules.update("tag-sync", [
+        { ...tags, recordedAt: "2026-11-22T09:59:30Z" },
+        policy("tag-sync", "before", { ...yearly, recordedAt: "2026-11-22T09:58:00Z" }),
+      ]);
+      schedules.update("prune", [asked]);
+      schedules.remember();
+      await settle();
+      expect(jobs.began.map(({ slot }) => slot)).toEqual(["1", "1", "1"]);
+      for (const { end } of jobs.began) end();
+      await settle();
+      expect(handled()).toBe("old");
+      expect(jobs.of("builds").map(({ slot }) => slot)).toEqual(["1", slotOf.request("new")]);
+      expect(jobs.of("nginx").map(({ slot }) => slot)).toEqual(["1", slotOf.change("r1", undefined)]);
+      expect(jobs.of("before").map(({ slot }) => slot)).toEqual(["1"]);
+    });
+
+    test("a plan that waits and is approved by now is applied", async () => {
+      schedules.update("prune", [{ ...builds, approve: "p1" }]);
+      schedules.update("tag-sync", []);
+      schedules.hear("prune", builds.key, last("2026-11-22T10:00:10Z"), "p1");
+      schedules.remember();
+      await settle();
+      expect(jobs.began.map(({ slot, approve }) => [slot, approve])).toEqual([[slotOf.approval("p1"), "p1"]]);
+    });
+  });
 });
 
-test("a run whose policy must not go on is told why; one that waits for its turn does not begin", async () => {
+test("the policies of one namespace do not keep those of another waiting", async () => {
   await begin("prune", []);
-  const names = hundred.slice(0, 5);
-  const outcomes = names.map((name) => schedules.run("prune", keyOf("prune", name), { trigger: "schedule", slot: "a" }));
+  const of = (namespace: string, name: string): ScheduledPolicy => ({
+    ...policy("prune", name),
+    key: { kind: "RetentionPolicy", namespace, name },
+  });
+  const greedy = hundred.map((name) => of("greedy", name));
+  schedules.update("prune", greedy);
+  await request("prune", greedy);
+  const all = [...greedy, of("modest", "one"), of("modest", "two"), of("third", "one")];
+  schedules.update("prune", all);
+  await request("prune", all);
+  const running = () => jobs.began.filter(({ ended }) => !ended).map(({ policy }) => policy.split("/")[0]);
+  expect(running()).toEqual(["greedy", "greedy", "greedy", "greedy"]);
+  const next = async () => {
+    jobs.began.find(({ ended, policy }) => !ended && policy.startsWith("greedy/"))?.end();
+    await settle();
+    return jobs.began.at(-1)?.policy;
+  };
+  const served = [await next(), await next(), await next(), await next()];
+  expect(served).toEqual(["modest/one", "third/one", "greedy/policy-4", "modest/two"]);
+  expect(running()).toEqual(["modest", "third", "greedy", "modest"]);
+});
+
+test("a process that ends does not wait for an API server that does not say which jobs go on", async () => {
+  const deaf: JobRunner = { run: jobs.run, unfinished: () => new Promise(() => undefined) };
+  const waiting = new Schedules({ jobs: deaf, maxConcurrent: 4, changed: () => undefined });
+  waiting.update("tag-sync", []);
+  waiting.update("prune", []);
+  waiting.remember();
+  await expect(waiting.stop()).resolves.toBeUndefined();
+});
+
+test("runs of a policy that is gone are forgotten, once they have ended", async () => {
+  const gone = policy("prune", "gone");
+  await begin("prune", [gone], () => "2026-11-22T10:00:10Z");
+  await request("prune", [gone]);
+  schedules.update("prune", []);
+  const look = () => schedules.keep(({ name }) => name !== "gone");
+  look();
+  expect(schedules.stateOf("prune", gone.key)).toHaveProperty("running");
+  jobs.began[0]?.end();
   await settle();
+  look();
+  expect(schedules.stateOf("prune", gone.key)).toBeUndefined();
+});
+
+test("a run whose policy must not go on is told why; one that waits for its turn does not begin, nor what was asked for meanwhile", async () => {
+  const names = hundred.slice(0, 5);
+  const policies = names.map((name) => policy("prune", name));
+  await begin("prune", policies);
+  await request("prune", policies);
+  await request("prune", policies, "again");
   schedules.halt(({ name }) => (name === names[0] || name === names[4] ? `${name} was deleted` : undefined));
   await settle();
   expect(jobs.began.map(({ signal }) => signal.aborted)).toEqual([true, false, false, false]);
   expect(jobs.began[0]?.signal.reason).toBeInstanceOf(RunHalted);
   expect(jobs.began[0]?.signal.reason).toMatchObject({ message: `${names[0]} was deleted` });
-  expect(await outcomes[4]).toBeUndefined();
 });
 
 test("what the runner knows of a run that ended is said instead of its process's last words", async () => {
-  await begin("prune", []);
-  const key = keyOf("prune", "builds");
-  const outcome = schedules.run("prune", key, { trigger: "schedule", slot: "a" });
-  await settle();
-  schedules.hear("prune", key, { ...last("2026-11-22T10:00:00Z", "1"), succeeded: false, message: "told to end" });
+  const builds = policy("prune", "builds");
+  await begin("prune", [builds]);
+  await request("prune", [builds]);
+  schedules.hear("prune", builds.key, { ...last("2026-11-22T10:00:00Z", "1"), succeeded: false, message: "told to end" });
   jobs.began[0]?.end({ succeeded: false, message: "past its deadline" });
-  await outcome;
-  expect(schedules.stateOf("prune", key)?.last).toMatchObject({ run: "1", message: "past its deadline" });
+  await settle();
+  expect(schedules.stateOf("prune", builds.key)?.last).toMatchObject({ run: "1", message: "past its deadline" });
 });
 
 test("an approval is for one plan: the run that it starts, and later ones only while that plan waits", async () => {
   const yearly = policy("prune", "builds", { schedule: "0 3 1 1 *" });
-  const run = async () => {
-    const ran = schedules.run("prune", yearly.key, { trigger: "schedule", slot: "1" });
-    await settle();
+  const approved = { ...yearly, approve: "p1" };
+  let asked = 0;
+  const end = async () => {
     jobs.began.forEach(({ end }) => end());
-    await ran;
+    await settle();
+  };
+  const run = async () => {
+    await request("prune", [approved], String(++asked));
+    await end();
   };
   const waits = (plan?: string) => schedules.hear("prune", yearly.key, last("2026-11-21T10:00:00Z"), plan);
   const approvals = () => jobs.began.splice(0).map(({ approve }) => approve);
 
-  schedules.update("prune", [yearly]);
-  schedules.update("prune", [{ ...yearly, approve: "p1" }]);
-  await run();
+  await begin("prune", [yearly]);
+  schedules.update("prune", [approved]);
+  await settle();
+  await end();
   expect(approvals()).toEqual(["p1"]);
   await run();
   expect(approvals()).toEqual([undefined]);

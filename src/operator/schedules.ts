@@ -1,9 +1,11 @@
-// Runs of policies: on their schedule in their time zone, on request, one at a time a policy (design: operator, "Jobs").
+// Runs of policies: on their schedule in their time zone, when they change, on request; one at a time a policy (design: operator, "Jobs").
 
 import type { ResourceKey } from "../domain/resource.ts";
+import { HeardRuns } from "./heard-runs.ts";
 import { policyOf, RunHalted, type JobKind, type JobOutcome, type JobRunner } from "./ports.ts";
 import { slotOf } from "./slots.ts";
 import { Timetable, type ScheduledPolicy } from "./timetable.ts";
+import { Turns } from "./turns.ts";
 
 export interface LastRun extends JobOutcome {
   readonly startedAt?: string;
@@ -17,28 +19,35 @@ export interface RunState {
   /** When the run that is under way began. */
   readonly running?: string;
   readonly next?: string;
+  /** The newest request whose run has ended. */
   readonly lastHandledReconcileAt?: string;
 }
 
-interface UnderWay {
-  readonly key: ResourceKey;
-  readonly outcome: Promise<JobOutcome | undefined>;
-  readonly abort: AbortController;
-}
-
-interface Waiting {
-  readonly namespace: string;
-  readonly start: () => void;
-}
-
 /** Why somebody wants a run. */
-export interface Wanted {
+interface Wanted {
   readonly trigger: "schedule" | "manual";
   readonly slot: string;
+  /** A run that is under way has begun too early for it. A time of the schedule does with that one. */
+  readonly anew?: true;
   /** The plan that a person has just approved. */
   readonly approve?: string;
   /** A job that goes on: when it began. */
   readonly startedAt?: string;
+}
+
+interface Asked {
+  readonly kind: JobKind;
+  readonly key: ResourceKey;
+  readonly wanted: Wanted;
+}
+
+interface UnderWay {
+  readonly kind: JobKind;
+  readonly key: ResourceKey;
+  readonly abort: AbortController;
+  wanted: Wanted;
+  /** It had its turn: what is wanted from then on it knows nothing of. */
+  begun: boolean;
 }
 
 export interface SchedulesOptions {
@@ -49,30 +58,27 @@ export interface SchedulesOptions {
   readonly maxConcurrent: number;
 }
 
-/** Runs of which it is remembered that they were heard: from the registry and from our own job, in either order. */
-const maxHeard = 1_000;
-
 export class Schedules {
   readonly #options: SchedulesOptions;
   readonly #timetable: Timetable;
+  readonly #turns: Turns;
   readonly #states = new Map<string, RunState>();
-  readonly #running = new Map<string, UnderWay>();
+  readonly #running = new Map<string, { readonly underWay: UnderWay; readonly ended: Promise<void> }>();
+  /** What no run has begun for: one is under way, or it is not known yet what goes on. */
+  readonly #asked = new Map<string, Asked>();
   readonly #stopped = new AbortController();
-  /** Who waits for a place among those that may run at once. */
-  readonly #queue: Waiting[] = [];
-  /** By namespace: places that it has taken, and when it got the last one, counted. */
-  readonly #shares = new Map<string, { readonly places: number; readonly turn: number }>();
-  #turns = 0;
-  readonly #heard = new Set<string>();
+  readonly #heard = new HeardRuns();
   /** Policies that the process found when it started, until what they missed is caught up. */
   readonly #found = new Map<JobKind, readonly ScheduledPolicy[]>();
   #remembers = false;
   #caughtUp: Promise<void> | undefined;
-  #busy = 0;
+  /** It is known what goes on, and what was missed. */
+  #knows = false;
 
   constructor(options: SchedulesOptions) {
     this.#options = options;
-    this.#timetable = new Timetable((kind, key, slot) => void this.run(kind, key, { trigger: "schedule", slot }));
+    this.#timetable = new Timetable((kind, key, slot) => this.#want(kind, key, { trigger: "schedule", slot }));
+    this.#turns = new Turns(options.maxConcurrent);
   }
 
   stateOf(kind: JobKind, key: ResourceKey): RunState | undefined {
@@ -85,7 +91,7 @@ export class Schedules {
   /**
    * Takes over the policies that are recorded and not suspended. A tag policy that is new or has changed runs at once: its versions are what a
    * person waits for. A retention policy waits for its hour. What the process finds when it starts runs if it missed something: once, and a tag
-   * policy also when it changed meanwhile.
+   * policy also when it changed meanwhile. What a person asks for runs also when nobody looked as he asked.
    */
   update(kind: JobKind, policies: readonly ScheduledPolicy[]): void {
     this.#timetable.keep(kind, new Set(policies.map(({ key }) => idOf(kind, key))));
@@ -97,9 +103,19 @@ export class Schedules {
 
   /** Ends runs of policies that must not go on. `why`: a sentence; undefined for those that may. */
   halt(why: (key: ResourceKey) => string | undefined): void {
-    for (const { key, abort } of this.#running.values()) {
-      const sentence = why(key);
-      if (sentence !== undefined) abort.abort(new RunHalted(sentence));
+    for (const [id, { underWay }] of this.#running) {
+      const sentence = why(underWay.key);
+      if (sentence === undefined) continue;
+      this.#asked.delete(id);
+      underWay.abort.abort(new RunHalted(sentence));
+    }
+  }
+
+  /** Forgets the runs of all others: what a run found may be large. */
+  keep(isThere: (key: ResourceKey) => boolean): void {
+    for (const id of this.#states.keys()) {
+      const [kind, policy = ""] = id.split(" ");
+      if (!this.#running.has(id) && !isThere(policyOf({ kind: kind as JobKind, policy }))) this.#states.delete(id);
     }
   }
 
@@ -108,7 +124,7 @@ export class Schedules {
     const id = idOf(kind, key);
     this.#note(id, { waitingPlan });
     if (this.#states.get(id)?.last?.run !== last.run) this.#note(id, { last });
-    return this.#isNews(last.run);
+    return this.#heard.hear(last.run);
   }
 
   /** The last run of every policy was heard: what was missed since then is caught up, once. */
@@ -117,36 +133,36 @@ export class Schedules {
     this.#catchUp();
   }
 
-  /** Runs now, or joins the run that is under way. */
-  run(kind: JobKind, key: ResourceKey, wanted: Wanted): Promise<JobOutcome | undefined> {
-    const id = idOf(kind, key);
-    const known = this.#running.get(id);
-    if (known !== undefined) return known.outcome;
-    const abort = new AbortController();
-    const outcome = this.#run(kind, key, wanted, AbortSignal.any([abort.signal, this.#stopped.signal]));
-    this.#running.set(id, { key, outcome, abort });
-    return outcome;
-  }
-
   async stop(): Promise<void> {
     this.#stopped.abort();
     this.#timetable.stop();
-    for (const waiting of this.#queue.splice(0)) this.#hand(waiting);
-    await Promise.allSettled([this.#caughtUp, ...[...this.#running.values()].map(({ outcome }) => outcome)]);
+    this.#turns.open();
+    await Promise.allSettled([this.#caughtUp, ...[...this.#running.values()].map(({ ended }) => ended)]);
   }
 
   #take(kind: JobKind, policy: ScheduledPolicy, { starting }: { readonly starting: boolean }): void {
-    const id = idOf(kind, policy.key);
+    const { key, requestedAt, approve, revision, generation } = policy;
+    const id = idOf(kind, key);
     const before = this.#timetable.policy(id);
     this.#timetable.set(id, kind, policy);
-    const { requestedAt, approve, revision, generation } = policy;
-    const requested = requestedAt !== undefined && before !== undefined && before.requestedAt !== requestedAt;
-    if (requestedAt !== undefined && (requested || before === undefined)) this.#note(id, { lastHandledReconcileAt: requestedAt });
-    const fresh = kind === "tag-sync" && before?.revision !== revision && !starting;
-    if (fresh) void this.run(kind, policy.key, { trigger: "schedule", slot: slotOf.change(revision, generation) });
-    else if (approve !== undefined && before !== undefined && before.approve !== approve)
-      void this.run(kind, policy.key, { trigger: "manual", slot: slotOf.approval(approve), approve });
-    else if (requested) void this.run(kind, policy.key, { trigger: "manual", slot: slotOf.request(requestedAt) });
+    if (before === undefined) this.#recall(id, policy);
+    const { lastHandledReconcileAt, waitingPlan } = this.#states.get(id) ?? {};
+    if (kind === "tag-sync" && before?.revision !== revision && !starting) {
+      this.#want(kind, key, { trigger: "schedule", slot: slotOf.change(revision, generation), anew: true });
+    }
+    // One that was there before counts as long as its plan waits.
+    if (approve !== undefined && before?.approve !== approve && (before !== undefined || approve === waitingPlan)) {
+      this.#want(kind, key, approvalOf(approve));
+    }
+    if (requestedAt !== undefined && before?.requestedAt !== requestedAt && requestedAt !== lastHandledReconcileAt) {
+      this.#want(kind, key, { trigger: "manual", slot: slotOf.request(requestedAt), anew: true });
+    }
+  }
+
+  /** What processes before this one have handled. Where nobody keeps that, what is found at first is old. */
+  #recall(id: string, { requestedAt, handledRequest = requestedAt }: ScheduledPolicy): void {
+    if (this.#states.get(id)?.lastHandledReconcileAt !== undefined || handledRequest === undefined || handledRequest === "") return;
+    this.#note(id, { lastHandledReconcileAt: handledRequest });
   }
 
   #catchUp(): void {
@@ -156,57 +172,96 @@ export class Schedules {
 
   /** First what goes on by itself: it counts among those that may run at once. */
   async #begin(): Promise<void> {
-    const unfinished = (await this.#options.jobs.unfinished?.()) ?? [];
-    if (this.#stopped.signal.aborted) return;
+    const { signal } = this.#stopped;
+    // Who knows what goes on may be away for longer than a process that ends can wait.
+    const stopped = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined), { once: true }));
+    const unfinished = (await Promise.race([this.#options.jobs.unfinished?.(), stopped])) ?? [];
+    if (signal.aborted) return;
+    this.#knows = true;
     for (const { job, startedAt } of unfinished) {
-      void this.run(job.kind, policyOf(job), { ...job, startedAt });
+      const key = policyOf(job);
+      if (!this.#running.has(idOf(job.kind, key))) this.#start(job.kind, key, { ...job, startedAt });
     }
-    for (const [kind, policies] of this.#found) {
-      for (const { key } of policies) {
-        const id = idOf(kind, key);
-        const slot = this.#timetable.missed(id, kind, this.#states.get(id)?.last);
-        if (slot !== undefined) void this.run(kind, key, { trigger: "schedule", slot });
-      }
-    }
+    for (const [kind, policies] of this.#found) for (const { key } of policies) this.#wantMissed(kind, key);
+    // Who waits for a job that goes on asks again: it is asked once.
+    const asked = [...this.#asked.keys()];
+    for (const id of asked) this.#startAsked(id);
   }
 
-  #isNews(run: string): boolean {
-    // A run that could not even be registered has no id.
-    if (run === "") return true;
-    const news = !this.#heard.has(run);
-    this.#heard.add(run);
-    const [oldest] = this.#heard;
-    if (this.#heard.size > maxHeard && oldest !== undefined) this.#heard.delete(oldest);
-    return news;
-  }
-
-  async #run(kind: JobKind, key: ResourceKey, wanted: Wanted, signal: AbortSignal): Promise<JobOutcome | undefined> {
+  #wantMissed(kind: JobKind, key: ResourceKey): void {
     const id = idOf(kind, key);
-    await this.#turn(key.namespace);
+    const { last, waitingPlan } = this.#states.get(id) ?? {};
+    const goesOnSince = this.#running.get(id)?.underWay.wanted.startedAt;
+    const newest = goesOnSince === undefined ? last : { startedAt: goesOnSince, finishedAt: goesOnSince };
+    const missed = this.#timetable.missed(id, kind, newest);
+    if (missed !== undefined) this.#want(kind, key, { trigger: "schedule", ...missed });
+    const approve = this.#timetable.policy(id)?.approve;
+    if (approve !== undefined && approve === waitingPlan) this.#want(kind, key, approvalOf(approve));
+  }
+
+  /** A run begins as soon as may be; what is wanted before it has begun is wanted of the same one. */
+  #want(kind: JobKind, key: ResourceKey, wanted: Wanted): void {
+    const id = idOf(kind, key);
+    const underWay = this.#running.get(id)?.underWay;
+    const waiting = this.#asked.get(id);
+    const another = wanted.anew === true && underWay?.wanted.slot !== wanted.slot;
+    if ((underWay !== undefined || waiting !== undefined) && !another) return;
+    if (!this.#knows || underWay?.begun === true) this.#asked.set(id, { kind, key, wanted: { ...waiting?.wanted, ...wanted } });
+    else if (underWay !== undefined) underWay.wanted = { ...underWay.wanted, ...wanted };
+    else this.#start(kind, key, wanted);
+  }
+
+  #startAsked(id: string): void {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    // Who is not there any more, or is suspended, asks anew when that is over.
+    if (asked !== undefined && this.#timetable.policy(id) !== undefined) this.#want(asked.kind, asked.key, asked.wanted);
+  }
+
+  #start(kind: JobKind, key: ResourceKey, wanted: Wanted): void {
+    const underWay = { kind, key, wanted, abort: new AbortController(), begun: wanted.startedAt !== undefined };
+    this.#running.set(idOf(kind, key), { underWay, ended: this.#run(underWay) });
+  }
+
+  async #run(underWay: UnderWay): Promise<void> {
+    const { kind, key, abort } = underWay;
+    const id = idOf(kind, key);
+    const signal = AbortSignal.any([abort.signal, this.#stopped.signal]);
+    await this.#turns.take(key.namespace);
     let ended: JobOutcome | undefined;
     try {
       // Halted while it waited for its turn.
-      if (signal.aborted) return undefined;
+      if (signal.aborted) return;
+      underWay.begun = true;
+      const { wanted } = underWay;
       const { trigger, slot, startedAt = new Date().toISOString() } = wanted;
+      const handles = this.#requestOf(id, wanted);
       this.#note(id, { running: startedAt });
       this.#options.changed(kind, key, undefined);
       const approve = wanted.approve ?? this.#approved(id);
       const job = { kind, policy: `${key.namespace}/${key.name}`, trigger, slot, ...(approve === undefined ? {} : { approve }) };
       const outcome = await this.#options.jobs.run(job, signal);
-      if (outcome === undefined) return undefined;
+      if (handles !== undefined && !this.#stopped.signal.aborted) this.#note(id, { lastHandledReconcileAt: handles });
+      if (outcome === undefined) return;
       const { run, succeeded, message, result } = outcome;
-      if (this.#isNews(run)) ended = outcome;
+      if (this.#heard.hear(run)) ended = outcome;
       // Of a job that was ended the runner knows why, its process only that.
       if (ended !== undefined || this.#states.get(id)?.last?.run === run)
         this.#note(id, { last: { run, succeeded, message, result, startedAt, finishedAt: new Date().toISOString() } });
-      return outcome;
     } finally {
       this.#running.delete(id);
       const { running: _, ...rest } = this.#states.get(id) ?? {};
       this.#states.set(id, rest);
-      this.#free(key.namespace);
+      this.#turns.give(key.namespace);
+      if (!this.#stopped.signal.aborted) this.#startAsked(id);
       this.#options.changed(kind, key, ended);
     }
+  }
+
+  /** The request that is handled by a run which begins now; a job that goes on handles only the one that it was made for. */
+  #requestOf(id: string, { startedAt, slot }: Wanted): string | undefined {
+    const requestedAt = this.#timetable.policy(id)?.requestedAt;
+    return requestedAt === undefined || (startedAt !== undefined && slot !== slotOf.request(requestedAt)) ? undefined : requestedAt;
   }
 
   /** An approval is for one plan: once that is applied or replaced, runs plan again, be the annotation still there. */
@@ -215,41 +270,13 @@ export class Schedules {
     return approve === this.#states.get(id)?.waitingPlan ? approve : undefined;
   }
 
-  async #turn(namespace: string): Promise<void> {
-    if (this.#busy < this.#options.maxConcurrent) this.#occupy(namespace, 1);
-    else await new Promise<void>((start) => this.#queue.push({ namespace, start }));
-  }
-
-  /** Next is the namespace that has the fewest, and of those whose turn is longest ago: a thousand policies of one do not keep those of another waiting. */
-  #free(namespace: string): void {
-    this.#occupy(namespace, -1);
-    const [next] = this.#queue.toSorted((a, b) => {
-      const [left, right] = [this.#shareOf(a.namespace), this.#shareOf(b.namespace)];
-      return left.places - right.places || left.turn - right.turn;
-    });
-    if (next === undefined) return;
-    this.#queue.splice(this.#queue.indexOf(next), 1);
-    this.#hand(next);
-  }
-
-  #hand({ namespace, start }: Waiting): void {
-    this.#occupy(namespace, 1);
-    start();
-  }
-
-  #occupy(namespace: string, places: 1 | -1): void {
-    const share = this.#shareOf(namespace);
-    this.#busy += places;
-    this.#shares.set(namespace, { places: share.places + places, turn: places === 1 ? ++this.#turns : share.turn });
-  }
-
-  #shareOf(namespace: string): { readonly places: number; readonly turn: number } {
-    return this.#shares.get(namespace) ?? { places: 0, turn: 0 };
-  }
-
   #note(id: string, state: RunState): void {
     this.#states.set(id, { ...this.#states.get(id), ...state });
   }
+}
+
+function approvalOf(approve: string): Wanted {
+  return { trigger: "manual", slot: slotOf.approval(approve), approve, anew: true };
 }
 
 function idOf(kind: JobKind, key: ResourceKey): string {

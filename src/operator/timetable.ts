@@ -18,6 +18,8 @@ export interface ScheduledPolicy {
   readonly timeZone: string;
   /** Value of the annotation that asks for a run now. */
   readonly requestedAt: string | undefined;
+  /** The request that was handled last, by whichever process; "": none was. Undefined where nobody keeps that. */
+  readonly handledRequest?: string;
   /** Value of the annotation that approves one stopped plan. */
   readonly approve?: string;
 }
@@ -33,6 +35,12 @@ interface Entry {
 interface DueStart {
   readonly at: Date;
   readonly timer: NodeJS.Timeout;
+}
+
+/** `anew`: because the policy says something else than its last run knew. */
+interface Missed {
+  readonly slot: string;
+  readonly anew?: true;
 }
 
 type Start = (kind: JobKind, key: ResourceKey, slot: string) => void;
@@ -84,23 +92,23 @@ export class Timetable {
   }
 
   /**
-   * The slot that a policy has to catch up; undefined: none. The newest time of its schedule that has passed since it ran last, by whomever:
+   * What a policy has to catch up; undefined: nothing. The newest time of its schedule that has passed since it ran last, by whomever:
    * however many there were. Times before the policy said what it says now do not count. A retention policy that never ran waits for its hour,
    * because it deletes; a tag policy that never ran, or not since it changed, runs as one that is new.
    */
-  missed(id: string, kind: JobKind, last: { readonly startedAt?: string; readonly finishedAt: string } | undefined): string | undefined {
+  missed(id: string, kind: JobKind, last: { readonly startedAt?: string; readonly finishedAt: string } | undefined): Missed | undefined {
     const entry = this.#entries.get(id);
     if (entry === undefined) return undefined;
     const { policy, cron } = entry;
     const recordedAt = Date.parse(policy.recordedAt ?? "") || 0;
     const isNew = last === undefined || Date.parse(last.startedAt ?? last.finishedAt) < recordedAt;
-    if (kind === "tag-sync" && isNew) return slotOf.change(policy.revision, policy.generation);
+    if (kind === "tag-sync" && isNew) return { slot: slotOf.change(policy.revision, policy.generation), anew: true };
     if (last === undefined) return undefined;
     const since = new Date(Math.max(Date.parse(last.finishedAt) + clockLeeway, recordedAt));
     const now = new Date();
     const next = cron.nextRun(since);
     if (next === null || next > now) return undefined;
-    return slotOf.time(cron.previousRuns(1, now)[0] ?? next);
+    return { slot: slotOf.time(cron.previousRuns(1, now)[0] ?? next) };
   }
 
   #cron(id: string, kind: JobKind, { key, schedule, timeZone }: ScheduledPolicy): Cron {

@@ -20,10 +20,10 @@ const key = "RetentionPolicy/default/clean";
 const plans = () => world.subjects().filter((subject) => subject.startsWith("plan "));
 const lastRun = () => world.view(key).status.details?.["lastRun"] as { id: string; state: string; message: string } | undefined;
 
-function retention(schedule = "0 3 1 1 *", name = "clean"): void {
+function retention(schedule = "0 3 1 1 *", name = "clean", asked = ""): void {
   world.write(
     `${name}.yaml`,
-    `apiVersion: wharfinger.dev/v1alpha1\nkind: RetentionPolicy\nmetadata: {name: ${name}}\nspec:\n  repositories: {include: ["team/**"]}\n  schedule: "${schedule}"\n  action: Delete\n  keep: [{name: newest, mostRecentlyPushed: 1}]\n`,
+    `apiVersion: wharfinger.dev/v1alpha1\nkind: RetentionPolicy\nmetadata: {name: ${name}, annotations: {${asked}}}\nspec:\n  repositories: {include: ["team/**"]}\n  schedule: "${schedule}"\n  action: Delete\n  keep: [{name: newest, mostRecentlyPushed: 1}]\n`,
   );
 }
 
@@ -49,6 +49,12 @@ const deleted = (...tags: string[]): RunUpdate => ({
     applied: { plan: "plan-1", deleted: tags.map(entry), kept: [], proposals: [], bytes: 7 },
   },
 });
+
+/** A run of the scheduler, to its end. */
+async function requestRun(at: string): Promise<void> {
+  retention(undefined, undefined, `wharfinger.dev/requestedAt: ${at}`);
+  await eventually(() => expect(world.view(key).status.details).toMatchObject({ lastHandledReconcileAt: at }));
+}
 
 /** A prune run of another process: registered, and ended with what it says. */
 async function prune(end: RunUpdate, policy = "default/clean"): Promise<string> {
@@ -81,12 +87,13 @@ test("a run of the scheduler is told once, whoever tells of it first", async () 
   const { id } = await client.startRun({ kind: "prune", policy: "default/clean", trigger: "manual" });
   const end = deleted("old");
   world.outcome = { run: id, result: end.result };
-  await Promise.all([world.plane?.requestRun("prune", "default/clean"), client.updateRun(id, end)]);
+  await eventually(() => expect(world.view(key).status.details).toHaveProperty("nextRun"));
+  await Promise.all([requestRun("once"), client.updateRun(id, end)]);
   await prune({ state: "succeeded", result: { message: "the next one" } });
   await eventually(() => expect(lastRun()?.message).toBe("the next one"));
   await eventually(() => expect(plans()).toHaveLength(1));
   // Told late, of an earlier run: it is not the last.
-  await world.plane?.requestRun("prune", "default/clean");
+  await requestRun("again");
   await prune({ state: "succeeded", result: { message: "the last one" } });
   await eventually(() => expect(lastRun()?.message).toBe("the last one"));
   expect(plans()).toHaveLength(1);

@@ -241,7 +241,6 @@ test("policies run when they are new, and when somebody asks", async () => {
   await eventually(() => expect(world.runs).toEqual(["tag-sync default/nginx schedule"]));
   await eventually(() => expect(world.condition("TagPolicy/default/nginx", "Synced")).toMatchObject({ status: "True" }));
   await eventually(() => expect(world.view("TagPolicy/default/nginx").status.details).toHaveProperty("nextRun"));
-  expect(await world.plane?.requestRun("tag-sync", "default/nginx")).toMatchObject({ succeeded: true });
   world.write(
     "nginx.yaml",
     readFileSync(join(world.config, "nginx.yaml"), "utf8").replace(
@@ -249,7 +248,8 @@ test("policies run when they are new, and when somebody asks", async () => {
       '{name: nginx, annotations: {wharfinger.dev/requestedAt: "1"}}',
     ),
   );
-  await eventually(() => expect(world.runs).toHaveLength(3));
+  await eventually(() => expect(world.runs).toEqual(["tag-sync default/nginx schedule", "tag-sync default/nginx manual"]));
+  await eventually(() => expect(world.view("TagPolicy/default/nginx").status.details).toMatchObject({ lastHandledReconcileAt: "1" }));
 });
 
 test("what a prune run deleted is committed with its reasons", async () => {
@@ -264,12 +264,15 @@ test("what a prune run deleted is committed with its reasons", async () => {
     bytes: 7,
   };
   world.outcome = { result: { plan: "plan-1", deleted: [entry], kept: [], proposals: [], bytes: 7 } };
-  world.write(
-    "clean.yaml",
-    "apiVersion: wharfinger.dev/v1alpha1\nkind: RetentionPolicy\nmetadata: {name: clean}\nspec: {repositories: {include: [team/**]}, action: Delete, keep: [{name: v, tags: ^v}]}\n",
-  );
+  const write = (asked: string) =>
+    world.write(
+      "clean.yaml",
+      `apiVersion: wharfinger.dev/v1alpha1\nkind: RetentionPolicy\nmetadata: {name: clean, annotations: {${asked}}}\nspec: {repositories: {include: [team/**]}, action: Delete, keep: [{name: v, tags: ^v}]}\n`,
+    );
+  write("");
   await world.start();
-  await world.plane?.requestRun("prune", "default/clean");
+  await eventually(() => expect(world.view("RetentionPolicy/default/clean").status.details).toHaveProperty("nextRun"));
+  write('wharfinger.dev/requestedAt: "1"');
   await eventually(() => expect(world.subjects()[0]).toBe("plan default/clean: 1 deleted, 7 bytes"));
   expect(world.git("show", "HEAD:plans/default/clean.yaml")).toContain("reason: no rule keeps it");
   await eventually(async () => expect((await world.client.record()).revision).toBe(world.head()));

@@ -142,16 +142,21 @@ test("a stopped plan is applied by the Pod whose run a person has approved, and 
   expect(JSON.stringify(pods.map(({ spec }) => spec))).not.toContain(waitingPlan);
 });
 
-test("an operator that dies while a job runs is followed by one that goes on with it", async () => {
+test("an operator that dies while a job runs is followed by one that goes on with it, and that hears what was asked for meanwhile", async () => {
   const { pod, run } = await frozen("outlive");
   await operator.kill9();
+  cluster.kubelet.freeze = () => false;
+  await request("clean", "meanwhile");
   operator = await start();
   await eventually(() => expect(operator.logs()).toContain("the Lease is ours"), 60);
   (await cluster.kubelet.process(pod)).kill("SIGCONT");
   await told("outlive", "succeeded", "^would delete 0");
   expect((await statusOf("retentionpolicy/outlive")).lastRun?.id).toBe(run);
   // What had run before has run: nothing is caught up.
-  for (const name of ["images", "clean", "outlive"]) expect(await jobsOf(name), `Jobs of ${name}`).toHaveLength(1);
+  for (const name of ["images", "outlive"]) expect(await jobsOf(name), `Jobs of ${name}`).toHaveLength(1);
+  expect(await statusOf("retentionpolicy/outlive")).toMatchObject({ lastHandledReconcileAt: "now" });
+  await eventually(async () => expect(await statusOf("retentionpolicy/clean")).toMatchObject({ lastHandledReconcileAt: "meanwhile" }), 60);
+  expect(await jobsOf("clean")).toHaveLength(2);
 });
 
 test("a policy that is suspended while its job runs ends it, and says so", async () => {

@@ -32,6 +32,8 @@ const names = [
   "broken",
   "patient",
   "away",
+  "resumed",
+  "going",
 ] as const;
 
 let cluster: JobCluster;
@@ -285,6 +287,44 @@ test("a job whose policy must not go on is ended with the reason", async () => {
   expect(await cluster.admin.run(id)).toMatchObject({ state: "failed", result: { message } });
   expect(events).toEqual([{ type: "Warning", reason: "JobStopped", note: message }]);
   await eventually(async () => expect(await jobsOf("halted")).toEqual([]));
+});
+
+test("a job that was ended is nobody's to go on with, also while a watch still shows it", async () => {
+  const { jobs } = await operator();
+  cluster.kubelet.freeze = () => true;
+  const halt = new AbortController();
+  const outcome = jobs.run(job("resumed"), halt.signal);
+  await runOf(await podOf("resumed"));
+  // What it shows from here on is what was.
+  await jobs.stop();
+  halt.abort(new RunHalted("stopped: resumed"));
+  expect(await ended(outcome)).toMatchObject({ succeeded: false, message: "stopped: resumed" });
+  const leaves = new AbortController();
+  const next = jobs.run(job("resumed", "29380230"), leaves.signal);
+  await eventually(async () => expect(await jobsOf("resumed")).toEqual([jobName(job("resumed", "29380230"))]));
+  leaves.abort();
+  expect(await next).toBeUndefined();
+});
+
+test("a Job that goes is waited for by who wants another of its name", async () => {
+  const { jobs } = await operator();
+  const name = jobName(job("going"));
+  const template = { spec: { restartPolicy: "Never", containers: [{ name: "other", image: "example.com/other" }] } };
+  await cluster.apply({
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name, finalizers: ["example.com/slow"] },
+    spec: { suspend: true, template },
+  });
+  await cluster.kubectl("delete", "job", name, "--wait=false");
+  const leaves = new AbortController();
+  const outcome = jobs.run(job("going"), leaves.signal);
+  const told = await Promise.race([
+    outcome,
+    cluster.kubectl("patch", "job", name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}'),
+  ]);
+  expect(told).toContain("patched");
+  expect(await ended(outcome, await podOf("going"))).toMatchObject({ succeeded: true });
 });
 
 test("while the registry does not answer a run waits; a job that must end does so all the same", async () => {

@@ -30,6 +30,7 @@ const standsAs = (now: ResourceView) => standing({ key, at, before }, now);
 
 test("a policy is done when the run that came after the request has ended", () => {
   expect(standsAs(before)).toMatchObject({ now: expect.stringContaining("waiting for the operator") });
+  expect(standsAs(view({ lastRun: { state: "running", startedAt: at } }))).toEqual({ now: "TagPolicy team-a/nginx: a run is under way" });
   const handled = (lastRun: object) => standsAs(view({ lastHandledReconcileAt: at, lastRun }));
   const underWay = { now: "TagPolicy team-a/nginx: its run is under way" };
   expect(handled(run("1", "succeeded"))).toEqual(underWay);

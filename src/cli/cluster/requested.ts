@@ -85,6 +85,7 @@ export function standing({ key, at, before }: Requested, view: ResourceView): St
   if (!isObserved(view) || details["lastHandledReconcileAt"] !== at) {
     // Of no use to wait for: somebody has to change something first.
     if (isObserved(view) && conditionIn(view, conditionTypes.stalled)?.status === "True") return { failed: described(subject, ready) };
+    if (lastRunOf(view)?.state === "running") return { now: `${subject}: a run is under way` };
     const last = view.status.conditions.length === 0 ? "no operator has looked at it yet" : described(subject, ready);
     return { now: `waiting for the operator (${last})` };
   }

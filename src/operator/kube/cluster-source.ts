@@ -249,9 +249,10 @@ export class ClusterSource implements ResourceSource, SecretSource {
   }
 }
 
-function observed(kind: Kind, namespace: string, { metadata, spec }: CustomResource): ObservedResource {
+function observed(kind: Kind, namespace: string, { metadata, spec, status }: CustomResource): ObservedResource {
   const { name, generation, annotations = {} } = metadata;
-  return { kind, namespace, name, generation, annotations, spec, source: undefined, lineOf: () => undefined };
+  const { lastHandledReconcileAt: handledRequest = "" } = (status ?? {}) as { readonly lastHandledReconcileAt?: string };
+  return { kind, namespace, name, generation, annotations, handledRequest, spec, source: undefined, lineOf: () => undefined };
 }
 
 type List = readonly [plural: string, informer: Informer<KubeObject>, namespace: string];

@@ -40,6 +40,8 @@ export class KubernetesJobs implements JobRunner {
   readonly #options: KubernetesJobsOptions;
   readonly #jobs: Informer<JobObject>;
   readonly #pods: Informer<PodObject>;
+  /** uids of Jobs that were deleted here, as long as the watch shows them. */
+  readonly #removed = new Set<string>();
   #started = false;
 
   constructor(options: KubernetesJobsOptions) {
@@ -122,8 +124,10 @@ export class KubernetesJobs implements JobRunner {
         return { job: made };
       } catch (error) {
         if (!(error instanceof KubeError)) throw error;
-        if (error.reason === "AlreadyExists") return this.#adopt(name, job);
-        if (error.status !== 0 && error.status < 500 && !error.busy)
+        if (error.reason === "AlreadyExists") {
+          const adopted = await this.#adopt(name, job).catch(() => undefined);
+          if (adopted !== undefined) return adopted;
+        } else if (error.status !== 0 && error.status < 500 && !error.busy)
           return failed(`Job ${namespace}/${name} could not be made: ${error.message}`);
         logger.debug({ error: String(error) }, `Job ${namespace}/${name} could not be made; it is tried again`);
       }
@@ -132,19 +136,25 @@ export class KubernetesJobs implements JobRunner {
     return { outcome: undefined };
   }
 
-  /** Another operator wanted the same. What has ended is not run once more: who ran it has told of it. */
-  async #adopt(name: string, job: ScheduledJob): Promise<Made> {
+  /** Another operator wanted the same. What has ended is not run once more: who ran it has told of it. Undefined: it goes, or is gone. */
+  async #adopt(name: string, job: ScheduledJob): Promise<Made | undefined> {
     const { namespace } = this.#options;
     const found = await this.#get(name);
-    if (found === undefined) return failed(`Job ${namespace}/${name} was deleted as soon as it was made`);
+    if (found === undefined || found.metadata.deletionTimestamp !== undefined) return undefined;
     if (!isOurs(found) || !isSame(jobOf(found), job))
       return failed(`there is a Job ${namespace}/${name} that is not ours, where one of this policy is to be: delete it`);
     return endOf(found) === undefined ? { job: found } : { outcome: undefined };
   }
 
   #unfinished(): readonly JobObject[] {
-    return [...this.#jobs.items.values()].filter(
-      (object) => isOurs(object) && endOf(object) === undefined && object.metadata.deletionTimestamp === undefined,
+    const shown = [...this.#jobs.items.values()];
+    for (const uid of this.#removed) if (!shown.some(({ metadata }) => metadata.uid === uid)) this.#removed.delete(uid);
+    return shown.filter(
+      (object) =>
+        isOurs(object) &&
+        endOf(object) === undefined &&
+        object.metadata.deletionTimestamp === undefined &&
+        !this.#removed.has(object.metadata.uid ?? ""),
     );
   }
 
@@ -170,6 +180,8 @@ export class KubernetesJobs implements JobRunner {
     const body = { propagationPolicy: "Background", ...(uid === undefined ? {} : { preconditions: { uid } }) };
     try {
       await client.send({ method: "DELETE", path: `${paths.jobs(namespace)}/${name}`, body });
+      // A watch may be behind.
+      if (uid !== undefined) this.#removed.add(uid);
     } catch (error) {
       if (error instanceof KubeError && (error.status === 404 || error.status === 409)) return;
       logger.warn({ error: String(error) }, `Job ${namespace}/${name} could not be deleted; it goes by itself`);

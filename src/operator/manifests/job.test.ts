@@ -1,5 +1,7 @@
 // What reaches the Pod of a job, and what a Job is called.
 
+import { setImmediate as settled } from "node:timers/promises";
+
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
@@ -83,13 +85,13 @@ async function jobsOf(resource: Pick<ObservedResource, "annotations" | "generati
   const served = { ...key, generation: 1, revision: "r", spec: resource.spec, suspend: false };
   const outcome = { served: { resources: [served], withheld: new Map() }, history: { commit: () => undefined } };
   const policies = scheduledPolicies("TagPolicy", [{ key, observed, state: "good", desired, notes: [] }], outcome as never);
-  schedules.update("tag-sync", []);
-  schedules.update("tag-sync", policies);
+  for (const kind of ["tag-sync", "prune"] as const) schedules.update(kind, []);
+  schedules.remember();
   // The one that is new, and the one that a person asks for.
-  const joined = () => schedules.run("tag-sync", key, { trigger: "schedule", slot: "0" });
-  await joined();
+  schedules.update("tag-sync", policies);
+  await settled();
   schedules.update("tag-sync", [{ ...policies[0]!, requestedAt: "another" }]);
-  await joined();
+  await settled();
   await schedules.stop();
   expect(asked).toHaveLength(2);
   return asked.map((wanted) => jobManifest(wanted, pods, "registry"));
@@ -139,7 +141,7 @@ test("a Job's name is a DNS label that leaves room for its Pods' own, the same e
       expect(jobName(other) === name).toBe(JSON.stringify(other) === JSON.stringify(one));
     }),
   );
-  expect(jobName(job)).toMatch(/^nginx-[0-9a-f]{8}-29380200$/);
+  expect(jobName(job)).toMatch(/^nginx-[0-9a-z]{16}-29380200$/);
   const long = "a".repeat(200);
   expect(jobName({ ...job, policy: `team-a/${long}x` })).not.toBe(jobName({ ...job, policy: `team-a/${long}y` }));
 });

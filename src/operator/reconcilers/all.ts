@@ -1,9 +1,8 @@
 // The four kinds.
 
 import type { Specs } from "../../api/kinds.ts";
-import type { Kind, ResourceKey } from "../../domain/resource.ts";
+import { keyString, type Kind, type ResourceKey } from "../../domain/resource.ts";
 import { accessPolicyReconciler } from "./access-policy.ts";
-import type { ObservedResource } from "../ports.ts";
 import { requestedAtOf } from "../scheduled-policies.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
 import { retentionPolicyReconciler } from "./retention-policy.ts";
@@ -19,19 +18,29 @@ const reconcilers: { readonly [K in Kind]: Reconciler<K> } = {
   AccessPolicy: accessPolicyReconciler,
 };
 
-/** The kind's own part of the status; of what was not judged good no more than its runs. */
+/** The kind's own part of the status; of what was not judged good no conditions, and the details of what is served of it. */
 export function ownReport(judgement: Judgement, context: ReportContext): OwnReport {
-  if (judgement.state !== "good") return { conditions: [], details: runDetails(context.runsOf(judgement.key)) };
-  const { key, desired, observed } = judgement;
-  const own = reportAs(key.kind, key, desired.spec, context);
-  return { ...own, details: { ...handledOf(observed), ...own.details } };
+  const { key, state } = judgement;
+  const spec = state === "good" || state === "blocked" ? judgement.desired.spec : context.view.resources.get(keyString(key))?.spec;
+  const own = spec === undefined ? { conditions: [], details: runsAlone(key, context) } : reportAs(key.kind, key, spec, context);
+  const details = { ...handledOf(judgement), ...own.details };
+  return state === "good" ? { ...own, details } : { conditions: [], details };
 }
 
-/** What has no runs is done with a request when it was looked at; a policy's runs say theirs. */
-function handledOf({ kind, annotations }: ObservedResource): Readonly<Record<string, unknown>> {
-  const requestedAt = requestedAtOf(annotations);
-  if (requestedAt === undefined || kind === "TagPolicy" || kind === "RetentionPolicy") return {};
-  return { lastHandledReconcileAt: requestedAt };
+function runsAlone(key: ResourceKey, context: ReportContext): Readonly<Record<string, unknown>> {
+  return hasRuns(key) ? runDetails(context.runsOf(key)) : {};
+}
+
+/** What has no runs is done with a request when it was looked at; a policy's runs say theirs. What was said stays. */
+function handledOf({ key, state, observed }: Judgement): Readonly<Record<string, unknown>> {
+  const { annotations, handledRequest = "" } = observed;
+  const requestedAt = hasRuns(key) || state !== "good" ? undefined : requestedAtOf(annotations);
+  const handled = requestedAt ?? handledRequest;
+  return handled === "" ? {} : { lastHandledReconcileAt: handled };
+}
+
+function hasRuns({ kind }: ResourceKey): boolean {
+  return kind === "TagPolicy" || kind === "RetentionPolicy";
 }
 
 function reportAs<K extends Kind>(kind: K, key: ResourceKey, spec: unknown, context: ReportContext): OwnReport {

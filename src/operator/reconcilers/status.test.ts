@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 
 import type { UpstreamView } from "../../api/control/contents.ts";
 import { annotations } from "../../api/conditions.ts";
-import type { Kind } from "../../domain/resource.ts";
-import { emptyView } from "../../record/record-view.ts";
+import { keyString, type Kind } from "../../domain/resource.ts";
+import { emptyView, type RecordedFile } from "../../record/record-view.ts";
 import { schemaOf } from "../../validation/crds.ts";
 import { schemaProblems } from "../../validation/schema.ts";
 import { prepare } from "../../validation/structure.ts";
@@ -33,7 +33,12 @@ interface World {
   readonly upstream?: UpstreamView;
   readonly passage?: Partial<Passage>;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly handledRequest?: string;
+  /** What the record has of it. */
+  readonly recorded?: Record<string, unknown>;
 }
+
+const fileOf = (spec: unknown) => ({ spec }) as RecordedFile;
 
 /** The status as an API server would be sent it: the kind's own fields beside the shared ones. */
 function statusOf(kind: Kind, world: World): Record<string, unknown> {
@@ -45,6 +50,7 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
     name: "x",
     generation: 3,
     annotations: asked,
+    handledRequest: world.handledRequest,
     spec,
     source: "x.yaml:1",
     lineOf: () => 7,
@@ -60,7 +66,7 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
   if (judgement === undefined) throw new Error("nothing was judged");
   const secrets = { secret: () => undefined, configMap: () => undefined, onChange: () => () => undefined };
   const own = ownReport(judgement, {
-    view: emptyView,
+    view: world.recorded === undefined ? emptyView : { ...emptyView, resources: new Map([[keyString(observed), fileOf(world.recorded)]]) },
     upstreams: world.upstream === undefined ? undefined : [world.upstream],
     secrets,
     delivery: undefined,
@@ -196,6 +202,30 @@ describe("what they say", () => {
       },
     });
     expect(conditions(status)).toContainEqual(["Pruned", "False", "LimitExceeded"]);
+  });
+
+  test.each<[string, Record<string, unknown>]>([
+    ["suspended", { suspend: true }],
+    ["not valid", { timeZone: 7 }],
+  ])("policies that are %s: what was said of their runs and of what is served stays", (_, spec) => {
+    const runs = { ...ran({ images: { total: 1, failed: 1 }, minted: [], failures: failures.slice(0, 1) }), recorded: specs.TagPolicy };
+    const [good, not] = [statusOf("TagPolicy", runs), statusOf("TagPolicy", { ...runs, spec })];
+    const shared = ["lastRun", "nextRun", "lastHandledReconcileAt", "images", "tags", "failures"];
+    expect(shared.map((field) => not[field])).toEqual(shared.map((field) => good[field]));
+    const waits = stopped("LimitExceeded");
+    expect(statusOf("RetentionPolicy", { ...waits, recorded: specs.RetentionPolicy, spec })).toMatchObject({
+      waitingPlan: "p1",
+      lastRun: { planned: 12 },
+    });
+    // By a process that has no run of them, and of what never was recorded.
+    expect(statusOf("TagPolicy", { spec, handledRequest: "before" })).toMatchObject({ lastHandledReconcileAt: "before" });
+  });
+
+  test("what is not looked at keeps the request that was handled last, and has no runs of a policy of its name", () => {
+    const spec = { suspend: true };
+    expect(statusOf("Upstream", { ...ran({}), spec, handledRequest: "before" })).not.toHaveProperty("lastRun");
+    expect(statusOf("Upstream", { ...ran({}), spec, handledRequest: "before" })).toMatchObject({ lastHandledReconcileAt: "before" });
+    expect(statusOf("Upstream", { handledRequest: "before" })).toMatchObject({ lastHandledReconcileAt: "2026-11-21T10:00:00Z" });
   });
 
   test("RetentionPolicy: silent clusters are a condition of their own", () => {
