@@ -47,6 +47,8 @@ export const reasons = {
   pushRefused: "PushRefused",
   recordConflict: "RecordConflict",
   signingFailed: "SigningFailed",
+  mintedTagWins: "MintedTagWins",
+  tagsUnknown: "TagsUnknown",
 } as const;
 
 export const annotations = {

@@ -12,7 +12,7 @@ import type { PublishRequest, RecordState } from "../api/control/record.ts";
 import type { ResourceView } from "../api/control/resources.ts";
 import type { ApplyRequest, ApplyResult, Plan } from "../api/control/retention.ts";
 import type { FinishedRun, Run, RunRequest, RunUpdate } from "../api/control/runs.ts";
-import type { VersionsView } from "../api/control/versions.ts";
+import type { ShadowedTags, VersionsView } from "../api/control/versions.ts";
 import type { WorkloadReport, WorkloadsHeard } from "../api/control/workloads.ts";
 import { Transport, type TransportOptions } from "./transport.ts";
 
@@ -24,6 +24,9 @@ export interface WaitOptions {
 
 /** Milliseconds for what takes as long as there is content: large images, large repositories. */
 const longWork = 3_600_000;
+
+/** Milliseconds for an upstream's list, for which the registry waits a minute. */
+const listing = 90_000;
 
 /** Every call rejects with ClientError. */
 export class ControlClient {
@@ -85,6 +88,11 @@ export class ControlClient {
   /** `repository` with its prefix. */
   versions(repository: string): Promise<VersionsView> {
     return this.#get(`versions/${repository}`);
+  }
+
+  /** Tags of upstream behind minted ones; upstream may have to be asked. `repository` with its prefix. */
+  shadowedTags(repository: string): Promise<ShadowedTags> {
+    return this.#get(`shadowed/${repository}`, listing);
   }
 
   /** `policy`: namespace/name. */
@@ -162,8 +170,8 @@ export class ControlClient {
     }
   }
 
-  async #get<T>(path: string): Promise<T> {
-    const answer = await this.#transport.send({ method: "GET", path: `/api/v1/${path}` });
+  async #get<T>(path: string, timeout?: number): Promise<T> {
+    const answer = await this.#transport.send({ method: "GET", path: `/api/v1/${path}`, ...(timeout === undefined ? {} : { timeout }) });
     return parse<T>(answer.body);
   }
 

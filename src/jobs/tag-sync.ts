@@ -1,6 +1,7 @@
 // One run of a TagPolicy: each source tag of each image, a few at a time, each with an outcome of its own (design: tag-sync, "One run").
 
 import type { Run, SyncOutcome } from "../api/control/runs.ts";
+import type { ShadowedTags } from "../api/control/versions.ts";
 import type { PolicyImage, TagPolicySpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import type { RegistryClient } from "../client/registry-client.ts";
@@ -9,6 +10,7 @@ import { printable } from "../domain/printable.ts";
 import { readPublicKey, type PublicKey } from "../domain/public-key.ts";
 import { findByRepository } from "../domain/upstream-names.ts";
 import { reportRun, type RunEnd } from "./reported-run.ts";
+import { shadowedOf, ShadowTally, type ShadowedResult } from "./shadowed.ts";
 import { syncSourceTag, type Minted, type SourceTagResult, type SyncContext } from "./source-tag.ts";
 import { retryOf, SyncFailure } from "./sync-failure.ts";
 
@@ -31,6 +33,8 @@ export interface TagSyncResult {
   readonly failures: readonly TagSyncFailure[];
   /** Source tags whose version somebody took out of the record: neither up to date nor failed. Absent when there are none; at most 20. */
   readonly outOfService?: readonly OutOfService[];
+  /** Tags of upstream behind minted ones of the same name; absent when there are none. */
+  readonly shadowed?: ShadowedResult;
 }
 
 export interface OutOfService {
@@ -149,6 +153,12 @@ async function syncImage(
     tally.note(image.repository, source.name, result);
     progress(describe(`${repository ?? image.repository}:${source.name}`, result));
   }
+  if (repository !== undefined) {
+    context.signal.throwIfAborted();
+    const shadowed = await shadowedOf(context.control, repository);
+    tally.noteShadowed(repository, shadowed);
+    if (shadowed.total > 0) progress(describeShadowed(repository, shadowed));
+  }
   tally.imageDone();
 }
 
@@ -171,6 +181,11 @@ function outcomeOf(repository: string, sourceTag: string, result: SourceTagResul
   return { ...about, outcome: code, message: printable(message, 1_000), ...(retry === undefined ? {} : { retryAfter: retry }) };
 }
 
+function describeShadowed(repository: string, { total, tags }: ShadowedTags): string {
+  const rest = total > tags.length ? ` and ${total - tags.length} more` : "";
+  return `${repository}: upstream has ${tags.join(", ")}${rest} too; the minted ${total === 1 ? "one is" : "ones are"} served`;
+}
+
 function describe(tag: string, result: SourceTagResult): string {
   const at = result.digest === undefined ? tag : `${tag} ${result.digest.slice(0, 19)}…`;
   if (result.state === "Settled") return `${at} unchanged: ${result.outcome.outcome}`;
@@ -186,6 +201,7 @@ class Tally {
   readonly #minted: Minted[] = [];
   readonly #failures: TagSyncFailure[] = [];
   readonly #outOfService: OutOfService[] = [];
+  readonly #shadows = new ShadowTally();
   #done = 0;
 
   constructor({ images }: TagPolicySpec) {
@@ -206,6 +222,10 @@ class Tally {
     }
   }
 
+  noteShadowed(repository: string, shadowed: ShadowedTags): void {
+    this.#shadows.note(repository, shadowed);
+  }
+
   imageDone(): void {
     this.#done++;
   }
@@ -216,11 +236,13 @@ class Tally {
 
   result(): TagSyncResult {
     const failed = new Set(this.#failures.map(({ repository }) => repository)).size;
+    const shadowed = this.#shadows.result();
     return {
       images: { total: this.#total, failed },
       minted: this.#minted.slice(0, maxMinted),
       failures: this.#failures.slice(0, maxFailures),
       ...(this.#outOfService.length === 0 ? {} : { outOfService: this.#outOfService.slice(0, maxFailures) }),
+      ...(shadowed === undefined ? {} : { shadowed }),
     };
   }
 

@@ -26,6 +26,8 @@ export class Narrator {
   changed(view: ResourceView, before: ResourceView | undefined): void {
     const now = changedCondition(conditionTypes.ready, view, before);
     const subject = `${view.kind.toLowerCase()} ${view.namespace}/${view.name}`;
+    const shadowed = changedCondition(conditionTypes.shadowed, view, before);
+    if (shadowed?.status === "True") this.#logger.warn({ reason: shadowed.reason }, `${subject}: ${shadowed.message}`);
     if (conditionOf(conditionTypes.ready, view)?.status === "True") {
       const credentials = changedCondition(conditionTypes.credentialsLoaded, view, before);
       if (credentials?.status === "False" && credentials.reason !== reasons.progressing) {

@@ -15,6 +15,15 @@ export interface SyncResult {
   readonly failed: number;
   /** At most 20. */
   readonly failures: readonly SyncFailure[];
+  readonly shadowed?: Shadowed;
+}
+
+export interface Shadowed {
+  readonly total: number;
+  /** At most 20. */
+  readonly tags: readonly string[];
+  /** Images of which upstream's tags are not known, and why, of the first. */
+  readonly unknown?: { readonly images: number; readonly message: string };
 }
 
 export interface PruneResult {
@@ -27,9 +36,13 @@ export interface PruneResult {
 }
 
 const mostFailures = 20;
+const mostShadowed = 20;
+/** A repository of 255 characters, and a tag of 128. */
+const longestImage = 384;
 /** Of a condition in the resource definitions; the message also stands behind other words. */
 const longest = { reason: 128, message: 4_096 } as const;
 const mostImages = 2 ** 31 - 1;
+const mostTags = 2 ** 31 - 1;
 
 /** Undefined when it says nothing of images, for example because the run could not begin. */
 export function syncResultOf(result: unknown): SyncResult | undefined {
@@ -40,6 +53,22 @@ export function syncResultOf(result: unknown): SyncResult | undefined {
     failures: entriesOf(fieldsOf(result)["failures"])
       .slice(0, mostFailures)
       .flatMap((entry) => failureOf(fieldsOf(entry))),
+    ...given("shadowed", shadowedOf(fieldsOf(fieldsOf(result)["shadowed"]))),
+  };
+}
+
+function shadowedOf(fields: Readonly<Record<string, unknown>>): Shadowed | undefined {
+  const total = numberIn(fields, "total");
+  if (total === undefined || total > mostTags) return undefined;
+  const unknown = fieldsOf(fields["unknown"]);
+  const [images, message] = [numberIn(unknown, "images"), textIn(unknown, "message", longest.message)];
+  return {
+    total,
+    tags: entriesOf(fields["tags"])
+      .slice(0, mostShadowed)
+      .filter((tag) => typeof tag === "string")
+      .map((tag) => printable(tag, longestImage)),
+    ...given("unknown", images === undefined || images > mostImages || message === undefined ? undefined : { images, message }),
   };
 }
 

@@ -39,6 +39,7 @@ import type { BytesAllowed } from "./services/repository-limits.ts";
 import { RetentionService } from "./services/retention.ts";
 import { restore } from "./services/restore.ts";
 import { Runs } from "./services/runs.ts";
+import { shadowedTags } from "./services/shadowed-tags.ts";
 import { StoredContent } from "./services/stored-content.ts";
 import { alwaysMine, SharedTurn, type SharedTurnOptions, type Turn } from "./services/turn.ts";
 import { Upstreams } from "./services/upstreams.ts";
@@ -204,6 +205,7 @@ export async function startServices(
     proposals,
     retention,
     workloads,
+    shadowed: (repository) => shadowedTags({ database, source: proxyPull }, repository),
     prefetch: (request) => prefetch.prefetch(request),
     delete: (request, identity) => deleteImage({ database, store, logger, beforeDeletion, isProtected }, request, identity),
     restore: (request, identity) => restore(database, request, identity, mayMissBlobs),

@@ -185,6 +185,8 @@ const table: readonly Row[] = [
     allowed: [...admins, "operator", "tag-sync run"],
     hidden: readers.filter((caller) => ![...admins, "operator", "tag-sync run"].includes(caller)),
   },
+  { route: "GET shadowed/{repository}", path: () => "shadowed/vendor/team/app", allowed: [...admins, "tag-sync run"] },
+  { route: "GET shadowed/{repository}", about: "what no policy names", path: () => "shadowed/vendor/team/none", allowed: admins },
   { route: "POST retention/{namespace}/{name}/plan", path: () => "retention/default/clean/plan", allowed: [...admins, "prune run"] },
   {
     route: "POST retention/{namespace}/{name}/apply",

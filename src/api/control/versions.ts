@@ -21,3 +21,11 @@ export const VersionsView = Type.Object({
   notCopied: Type.Optional(Type.Array(Type.Object({ digest, tags: Type.Array(Type.String()), message: Type.String(), retryAt: time }))),
 });
 export type VersionsView = Static<typeof VersionsView>;
+
+/** GET shadowed/<repository>: tags of upstream behind minted ones of the same name. */
+export const ShadowedTags = Type.Object({
+  total: Type.Integer(),
+  tags: Type.Array(Type.String(), { description: "sorted, at most 20" }),
+  unknown: Type.Optional(Type.String({ description: "why upstream's tags are not known; then `total` says nothing" })),
+});
+export type ShadowedTags = Static<typeof ShadowedTags>;

@@ -1,10 +1,11 @@
-// When a status that the API server refuses is sent again. What is written, and to whom: test/kubernetes/status-writer.test.ts.
+// When a status that the API server refuses is sent again, and which conditions have events. What is written, and to whom: test/kubernetes/status-writer.test.ts.
 
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { ResourceView } from "../../api/control/resources.ts";
 import { KubeError } from "./errors.ts";
+import type { EventDraft } from "./events.ts";
 import type { CustomResource } from "./objects.ts";
 import { StatusWriter } from "./status-writer.ts";
 
@@ -89,5 +90,38 @@ test("a view of more generations than there are is one of a predecessor", async 
   ]);
   await vi.advanceTimersByTimeAsync(100);
   expect(applied).toEqual([expect.stringContaining("/two/")]);
+  await writer.stop();
+});
+
+test("Shadowed is told of when it comes, says something else, and goes: not when a new process has heard of no run yet", async () => {
+  const said: EventDraft[] = [];
+  const writer = new StatusWriter({
+    client: { apply: () => Promise.resolve({ metadata: { name: "one", resourceVersion: "1" } } as never) },
+    events: { say: async (_, event) => void said.push(event) },
+    object: () => resource("first"),
+    logger: pino({ level: "silent" }),
+  });
+  const condition = (type: string, status: "True" | "Unknown", message: string) => ({
+    type,
+    status,
+    message,
+    reason: type === "Shadowed" ? "MintedTagWins" : "Succeeded",
+    lastTransitionTime: "2026-11-22T10:00:00Z",
+    observedGeneration: 1,
+  });
+  const synced = condition("Synced", "True", "done");
+  const tell = async (...conditions: ReturnType<typeof condition>[]) => {
+    const policy = view("a");
+    writer.take([{ ...policy, kind: "TagPolicy", status: { ...policy.status, conditions } }]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    return said.splice(0).map(({ type, reason, note }) => [type, reason, note]);
+  };
+  expect(await tell(synced)).toEqual([]);
+  expect(await tell(synced, condition("Shadowed", "True", "a:1"))).toEqual([["Warning", "MintedTagWins", "a:1"]]);
+  expect(await tell(condition("Synced", "True", "again"), condition("Shadowed", "True", "a:1"))).toEqual([]);
+  expect(await tell(synced, condition("Shadowed", "True", "a:2"))).toEqual([["Warning", "MintedTagWins", "a:2"]]);
+  expect(await tell()).toEqual([]);
+  expect(await tell(synced, condition("Shadowed", "True", "a:2"))).toEqual([["Warning", "MintedTagWins", "a:2"]]);
+  expect(await tell(synced)).toEqual([["Normal", "NoLongerShadowed", "upstream has no tag of the same name as a minted one any more"]]);
   await writer.stop();
 });

@@ -135,8 +135,13 @@ export class StatusWriter {
       );
       return false;
     }
-    const event = eventOf(conditionOf(conditionTypes.ready, wanted), conditionOf(conditionTypes.ready, there));
-    if (event !== undefined) await events.say({ apiVersion: groupVersion, kind: key.kind, namespace, name, uid }, event);
+    const told = [
+      eventOf(conditionOf(conditionTypes.ready, wanted), conditionOf(conditionTypes.ready, there)),
+      shadowEventOf(wanted, there),
+    ];
+    for (const event of told) {
+      if (event !== undefined) await events.say({ apiVersion: groupVersion, kind: key.kind, namespace, name, uid }, event);
+    }
     return true;
   }
 }
@@ -149,6 +154,17 @@ function eventOf(now: Condition | undefined, before: Condition | undefined): Eve
   if (now.status === before?.status && now.reason === before.reason && now.message === before.message) return undefined;
   const type = now.status === "True" || quiet.has(now.reason) ? "Normal" : "Warning";
   return { type, reason: now.reason, note: now.message };
+}
+
+/** It makes nothing less ready, so nothing but its event shows it to who does not look. That a list could not be had is told by the Upstream. */
+function shadowEventOf(wanted: ResourceStatus, there: ResourceStatus | undefined): EventDraft | undefined {
+  const [now, before] = [wanted, there].map((status) => conditionOf(conditionTypes.shadowed, status));
+  if (now?.status === "True")
+    return now.message === before?.message ? undefined : { type: "Warning", reason: now.reason, note: now.message };
+  // After a start no run was heard of yet.
+  const heard = conditionOf(conditionTypes.synced, wanted) !== undefined;
+  if (now !== undefined || before?.status !== "True" || !heard) return undefined;
+  return { type: "Normal", reason: "NoLongerShadowed", note: "upstream has no tag of the same name as a minted one any more" };
 }
 
 function keyOf({ kind, namespace, name }: ResourceView): ResourceKey | undefined {

@@ -114,3 +114,37 @@ test("a run that could not be done, one that is under way, and a policy that ver
     "spec.verify.mode is Unverified: nobody's signature is checked",
   ]);
 });
+
+const shadows = (shadowed: unknown): RunState => {
+  const { last } = ended([]);
+  return { last: { ...last!, result: { ...(last!.result as object), shadowed } } };
+};
+const unknown = { images: 2, message: "upstream answers 403" };
+
+test.each([
+  [{ total: 0, tags: [] }, undefined],
+  [
+    { total: 1, tags: ["cgr/a/b:1.2"] },
+    ["True", "MintedTagWins", "upstream has a tag of the same name as a minted one, and the minted one is served: cgr/a/b:1.2"],
+  ],
+  [
+    { total: 25, tags: ["c/b:1", "c/b:2", "c/b:3", "c/b:4"], unknown },
+    [
+      "True",
+      "MintedTagWins",
+      "upstream has 25 tags of the same name as a minted one, and the minted one is served: c/b:1, c/b:2, c/b:3 and 22 more; of 2 images it is not known: upstream answers 403",
+    ],
+  ],
+  [
+    { total: 0, tags: [], unknown: { ...unknown, images: 1 } },
+    ["Unknown", "TagsUnknown", "whether upstream has tags of the same names is not known of 1 image: upstream answers 403"],
+  ],
+  // The job writes it, and nothing that it writes is taken for what it ought to be.
+  [{ total: "many", tags: 7 }, undefined],
+  ["nonsense", undefined],
+])("tags of upstream behind minted ones %#", (shadowed, condition) => {
+  const conditions = conditionsOf(shadows(shadowed));
+  expect(conditions["Shadowed"]).toEqual(condition);
+  expect(conditions["Synced"]?.[0]).toBe("True");
+  expect(report({ runs: shadows(shadowed) }).notReady).toBeUndefined();
+});

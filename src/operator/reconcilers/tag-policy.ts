@@ -19,12 +19,16 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
     const unusable = missingKey(key, spec, context);
     const runs = context.runsOf(key);
     const found = syncResultOf(runs?.last?.result);
+    const tags = countTags(key, spec, context);
     return {
       ...(unusable === undefined ? {} : { notReady: unusable }),
-      conditions: runs?.last === undefined ? [] : [verifiedOf(spec, runs.last, found), syncedOf(runs.last, found)],
+      conditions:
+        runs?.last === undefined
+          ? []
+          : [verifiedOf(spec, runs.last, found), syncedOf(runs.last, found), ...shadowedOf(tags, runs.last, found)],
       details: {
         images: { total: spec.images.length, ...(found === undefined ? {} : { failed: found.failed }) },
-        tags: countTags(key, spec, context),
+        tags,
         ...(found === undefined || found.failures.length === 0 ? {} : { failures: found.failures }),
         ...runDetails(runs),
       },
@@ -109,6 +113,31 @@ function verifiedOf({ verify }: TagPolicySpec, { succeeded, message }: LastRun, 
   if (away !== undefined) return { type, status: "Unknown", reason: away.reason, message: describe(away) };
   return { type, status: "True", reason: reasons.succeeded, message: "the evidence of all images is verified" };
 }
+
+/** Tags that the condition names; the run's result has more. */
+const named = 3;
+
+/** Here while upstream has such tags, or while a policy with `tags` in service cannot know it: silence of upstream is no answer. */
+function shadowedOf(tags: number, { succeeded, message }: LastRun, found: SyncResult | undefined): ConditionDraft[] {
+  const type = conditionTypes.shadowed;
+  const { shadowed } = found ?? {};
+  const unknown = shadowed?.unknown;
+  if (shadowed !== undefined && shadowed.total > 0) {
+    const listed = shadowed.tags.slice(0, named);
+    const more = shadowed.total - listed.length;
+    const names = `${listed.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+    const rest = unknown === undefined ? "" : `; of ${imagesOf(unknown.images)} it is not known: ${unknown.message}`;
+    const told = `upstream has ${shadowed.total === 1 ? "a tag" : `${shadowed.total} tags`} of the same name as a minted one, and the minted one is served: ${names}${rest}`;
+    return [{ type, status: "True", reason: reasons.mintedTagWins, message: told }];
+  }
+  if (unknown !== undefined) {
+    const told = `whether upstream has tags of the same names is not known of ${imagesOf(unknown.images)}: ${unknown.message}`;
+    return [{ type, status: "Unknown", reason: reasons.tagsUnknown, message: told }];
+  }
+  return succeeded || tags === 0 ? [] : [{ type, status: "Unknown", reason: reasons.runFailed, message }];
+}
+
+const imagesOf = (count: number) => (count === 1 ? "1 image" : `${count} images`);
 
 function describe({ repository, sourceTag, reason, message }: SyncFailure): string {
   const where = sourceTag === undefined ? repository : `${repository}:${sourceTag}`;

@@ -12,7 +12,7 @@ import type { PublishRequest, RecordState } from "../../api/control/record.ts";
 import type { ResourceView } from "../../api/control/resources.ts";
 import type { ApplyRequest, ApplyResult, Plan } from "../../api/control/retention.ts";
 import type { FinishedRun, Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
-import type { VersionsView } from "../../api/control/versions.ts";
+import type { ShadowedTags, VersionsView } from "../../api/control/versions.ts";
 import type { WorkloadReport, WorkloadsHeard } from "../../api/control/workloads.ts";
 
 /** Long poll: the answer may be held back this long until there is something to say, and not longer than `signal` lives. */
@@ -66,6 +66,8 @@ export interface ControlServices {
   readonly workloads: WorkloadsPort;
   /** ServiceError NOT_FOUND when the repository has no ledger. */
   readonly versions: (repository: string) => Promise<VersionsView>;
+  /** `repository` with its prefix. */
+  readonly shadowed: (repository: string) => Promise<ShadowedTags>;
   readonly prefetch: (request: PrefetchRequest) => Promise<PrefetchResult>;
   readonly delete: (request: DeleteRequest, identity: string) => Promise<DeleteResult>;
   readonly restore: (request: RestoreRequest, identity: string) => Promise<RestoreResult>;

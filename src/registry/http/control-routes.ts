@@ -14,7 +14,7 @@ import { PublishRequest, RecordState } from "../../api/control/record.ts";
 import { ResourceView } from "../../api/control/resources.ts";
 import { ApplyRequest, ApplyResult, Plan } from "../../api/control/retention.ts";
 import { FinishedRun, Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
-import { VersionsView } from "../../api/control/versions.ts";
+import { ShadowedTags, VersionsView } from "../../api/control/versions.ts";
 import { WorkloadReport, WorkloadsHeard } from "../../api/control/workloads.ts";
 import type { Right, Role, Subject } from "../../domain/control-access.ts";
 import { isRepositoryName } from "../../domain/reference.ts";
@@ -202,6 +202,15 @@ export const controlRoutes: readonly ControlRoute[] = [
     handle: readVersions,
   },
   {
+    method: "GET",
+    path: "shadowed/{repository}",
+    summary: "Tags of upstream that nobody gets, because a minted one of the same name wins; upstream may be asked, in a few requests",
+    who: "tag-sync",
+    about: (request) => ({ repository: request.nameOf(parameter(request, "repository")) ?? "" }),
+    answer: ShadowedTags,
+    handle: readShadowed,
+  },
+  {
     method: "POST",
     path: "retention/{namespace}/{name}/plan",
     summary: "What a RetentionPolicy would keep and delete, with reasons",
@@ -373,6 +382,14 @@ async function readProposal(request: ControlRequest, { proposals }: ControlServi
   // The words for what is not there: nobody else's proposals show.
   if (found.body.kind !== kind || !role.run.covers(found.repository)) throw new ServiceError("NOT_FOUND", `There is no proposal ${id}.`);
   return found.state === "waiting" ? proposals.get(id, patience) : found;
+}
+
+async function readShadowed(request: ControlRequest, { shadowed }: ControlServices): Promise<ShadowedTags> {
+  const written = parameter(request, "repository");
+  if (!isRepositoryName(written)) throw new ServiceError("INVALID", nameMessage);
+  const name = request.nameOf(written);
+  if (name === undefined) throw new ServiceError("NOT_FOUND", `There are no versions of ${written}.`);
+  return shadowed(name);
 }
 
 async function readVersions(request: ControlRequest, { versions }: ControlServices): Promise<VersionsView> {

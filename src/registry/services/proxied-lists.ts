@@ -20,6 +20,10 @@ import type { Place } from "./upstreams.ts";
 const rememberedBytes = 64 * 1024 * 1024;
 /** What an object costs beside its texts. */
 const entrySize = 128;
+/** What a list may cost that nobody waits for: it is read on the schedule of a policy, for each of its images. */
+const fewPages = 10;
+/** Milliseconds for which a list that is longer is not asked for again. */
+const tooLongFor = 6 * 3_600_000;
 /** The longest type that a manifest here may name; a descriptor with a longer one is none. */
 const maxTypeLength = 255;
 
@@ -41,14 +45,21 @@ class Memory<T extends object> {
     this.#known = new LRUCache({ maxSize: rememberedBytes, sizeCalculation });
   }
 
-  /** Fresh enough, else asked, else (a temporary failure) what was known within staleIfError. Rejects with UpstreamError. */
-  async get(place: Place, key: string, options: { revalidate: boolean; ask: () => Promise<T | undefined> }): Promise<T | undefined> {
+  /**
+   * Fresh enough, else asked, else (a temporary failure) what was known within staleIfError. Rejects with UpstreamError. `apart`: who asks for less
+   * than others do must not be the one whose answer they share.
+   */
+  async get(
+    place: Place,
+    key: string,
+    options: { revalidate: boolean; ask: () => Promise<T | undefined>; apart?: boolean },
+  ): Promise<T | undefined> {
     const { cache, origin } = place.upstream;
     const name = `${origin} ${place.repository} ${key}`;
     const known = this.#known.get(name);
     if (known !== undefined && !options.revalidate && Date.now() - known.at < cache.tagTTL) return known.value;
     try {
-      const value = await this.#asking.run(name, options.ask);
+      const value = await this.#asking.run(options.apart === true ? `${name} apart` : name, options.ask);
       this.#known.set(name, { value, at: Date.now() });
       return value;
     } catch (error) {
@@ -63,6 +74,8 @@ export class ProxiedLists {
   readonly #database: Database;
   readonly #tags = new Memory<readonly string[]>(sizeOfTags);
   readonly #referrers = new Memory<readonly Referrer[]>(sizeOfReferrers);
+  /** Lists that were too long for `fewPages`, by origin and repository. */
+  readonly #tooLong = new LRUCache<string, UpstreamError>({ max: 10_000, ttl: tooLongFor });
 
   constructor(options: { database: Database }) {
     this.#database = options.database;
@@ -79,6 +92,27 @@ export class ProxiedLists {
       throw new ServiceError("NAME_UNKNOWN", `upstream ${place.upstream.host} has no repository ${place.repository}`);
     }
     return mergedPage(remote ?? [], versions.toSorted(), page);
+  }
+
+  /**
+   * Sorted: what upstream lists, without ours; remembered like `tags`. Undefined: it has no list of this repository. Rejects with ServiceError, also
+   * when the Upstream is offline, or lists more than is read in a few requests.
+   */
+  async upstreamTags(place: Place, priority: Priority): Promise<readonly string[] | undefined> {
+    const { offline, client, origin, key } = place.upstream;
+    if (offline) throw new ServiceError("UPSTREAM_FAILED", `Upstream ${key} is offline: it is not asked for the tags of ${place.name}`);
+    const name = `${origin} ${place.repository}`;
+    const ask = async () => {
+      const refused = this.#tooLong.get(name);
+      if (refused !== undefined) throw refused;
+      try {
+        return (await client.tags(place.repository, priority, { pages: fewPages }))?.toSorted();
+      } catch (error) {
+        if (error instanceof UpstreamError && error.code === "TooLarge") this.#tooLong.set(name, error);
+        throw error;
+      }
+    };
+    return withFailure(`the list of tags of ${place.name}`, this.#tags.get(place, "tags", { revalidate: false, apart: true, ask }));
   }
 
   /** Never rejects for an unknown digest (distribution spec, "Listing Referrers"). */

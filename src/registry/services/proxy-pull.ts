@@ -97,6 +97,12 @@ export class ProxyPull implements PullService {
     return this.#noted(place, this.#lists.tags(place, page, { revalidate, priority: priorityOf(caller) }));
   }
 
+  /** For runs: the tags that upstream itself lists, in few requests (ProxiedLists.upstreamTags). */
+  async upstreamTags(repository: string, priority: Priority): Promise<readonly string[] | undefined> {
+    const place = this.#upstreams.locate(repository);
+    return this.#noted(place, this.#lists.upstreamTags(place, priority));
+  }
+
   async referrers(repository: string, digest: Digest, caller: Caller, selection: ReferrerSelection): Promise<ReferrerPage> {
     const { revalidate } = caller;
     const place = this.#upstreams.locate(repository);

@@ -150,9 +150,12 @@ export class UpstreamClient {
     };
   }
 
-  /** All tags, each once, in upstream's order; undefined when it has no such repository. Rejects with UpstreamError TooLarge beyond the limits. */
-  async tags(repository: string, priority: Priority): Promise<readonly string[] | undefined> {
-    const limits = tagLimits;
+  /**
+   * All tags, each once, in upstream's order; undefined when it has no such repository. Rejects with UpstreamError TooLarge beyond the limits.
+   * `pages`: as many requests and no more.
+   */
+  async tags(repository: string, priority: Priority, options: { readonly pages?: number } = {}): Promise<readonly string[] | undefined> {
+    const limits = { ...tagLimits, ...options };
     const list = {
       repository,
       start: `tags/list?n=${pageSize}`,
