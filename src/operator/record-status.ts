@@ -71,12 +71,16 @@ function shownProblem({ path, line, message }: FileProblem): ControlPlaneStatus[
   return line === undefined ? { file: path, message } : { file: path, line, message };
 }
 
+/** Of a namespace that was emptied: all of its names may be more than the ConfigMap has room for that tells of them. */
+const mostNamed = 20;
+
 function waitingFor({ removals, deferred }: RoundPlan, { publishProblem, view }: Outcome, howToSay: HowToSay): string[] {
   const waiting: string[] = [];
   if (publishProblem?.reason === "RevisionNotAccepted") waiting.push(publishProblem.message);
   if (removals.waiting) {
     const named = removals.removals.filter(({ present }) => present).map(({ key }) => keyString(key));
-    const many = `${named.length} resources are gone at once (${named.join(", ")}); they are served on`;
+    const more = named.length > mostNamed ? `, … and ${named.length - mostNamed} more` : "";
+    const many = `${named.length} resources are gone at once (${named.slice(0, mostNamed).join(", ")}${more}); they are served on`;
     waiting.push(`${many}. To remove them: ${howToSay("confirm-removal", view.head ?? "")}`);
   }
   for (const { repository } of deferred) waiting.push(`versions of ${repository} wait until its ledger file is valid`);
