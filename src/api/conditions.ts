@@ -49,6 +49,7 @@ export const reasons = {
   signingFailed: "SigningFailed",
   mintedTagWins: "MintedTagWins",
   tagsUnknown: "TagsUnknown",
+  signerNotAllowed: "SignerNotAllowed",
 } as const;
 
 export const annotations = {

@@ -105,6 +105,17 @@ test.each([
     ],
   ]),
   ["record: {remote: {branch: main}}\n", ["s.yaml:1: record.remote: url is missing"]],
+  [
+    "record:\n  verify:\n    allowedSigners:\n      - jane@example.org ssh-ed25519\n",
+    [
+      "s.yaml:1: record: signing is missing; verify needs it",
+      's.yaml:4: record.verify.allowedSigners[0]: no line of an ALLOWED SIGNERS file (man ssh-keygen); write for example "jane@example.org ssh-ed25519 AAAA…", without anything private',
+    ],
+  ],
+  [
+    "record: {signing: {secretRef: {name: x}}, verify: {allowedSigners: []}}\n",
+    ["s.yaml:1: record.verify.allowedSigners: must NOT have fewer than 1 items"],
+  ],
   ...["-x", "a..b", "a/.b", "x.lock", "a//b", "a/"].map((branch): [string, [unknown]] => [
     `record: {remote: {url: "https://h/r.git", branch: "${branch}"}}\n`,
     [expect.stringMatching(/^s\.yaml:1: record\.remote\.branch: must match pattern/)],

@@ -7,6 +7,7 @@ import { Ajv, type ErrorObject } from "ajv";
 import ipaddr from "ipaddr.js";
 import { isMap, isScalar, LineCounter, parseDocument, type Document } from "yaml";
 
+import { isAllowedSigner } from "../domain/allowed-signers.ts";
 import { formatDuration, parseDuration } from "../domain/duration.ts";
 import { isGlob } from "../domain/glob.ts";
 import { parseQuantity } from "../domain/quantity.ts";
@@ -100,6 +101,7 @@ const validate = new Ajv({
     [formats.quantity]: (text: string) => parseQuantity(text) !== undefined,
     [formats.cidr]: (text: string) => ipaddr.isValidCIDR(text),
     [formats.glob]: isGlob,
+    [formats.signer]: isAllowedSigner,
     [formats.host]: (text: string) => /^[^\s/@]{1,253}$/.test(text),
     [formats.url]: (text: string) => isUrl(text, ["http:", "https:"]),
     [formats.keySet]: (text: string) => (text.includes("://") ? isUrl(text, ["https:"]) : text !== ""),
@@ -128,6 +130,8 @@ const examples: Record<string, string> = {
   [formats.quantity]: 'not a number of bytes; write for example "512Mi" or 1000000',
   [formats.cidr]: 'not a network; write for example "10.20.0.0/16"',
   [formats.glob]: 'not a glob of repositories; write for example "team-a/**" (lower case, * within a segment, ** for any number of them)',
+  [formats.signer]:
+    'no line of an ALLOWED SIGNERS file (man ssh-keygen); write for example "jane@example.org ssh-ed25519 AAAA…", without anything private',
   [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
   [formats.url]: 'not a URL without a password; write for example "https://s3.example.com"',
   [formats.keySet]: 'neither a file nor an https URL without a password; write for example "/etc/wharfinger/edge-jwks.json"',

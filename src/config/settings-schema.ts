@@ -16,6 +16,7 @@ export const formats = {
   remote: "git-remote",
   postgres: "postgres-url",
   glob: "glob",
+  signer: "allowed-signer",
 } as const;
 
 /** Keywords of our own, in milliseconds or bytes: JSON Schema's are about the text. */
@@ -33,6 +34,9 @@ const snapshotTime: Range = { [most]: 20 * 24 * 3_600_000 };
 
 const group = (properties: Record<string, TSchema>, description?: string) =>
   Type.Object(properties, { additionalProperties: false, required: [], description });
+/** `keys`: each needs the others beside it. */
+const needing = (keys: Readonly<Record<string, readonly string[]>>, properties: Record<string, TSchema>, description: string) =>
+  Object.assign(group(properties, description), { dependencies: keys });
 const duration = (description: string, range: Range = {}) => Type.String({ format: formats.duration, description, ...range });
 /** A pause of zero would be a busy loop, a lease of zero would lose what is being pushed. */
 const positive = (description: string, range: Range & { readonly default?: string } = {}) =>
@@ -445,7 +449,8 @@ export const settingsSchema = group({
     },
     "What RetentionPolicies go by.",
   ),
-  record: group(
+  record: needing(
+    { verify: ["signing"] },
     {
       author: group({
         name: name("Author of the record's commits."),
@@ -459,6 +464,20 @@ export const settingsSchema = group({
           ),
         },
         { additionalProperties: false, required: ["secretRef"], description: "Without it commits are not signed." },
+      ),
+      verify: Type.Object(
+        {
+          allowedSigners: Type.Array(Type.String({ format: formats.signer }), {
+            minItems: 1,
+            description:
+              "Lines of an ALLOWED SIGNERS file (`man ssh-keygen`): `jane@example.org ssh-ed25519 AAAA…`, with the options of such a file. Only commits of the branch that one of these keys signed are followed. The registry's own key is one of them.",
+          }),
+        },
+        {
+          additionalProperties: false,
+          required: ["allowedSigners"],
+          description: "Without it whoever can push is believed.",
+        },
       ),
     },
     "The Git record.",

@@ -6,6 +6,10 @@ export interface RecordSettings {
   readonly remote?: RemoteSettings;
   /** The Secret with the key that signs the commits. */
   readonly signing?: { readonly secretRef: { readonly namespace: string; readonly name: string } };
+  readonly verify?: {
+    /** Lines of an ALLOWED SIGNERS file (ssh-keygen): whose commits are followed, our own among them. */
+    readonly allowedSigners: readonly string[];
+  };
 }
 
 /** The Git repository of which a branch is the record. */

@@ -23,6 +23,11 @@ export async function guardHistory(record: GitRecord, published: string | null, 
   if (ancestor && holdsSomething) return { state: "good" };
   if (await accepted(record, base, head)) return { state: "good" };
   const accept = `to serve the branch as it is: ${howToSay("accept-revision", head)}`;
+  // To take a branch back needs no key: what its signers changed since would be undone by nobody.
+  if (!ancestor && record.verifies && !isNewRecord(record)) {
+    const message = `the published revision ${base} is not in the record's history any more, and only what allowed signers add to it is followed`;
+    return { state: "waits", message: `${message}: what is published stays; ${accept}` };
+  }
   const before = await record.filesAt(base);
   if (before === undefined) {
     if (isNewRecord(record)) return { state: "new" };

@@ -1,5 +1,6 @@
 // What is to be said of the record as a whole, after a round.
 
+import { reasons } from "../api/conditions.ts";
 import type { ControlPlaneStatus } from "../api/control/record.ts";
 import { describeKey, keyString, type ResourceKey } from "../domain/resource.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
@@ -73,10 +74,11 @@ function shownProblem({ path, line, message }: FileProblem): ControlPlaneStatus[
 
 /** Of a namespace that was emptied: all of its names may be more than the ConfigMap has room for that tells of them. */
 const mostNamed = 20;
+const forAPerson: ReadonlySet<string> = new Set(["RevisionNotAccepted", reasons.signerNotAllowed]);
 
 function waitingFor({ removals, deferred }: RoundPlan, { publishProblem, view }: Outcome, howToSay: HowToSay): string[] {
   const waiting: string[] = [];
-  if (publishProblem?.reason === "RevisionNotAccepted") waiting.push(publishProblem.message);
+  if (publishProblem !== undefined && forAPerson.has(publishProblem.reason)) waiting.push(publishProblem.message);
   if (removals.waiting) {
     const named = removals.removals.filter(({ present }) => present).map(({ key }) => keyString(key));
     const more = named.length > mostNamed ? `, … and ${named.length - mostNamed} more` : "";

@@ -7,7 +7,7 @@ import type { ControlClient } from "../client/control-client.ts";
 import { keyString } from "../domain/resource.ts";
 import type { Logger } from "../observability/logger.ts";
 import { reasons, trailers as names } from "../api/conditions.ts";
-import { RecordError, type RecordErrorCode } from "../record/errors.ts";
+import { RecordError, UntrustedCommit, type RecordErrorCode } from "../record/errors.ts";
 import { parsePath, type RecordPath } from "../record/layout.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import type { Committer } from "../record/messages.ts";
@@ -110,7 +110,14 @@ export class Rounds {
     if (message !== this.#lastProblem)
       this.#options.logger.error({ error: message }, "the record could not be committed to; what is published stays");
     this.#lastProblem = message;
-    return findingOf(error);
+    return this.#findingOf(error);
+  }
+
+  #findingOf(error: RecordError): Finding {
+    const { message, code } = error;
+    const way =
+      error instanceof UntrustedCommit ? `, or go on with it as it is: ${this.#options.howToSay("accept-revision", error.head)}` : "";
+    return { reason: ofProblem[code] ?? reasons.notRecorded, message: `${message}${way}` };
   }
 
   /** Whoever annotates a resource wants to see what is in Git now. */
@@ -167,7 +174,9 @@ export class Rounds {
   /** Only a HEAD that was just fetched or just pushed is published (design: record, "Publishing"). */
   async #stay(problem: RecordError): Promise<Pick<Outcome, "state" | "publishProblem">> {
     const state = await this.#publisher.refresh();
-    return { state, publishProblem: state.revision === this.#options.record.view.head ? undefined : findingOf(problem) };
+    // A remote that is away is none of a resource's business that is served as it is here; a commit that waits for a person is everybody's.
+    const published = state.revision === this.#options.record.view.head && !(problem instanceof UntrustedCommit);
+    return { state, publishProblem: published ? undefined : this.#findingOf(problem) };
   }
 
   async #publish(plan: RoundPlan, commitProblem: Finding | undefined): Promise<Outcome> {
@@ -176,7 +185,14 @@ export class Rounds {
     const served = servedRecord(record.view, record.history, { grants, suspended: (key) => suspended.has(keyString(key)) });
     const everHadAccessPolicy = record.history.paths().some((path) => isAccessPolicy(parsePath(path)));
     const { view, history, installation } = record;
-    const base = { view, history, installation, served, commitProblem, remoteProblem: record.problem?.message };
+    const base = {
+      view,
+      history,
+      installation,
+      served,
+      commitProblem,
+      remoteProblem: record.problem && this.#findingOf(record.problem).message,
+    };
     try {
       if (record.problem !== undefined) return { ...base, ...(await this.#stay(record.problem)) };
       const { state, verdict } = await this.#publisher.publish(served.resources, { settled: plan.settled, everHadAccessPolicy });
@@ -198,11 +214,8 @@ const ofProblem: Partial<Record<RecordErrorCode, string>> = {
   PushRefused: reasons.pushRefused,
   RecordConflict: reasons.recordConflict,
   SigningFailed: reasons.signingFailed,
+  SignerNotAllowed: reasons.signerNotAllowed,
 };
-
-function findingOf({ code, message }: RecordError): Finding {
-  return { reason: ofProblem[code] ?? reasons.notRecorded, message };
-}
 
 /** The id of the resource that a commit records. */
 function resourceOf({ trailers }: PlannedCommit): readonly string[] {

@@ -9,9 +9,10 @@ export type RecordErrorCode =
   | "RemoteRefused" // one of the two does not know the other: credentials, certificate, host key
   | "PushRefused" // the remote takes no commits from us: a hook, a protected branch
   | "SigningFailed" // no key to sign with, or one that git cannot use
+  | "SignerNotAllowed" // a commit of the branch that none of the allowed signers signed
   | "RecordConflict"; // the remote holds another history than this record
 
-const forPersons: ReadonlySet<RecordErrorCode> = new Set(["GitMissing", "NotARepository", "RecordConflict"]);
+const forPersons: ReadonlySet<RecordErrorCode> = new Set(["GitMissing", "NotARepository", "SignerNotAllowed", "RecordConflict"]);
 
 export class RecordError extends Error {
   readonly code: RecordErrorCode;
@@ -23,5 +24,16 @@ export class RecordError extends Error {
     this.name = "RecordError";
     this.code = code;
     this.temporary = !forPersons.has(code);
+  }
+}
+
+/** The branch is not followed to its newest commit, `head`, until a person accepts that one, or the commit is off the branch. */
+export class UntrustedCommit extends RecordError {
+  readonly head: string;
+
+  constructor(why: string, head: string) {
+    super("SignerNotAllowed", `${why}: nothing from it on is followed, and what is published stays. Take it off the branch`);
+    this.name = "UntrustedCommit";
+    this.head = head;
   }
 }

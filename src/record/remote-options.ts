@@ -19,6 +19,11 @@ export function remoteOf(settings: RemoteSettings | undefined, secrets: Secrets)
 }
 
 /** What the settings say of a record that is opened. */
-export function recordOptionsOf({ author, remote, signing }: RecordSettings, secrets: Secrets) {
-  return { author, remote: remoteOf(remote, secrets), signingKey: signing && namedSecret(signing.secretRef, secrets) };
+export function recordOptionsOf({ author, remote, signing, verify }: RecordSettings, secrets: Secrets) {
+  return {
+    author,
+    remote: remoteOf(remote, secrets),
+    signingKey: signing && namedSecret(signing.secretRef, secrets),
+    allowedSigners: verify?.allowedSigners,
+  };
 }

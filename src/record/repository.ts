@@ -2,6 +2,7 @@
 
 import { failpoint } from "#failpoints";
 
+import { AllowedSigners } from "./allowed-signers.ts";
 import { moveBranch, writeCommits, type PlannedCommit } from "./commits.ts";
 import { RecordError } from "./errors.ts";
 import { firstFiles } from "./first-files.ts";
@@ -28,6 +29,8 @@ export interface RecordOptions extends OpeningOptions {
   readonly now?: () => Date;
   /** The Secret of the key that signs the commits; undefined: they are not signed. */
   readonly signingKey?: NamedSecret | undefined;
+  /** Lines of an ALLOWED SIGNERS file: only commits by their keys are followed, and made. Undefined: whoever can push is believed. */
+  readonly allowedSigners?: readonly string[] | undefined;
 }
 
 /** Milliseconds: an older reference lock belongs to nobody. */
@@ -58,6 +61,7 @@ export class GitRecord {
   /** Of the repository, where the record lies. */
   readonly #place: string;
   readonly #signing: Signing | undefined;
+  readonly #signers: AllowedSigners | undefined;
   readonly #listeners = new Set<() => void>();
   #history: History;
   #view: RecordView = emptyView;
@@ -71,8 +75,9 @@ export class GitRecord {
     this.#options = options;
     this.folder = folder;
     this.installation = installation;
-    const { logger, remote, signingKey } = options;
+    const { logger, remote, signingKey, allowedSigners } = options;
     this.#signing = signingKey === undefined ? undefined : new Signing(signingKey);
+    this.#signers = allowedSigners === undefined ? undefined : new AllowedSigners(allowedSigners, logger);
     this.#place = remote?.folder ?? "";
     this.#history = new History(this.#place);
     this.#reader = new ViewReader({ git, folder: this.#place });
@@ -97,7 +102,8 @@ export class GitRecord {
     }
     if (this.#remote === undefined) await this.refresh();
     else await this.#alone(() => this.#readHere());
-    if (this.#view.head === null && this.#remote === undefined) await this.commit([firstFiles(this.installation)]);
+    if (this.#view.head === null && this.#remote === undefined && this.problem === undefined)
+      await this.commit([firstFiles(this.installation)]);
     // Six objects a commit: git packs them when there are thousands. Nobody waits for it.
     this.#housekeeping = this.#git
       .try(["gc", "--auto", "--quiet"])
@@ -118,9 +124,17 @@ export class GitRecord {
     return this.#following?.dirty ?? [];
   }
 
-  /** Why the view may be older than the record: its remote could not be followed. Then nothing is published, and nothing can be committed. */
+  /**
+   * Why the view may be older than the record: its remote could not be followed, or a commit is by nobody who is allowed. Then nothing is published,
+   * and nothing can be committed.
+   */
   get problem(): RecordError | undefined {
-    return this.#remote?.problem;
+    return this.#remote?.problem ?? this.#signers?.problem;
+  }
+
+  /** Whether only commits of allowed signers are followed. */
+  get verifies(): boolean {
+    return this.#signers !== undefined;
   }
 
   /** Somebody wants to know: the next refresh asks the remote. False when it does not: there is none, or it just failed to answer. */
@@ -159,6 +173,7 @@ export class GitRecord {
   async #commit(commits: readonly PlannedCommit[]): Promise<readonly string[]> {
     const from = this.#view.head;
     this.#remote?.refuseToPush();
+    if (this.#signers?.problem !== undefined) throw this.#signers.problem;
     const ids = await writeCommits(this.#git, commits, {
       parent: from,
       author: this.#options.author,
@@ -168,6 +183,7 @@ export class GitRecord {
     });
     const to = ids.at(-1);
     if (to === undefined) return ids;
+    await this.#judgeOwn(ids);
     await failpoint("record.written");
     await this.#clearLocks();
     await this.#remoteBranch?.push({ from, to });
@@ -240,7 +256,7 @@ export class GitRecord {
     this.#stopWatching();
     this.#listeners.clear();
     await Promise.allSettled([this.#work, this.#housekeeping]);
-    await Promise.all([this.#remote?.close(), this.#signing?.close()]);
+    await Promise.all([this.#remote?.close(), this.#signing?.close(), this.#signers?.close()]);
   }
 
   /** The first commit of a remote record. Another operator may be faster: then the next look finds theirs. */
@@ -260,10 +276,29 @@ export class GitRecord {
 
   async #readHere(): Promise<void> {
     await this.#references.read();
-    const { head } = this.#references;
+    const head = await this.#followable();
     if (head === this.#view.head) return;
     if (head === null || !(await this.#continues(head))) this.#history = new History(this.#place);
     await this.#advance(head);
+  }
+
+  /** Where the branch is; while it holds a commit of somebody who is not allowed, what was trusted last. */
+  async #followable(): Promise<string | null> {
+    const { head, published, confirmations } = this.#references;
+    const here = this.#view.head;
+    const trusted = [here, published, confirmations.accepted].filter((commit) => commit !== null);
+    const allowed = (await this.#signers?.allow(this.#git, { head, trusted })) ?? true;
+    return allowed ? head : (here ?? published);
+  }
+
+  /** Before anybody sees them: everybody who follows this record by the same list would refuse them. */
+  async #judgeOwn(ids: readonly string[]): Promise<void> {
+    const doubt = await this.#signers?.doubt(this.#git, ["--no-walk", "--end-of-options", ...ids]);
+    if (doubt === undefined) return;
+    throw new RecordError(
+      "SigningFailed",
+      `the registry's own ${doubt}: nothing is committed. Name the public half of the key of record.signing there`,
+    );
   }
 
   /** Whether what is known of the history is part of the history of `head`. */

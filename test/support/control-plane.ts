@@ -46,6 +46,7 @@ export class World {
   /** Where the record is, when it is not the folder. */
   remote: RemoteOptions | undefined;
   signingKey: NamedSecret | undefined;
+  allowedSigners: readonly string[] | undefined;
   /** The folder as the control plane sees it. */
   seen: (snapshot: ResourceSnapshot) => ResourceSnapshot = (snapshot) => snapshot;
 
@@ -87,6 +88,7 @@ export class World {
       ...(options.installation === undefined ? {} : { installation: options.installation }),
       remote: this.remote,
       signingKey: this.signingKey,
+      allowedSigners: this.allowedSigners,
     });
     this.plane = await startControlPlane({
       source: { snapshot: () => this.seen(this.source.snapshot()), onChange: (listener) => this.source.onChange(listener) },

@@ -1,5 +1,6 @@
 // SSH keys as people and Secrets have them.
 
+import { writeFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,4 +24,11 @@ export async function createSshKey({ passphrase = "", type = "ed25519" } = {}): 
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Arguments of git, before its command, with which a person's commits are signed; the key is written into `folder`. */
+export function signedWith({ privateKey, publicKey }: SshKey, folder: string): readonly string[] {
+  const file = join(folder, `key-${publicKey.slice(-12).replaceAll(/\W/g, "_")}`);
+  writeFileSync(file, privateKey, { mode: 0o600 });
+  return ["-c", "gpg.format=ssh", "-c", `user.signingKey=${file}`, "-c", "commit.gpgSign=true"];
 }
