@@ -70,7 +70,7 @@ beforeAll(async () => {
   stranger = await createNamespace(world.api);
   const account = `--serviceaccount=${world.namespace}:default`;
   for (const namespace of [stranger, tenant]) {
-    await world.kubectl(["-n", namespace, "apply", "-f", "deploy/operator/watched-role.yaml"]);
+    await world.kubectl(["-n", namespace, "apply", "-f", "deploy/watched-namespace/role.yaml"]);
     await world.kubectl(["-n", namespace, "create", "rolebinding", "wharfinger-operator", "--role=wharfinger-operator", account]);
   }
   const literals = Object.entries(host.secret).map(([key, text]) => `--from-literal=${key}=${text}`);
