@@ -7,7 +7,7 @@ import { failpoints } from "../../src/failpoints/names.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { eventually } from "../support/eventually.ts";
 import { pushImage } from "../support/images.ts";
-import { DrillWorld, killedAt } from "../support/drill-world.ts";
+import { DrillWorld, killedAt, upstreamManifest } from "../support/drill-world.ts";
 import { sharedApiServer } from "../support/shared-kubernetes.ts";
 
 const steps = failpoints.filter((name) => /^(?:record|status)\./.test(name));
@@ -16,12 +16,7 @@ const lives = 3;
 let world: DrillWorld;
 let upstream: Distribution;
 
-const resource = (name: string, fields = "") => `
-apiVersion: wharfinger.dev/v1alpha1
-kind: Upstream
-metadata: {name: ${name}}
-spec: {url: "${upstream.url}", insecure: true, prefix: ${name}${fields}}
-`;
+const resource = (name: string, fields?: string) => upstreamManifest(upstream.url, name, fields);
 
 beforeAll(async () => {
   [world, upstream] = await Promise.all([DrillWorld.on(await sharedApiServer()), startDistribution()]);

@@ -10,19 +10,14 @@ import { startDistribution, type Distribution } from "../support/distribution.ts
 import { answerTo, eventually } from "../support/eventually.ts";
 import { pushImage } from "../support/images.ts";
 import { startApiServer, type ApiServer } from "../support/kubernetes.ts";
-import { DrillWorld } from "../support/drill-world.ts";
+import { DrillWorld, upstreamManifest } from "../support/drill-world.ts";
 import { sharedApiServer } from "../support/shared-kubernetes.ts";
 
 let cluster: ApiServer;
 let world: DrillWorld;
 let upstream: Distribution;
 
-const resource = (name: string, fields = "") => `
-apiVersion: wharfinger.dev/v1alpha1
-kind: Upstream
-metadata: {name: ${name}}
-spec: {url: "${upstream.url}", insecure: true, prefix: ${name}${fields}}
-`;
+const resource = (name: string, fields?: string) => upstreamManifest(upstream.url, name, fields);
 const hub = () => resource("hub", ", hosts: [hub.example]");
 const of = (name: string) => `upstream ${world.namespace}/${name}`;
 

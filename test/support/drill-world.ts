@@ -22,6 +22,16 @@ export function killedAt(step: Failpoint): Pick<OperatorProcessOptions, "node" |
   return { node: ["--conditions=failpoints"], env: { FAILPOINT: `${step}:kill` } };
 }
 
+/** An Upstream at an address of this machine, under its own name; `fields` as ", hosts: [hub.example]". */
+export function upstreamManifest(url: string, name: string, fields = ""): string {
+  return `
+apiVersion: wharfinger.dev/v1alpha1
+kind: Upstream
+metadata: {name: ${name}}
+spec: {url: "${url}", insecure: true, prefix: ${name}${fields}}
+`;
+}
+
 export class DrillWorld extends OperatorWorld {
   readonly host: GitHost;
   readonly repository: BareRepository;

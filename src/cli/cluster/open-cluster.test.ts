@@ -63,9 +63,14 @@ test("what is wrong with it is said with what to do", async () => {
     "There is no kubeconfig: name one with --kubeconfig or KUBECONFIG, or a registry by its address",
   );
   await expect(opened({ kubeconfig, context: "test" })).rejects.toThrow(
-    `${kubeconfig}: The kubeconfig has no context test; it has dev, prod.`,
+    `The kubeconfig ${kubeconfig} has no context test; it has dev, prod.`,
   );
-  await expect(opened({ kubeconfig: join(folder, "none") })).rejects.toThrow(/none: ENOENT/);
+  const none = join(folder, "none");
+  const another = "name another one with --kubeconfig or KUBECONFIG.";
+  await expect(opened({ kubeconfig: none })).rejects.toThrow(`The kubeconfig ${none} cannot be read (ENOENT): ${another}`);
+  const broken = join(folder, "broken");
+  await writeFile(broken, "contexts: [");
+  await expect(opened({}, { KUBECONFIG: `${kubeconfig}:${broken}` })).rejects.toThrow(`The kubeconfig ${broken} cannot be read (`);
   await expect(opened({ context: "dev" }, { KUBERNETES_SERVICE_HOST: "10.0.0.1" })).rejects.toThrow("--context needs a kubeconfig");
 });
 

@@ -52,11 +52,7 @@ async function accessTo(values: ClusterValues): Promise<ClusterAccess> {
     return openClusterAccess(process.env);
   }
   const { accessOfKubeconfig } = await import("../../operator/kube/kubeconfig.ts");
-  try {
-    return accessOfKubeconfig(file, { context: values.context });
-  } catch (cause) {
-    throw new Error(`${file}: ${(cause as Error).message}`, { cause });
-  }
+  return accessOfKubeconfig(file, { context: values.context });
 }
 
 /** As kubectl looks for it. */

@@ -13,17 +13,12 @@ import type { ClusterAccess } from "./credentials.ts";
  */
 export function accessOfKubeconfig(files: string, { context: wanted }: { readonly context?: string | undefined } = {}): ClusterAccess {
   const [first = "", ...others] = files.split(delimiter).filter((file) => file !== "");
-  const config = new KubeConfig();
-  config.loadFromFile(first);
-  for (const file of others) {
-    const more = new KubeConfig();
-    more.loadFromFile(file);
-    config.mergeConfig(more, true);
-  }
+  const config = loaded(first);
+  for (const file of others) config.mergeConfig(loaded(file), true);
   if (wanted !== undefined) config.setCurrentContext(wanted);
   const context = config.getContextObject(config.getCurrentContext());
   const cluster = config.getCurrentCluster();
-  if (context === null || cluster === null) throw noContext(config, wanted);
+  if (context === null || cluster === null) throw noContext(config, { files, wanted });
   return {
     context: context.name,
     server: cluster.server.replace(/\/+$/, ""),
@@ -49,10 +44,24 @@ export function accessOfKubeconfig(files: string, { context: wanted }: { readonl
   };
 }
 
-function noContext(config: KubeConfig, wanted: string | undefined): Error {
-  if (wanted === undefined) return new Error("The kubeconfig has no current context: choose one with `kubectl config use-context`.");
+function loaded(file: string): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    config.loadFromFile(file);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new Error(`The kubeconfig ${file} cannot be read (${code ?? message}): name another one with --kubeconfig or KUBECONFIG.`, {
+      cause,
+    });
+  }
+  return config;
+}
+
+function noContext(config: KubeConfig, { files, wanted }: { readonly files: string; readonly wanted: string | undefined }): Error {
+  if (wanted === undefined)
+    return new Error(`The kubeconfig ${files} has no current context: choose one with \`kubectl config use-context\`.`);
   const names = config.getContexts().map(({ name }) => name);
-  return new Error(`The kubeconfig has no context ${wanted}${names.length === 0 ? "" : `; it has ${names.join(", ")}`}.`);
+  return new Error(`The kubeconfig ${files} has no context ${wanted}${names.length === 0 ? "" : `; it has ${names.join(", ")}`}.`);
 }
 
 /** PEM, of a file or written into the kubeconfig. */
