@@ -11,7 +11,8 @@ import { isAllowedSigner } from "../domain/allowed-signers.ts";
 import { formatDuration, parseDuration } from "../domain/duration.ts";
 import { isGlob } from "../domain/glob.ts";
 import { parseQuantity } from "../domain/quantity.ts";
-import { formats, least, most, registryOnly, settingsSchema } from "./settings-schema.ts";
+import { formats, least, most, registryOnly } from "./schema/fields.ts";
+import { settingsSchema } from "./settings-schema.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 
 const maxBytes = 1024 * 1024;

@@ -13,7 +13,8 @@ import {
   tokenVariable,
   type OptionDefinition,
 } from "./options.ts";
-import { formats, least, most, registryOnly, settingsSchema } from "./settings-schema.ts";
+import { formats, least, most, registryOnly } from "./schema/fields.ts";
+import { settingsSchema } from "./settings-schema.ts";
 import { defaultSettings } from "./settings.ts";
 
 interface SchemaNode {
