@@ -13,7 +13,8 @@ import { jsonAnswer } from "./answer.ts";
 import type { Caller, Callers } from "./callers.ts";
 import type { ClientAddress } from "./client-address.ts";
 import type { ControlServices, Patience } from "./control-ports.ts";
-import { controlRoutes, type ControlRequest, type ControlRoute } from "./control-routes.ts";
+import { controlRoutes } from "./control-routes.ts";
+import type { ControlRequest, ControlRoute } from "./control/route.ts";
 import { replyLines, replyWhole, watchedBody } from "./reply.ts";
 
 export interface ControlOptions {

@@ -4,7 +4,8 @@ import type { TSchema } from "typebox";
 
 import { ErrorReply } from "../../api/control/protocol.ts";
 import type { Right } from "../../domain/control-access.ts";
-import { controlRoutes, type ControlRoute } from "./control-routes.ts";
+import { controlRoutes } from "./control-routes.ts";
+import type { ControlRoute } from "./control/route.ts";
 import { longestWait } from "./control.ts";
 
 const json = (schema: TSchema) => ({ "application/json": { schema } });
