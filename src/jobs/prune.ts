@@ -36,7 +36,8 @@ export interface PruneResult {
   readonly applied?: ApplyResult;
 }
 
-export type PruneEnd = RunEnd<PruneResult>;
+/** Of a run that broke only what is known: an apply of which the answer is lost may have deleted much. */
+export type PruneEnd = RunEnd<Partial<PruneResult>>;
 
 const defaultPublishWait = 120_000;
 const longestPoll = 30;
@@ -50,21 +51,30 @@ export async function runPrune(options: PruneOptions): Promise<PruneEnd> {
   const { control, signal, progress = () => {} } = options;
   const run = await control.run(options.run);
   let step = "planning";
+  let known: Partial<PruneResult> = nothing;
   const say = (line: string) => progress((step = line));
   return reportRun({
     control,
     run: run.id,
     signal,
     progress: () => ({ step }),
-    work: (signal) => prune(run, { ...options, signal }, say),
-    broken: () => nothing,
+    work: (signal) => prune(run, { ...options, signal }, { say, know: (result) => (known = result) }),
+    broken: () => known,
     reported: shortened,
   });
 }
 
-async function prune(run: Run, options: PruneOptions, say: (line: string) => void): Promise<PruneEnd> {
+interface Telling {
+  /** One line for a person. */
+  readonly say: (line: string) => void;
+  /** What the result is if nothing more can be said. */
+  readonly know: (result: Partial<PruneResult>) => void;
+}
+
+async function prune(run: Run, options: PruneOptions, telling: Telling): Promise<PruneEnd> {
   const { control, approve, signal } = options;
-  if (approve !== undefined) return applied(run, options, { id: approve, approve: true }, say);
+  const { say } = telling;
+  if (approve !== undefined) return applied(run, options, { id: approve, approve: true }, telling);
   say(`planning ${run.policy}`);
   const plan = await control.plan(run.policy);
   for (const note of plan.notes) say(note);
@@ -79,32 +89,34 @@ async function prune(run: Run, options: PruneOptions, say: (line: string) => voi
   if (blocked !== undefined) return { succeeded: false, message: stoppedMessage(plan, blocked), result };
   if (totals.deleted === 0) return { succeeded: true, message: summary("deleted", totals), result };
   signal.throwIfAborted();
-  const end = await applied(run, options, { id: plan.id, kept: totals.kept }, say);
-  return { ...end, result: { ...end.result, planned } };
+  return applied(run, options, { id: plan.id, kept: totals.kept, planned }, telling);
 }
 
 async function applied(
   run: Run,
   options: PruneOptions,
-  plan: { readonly id: string; readonly approve?: boolean; readonly kept?: number },
-  say: (line: string) => void,
+  plan: { readonly id: string; readonly approve?: boolean } & Pick<Partial<PruneResult>, "kept" | "planned">,
+  { say, know }: Telling,
 ): Promise<PruneEnd> {
   say(`applying plan ${plan.id}`);
+  const begun = { plan: plan.id, ...(plan.planned === undefined ? {} : { planned: plan.planned }) };
+  know(begun);
   const answer = await options.control.apply(run.policy, {
     plan: plan.id,
     run: run.id,
     ...(plan.approve === true ? { approve: true } : {}),
   });
   for (const entry of answer.kept) say(`kept ${nameOf(entry)} after all: ${entry.reason}`);
-  const retired = await settled(options, answer.proposals, say);
   const totals = { kept: (plan.kept ?? 0) + answer.kept.length, deleted: answer.deleted.length, bytes: answer.bytes };
+  know({ ...begun, ...totals, applied: answer });
+  const retired = await settled(options, answer.proposals, say);
   const states = [
     ...(retired.published > 0 ? [`${retired.published} published`] : []),
     ...(retired.refused > 0 ? [`${retired.refused} refused`] : []),
     ...(retired.waiting > 0 ? [`${retired.waiting} still waiting to be committed`] : []),
   ];
   const message = `${summary("deleted", totals)}${states.length === 0 ? "" : `; proposals to retire versions: ${states.join(", ")}`}`;
-  return { succeeded: true, message, result: { plan: answer.plan, ...totals, retired, applied: answer } };
+  return { succeeded: true, message, result: { ...begun, ...totals, retired, applied: answer } };
 }
 
 /** Waits, not for ever, until Git has the retirements: a version goes with the publish. */
@@ -143,7 +155,7 @@ function nameOf({ repository, tag, digest }: PlanEntry): string {
 }
 
 /** With at most `maxReported` entries of each kind. */
-function shortened({ applied: answer, ...counts }: PruneResult): object {
+function shortened({ applied: answer, ...counts }: Partial<PruneResult>): object {
   if (answer === undefined) return counts;
   return { ...counts, applied: { ...answer, deleted: answer.deleted.slice(0, maxReported), kept: answer.kept.slice(0, maxReported) } };
 }

@@ -7,6 +7,7 @@ import type { LedgerDocument, RecordedResource } from "../../src/api/control/rec
 import type { RunRequest } from "../../src/api/control/runs.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
+import { observed, type Observer } from "../../src/failpoints/armed.ts";
 import { runPrune, type PruneEnd, type PruneOptions } from "../../src/jobs/prune.ts";
 import { digestOf, pushImage } from "../conformance/content.ts";
 import { send } from "../support/http.ts";
@@ -20,10 +21,17 @@ let registry: TestRegistry;
 let control: ControlClient;
 let cluster: TokenCluster;
 let revision = 0;
+/** What becomes of the registry at its failpoints. */
+let meet: Observer;
 
 beforeEach(async () => {
   cluster = await createTokenCluster();
-  registry = await startTestRegistry({ settings: { ...cluster.settings, gc: { ...defaultSettings.gc, lease: 0 } } });
+  meet = () => undefined;
+  const settings = { ...cluster.settings, gc: { ...defaultSettings.gc, lease: 0 } };
+  registry = await observed(
+    (name) => meet(name),
+    () => startTestRegistry({ settings }),
+  );
   control = new ControlClient({ url: registry.url, token: adminToken });
   revision = 0;
   for (const tag of ["build-1", "build-2", "build-3", "v1.0"]) await pushImage(registry.url, "team-a/app", tag, { annotations: { tag } });
@@ -114,6 +122,44 @@ test("action: Delete applies; a second run deletes nothing", async () => {
   expect((await prune()).end).toMatchObject({ succeeded: true, message: "deleted 0, kept 2, 0 bytes" });
   expect(await control.restore({ repository: "team-a/app", tag: "build-1" })).toMatchObject({ gone: [] });
   expect((await control.activity()).map(({ action }) => action)).toEqual(expect.arrayContaining(["restore", "prune"]));
+});
+
+test("a run that breaks in the middle says what it has deleted, here and at the registry", async () => {
+  await pushImage(registry.url, "team-b/app", "build-1", { annotations: { tag: "b" } });
+  await publish({ action: "Delete", repositories: { include: ["team-*/**"] }, keep: [{ name: "releases", tags: "(v.*|build-3)" }] });
+  let deletions = 0;
+  meet = (name) => {
+    if (name === "D1.locked" && ++deletions === 2) throw new Error("the disk of the database is full");
+  };
+  const { end } = await prune();
+  expect(end).toMatchObject({ succeeded: false, result: { planned: { deleted: 3 }, deleted: 2 } });
+  expect(end.result.applied?.deleted.map(({ repository, tag }) => `${repository}:${tag}`).sort()).toEqual([
+    "team-a/app:build-1",
+    "team-a/app:build-2",
+  ]);
+  expect(end.result).not.toHaveProperty("kept");
+  expect(await tags()).toEqual(["build-3", "v1.0"]);
+  meet = () => undefined;
+  expect((await prune()).end).toMatchObject({ succeeded: true, result: { planned: { deleted: 1 }, deleted: 1, kept: 2 } });
+});
+
+test("a run that lost the answer to its apply has what the registry noted of it", async () => {
+  await publish({ action: "Delete" });
+  let lost = false;
+  const control = new ControlClient({ url: registry.url, token: adminToken });
+  const apply = control.apply.bind(control);
+  control.apply = async (...request) => {
+    await apply(...request);
+    lost = true;
+    throw new Error("the connection was lost");
+  };
+  try {
+    const { end } = await prune({ control });
+    expect(lost).toBe(true);
+    expect(end).toMatchObject({ succeeded: false, message: "the connection was lost", result: { planned: { deleted: 2 }, deleted: 2 } });
+  } finally {
+    await control.close();
+  }
 });
 
 test("a stopped plan fails the run and says how to approve it; the approval runs exactly that plan", async () => {

@@ -86,20 +86,28 @@ export async function updateRun(transaction: Queryable, id: string, change: RunU
 
 const noteApplied = statement(
   "run-note-applied",
-  "UPDATE runs SET result = $3 WHERE id = $1 AND kind = 'prune' AND policy = $2 AND state = 'running'",
+  `UPDATE runs SET result = CASE WHEN jsonb_typeof(result) = 'object' THEN result || $3::jsonb ELSE $3::jsonb END
+   WHERE id = $1 AND kind = 'prune' AND policy = $2 AND state <> 'succeeded'`,
 );
 
 /** Entries of an apply that are kept of a run. */
 const maxApplied = 1_000;
 
-/** What the run deleted, kept from the moment it is known: its job may die before it reports. The job's own result goes over it. */
+/**
+ * What the run deleted, kept from the moment it is known: its job may die before it reports. The job's own result goes over it. A run that somebody
+ * gave up meanwhile has deleted it all the same.
+ */
 export async function noteRunApplied(
   queryable: Queryable,
   { id, policy, applied }: { readonly id: string; readonly policy: string; readonly applied: ApplyResult },
 ): Promise<void> {
   if (!isUuid(id)) return;
   const listed = { ...applied, deleted: applied.deleted.slice(0, maxApplied), kept: applied.kept.slice(0, maxApplied) };
-  await queryable.execute(noteApplied, [id, policy, json({ deleted: applied.deleted.length, bytes: applied.bytes, applied: listed })]);
+  await queryable.execute(noteApplied, [
+    id,
+    policy,
+    json({ plan: applied.plan, deleted: applied.deleted.length, bytes: applied.bytes, applied: listed }),
+  ]);
 }
 
 const endOf = statement("run-end-of", `SELECT ended::text AS "end" FROM runs WHERE id = $1 AND ended IS NOT NULL`);

@@ -12,6 +12,7 @@ import { readBlobsOf, readClock, readFreedBytes, type SizedBlob } from "../metad
 import { readMoment, type Moment } from "../metadata/retention-check.ts";
 import { planByIndex } from "../metadata/steady-plans.ts";
 import { lockTags } from "../metadata/tags.ts";
+import type { AppliedSoFar } from "./applied-so-far.ts";
 import { deleteManifests, deletionBatch } from "./delete-manifests.ts";
 import { followAfterwards, type FollowingOptions } from "./departed.ts";
 import { deleteTags } from "./delete-tags.ts";
@@ -33,6 +34,7 @@ export interface ApplyContext {
   readonly refusal: () => string | undefined;
   /** Stops nothing of the plan; it counts for clients' deletes that are finished on the way. */
   readonly isProtected: FollowingOptions["isProtected"];
+  readonly soFar: AppliedSoFar;
 }
 
 export interface Applied {
@@ -60,10 +62,13 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
   let bytes = 0;
   let followersWait = false;
   const taken = async (result: Taken) => {
+    const gone = plannedOf(result.keys, planned);
     for (const key of result.keys) planned.delete(key);
     followersWait ||= result.followersWait;
     // A sum for a person: no lock is held while it is made.
-    bytes += await readFreedBytes(context.database, result.blobs);
+    const freed = await readFreedBytes(context.database, result.blobs);
+    bytes += freed;
+    context.soFar.count(gone, freed);
   };
   for (let again = 0; ;) {
     let moment = await readMoment(context.database);
@@ -75,7 +80,7 @@ export async function applyToOwn(context: ApplyContext, repository: Repository, 
     let held = true;
     for (const batch of batches) {
       const judgement: Judgement = { judged, word, moment };
-      const apply = (transaction: Queryable) => applyJudged(context, transaction, { repository, judgement, batch });
+      const apply = (transaction: Queryable) => applyJudged(context, transaction, { repository, judgement, planned, batch });
       const result = await context.database.transaction(apply, { takesAway: true });
       held = result !== undefined;
       if (result === undefined) break;
@@ -104,11 +109,7 @@ async function wordNow(context: ApplyContext): Promise<string> {
 async function applyJudged(
   context: ApplyContext,
   transaction: Queryable,
-  {
-    repository,
-    judgement,
-    batch,
-  }: { readonly repository: Repository; readonly judgement: Judgement; readonly batch: readonly Departure[] },
+  { repository, judgement, planned, batch }: Batch & { readonly judgement: Judgement },
 ): Promise<(Taken & { readonly moment: Moment }) | undefined> {
   const removals = batch.map(({ removal }) => removal);
   const going = batch.flatMap(({ manifests }) => manifests);
@@ -118,7 +119,7 @@ async function applyJudged(
   await lockTags(transaction, repository.id, namesOf(batch));
   const moment = await stillJudged(transaction, repository.id, { judgement, word: await wordNow(context), digests });
   if (moment === undefined) return undefined;
-  return { ...(await take(context, transaction, repository, { now: judgement.judged, removals, going })), moment };
+  return { ...(await take(context, transaction, repository, { now: judgement.judged, removals, going, planned })), moment };
 }
 
 interface Taken {
@@ -155,7 +156,7 @@ async function applyBatch(context: ApplyContext, transaction: Queryable, { repos
     if (unlocked.length === 0) {
       // Not sooner: the judgement reads the repository whole.
       await planByIndex(transaction);
-      return take(context, transaction, repository, { now, removals, going });
+      return take(context, transaction, repository, { now, removals, going, planned });
     }
     // What goes along was pushed meanwhile: it is judged again once nobody can give it a tag.
     for (const digest of unlocked) locked.add(digest);
@@ -166,13 +167,14 @@ interface Going {
   readonly now: JudgedRepository;
   readonly removals: readonly Removal[];
   readonly going: readonly Digest[];
+  readonly planned: ReadonlyMap<string, PlanEntry>;
 }
 
 async function take(
   context: ApplyContext,
   transaction: Queryable,
   repository: Repository,
-  { now, removals, going }: Going,
+  { now, removals, going, planned }: Going,
 ): Promise<Taken> {
   const why = { repositoryId: repository.id, by: context.identity, reason: `policy ${context.policy}` };
   const keys: string[] = [];
@@ -190,6 +192,7 @@ async function take(
     const { deleted } = await deleteTags(transaction, { ...why, tags });
     keys.push(...deleted.map(({ name }) => name));
   }
+  await context.soFar.note(transaction, plannedOf(keys, planned));
   return { keys, blobs, followersWait };
 }
 
@@ -271,6 +274,11 @@ function slices<T>(items: readonly T[]): readonly (readonly T[])[] {
 
 function digestOf(removal: Removal): Digest {
   return "tag" in removal ? removal.tag.digest : removal.untagged;
+}
+
+/** What goes along with it was not planned by itself. */
+function plannedOf(keys: readonly string[], planned: ReadonlyMap<string, PlanEntry>): readonly PlanEntry[] {
+  return keys.flatMap((key) => planned.get(key) ?? []);
 }
 
 function keyOf(entry: PlanEntry): string {

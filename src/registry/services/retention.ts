@@ -15,6 +15,7 @@ import { findPlan, notePlanApplied, storePlan } from "../metadata/plans.ts";
 import { listRepositories, type Repository } from "../metadata/repositories.ts";
 import { noteUntaggedManifests, readClock, readRefusedPolicies } from "../metadata/retention.ts";
 import { noteRunApplied } from "../metadata/runs.ts";
+import { AppliedSoFar } from "./applied-so-far.ts";
 import { applyToOwn, type Applied, type ApplyContext } from "./apply-plan.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
@@ -89,6 +90,7 @@ export class RetentionService {
       clusters: workloads.read(),
       refusal: () => refusalOf(policy, this.#find(policy)),
       isProtected,
+      soFar: new AppliedSoFar({ run: request.run, policy, plan: plan.id }),
     };
     const results: Applied[] = [];
     for (const [name, entries] of groupByRepository(plan.entries.filter(({ verdict }) => verdict === "delete"))) {

@@ -246,7 +246,7 @@ test("a run that fell silent, or died with its process, ends for those who follo
   await database.execute(statement("test-to-prune", "UPDATE runs SET kind = 'prune' WHERE id = $1"), [broken.id]);
   await noteRunApplied(database, { id: broken.id, policy: "default/images", applied });
   await runs.update(broken.id, { state: "failed", result: { message: "Its Pod was killed." } });
-  expect((await runs.get(broken.id)).result).toEqual({ deleted: 0, bytes: 0, applied, message: "Its Pod was killed." });
+  expect((await runs.get(broken.id)).result).toEqual({ plan: "p", deleted: 0, bytes: 0, applied, message: "Its Pod was killed." });
 
   const last = (await ended()).at(-1) ?? "";
   const next = await start();
