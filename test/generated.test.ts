@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 
 import { expect, test } from "vitest";
 
-import { importOptions, loginFromEnvironment } from "../src/config/options.ts";
+import { importOptions, loginFromEnvironment } from "../src/config/options/import.ts";
 import { kinds } from "../src/domain/resource.ts";
 import { readDocuments } from "../src/validation/documents.ts";
 import { validateResource } from "../src/validation/validate-resource.ts";

@@ -2,7 +2,9 @@
 
 import { Command, InvalidArgumentError, Option } from "commander";
 
-import { clientOptions, clusterOptions, isKubectlPlugin, parseBoolean, podOptions, type OptionDefinition } from "../config/options.ts";
+import { clientOptions, clusterOptions, podOptions } from "../config/options/client.ts";
+import { parseBoolean, type OptionDefinition } from "../config/options/option.ts";
+import { isKubectlPlugin } from "../config/program-name.ts";
 import { isDigest } from "../domain/digest.ts";
 import { isRepositoryName, isTag } from "../domain/reference.ts";
 import type { Cluster, ClusterValues } from "./cluster/open-cluster.ts";

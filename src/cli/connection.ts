@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { ControlClient } from "../client/control-client.ts";
-import { tokenFromEnvironment, tokenVariable } from "../config/options.ts";
+import { tokenFromEnvironment, tokenVariable } from "../config/options/client.ts";
 import { dataFiles } from "../standalone/data-folder.ts";
 import { CommandError, explain } from "./failure.ts";
 import { note } from "./output.ts";

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 
 import type { DeleteResult } from "../api/control/deletion.ts";
-import { programName } from "../config/options.ts";
+import { programName } from "../config/program-name.ts";
 import { formatBytes } from "../domain/bytes.ts";
 import { ask, clientCommand, parseImage, type ImageReference } from "./command-line.ts";
 import { CommandError } from "./failure.ts";

@@ -3,7 +3,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 
 import type { ResourceView } from "../api/control/resources.ts";
-import { programName } from "../config/options.ts";
+import { programName } from "../config/program-name.ts";
 import { kinds, type Kind } from "../domain/resource.ts";
 import { ask, clientCommand, fullName, parseResourceName, type WrittenName } from "./command-line.ts";
 import { CommandError } from "./failure.ts";

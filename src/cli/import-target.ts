@@ -1,7 +1,8 @@
 // Who an import is for the registry that it goes to: whoever has its admin token, or a user.
 
 import { ClientError } from "../client/errors.ts";
-import { loginFromEnvironment, tokenFromEnvironment, tokenVariable } from "../config/options.ts";
+import { tokenFromEnvironment, tokenVariable } from "../config/options/client.ts";
+import { loginFromEnvironment } from "../config/options/import.ts";
 import type { ImportOptions } from "../import/import.ts";
 import { SourceError } from "../import/import-source.ts";
 import { findLogin } from "../import/login.ts";

@@ -2,7 +2,8 @@
 
 import type { Command } from "commander";
 
-import { importOptions, loginFromEnvironment, switchFromEnvironment } from "../config/options.ts";
+import { importOptions, loginFromEnvironment } from "../config/options/import.ts";
+import { switchFromEnvironment } from "../config/options/option.ts";
 import type { ImportOptions } from "../import/import.ts";
 import type { Rename } from "../import/names.ts";
 import { parsePrefix, parseRename, parseSelection } from "../import/names.ts";

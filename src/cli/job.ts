@@ -3,7 +3,7 @@
 import { Command } from "commander";
 
 import { failedAndTold } from "../api/job-pods.ts";
-import { jobOptions } from "../config/options.ts";
+import { jobOptions } from "../config/options/operator.ts";
 import type { TagSyncResult } from "../jobs/tag-sync.ts";
 import type { JobKind } from "../operator/ports.ts";
 import { askDirect, directCommand, fullName, option, parseResourceName, type WrittenName } from "./command-line.ts";

@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 
 import { parseListen, type ListenAddress } from "../config/listen.ts";
-import { operatorOptions } from "../config/options.ts";
+import { operatorOptions } from "../config/options/operator.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import { namespaceOf, option, parseUrl, repeatable, parseResourceName, type WrittenName } from "./command-line.ts";
 

@@ -2,7 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 
-import { isKubectlPlugin, programName } from "../config/options.ts";
+import { isKubectlPlugin, programName } from "../config/program-name.ts";
 import { programVersion } from "../config/version.ts";
 import { auditCommand } from "./audit.ts";
 import { backupCommand } from "./backup.ts";

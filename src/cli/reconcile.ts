@@ -2,7 +2,7 @@
 
 import { Command, InvalidArgumentError } from "commander";
 
-import { programName } from "../config/options.ts";
+import { programName } from "../config/program-name.ts";
 import { formatDuration, parseDuration } from "../domain/duration.ts";
 import type { Kind } from "../domain/resource.ts";
 import type { ClusterValues } from "./cluster/open-cluster.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 
 import type { RecordState } from "../api/control/record.ts";
-import { clientOptions } from "../config/options.ts";
+import { clientOptions } from "../config/options/client.ts";
 import { shellWord } from "../config/shell-word.ts";
 import type { PersonsDecision } from "../operator/persons-word.ts";
 import type { Cluster } from "./cluster/open-cluster.ts";

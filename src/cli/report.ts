@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 
-import { reportOptions } from "../config/options.ts";
+import { reportOptions } from "../config/options/operator.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import type { ReporterProcessOptions } from "../reporter/main.ts";
 import { namespaceOf, option, parseUrl, repeatable } from "./command-line.ts";

@@ -3,7 +3,7 @@
 import { Command } from "commander";
 
 import { parseListen, type ListenAddress } from "../config/listen.ts";
-import { serveOptions } from "../config/options.ts";
+import { serveOptions } from "../config/options/registry.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import { option } from "./command-line.ts";
 

@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 
-import { clientOptions } from "../config/options.ts";
+import { clientOptions } from "../config/options/client.ts";
 import type { FilesReport } from "../validation/validate-files.ts";
 import { option } from "./command-line.ts";
 import { exitCodes } from "./failure.ts";

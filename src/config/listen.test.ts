@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 
 import { localUrl, parseListen } from "./listen.ts";
-import { parseBoolean, tokenFromEnvironment } from "./options.ts";
+import { tokenFromEnvironment } from "./options/client.ts";
+import { parseBoolean } from "./options/option.ts";
 
 test.each([
   ["127.0.0.1:5000", "127.0.0.1", 5000, "http://127.0.0.1:5000"],

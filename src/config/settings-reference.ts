@@ -3,16 +3,9 @@
 import { stringify } from "yaml";
 
 import { describeSettings, writtenLimit } from "./load-settings.ts";
-import {
-  clientOptions,
-  clusterOptions,
-  podOptions,
-  registryOptions,
-  restoreMetadataOptions,
-  serveOptions,
-  tokenVariable,
-  type OptionDefinition,
-} from "./options.ts";
+import { clientOptions, clusterOptions, podOptions, tokenVariable } from "./options/client.ts";
+import type { OptionDefinition } from "./options/option.ts";
+import { registryOptions, restoreMetadataOptions, serveOptions } from "./options/registry.ts";
 import { formats, least, most, registryOnly } from "./schema/fields.ts";
 import { settingsSchema } from "./settings-schema.ts";
 import { defaultSettings } from "./settings.ts";

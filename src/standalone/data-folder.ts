@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { access, chmod, constants, mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
-import { clientOptions } from "../config/options.ts";
+import { clientOptions } from "../config/options/client.ts";
 import { shellWord } from "../config/shell-word.ts";
 import { lockFolder } from "./folder-lock.ts";
 

@@ -1,0 +1,14 @@
+// What this program is called by who calls it.
+
+/** Set by the file that kubectl starts: one program, whose messages name it as it was called. */
+const pluginVariable = "WHARFINGER_KUBECTL_PLUGIN";
+
+/** Called as `kubectl wharfinger`. */
+export function isKubectlPlugin(environment: NodeJS.ProcessEnv = process.env): boolean {
+  return environment[pluginVariable] === "true";
+}
+
+/** How a person calls this program, for messages. */
+export function programName(environment: NodeJS.ProcessEnv = process.env): string {
+  return isKubectlPlugin(environment) ? "kubectl wharfinger" : "npx wharfinger";
+}
