@@ -10,6 +10,9 @@ export interface MountedKey {
   readonly key: string;
 }
 
+/** A Secret or ConfigMap. */
+export type MountedOwner = Omit<MountedKey, "key">;
+
 const form = /^(?<kind>ConfigMap_)?(?<namespace>[a-z0-9-]+)_(?<name>[a-z0-9.-]+)_(?<key>[\w.-]+)$/;
 
 /** As Kubernetes has it for the keys of a Secret. */
@@ -31,7 +34,7 @@ export function parseFileName(file: string): MountedKey | undefined {
 }
 
 /** Which Secret or ConfigMap: for maps. */
-export function ownerOf({ kind, namespace, name }: Omit<MountedKey, "key">): string {
+export function ownerOf({ kind, namespace, name }: MountedOwner): string {
   return `${kind} ${namespace}/${name}`;
 }
 

@@ -149,7 +149,7 @@ async function syncImage(
           }
         : await syncSourceTag(context, { image, repository, source });
     const outcome = outcomeOf(image.repository, source.name, result);
-    if (outcome !== undefined) await context.control.updateRun(context.run, { outcomes: [outcome] });
+    if (outcome !== undefined) await context.control.updateRun(context.run, { outcomes: [outcome], anchors: run.anchors });
     tally.note(image.repository, source.name, result);
     progress(describe(`${repository ?? image.repository}:${source.name}`, result));
   }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import type { MountedOwner } from "../domain/mounted-secrets.ts";
 import { mostBytes } from "./bundle-room.ts";
 import type { SecretContent } from "./credentials-bundle.ts";
 import { bundleOf, mostOfKey } from "./credentials-bundle.ts";
@@ -10,38 +11,51 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 const gone: SecretContent = { state: "gone" };
 const there = (data: Record<string, Uint8Array>): SecretContent => ({ state: "there", data: new Map(Object.entries(data)) });
 const all = () => true;
-const wanted = (...names: string[]): WantedSecret[] => names.map((name) => ({ namespace: "a", name, uses: all }));
+const wanted = (...names: string[]): WantedSecret[] => names.map((name) => ({ kind: "Secret", namespace: "a", name, uses: all }));
 
 function bundle(
   secrets: readonly WantedSecret[],
   contents: Record<string, SecretContent>,
   options: Partial<Parameters<typeof bundleOf>[1]> = {},
 ) {
-  const contentOf = (namespace: string, name: string) => contents[`${namespace}/${name}`] ?? gone;
+  const contentOf = ({ namespace, name }: MountedOwner) => contents[`${namespace}/${name}`] ?? gone;
   const precedence = { users: [], administrators: "a", tenants: [] };
   const { files, left } = bundleOf(secrets, { contentOf, before: new Map(), keepOthers: false, precedence, ...options });
   return { files, names: [...files.keys()], left: Object.fromEntries([...left].map(([owner, { reason }]) => [owner, reason])) };
 }
 
-test("of a Secret only the keys that are used, each under the name of its owner", () => {
+test("of a Secret or ConfigMap only the keys that are used, each under the name of its owner", () => {
   const secrets = [
     ...secretsNamedBy({
       kind: "Upstream",
       namespace: "team-a",
       spec: { auth: { secretRef: { name: "x" } }, certSecretRef: { name: "x" } },
     }),
-    ...secretsNamedBy({ kind: "TagPolicy", namespace: "team-b", spec: { verify: { keys: [{ secretRef: { name: "x" } }] } } }),
+    ...secretsNamedBy({
+      kind: "TagPolicy",
+      namespace: "team-b",
+      spec: { verify: { keys: [{ secretRef: { name: "x" } }], trustedRoot: { configMapRef: { name: "x" } } } },
+    }),
     ...secretsNamedBy({ kind: "AccessPolicy", namespace: "team-b", spec: {} }),
   ];
   const everything = there(
     Object.fromEntries(
-      ["username", "password", ".dockerconfigjson", "ca.crt", "tls.crt", "tls.key", "cosign.pub", "cosign.key", "htpasswd"].map((key) => [
-        key,
-        bytes(key),
-      ]),
+      [
+        "username",
+        "password",
+        ".dockerconfigjson",
+        "ca.crt",
+        "tls.crt",
+        "tls.key",
+        "cosign.pub",
+        "cosign.key",
+        "htpasswd",
+        "trusted_root.json",
+      ].map((key) => [key, bytes(key)]),
     ),
   );
   expect(bundle(secrets, { "team-a/x": everything, "team-b/x": everything }).names).toEqual([
+    "ConfigMap_team-b_x_trusted_root.json",
     "team-a_x_.dockerconfigjson",
     "team-a_x_ca.crt",
     "team-a_x_password",
@@ -106,6 +120,19 @@ test("a key that is too large, or too long by name, is left out with its Secret;
   expect(left).toEqual({ "Secret a/bundle": "CredentialsTooLarge", [`Secret a/${long}`]: "SecretInvalid" });
 });
 
+test("of a ConfigMap that could not be read the one before stays, and a Secret of the same name is another", () => {
+  const root = { kind: "ConfigMap", namespace: "a", name: "x", uses: all } as const;
+  const before = new Map([
+    ["ConfigMap_a_x_trusted_root.json", bytes("{}")],
+    ["a_x_password", bytes("p")],
+  ]);
+  const contentOf = ({ kind }: MountedOwner): SecretContent => (kind === "ConfigMap" ? { state: "unknown" } : gone);
+  expect(bundle([root, ...wanted("x")], {}, { before, contentOf }).names).toEqual(["ConfigMap_a_x_trusted_root.json"]);
+  expect(bundle([], {}, { before, contentOf, keepOthers: true }).names).toEqual(["ConfigMap_a_x_trusted_root.json"]);
+  const large = { "a/x": there({ "trusted_root.json": block(mostOfKey + 1) }) };
+  expect(bundle([root], large).left).toEqual({ "ConfigMap a/x": "CredentialsTooLarge" });
+});
+
 test("a tenant that fills the Secret takes nothing of the users, of the administrators or of another tenant's part, and is told the bound", () => {
   const keys = Object.fromEntries(Array.from({ length: 23 }, (_, index) => [`hog/k${index}`, there({ "x.pub": block(39_000) })]));
   const contents: Record<string, SecretContent> = {
@@ -115,9 +142,9 @@ test("a tenant that fills the Secret takes nothing of the users, of the administ
     "poor/pull": there({ password: bytes("one") }),
   };
   const secrets = [
-    ...Object.keys(keys).map((id) => ({ namespace: "hog", name: id.slice(4), uses: all })),
+    ...Object.keys(keys).map((id) => ({ kind: "Secret" as const, namespace: "hog", name: id.slice(4), uses: all })),
     ...wanted("pull", "users"),
-    { namespace: "poor", name: "pull", uses: all },
+    { kind: "Secret" as const, namespace: "poor", name: "pull", uses: all },
   ];
   const precedence = { users: [{ namespace: "a", name: "users" }], administrators: "a", tenants: ["hog", "poor"] };
   const options = { before: new Map<string, Uint8Array>(), precedence };
@@ -127,7 +154,7 @@ test("a tenant that fills the Secret takes nothing of the users, of the administ
   contents["a/pull"] = there({ password: block(mostOfKey) });
   contents["a/users"] = there({ htpasswd: block(200_000) });
   contents["poor/pull"] = there({ password: block(mostOfKey), username: block(mostOfKey) });
-  const contentOf = (namespace: string, name: string) => contents[`${namespace}/${name}`] ?? gone;
+  const contentOf = ({ namespace, name }: MountedOwner) => contents[`${namespace}/${name}`] ?? gone;
   const { files, left } = bundleOf(secrets, { contentOf, before: first.files, keepOthers: true, precedence });
   expect([...files.keys()]).toEqual(
     expect.arrayContaining(["a_pull_password", "a_users_htpasswd", "poor_pull_password", "poor_pull_username"]),

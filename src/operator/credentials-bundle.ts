@@ -1,7 +1,7 @@
 // What goes into the one Secret that the registry's processes mount, and what does not fit (design: operator, "Upstream").
 
 import { reasons } from "../api/conditions.ts";
-import { fileNameOf, longestFileName, ownerOf, parseFileName } from "../domain/mounted-secrets.ts";
+import { fileNameOf, longestFileName, ownerOf, parseFileName, type MountedOwner } from "../domain/mounted-secrets.ts";
 import type { SecretData } from "../domain/secrets.ts";
 import { giveRoom, mostBytes, type Demand, type Precedence, type Since } from "./bundle-room.ts";
 import type { Finding } from "./reconcilers/skeleton.ts";
@@ -24,7 +24,7 @@ export interface Bundle {
   readonly left: ReadonlyMap<string, Finding>;
 }
 
-interface Part extends Demand {
+interface Part extends Demand, MountedOwner {
   readonly owner: string;
   readonly files: Files;
 }
@@ -33,7 +33,7 @@ interface Part extends Demand {
 export function bundleOf(
   wanted: readonly WantedSecret[],
   world: {
-    readonly contentOf: (namespace: string, name: string) => SecretContent;
+    readonly contentOf: (owner: MountedOwner) => SecretContent;
     readonly before: Files;
     readonly keepOthers: boolean;
     readonly precedence: Precedence;
@@ -43,15 +43,15 @@ export function bundleOf(
   const left = new Map<string, Finding>();
   const parts: Part[] = [];
   const all = world.keepOthers ? [...wanted, ...asBefore(world.before)] : wanted;
-  for (const [owner, uses] of Map.groupBy(all, (secret) => ownerOf({ ...secret, kind: "Secret" }))) {
-    const [{ namespace, name } = { namespace: "", name: "" }] = uses;
+  for (const [owner, uses] of Map.groupBy(all, ownerOf)) {
+    const [{ kind, namespace, name } = { kind: "Secret" as const, namespace: "", name: "" }] = uses;
     const old = before.get(owner) ?? new Map<string, Uint8Array>();
-    const content = world.contentOf(namespace, name);
+    const content = world.contentOf({ kind, namespace, name });
     const files = content.state === "there" ? pick(content.data, uses) : content.state === "gone" ? new Map<string, Uint8Array>() : old;
-    const refusal = refusalOf(`${namespace}/${name}`, files);
+    const refusal = refusalOf(`${kind} ${namespace}/${name}`, files);
     if (refusal !== undefined) left.set(owner, refusal);
     else if (files.size > 0)
-      parts.push({ owner, namespace, name, files, bytes: sizeOf(files), since: sinceOf(sizeOf(files), sizeOf(old)) });
+      parts.push({ owner, kind, namespace, name, files, bytes: sizeOf(files), since: sinceOf(sizeOf(files), sizeOf(old)) });
   }
   const room = giveRoom(parts, world.precedence);
   for (const part of room.left) left.set(part.owner, noRoom(part, { ...world.precedence, sure: room.sure }));
@@ -74,7 +74,7 @@ export function byOwner(files: Files): ReadonlyMap<string, Files> {
 function asBefore(files: Files): readonly WantedSecret[] {
   return [...files.keys()].flatMap((file) => {
     const named = parseFileName(file);
-    return named?.kind === "Secret" ? [{ namespace: named.namespace, name: named.name, uses: (key: string) => key === named.key }] : [];
+    return named === undefined ? [] : [{ ...named, uses: (key: string) => key === named.key }];
   });
 }
 
@@ -82,7 +82,7 @@ function pick(data: SecretData, wanted: readonly WantedSecret[]): Files {
   return new Map(
     [...data].flatMap(([key, bytes]) => {
       const use = wanted.find(({ uses }) => uses(key));
-      return use === undefined ? [] : [[fileNameOf({ kind: "Secret", namespace: use.namespace, name: use.name, key }), bytes] as const];
+      return use === undefined ? [] : [[fileNameOf({ kind: use.kind, namespace: use.namespace, name: use.name, key }), bytes] as const];
     }),
   );
 }
@@ -101,23 +101,23 @@ function refusalOf(name: string, files: Files): Finding | undefined {
   for (const [file, { byteLength }] of files) {
     const key = parseFileName(file)?.key ?? "";
     if (file.length > longestFileName) {
-      const message = `the names of Secret ${name} and of its key ${key} are too long together (${file.length} characters, ${longestFileName} at most): give it a shorter one`;
+      const message = `the names of ${name} and of its key ${key} are too long together (${file.length} characters, ${longestFileName} at most): give it a shorter one`;
       return { reason: reasons.secretInvalid, message };
     }
     // Of users there may be thousands, and their Secret is the administrators'.
     if (byteLength > mostOfKey && key !== "htpasswd") {
-      const message = `Secret ${name} has ${byteLength} bytes in ${key}, ${mostOfKey} at most are taken: leave out what this registry does not need`;
+      const message = `${name} has ${byteLength} bytes in ${key}, ${mostOfKey} at most are taken: leave out what this registry does not need`;
       return { reason: reasons.credentialsTooLarge, message };
     }
   }
   return undefined;
 }
 
-function noRoom({ namespace, name, bytes }: Part, { administrators, sure }: { administrators: string; sure: number }): Finding {
+function noRoom({ kind, namespace, name, bytes }: Part, { administrators, sure }: { administrators: string; sure: number }): Finding {
   const bound =
     namespace === administrators
       ? `all Secrets that resources name may have ${mostBytes} together, and those of this namespace that were there before it stay`
       : `namespace ${namespace} is sure of ${sure / 1024} KiB in all, beyond that those who come first have what is free of ${mostBytes / 1024} KiB`;
-  const message = `there is no room for the ${bytes} bytes of Secret ${namespace}/${name}: ${bound}. Make it smaller, or take other references out`;
+  const message = `there is no room for the ${bytes} bytes of ${kind} ${namespace}/${name}: ${bound}. Make it smaller, or take other references out`;
   return { reason: reasons.credentialsTooLarge, message };
 }

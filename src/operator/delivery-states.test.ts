@@ -45,13 +45,13 @@ afterEach(() => delivery.stop());
 /** The hash of what is gathered then. */
 async function gathered(): Promise<string> {
   const before = stored;
-  delivery.want([{ namespace: "registry", name: "pull", uses: () => true }], { keepOthers: false });
+  delivery.want([{ kind: "Secret", namespace: "registry", name: "pull", uses: () => true }], { keepOthers: false });
   return vi.waitFor(() => {
     expect(stored).not.toBe(before);
     return hashOf(stored ?? new Map()) ?? "";
   });
 }
-const state = () => delivery.stateOf("registry", "pull");
+const state = () => delivery.stateOf({ kind: "Secret", namespace: "registry", name: "pull" });
 
 test("it has come when every process says so; of one that says nothing of what it has nobody knows", async () => {
   const hash = await gathered();

@@ -16,7 +16,7 @@ import { upstreamReconciler } from "./reconcilers/upstream.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const names = ["pull", "keys", "users"];
-const wanted = names.map((name) => ({ namespace: "a", name, uses: () => true }));
+const wanted = names.map((name) => ({ kind: "Secret" as const, namespace: "a", name, uses: () => true }));
 const brought: Files = new Map([
   ["a_pull_password", bytes("p")],
   ["a_keys_cosign.pub", bytes("k")],

@@ -1,11 +1,11 @@
-// The Secrets that resources name, on their way to the registry's processes: gathered in one Secret, which these mount, and followed until every
+// The Secrets and ConfigMaps that resources name, on their way to the registry's processes: gathered in one Secret, which these mount, and followed until every
 // process that lives says that it has what is wanted. Nothing here waits for Git: credentials that are taken away are gone at once (architecture.md).
 
 import { createHash, randomBytes } from "node:crypto";
 
 import { reasons } from "../api/conditions.ts";
 import type { RecordState } from "../api/control/record.ts";
-import { hashOf, ownerOf, saltFile } from "../domain/mounted-secrets.ts";
+import { hashOf, ownerOf, saltFile, type MountedOwner } from "../domain/mounted-secrets.ts";
 import type { Logger } from "../observability/logger.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { Precedence } from "./bundle-room.ts";
@@ -27,7 +27,7 @@ export interface CredentialsStore {
 export interface DeliveryOptions {
   readonly store: CredentialsStore;
   readonly source: {
-    contentOf(namespace: string, name: string): SecretContent;
+    contentOf(owner: MountedOwner): SecretContent;
     onChange(listener: () => void): () => void;
     /** Other Secrets are wanted than before. */
     look(): void;
@@ -118,10 +118,10 @@ export class Delivery implements CredentialsDelivery {
     return () => void this.#listeners.delete(listener);
   }
 
-  stateOf(namespace: string, name: string): DeliveryState {
-    const owner = ownerOf({ kind: "Secret", namespace, name });
-    if (this.#options.source.contentOf(namespace, name).state === "unknown") {
-      const message = `Secret ${namespace}/${name} could not be read: it is tried again`;
+  stateOf(mounted: MountedOwner): DeliveryState {
+    const owner = ownerOf(mounted);
+    if (this.#options.source.contentOf(mounted).state === "unknown") {
+      const message = `${owner} could not be read: it is tried again`;
       return { state: "unread", served: !this.#seen || this.#digests.has(owner), reason: reasons.notDelivered, message };
     }
     // What the processes have by now is not known yet.
@@ -134,7 +134,7 @@ export class Delivery implements CredentialsDelivery {
     const served = behind.every(({ credentials = "" }) => this.#contents.get(credentials)?.has(owner) ?? true);
     if (this.#problem !== undefined) return { state: "onItsWay", served, reason: reasons.notDelivered, message: this.#problem };
     // Without names or counts: it is one change of a status, however many processes there are.
-    const message = `not every process of the registry has Secret ${namespace}/${name} as it is now; where they are Pods the kubelet brings it within about a minute`;
+    const message = `not every process of the registry has ${owner} as it is now; where they are Pods the kubelet brings it within about a minute`;
     return { state: "onItsWay", served, reason: reasons.progressing, message };
   }
 
@@ -158,7 +158,7 @@ export class Delivery implements CredentialsDelivery {
   #plan(): void {
     const { source, users } = this.#options;
     const { keepOthers } = this.#wanted ?? { keepOthers: true };
-    const contentOf = (namespace: string, name: string) => source.contentOf(namespace, name);
+    const contentOf = (owner: MountedOwner) => source.contentOf(owner);
     this.#bundle = bundleOf(this.wanted, { contentOf, before: this.#held, keepOthers, precedence: { ...this.#options.precedence, users } });
     this.#digests = digestsOf(this.#bundle.files);
   }
@@ -221,7 +221,7 @@ export class Delivery implements CredentialsDelivery {
 }
 
 function namesOf(secrets: readonly WantedSecret[]): string {
-  return [...new Set(secrets.map(({ namespace, name }) => `${namespace}/${name}`))].sort().join(" ");
+  return [...new Set(secrets.map(ownerOf))].sort().join(" ");
 }
 
 /** They stay in memory: to see whether two contents have the same of somebody. */

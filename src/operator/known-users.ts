@@ -26,7 +26,7 @@ export function knownUsers(
   if (secrets === undefined || ref === undefined) return undefined;
   const secret = `${ref.namespace}/${ref.name}`;
   const data = secrets.secret(ref.namespace, ref.name);
-  const delivered = delivery?.stateOf(ref.namespace, ref.name);
+  const delivered = delivery?.stateOf({ kind: "Secret", ...ref });
   if (data === undefined) {
     // Those who could log in before still can.
     if (delivered?.state === "unread" && delivered.served) return undefined;

@@ -112,8 +112,10 @@ class Operator implements RunningOperator {
     this.#source = new ClusterSource({
       client: this.#client,
       namespaces: this.#namespaces,
-      alsoSecrets: () => [
-        ...[settings.record.remote?.secretRef, settings.record.signing?.secretRef].filter((named) => named !== undefined),
+      alsoNamed: () => [
+        ...[settings.record.remote?.secretRef, settings.record.signing?.secretRef].flatMap((named) =>
+          named === undefined ? [] : [{ kind: "Secret" as const, ...named }],
+        ),
         ...this.#delivery.wanted,
       ],
       barred: (namespace) => this.#leases?.barred(namespace),
@@ -124,7 +126,7 @@ class Operator implements RunningOperator {
       store: new CredentialsSecret({ client: this.#client, namespace: home, name: credentialsSecretName, ...options.credentials }),
       source: this.#source,
       // Where the users are somebody else's to look at, somebody else brings them.
-      users: this.#namespaces.includes(users.namespace) ? [{ ...users, uses: (key) => key === "htpasswd" }] : [],
+      users: this.#namespaces.includes(users.namespace) ? [{ kind: "Secret", ...users, uses: (key) => key === "htpasswd" }] : [],
       precedence: {
         administrators: home,
         tenants: settings.tenants.map(({ namespace }) => namespace).filter((one) => this.#namespaces.includes(one)),

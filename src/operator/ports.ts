@@ -1,6 +1,7 @@
 // What the control plane needs from the world: a source of resources, somebody who runs jobs. Kubernetes in a cluster, a folder in standalone mode.
 
 import type { RecordState } from "../api/control/record.ts";
+import type { MountedOwner } from "../domain/mounted-secrets.ts";
 import type { Kind, ResourceKey } from "../domain/resource.ts";
 import type { WantedSecret } from "./secret-references.ts";
 
@@ -65,7 +66,7 @@ export interface ResourceSource {
   onChange(listener: () => void): () => void;
 }
 
-/** How far a Secret that a resource names has come on its way to the processes of the registry. */
+/** How far a Secret or ConfigMap that a resource names has come on its way to the processes of the registry. */
 export type DeliveryState =
   /** Every process that lives has it as it is now. */
   | { readonly state: "delivered" }
@@ -84,7 +85,7 @@ export interface CredentialsDelivery {
   want(secrets: readonly WantedSecret[], options: { readonly keepOthers: boolean }): void;
   /** What the processes that live have. */
   heard(pods: RecordState["pods"]): void;
-  stateOf(namespace: string, name: string): DeliveryState;
+  stateOf(owner: MountedOwner): DeliveryState;
   onChange(listener: () => void): () => void;
 }
 

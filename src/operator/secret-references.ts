@@ -1,13 +1,13 @@
-// Which Secrets a resource names, and what it uses of them: nothing else of a Secret leaves its namespace (`cosign.key` lies beside `cosign.pub`).
+// Which Secrets and ConfigMaps a resource names, and what it uses of them: nothing else of a Secret leaves its namespace (`cosign.key` lies beside `cosign.pub`).
 
 import type { TagPolicySpec, UpstreamSpec } from "../api/kinds.ts";
+import type { MountedOwner } from "../domain/mounted-secrets.ts";
 import { loginKeys } from "../domain/registry-login.ts";
 import type { Kind } from "../domain/resource.ts";
 import { tlsKeys } from "../domain/tls-secret.ts";
+import { trustedRootKey } from "../domain/trusted-root.ts";
 
-export interface WantedSecret {
-  readonly namespace: string;
-  readonly name: string;
+export interface WantedSecret extends MountedOwner {
   /** Keys that are used. */
   readonly uses: (key: string) => boolean;
 }
@@ -19,13 +19,16 @@ export function secretsNamedBy(resource: {
   readonly spec: unknown;
 }): readonly WantedSecret[] {
   const { kind, namespace } = resource;
-  const named = (reference: { readonly name: string } | undefined, uses: WantedSecret["uses"]) =>
-    reference === undefined ? [] : [{ namespace, name: reference.name, uses }];
+  const named = (reference: { readonly name: string } | undefined, uses: WantedSecret["uses"], from: MountedOwner["kind"] = "Secret") =>
+    reference === undefined ? [] : [{ kind: from, namespace, name: reference.name, uses }];
   if (kind === "Upstream") {
     const { auth, certSecretRef } = resource.spec as UpstreamSpec;
     return [...named(auth.secretRef, (key) => loginKeys.includes(key)), ...named(certSecretRef, (key) => tlsKeys.includes(key))];
   }
   if (kind !== "TagPolicy") return [];
-  const { keys = [] } = (resource.spec as TagPolicySpec).verify;
-  return keys.flatMap(({ secretRef }) => named(secretRef, (key) => key.endsWith(".pub")));
+  const { keys = [], trustedRoot } = (resource.spec as TagPolicySpec).verify;
+  return [
+    ...keys.flatMap(({ secretRef }) => named(secretRef, (key) => key.endsWith(".pub"))),
+    ...named(trustedRoot?.configMapRef, (key) => key === trustedRootKey, "ConfigMap"),
+  ];
 }

@@ -1,5 +1,8 @@
-// Names in resources that lead to other documents: Upstreams, Secrets. Judged on what was written, so that one mistake does not hide the next.
+// Names in resources that lead to other documents: Upstreams, Secrets, ConfigMaps. Judged on what was written, so that one mistake does not hide the next.
 
+import type { SecretData } from "../domain/secrets.ts";
+import { namesOfKeys } from "../domain/registry-login.ts";
+import { readTrustedRoot, trustedRootKey } from "../domain/trusted-root.ts";
 import type { Documents, ResourceDocument } from "./documents.ts";
 import { isObject } from "./structure.ts";
 
@@ -11,10 +14,10 @@ export interface Dangling {
 
 interface Reference {
   readonly path: string;
-  readonly to: "Upstream" | "Secret";
+  readonly to: "Upstream" | "Secret" | "ConfigMap";
   readonly name: string;
-  /** What the keys of the Secret that are used end in. */
-  readonly keys?: string;
+  /** What is wrong with the data, as the end of a sentence. */
+  readonly problemOf?: (data: SecretData) => string | undefined;
 }
 
 /** References of all resources that lead nowhere within `documents`. `isWrong`: whether errors were found in a resource. */
@@ -28,7 +31,7 @@ export function findDangling(documents: Documents, isWrong: (document: ResourceD
 }
 
 function problemOf(
-  { to, name, keys }: Reference,
+  { to, name, problemOf }: Reference,
   namespace: string,
   { resources, secrets }: Documents,
   isWrong: (document: ResourceDocument) => boolean,
@@ -43,13 +46,24 @@ function problemOf(
   }
   const secret = secrets.find(is);
   if (secret === undefined) return `there is no ${named} in these files: nothing is read without it`;
-  const there = [...secret.data.keys()];
-  if (keys === undefined || there.some((key) => key.endsWith(keys))) return undefined;
-  return `${named} has no key that ends in ${keys} (${there.length === 0 ? "it is empty" : `it has ${there.sort().join(", ")}`})`;
+  const problem = problemOf?.(secret.data);
+  return problem === undefined ? undefined : `${named} ${problem}`;
+}
+
+function publicKeysIn(data: SecretData): string | undefined {
+  return [...data.keys()].some((key) => key.endsWith(".pub")) ? undefined : `has no key that ends in .pub (${namesOfKeys(data)})`;
+}
+
+function trustedRootIn(data: SecretData): string | undefined {
+  const bytes = data.get(trustedRootKey);
+  if (bytes === undefined) return `has no key ${trustedRootKey} (${namesOfKeys(data)})`;
+  const root = readTrustedRoot(new TextDecoder().decode(bytes));
+  return "problem" in root ? `has no trusted root in ${trustedRootKey}, it ${root.problem}` : undefined;
 }
 
 function referencesOf({ kind, spec }: ResourceDocument): Reference[] {
   const secret = (...path: readonly (string | number)[]) => reference(spec, path, "Secret");
+  const dataIn = (found: Reference[], problemOf: Reference["problemOf"]) => found.map((one) => ({ ...one, problemOf }));
   if (kind === "Upstream") return [...secret("auth", "secretRef"), ...secret("certSecretRef")];
   if (kind !== "TagPolicy") return [];
   const keys = at(at(spec, "verify"), "keys");
@@ -57,8 +71,9 @@ function referencesOf({ kind, spec }: ResourceDocument): Reference[] {
   return [
     ...reference(spec, ["upstreamRef"], "Upstream"),
     ...Array.from({ length: count }, (_, index) => index).flatMap((index) =>
-      secret("verify", "keys", index, "secretRef").map((found) => ({ ...found, keys: ".pub" })),
+      dataIn(secret("verify", "keys", index, "secretRef"), publicKeysIn),
     ),
+    ...dataIn(reference(spec, ["verify", "trustedRoot", "configMapRef"], "ConfigMap"), trustedRootIn),
   ];
 }
 

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { createTrustedRoot } from "../../test/support/trusted-root.ts";
 import { formatFinding, listFiles, validateFiles, type FilesReport } from "./validate-files.ts";
 
 let folder: string;
@@ -125,6 +126,27 @@ test("references are judged also when what they lead to, or come from, is not va
   ]);
   const good = await validate({ "a.yaml": upstream("a"), "k.yaml": secret("{cosign.pub: x}"), "p.yaml": policy("") });
   expect(linesOf(good)).toEqual([]);
+});
+
+test("a trusted root that is not among the files, or is none", async () => {
+  const policy =
+    "apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: p}\nspec:\n  upstreamRef: {name: a}\n  images: [{repository: a/b}]\n" +
+    "  verify:\n    keys: [{secretRef: {name: k}}]\n    trustedRoot: {configMapRef: {name: root}}\n";
+  const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: {cosign.pub: x}\n";
+  const root = (data: string) => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: root}\ndata: ${data}\n`;
+  const said = async (files: Record<string, string>) =>
+    linesOf(await validate({ "a.yaml": upstream("a"), "k.yaml": secret, "p.yaml": policy, ...files })).filter(
+      (line) => !line.includes("NotImplemented"),
+    );
+  const at = "p.yaml:9: warning: spec.verify.trustedRoot.configMapRef.name: ";
+  expect(await said({})).toEqual([`${at}there is no ConfigMap default/root in these files: nothing is read without it`]);
+  expect(await said({ "r.yaml": root("{root.json: x}") })).toEqual([
+    `${at}ConfigMap default/root has no key trusted_root.json (it has root.json)`,
+  ]);
+  expect(await said({ "r.yaml": root("{trusted_root.json: x}") })).toEqual([
+    `${at}ConfigMap default/root has no trusted root in trusted_root.json, it is not JSON`,
+  ]);
+  expect(await said({ "r.yaml": root(JSON.stringify({ "trusted_root.json": JSON.stringify(await createTrustedRoot()) })) })).toEqual([]);
 });
 
 test("a namespace of its own needs a grant, and a field of spec beside it is told where it belongs", async () => {

@@ -9,6 +9,7 @@ import { pino } from "pino";
 import type { RecordedResource } from "../../src/api/control/record.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings, type Settings } from "../../src/config/settings.ts";
+import { ownerOf, type MountedOwner } from "../../src/domain/mounted-secrets.ts";
 import type { SecretData, SecretSource } from "../../src/domain/secrets.ts";
 import { startRegistry, type RunningRegistry } from "../../src/registry/main.ts";
 import type { RegistryOptions } from "../../src/registry/options.ts";
@@ -24,17 +25,17 @@ export interface TestRegistry extends RunningRegistry {
   readonly secrets: TestSecrets;
 }
 
-/** Secrets that a test sets. */
+/** Secrets and ConfigMaps that a test sets. */
 export class TestSecrets implements SecretSource {
-  readonly #secrets = new Map<string, SecretData>();
+  readonly #data = new Map<string, SecretData>();
   readonly #listeners = new Set<() => void>();
 
   secret(namespace: string, name: string): SecretData | undefined {
-    return this.#secrets.get(`${namespace}/${name}`);
+    return this.#data.get(ownerOf({ kind: "Secret", namespace, name }));
   }
 
-  configMap(): undefined {
-    return undefined;
+  configMap(namespace: string, name: string): SecretData | undefined {
+    return this.#data.get(ownerOf({ kind: "ConfigMap", namespace, name }));
   }
 
   onChange(listener: () => void): () => void {
@@ -44,9 +45,18 @@ export class TestSecrets implements SecretSource {
 
   /** Undefined takes it away. */
   set(namespace: string, name: string, data: Readonly<Record<string, string>> | undefined): void {
-    const key = `${namespace}/${name}`;
-    if (data === undefined) this.#secrets.delete(key);
-    else this.#secrets.set(key, new Map(Object.entries(data).map(([entry, text]) => [entry, Buffer.from(text)])));
+    this.#set({ kind: "Secret", namespace, name }, data);
+  }
+
+  /** Undefined takes it away. */
+  setConfigMap(namespace: string, name: string, data: Readonly<Record<string, string>> | undefined): void {
+    this.#set({ kind: "ConfigMap", namespace, name }, data);
+  }
+
+  #set(owner: MountedOwner, data: Readonly<Record<string, string>> | undefined): void {
+    const key = ownerOf(owner);
+    if (data === undefined) this.#data.delete(key);
+    else this.#data.set(key, new Map(Object.entries(data).map(([entry, text]) => [entry, Buffer.from(text)])));
     this.changed();
   }
 

@@ -51,6 +51,10 @@ export const Run = Type.Object({
   upstream: Type.Optional(Type.Object({ prefix: Type.String(), url: Type.String(), repositoryPrefix: Type.String() })),
   /** tag-sync: PEM public keys, from the Secrets that the policy names. */
   keys: Type.Optional(Type.Array(Type.Object({ name: Type.String({ description: "secret/key" }), pem: Type.String() }))),
+  /** tag-sync: JSON of the trusted root that the policy names. Absent: the built-in one counts; empty: what it names is not there. */
+  trustedRoot: Type.Optional(Type.String()),
+  /** tag-sync: hash of the keys and the trusted root. What was refused under others is not settled. */
+  anchors: Type.Optional(Type.String()),
   /** tag-sync: settled digests (and those not yet due again) under this generation. */
   settled: Type.Optional(Type.Array(SyncOutcome)),
 });
@@ -76,6 +80,9 @@ export type FinishedRun = Static<typeof FinishedRun>;
 export const RunUpdate = Type.Object({
   progress: Type.Optional(Type.Unknown()),
   outcomes: Type.Optional(Type.Array(SyncOutcome)),
+  anchors: Type.Optional(
+    Type.String({ description: "of the run, as its job was told: the outcomes were judged with them", maxLength: 128 }),
+  ),
   state: Type.Optional(Type.Union([Type.Literal("succeeded"), Type.Literal("failed")])),
   result: Type.Optional(Type.Unknown()),
 });

@@ -5,6 +5,7 @@
 // A list that was refused (no rights, no such kind) makes the picture of its namespace incomplete, and in an incomplete one nothing counts as deleted.
 // So does a namespace that is itself being deleted. The other namespaces are none the worse for it.
 
+import type { MountedOwner } from "../../domain/mounted-secrets.ts";
 import { keyString, kinds, type Kind, type ResourceKey } from "../../domain/resource.ts";
 import type { SecretData, SecretSource } from "../../domain/secrets.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -22,8 +23,8 @@ import { changedNamespaces, joined, type ClusterSnapshot, type Listed } from "./
 export interface ClusterSourceOptions {
   readonly client: KubeClient;
   readonly namespaces: readonly string[];
-  /** Secrets that count although no resource names them. */
-  readonly alsoSecrets?: () => readonly { readonly namespace: string; readonly name: string }[];
+  /** Secrets and ConfigMaps that count although no resource names them. */
+  readonly alsoNamed?: () => readonly MountedOwner[];
   /** Why a namespace's resources are not ours to look at; undefined: they are. */
   readonly barred?: (namespace: string) => string | undefined;
   readonly logger: Logger;
@@ -122,9 +123,9 @@ export class ClusterSource implements ResourceSource, SecretSource {
     return this.#data("ConfigMap", namespace, name);
   }
 
-  /** Of a Secret. Of a namespace that is not watched nothing is known. */
-  contentOf(namespace: string, name: string): SecretContent {
-    return this.#watched.find((watched) => watched.namespace === namespace)?.secrets.content("Secret", name) ?? { state: "unknown" };
+  /** Of a namespace that is not watched nothing is known. */
+  contentOf({ kind, namespace, name }: MountedOwner): SecretContent {
+    return this.#watched.find((watched) => watched.namespace === namespace)?.secrets.content(kind, name) ?? { state: "unknown" };
   }
 
   onChange(listener: () => void): () => void {
@@ -193,10 +194,12 @@ export class ClusterSource implements ResourceSource, SecretSource {
   }
 
   #obtain({ namespace, secrets }: Watched, { resources }: ResourceSnapshot): readonly ReturnType<NamedSecrets["want"]>[] {
-    const named = resources.filter((resource) => resource.namespace === namespace).flatMap(({ spec }) => referencesOf(spec));
-    const also = (this.#options.alsoSecrets?.() ?? []).filter((secret) => secret.namespace === namespace).map(({ name }) => name);
-    const of = (wanted: SecretKind) => named.filter(({ kind }) => kind === wanted).map(({ name }) => name);
-    return [secrets.want("Secret", new Set([...of("Secret"), ...also])), secrets.want("ConfigMap", new Set(of("ConfigMap")))];
+    const named = [
+      ...resources.filter((resource) => resource.namespace === namespace).flatMap(({ spec }) => referencesOf(spec)),
+      ...(this.#options.alsoNamed?.() ?? []).filter((also) => also.namespace === namespace),
+    ];
+    const of = (wanted: SecretKind) => new Set(named.filter(({ kind }) => kind === wanted).map(({ name }) => name));
+    return [secrets.want("Secret", of("Secret")), secrets.want("ConfigMap", of("ConfigMap"))];
   }
 
   #lookLater(): void {

@@ -4,11 +4,13 @@ import { generateKeyPairSync } from "node:crypto";
 
 import { expect, test } from "vitest";
 
+import { createTrustedRoot } from "../../../test/support/trusted-root.ts";
 import type { TagPolicySpec } from "../../api/kinds.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { emptyView } from "../../record/record-view.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
 import type { RunState } from "../schedules.ts";
+import type { ReportContext } from "./reconciler.ts";
 import { tagPolicyReconciler } from "./tag-policy.ts";
 
 const key = { kind: "TagPolicy", namespace: "default", name: "images" } as const;
@@ -24,18 +26,29 @@ function specOf(verify: unknown): TagPolicySpec {
 
 const withKeys = specOf({ keys: [{ secretRef: { name: "cosign-pub" } }] });
 
-function secretsOf(data: Readonly<Record<string, string>> | undefined): SecretSource {
-  const found = data && new Map(Object.entries(data).map(([name, text]) => [name, new TextEncoder().encode(text)]));
-  return { secret: () => found, configMap: () => undefined, onChange: () => () => undefined };
+type Texts = Readonly<Record<string, string>>;
+const bytesOf = (data: Texts | undefined) =>
+  data && new Map(Object.entries(data).map(([name, text]) => [name, new TextEncoder().encode(text)]));
+
+function secretsOf(data: Texts, root: Texts | undefined): SecretSource {
+  return { secret: () => bytesOf(data), configMap: () => bytesOf(root), onChange: () => () => undefined };
 }
 
-function report(options: { spec?: TagPolicySpec; data?: Readonly<Record<string, string>>; runs?: RunState }) {
-  const { spec = withKeys, data = { "cosign.pub": pem }, runs } = options;
+interface Reported {
+  readonly spec?: TagPolicySpec;
+  readonly data?: Texts;
+  readonly root?: Texts | undefined;
+  readonly runs?: RunState;
+  readonly delivery?: ReportContext["delivery"];
+}
+
+function report(options: Reported) {
+  const { spec = withKeys, data = { "cosign.pub": pem }, root, runs, delivery } = options;
   return tagPolicyReconciler.report(key, spec, {
     view: emptyView,
     upstreams: [],
-    secrets: secretsOf(data),
-    delivery: undefined,
+    secrets: secretsOf(data, root),
+    delivery,
     users: undefined,
     administrators: "default",
     runsOf: () => runs,
@@ -61,6 +74,55 @@ test.each([
   expect(report({ data }).notReady).toEqual(
     message === undefined ? undefined : { reason: "SecretInvalid", path: "spec.verify.keys[0].secretRef.name", message },
   );
+});
+
+const withRoot = specOf({ keys: [{ secretRef: { name: "cosign-pub" } }], trustedRoot: { configMapRef: { name: "root" } } });
+const replace = "kubectl -n default create configmap root --from-file=trusted_root.json --dry-run=client -o yaml | kubectl replace -f -";
+const unread = { state: "unread", reason: "NotDelivered", message: "could not be read" } as const;
+
+test("a trusted root that is missing, is none, or is out of date: what to do, in a cluster and in a folder", async () => {
+  const rootOf = async (until?: string) => ({ "trusted_root.json": JSON.stringify(await createTrustedRoot({ until })) });
+  const here = { stateOf: () => ({ state: "delivered" }) as const };
+  const said = (root: Texts | undefined, delivery?: ReportContext["delivery"]) => report({ spec: withRoot, root, delivery }).notReady;
+  const path = "spec.verify.trustedRoot.configMapRef.name";
+  expect(said(await rootOf())).toBeUndefined();
+  expect(said(await rootOf("2999-01-01T00:00:00Z"), here)).toBeUndefined();
+  expect(said(undefined, here)).toEqual({
+    reason: "ConfigMapNotFound",
+    path,
+    message:
+      "there is no ConfigMap default/root with a trusted root: create it (kubectl -n default create configmap root --from-file=trusted_root.json), or take spec.verify.trustedRoot out to trust the public-good root",
+  });
+  expect(said(undefined)?.message).toContain(
+    "add a ConfigMap document with the key trusted_root.json in the configuration folder, or take spec.verify.trustedRoot out",
+  );
+  expect(said({ "root.json": "{}" }, here)).toEqual({
+    reason: "TrustedRootInvalid",
+    path,
+    message: `ConfigMap default/root has no key trusted_root.json (it has root.json): replace it (${replace})`,
+  });
+  expect(said({ "trusted_root.json": "{}" })).toEqual({
+    reason: "TrustedRootInvalid",
+    path,
+    message: expect.stringMatching(
+      /^ConfigMap default\/root has no trusted root in trusted_root.json, it is no Sigstore .* folder$/,
+    ) as string,
+  });
+  expect(said({ "trusted_root.json": " ".repeat(70_000) })?.message).toContain(
+    "has 70000 bytes in trusted_root.json, 65536 at most are taken",
+  );
+  expect(said(await rootOf("2022-12-31T00:00:00Z"), here)).toEqual({
+    reason: "TrustedRootExpired",
+    path,
+    message: `ConfigMap default/root is out of date, every certificate authority in it ended by 2022-12-31T00:00:00.000Z: replace it (${replace}) with the newer root`,
+  });
+  // It could not be looked at: what the processes have counts.
+  expect(said(undefined, { stateOf: () => ({ ...unread, served: true }) })).toBeUndefined();
+  expect(said(undefined, { stateOf: () => ({ ...unread, served: false }) })).toEqual({
+    reason: "NotDelivered",
+    path,
+    message: "could not be read",
+  });
 });
 
 const ended = (failures: readonly { reason: string; message?: string }[], failed = failures.length): RunState => ({

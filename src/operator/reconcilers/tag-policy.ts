@@ -3,20 +3,18 @@
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { TagPolicySpec } from "../../api/kinds.ts";
 import { keyString, type ResourceKey } from "../../domain/resource.ts";
-import { readPublicKey } from "../../domain/public-key.ts";
-import { namesOfKeys } from "../../domain/registry-login.ts";
 import { findByRepository, type UpstreamNames } from "../../domain/upstream-names.ts";
 import { syncResultOf, type SyncFailure, type SyncResult } from "../run-results.ts";
 import type { RunState } from "../schedules.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import { runDetails } from "./run-details.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
-import type { Finding, Placed } from "./skeleton.ts";
+import { unusableAnchor } from "./trust-anchors.ts";
 
 export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   kind: "TagPolicy",
   report(key, spec, context) {
-    const unusable = missingKey(key, spec, context);
+    const unusable = unusableAnchor(key, spec, context);
     const runs = context.runsOf(key);
     const found = syncResultOf(runs?.last?.result);
     const tags = countTags(key, spec, context);
@@ -36,36 +34,6 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   },
 };
 
-function missingKey(key: ResourceKey, spec: TagPolicySpec, { secrets, delivery }: ReportContext): (Finding & Placed) | undefined {
-  if (secrets === undefined) return undefined;
-  for (const [index, { secretRef }] of (spec.verify.keys ?? []).entries()) {
-    const path = `spec.verify.keys[${index}].secretRef.name`;
-    const name = `${key.namespace}/${secretRef.name}`;
-    const data = secrets.secret(key.namespace, secretRef.name);
-    const delivered = delivery?.stateOf(key.namespace, secretRef.name);
-    if (data === undefined) {
-      if (delivered?.state === "unread" && delivered.served) continue;
-      if (delivered?.state === "unread") return { reason: delivered.reason, path, message: delivered.message };
-      const message = `there is no Secret ${name} with public keys (*.pub): create it, or name another one`;
-      return { reason: reasons.secretNotFound, path, message };
-    }
-    const wrong = (message: string) => ({ reason: reasons.secretInvalid, path, message: `Secret ${name} ${message}` });
-    const files = [...data].filter(([file]) => file.endsWith(".pub"));
-    if (files.length === 0) {
-      return wrong(`has no key that ends in .pub (${namesOfKeys(data)}): put the publisher's public key there, for example as cosign.pub`);
-    }
-    const problems = files.flatMap(([file, bytes]) => {
-      const read = readPublicKey(file, new TextDecoder().decode(bytes));
-      return "problem" in read ? [read.problem] : [];
-    });
-    if (problems.length === files.length) return wrong(`has no public key that can be used: ${problems.join("; ")}`);
-    if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && !delivered.served)) {
-      return { reason: delivered.reason, path, message: delivered.message };
-    }
-  }
-  return undefined;
-}
-
 type LastRun = NonNullable<RunState["last"]>;
 
 function syncedOf({ succeeded, message }: LastRun, found: SyncResult | undefined): ConditionDraft {
@@ -80,16 +48,31 @@ function syncedOf({ succeeded, message }: LastRun, found: SyncResult | undefined
 /** Names of failures at which no evidence was verified (docs/guides/versions-from-evidence.md, "What is checked, in order"). */
 const unverified: ReadonlySet<string> = new Set([
   "KeyMissing",
+  "TrustedRootInvalid",
+  "TrustedRootExpired",
   "SignatureMissing",
   "TooManyDocuments",
   "DocumentMissing",
   "DocumentTooLarge",
   "EnvelopeInvalid",
+  "BundleInvalid",
+  "CertificateMissing",
+  "SignedTimeMissing",
+  "SignedTimeInvalid",
+  "CertificateUntrusted",
+  "CertificateExpired",
+  "CertificateNotLogged",
+  "CertificateUsageMismatch",
+  "LogEntryMissing",
+  "LogEntryUnsupported",
+  "LogEntryInvalid",
+  "LogEntryMismatch",
   "SignatureInvalid",
   "PayloadTypeMismatch",
   "StatementInvalid",
   "SubjectMismatch",
   "PredicateTypeMismatch",
+  "IdentityMismatch",
 ]);
 /** Names of failures at which nobody got as far as the evidence. */
 const unseen: ReadonlySet<string> = new Set([

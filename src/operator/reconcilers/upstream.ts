@@ -80,7 +80,7 @@ function obstacleOf(
   if (secrets === undefined) return undefined;
   const stopped = (reason: string, message: string): Obstacle => ({ finding: { reason, path, message }, serves: false });
   const data = secrets.secret(namespace, name);
-  const delivered = delivery?.stateOf(namespace, name);
+  const delivered = delivery?.stateOf({ kind: "Secret", namespace, name });
   if (data === undefined) {
     if (delivered?.state === "unread") {
       const { reason, message, served } = delivered;
@@ -117,7 +117,7 @@ function credentialsLoaded(
 ): (ConditionDraft & Placed)[] {
   const type = conditionTypes.credentialsLoaded;
   if (obstacle !== undefined) return [{ type, status: "False", ...obstacle.finding }];
-  if (named.every(({ name }) => delivery?.stateOf(namespace, name).state === "delivered")) {
+  if (named.every(({ name }) => delivery?.stateOf({ kind: "Secret", namespace, name }).state === "delivered")) {
     return [{ type, status: "True", reason: reasons.succeeded, message: "every process of the registry has the Secret as it is now" }];
   }
   if (seen === undefined) return [];

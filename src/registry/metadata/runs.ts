@@ -5,7 +5,7 @@ import type { Run, RunRequest, RunUpdate } from "../../api/control/runs.ts";
 import { isUuid } from "../../domain/uuid.ts";
 import { statement, type Queryable } from "./database.ts";
 
-export type StoredRun = Omit<Run, "approve" | "spec" | "upstream" | "keys" | "settled">;
+export type StoredRun = Omit<Run, "approve" | "spec" | "upstream" | "keys" | "trustedRoot" | "anchors" | "settled">;
 
 interface RunRow {
   readonly id: string;

@@ -21,6 +21,7 @@ beforeEach(() => rows("TRUNCATE sync_outcomes, record"));
 const rows = <Row = unknown>(text: string, values?: readonly unknown[]) => database.query<Row>({ name: "", text }, values);
 
 const policy = "default/images";
+const anchors = "those of now";
 const publish = (part: { resources?: readonly object[]; refused?: readonly object[] }) =>
   rows("INSERT INTO record (revision, document) VALUES ('r1', $1)", [JSON.stringify({ resources: [], refused: [], ...part })]);
 const published = (generation: number) => ({ kind: "TagPolicy", namespace: "default", name: "images", generation });
@@ -47,10 +48,10 @@ const ten = "0001 0002 0003 0004 0005 0006 0007 0008 0009 0010";
 test("of each source tag the ten newest stay: those that a run is told", async () => {
   await publish({ resources: [published(1)] });
   await settle({ digests: 13, tags: 2 });
-  const before = await settledOutcomes(database, { policy, generation: 1 });
+  const before = await settledOutcomes(database, { policy, generation: 1, anchors });
   expect(await pruneOutcomes(database)).toBe(6);
   expect(await left()).toEqual([`default/images 1 tag 1: ${ten}`, `default/images 1 tag 2: ${ten}`]);
-  expect(await settledOutcomes(database, { policy, generation: 1 })).toEqual(before);
+  expect(await settledOutcomes(database, { policy, generation: 1, anchors })).toEqual(before);
   expect(await pruneOutcomes(database)).toBe(0);
 });
 
@@ -58,9 +59,9 @@ test("many that one run settled at the same moment: what is told is what stays",
   await publish({ resources: [published(1)] });
   await settle({ digests: 30 });
   await rows("UPDATE sync_outcomes SET checked_at = now()");
-  const before = await settledOutcomes(database, { policy, generation: 1 });
+  const before = await settledOutcomes(database, { policy, generation: 1, anchors });
   expect(await pruneOutcomes(database)).toBe(20);
-  expect(await settledOutcomes(database, { policy, generation: 1 })).toEqual(before);
+  expect(await settledOutcomes(database, { policy, generation: 1, anchors })).toEqual(before);
 });
 
 test("another generation than the published one goes after 30 days, also a later one: the policy was made again", async () => {
@@ -101,7 +102,7 @@ test("of 100,000 settled digests a run reads the ten newest of each source tag, 
       },
       execute: database.execute.bind(database),
     },
-    { policy, generation: 1 },
+    { policy, generation: 1, anchors },
   );
   expect(found).toHaveLength(1_000);
   const [{ statement, values } = { statement: { text: "" }, values: [] }] = asked;

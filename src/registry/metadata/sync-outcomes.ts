@@ -16,14 +16,15 @@ interface OutcomeRow {
 // administrator can mend ($9) is looked at again.
 const upsert = statement(
   "sync-outcome-upsert",
-  `INSERT INTO sync_outcomes AS known (policy, generation, repository, source_tag, digest, outcome, message, retry_at)
-   SELECT $1, $2, repository, source_tag, digest, outcome, message, now() + make_interval(secs => retry_after)
+  `INSERT INTO sync_outcomes AS known (policy, generation, repository, source_tag, digest, outcome, message, retry_at, anchors)
+   SELECT $1, $2, repository, source_tag, digest, outcome, message, now() + make_interval(secs => retry_after), $10
    FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[])
      AS new (repository, source_tag, digest, outcome, message, retry_after)
    ORDER BY repository, source_tag, digest
    ON CONFLICT (policy, generation, repository, source_tag, digest) DO UPDATE SET
      outcome = excluded.outcome,
      message = excluded.message,
+     anchors = excluded.anchors,
      checked_at = now(),
      retry_at = CASE
        WHEN excluded.retry_at IS NULL THEN NULL
@@ -34,12 +35,12 @@ const upsert = statement(
 );
 
 /** Failures that are mended here, not upstream: they are never given up. */
-const mendedHere = ["KeyMissing", "CopyIncomplete"];
+const mendedHere = ["KeyMissing", "TrustedRootInvalid", "TrustedRootExpired", "CopyIncomplete"];
 
 /** Stores what a run settled. `retryAfter` (seconds) is the shortest pause; it grows with the age of the digest, 6 hours at most, for 7 days. */
 export async function recordOutcomes(
   queryable: Queryable,
-  run: { readonly policy: string; readonly generation: number },
+  run: { readonly policy: string; readonly generation: number; readonly anchors?: string | undefined },
   outcomes: readonly SyncOutcome[],
 ): Promise<void> {
   const unique = [...new Map(outcomes.map((entry) => [JSON.stringify([entry.repository, entry.sourceTag, entry.digest]), entry])).values()];
@@ -54,6 +55,7 @@ export async function recordOutcomes(
     unique.map(({ message }) => message ?? null),
     unique.map(({ retryAfter }) => retryAfter ?? null),
     mendedHere,
+    run.anchors ?? null,
   ]);
 }
 
@@ -74,20 +76,23 @@ const settled = statement(
    )
    SELECT repository, source_tag, digest, outcome, message, ceil(extract(epoch FROM retry_at - now()))::int AS retry_after
    FROM source, LATERAL (
-     SELECT digest, outcome, message, retry_at, checked_at FROM sync_outcomes o
+     SELECT digest, outcome, message, retry_at, checked_at, anchors FROM sync_outcomes o
      WHERE o.policy = $1 AND o.generation = $2 AND o.repository = source.repository AND o.source_tag = source.source_tag
      ORDER BY checked_at DESC, digest LIMIT ${newestOfTag}
    ) known
-   WHERE retry_at IS NULL OR retry_at > now()
+   WHERE (retry_at IS NULL OR retry_at > now()) AND (outcome = 'Minted' OR anchors IS NULL OR anchors = $3)
    ORDER BY repository, source_tag, checked_at DESC, digest`,
 );
 
-/** What needs no look now: finished under this generation, or not yet due again. The last ten digests of each source tag. */
+/**
+ * What needs no look now: finished under this generation, or not yet due again. What was refused counts only under the `anchors` of now. The last ten
+ * digests of each source tag.
+ */
 export async function settledOutcomes(
   queryable: Queryable,
-  run: { readonly policy: string; readonly generation: number },
+  run: { readonly policy: string; readonly generation: number; readonly anchors: string },
 ): Promise<SyncOutcome[]> {
-  return (await queryable.query<OutcomeRow>(settled, [run.policy, run.generation])).map(toOutcome);
+  return (await queryable.query<OutcomeRow>(settled, [run.policy, run.generation, run.anchors])).map(toOutcome);
 }
 
 const refused = statement(

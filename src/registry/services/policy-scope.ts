@@ -2,7 +2,9 @@
 
 import type { Run } from "../../api/control/runs.ts";
 import type { TagPolicySpec, UpstreamSpec } from "../../api/kinds.ts";
+import { digestOf } from "../../domain/digest.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
+import { maxTrustedRootBytes, trustedRootKey } from "../../domain/trusted-root.ts";
 import { canonicalHost, findByRepository } from "../../domain/upstream-names.ts";
 import type { Configuration, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
@@ -82,4 +84,23 @@ export function keysOf({ policy }: PolicyScope, secrets: SecretSource): NonNulla
         .map(([key, value]) => ({ name: `${secretRef.name}/${key}`, pem: new TextDecoder().decode(value) }));
     })
     .slice(0, maxKeys);
+}
+
+/** The trusted root that the policy names, unread. Undefined: it names none; empty: it names one that is not there, and the built-in one must not stand in for it. */
+function trustedRootOf({ policy }: PolicyScope, secrets: SecretSource): string | undefined {
+  const { trustedRoot } = policy.spec.verify;
+  if (trustedRoot === undefined) return undefined;
+  const bytes = secrets.configMap(policy.namespace, trustedRoot.configMapRef.name)?.get(trustedRootKey);
+  return bytes === undefined || bytes.byteLength > maxTrustedRootBytes ? "" : new TextDecoder().decode(bytes);
+}
+
+/** What a run judges evidence with. */
+export function anchorsOf(
+  scope: PolicyScope,
+  secrets: SecretSource,
+): { readonly keys: NonNullable<Run["keys"]>; readonly trustedRoot?: string; readonly anchors: string } {
+  const keys = keysOf(scope, secrets);
+  const trustedRoot = trustedRootOf(scope, secrets);
+  const anchors = digestOf(JSON.stringify([keys, trustedRoot ?? null]));
+  return { keys, ...(trustedRoot === undefined ? {} : { trustedRoot }), anchors };
 }

@@ -18,6 +18,7 @@ beforeEach(async () => {
   await publish();
 });
 
+const keyless = [{ issuer: "https://issuer.example.com", subject: "ci" }];
 const start = () => runs.start({ kind: "tag-sync", policy: "default/images", trigger: "schedule" });
 const outcome = (name: string, part: Partial<SyncOutcome> = {}): SyncOutcome => ({
   repository: "chainguard/nginx",
@@ -57,6 +58,44 @@ test("a run knows the policy as published, its upstream and every *.pub of its S
   expect(ended).toMatchObject({ state: "succeeded", result: { images: { total: 2, failed: 0 } } });
   expect([ended.keys, ended.settled, ended.upstream]).toEqual([undefined, undefined, undefined]);
   expect(ended.finishedAt).not.toBeNull();
+});
+
+test("a run knows the trusted root that the policy names, and that it is not there: the built-in one does not stand in for it", async () => {
+  expect((await start()).trustedRoot).toBeUndefined();
+  await failUnfinishedRuns(database);
+  await publish({ policy: { verify: { mode: "Verified", keyless, trustedRoot: { configMapRef: { name: "root" } } } } });
+  const run = await start();
+  expect(run).toMatchObject({ trustedRoot: "", keys: [], spec: { verify: { keyless } } });
+  secrets.setConfigMap("default", "root", { "trusted_root.json": '{"not": "judged here"}', "other.json": "x" });
+  expect(await runs.get(run.id)).toMatchObject({ trustedRoot: '{"not": "judged here"}' });
+  secrets.setConfigMap("default", "root", { "trusted_root.json": " ".repeat(70_000) });
+  expect(await runs.get(run.id)).toMatchObject({ trustedRoot: "" });
+  expect(await runs.update(run.id, { state: "failed" })).not.toHaveProperty("trustedRoot");
+});
+
+test("what was refused is looked at again under another root or other keys; what is minted is not", async () => {
+  await publish({ policy: { verify: { mode: "Verified", keyless, trustedRoot: { configMapRef: { name: "root" } } } }, generation: 31 });
+  secrets.setConfigMap("default", "root", { "trusted_root.json": "one" });
+  const first = await start();
+  const of = (name: string, part: Partial<SyncOutcome> = {}) => outcome(name, { repository: "secret/nginx", ...part });
+  const refused = of("b", { outcome: "VersionRefused" });
+  await runs.update(first.id, {
+    outcomes: [of("a"), refused, of("c", { outcome: "IdentityMismatch", retryAfter: 300 })],
+    anchors: first.anchors,
+  });
+  const settled = async () => (await runs.get(first.id)).settled?.map(({ outcome: how }) => how).sort();
+  expect(await settled()).toEqual(["IdentityMismatch", "Minted", "VersionRefused"]);
+  secrets.setConfigMap("default", "root", { "trusted_root.json": "two" });
+  expect(await settled()).toEqual(["Minted"]);
+  // Looked at with what counted when the job was told, and refused: that is not an answer under what counts now.
+  await runs.update(first.id, { outcomes: [refused], anchors: first.anchors });
+  expect(await settled()).toEqual(["Minted"]);
+  await runs.update(first.id, { outcomes: [refused], anchors: (await runs.get(first.id)).anchors });
+  expect(await settled()).toEqual(["Minted", "VersionRefused"]);
+  // A job of the version before does not say with what it judged.
+  await runs.update(first.id, { outcomes: [refused] });
+  secrets.setConfigMap("default", "root", { "trusted_root.json": "three" });
+  expect(await settled()).toEqual(["Minted", "VersionRefused"]);
 });
 
 test("one at a time for a policy, whoever asks; one that fell silent is given up", async () => {

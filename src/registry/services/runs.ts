@@ -12,7 +12,7 @@ import { refuseApproval } from "./approval.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
 import { askUntil, Bell, type Waiting } from "./long-poll.ts";
-import { keyOf, keysOf, notPublished, policyScope } from "./policy-scope.ts";
+import { anchorsOf, keyOf, notPublished, policyScope } from "./policy-scope.ts";
 import { unlessStorable } from "./storable.ts";
 
 /** Seconds after which a job that says nothing counts as dead. Jobs report every 30 seconds. */
@@ -81,7 +81,7 @@ export class Runs {
     const changed = await unlessStorable(
       this.#database.transaction(async (transaction) => {
         const row = await updateRun(transaction, id, update);
-        if (row !== undefined) await recordOutcomes(transaction, run, outcomes.map(bounded));
+        if (row !== undefined) await recordOutcomes(transaction, { ...run, anchors: update.anchors }, outcomes.map(bounded));
         return row;
       }),
     );
@@ -125,18 +125,19 @@ export class Runs {
     return found;
   }
 
-  /** Keys and settled outcomes are for the job alone: a run that has ended shows neither. */
+  /** Keys, root and settled outcomes are for the job alone: a run that has ended shows none of them. */
   async #view(run: StoredRun): Promise<Run> {
     if (run.state !== "running") return { ...run, spec: this.#specOf(run) };
     if (run.kind === "prune") return { ...run, spec: this.#policy(run).spec };
     const scope = policyScope(this.#configuration.current(), run.policy);
     const { prefix, url, repositoryPrefix } = scope.upstream.spec;
+    const trust = anchorsOf(scope, this.#secrets);
     return {
       ...run,
       spec: scope.policy.spec,
       upstream: { prefix, url, repositoryPrefix },
-      keys: keysOf(scope, this.#secrets),
-      settled: await settledOutcomes(this.#database, run),
+      ...trust,
+      settled: await settledOutcomes(this.#database, { ...run, anchors: trust.anchors }),
     };
   }
 
