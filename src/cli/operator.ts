@@ -16,13 +16,14 @@ interface OperatorValues {
   readonly record: string;
   readonly credentials?: WrittenName;
   readonly listen: ListenAddress;
+  readonly recordListen: ListenAddress;
   readonly kubeconfig?: string;
   readonly settings?: string;
   readonly logLevel: LogLevel;
 }
 
 export function operatorCommand(): Command {
-  const { registry, tokenFile, namespaces, record, credentials, listen, kubeconfig, settings, logLevel } = operatorOptions;
+  const { registry, tokenFile, namespaces, record, credentials, listen, recordListen, kubeconfig, settings, logLevel } = operatorOptions;
   return new Command("operator")
     .description("configure a registry by the resources of a Kubernetes cluster, recorded in Git; in a pod, or with KUBECONFIG")
     .addOption(option(registry, parseUrl).makeOptionMandatory())
@@ -31,6 +32,7 @@ export function operatorCommand(): Command {
     .addOption(option(record))
     .addOption(option(credentials, parseResourceName))
     .addOption(option(listen, parseListen))
+    .addOption(option(recordListen, parseListen))
     .addOption(option(kubeconfig))
     .addOption(option(settings))
     .addOption(option(logLevel))

@@ -1,4 +1,4 @@
-// wharfinger record: the Git record as the registry and its control plane see it, a clone of it, and the two decisions that only a person makes.
+// wharfinger record: the Git record as the registry and its control plane see it, and the two decisions that only a person makes.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -7,12 +7,12 @@ import { Command } from "commander";
 
 import type { RecordState } from "../api/control/record.ts";
 import { clientOptions } from "../config/options/client.ts";
-import { shellWord } from "../config/shell-word.ts";
 import type { PersonsDecision } from "../operator/persons-word.ts";
 import type { Cluster } from "./cluster/open-cluster.ts";
 import { ask, clientCommand, clusterCommand, inWhichCluster, option } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult, table } from "./output.ts";
+import { cloneCommand, pullCommand, pushCommand } from "./record-clone.ts";
 import { describeSourceProblem } from "./render/source-problem.ts";
 
 export function recordCommand(): Command {
@@ -29,6 +29,8 @@ export function recordCommand(): Command {
     .description("the Git record of configuration and versions")
     .addCommand(status)
     .addCommand(cloneCommand())
+    .addCommand(pullCommand())
+    .addCommand(pushCommand())
     .addCommand(
       decision("confirm-removal", {
         what: "removal",
@@ -57,35 +59,6 @@ async function toldIn(cluster: Cluster): Promise<Pick<RecordState, "controlPlane
     note(`Nothing is known of Git: ${error.message}`);
     return {};
   }
-}
-
-function cloneCommand(): Command {
-  return clusterCommand(new Command("clone").addOption(option(clientOptions.data)))
-    .description("clone the record, to look at its history and to revert in it")
-    .argument("[folder]", "that is not there yet", "record")
-    .addHelpText(
-      "after",
-      "\nIn a cluster it is cloned from its remote (setting record.remote), with your own credentials at that Git host.",
-    )
-    .action(async (folder: string, { data }: { data: string }, command: Command) => {
-      const from = join(data, "record");
-      const cluster = await inWhichCluster(command, async () => existsSync(from));
-      if (cluster === undefined) return clone({ from, folder });
-      await cluster(async (opened) => {
-        const { remoteIn } = await import("./cluster/record-report.ts");
-        const { url, branch, folder: inside } = await remoteIn(opened);
-        await clone({ from: url, branch, folder });
-        if (inside !== "") note(`The record is in its folder ${inside}.`);
-      });
-    });
-}
-
-async function clone(options: { readonly from: string; readonly branch?: string; readonly folder: string }): Promise<void> {
-  const { cloneRecord } = await import("../record/clone.ts");
-  await cloneRecord(options).catch((cause: Error) => {
-    throw new CommandError(cause.message, { cause });
-  });
-  note(`\`git -C ${shellWord(options.folder)} log\` tells what was served, and since when.`);
 }
 
 interface Decision {

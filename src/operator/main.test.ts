@@ -15,6 +15,7 @@ test("a namespace that is named twice is watched once", async () => {
     record: "record",
     jobs: { run: async () => undefined },
     listen: { host: "127.0.0.1", port: 0 },
+    recordListen: { host: "127.0.0.1", port: 0 },
     version: "0.0.0",
     logger: pino({ level: "silent" }),
   });

@@ -15,7 +15,7 @@ import type { Logger } from "../observability/logger.ts";
 import { operatorMetrics } from "../observability/operator-metrics.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import { recordOptionsOf } from "../record/remote-options.ts";
-import { openRecord } from "../record/repository.ts";
+import { openRecord, type GitRecord } from "../record/repository.ts";
 import { startControlPlane, type ControlPlane } from "./control-plane.ts";
 import { Delivery } from "./delivery.ts";
 import { ClusterSource } from "./kube/cluster-source.ts";
@@ -34,6 +34,8 @@ import { StatusWriter } from "./kube/status-writer.ts";
 import { podSettings } from "./manifests/pod-settings.ts";
 import type { JobRunner } from "./ports.ts";
 import { startProbes, type Probes } from "./probes.ts";
+import { administratorsOf } from "./record-callers.ts";
+import { startRecordServer } from "./record-server.ts";
 import { shownStatus } from "./record-status.ts";
 
 export interface OperatorOptions {
@@ -51,6 +53,8 @@ export interface OperatorOptions {
   readonly jobs: JobRunner;
   /** Probes and metrics. */
   readonly listen: ListenAddress;
+  /** The record for people's git, where it has no remote. */
+  readonly recordListen: ListenAddress;
   readonly version: string;
   readonly logger: Logger;
 }
@@ -95,6 +99,10 @@ class Operator implements RunningOperator {
   #leases: Leases | undefined;
   #plane: ControlPlane | undefined;
   #probes: Probes | undefined;
+  /** Undefined until this process leads. */
+  #record: GitRecord | undefined;
+  /** Where people's git finds it; undefined: at its remote. */
+  #recordPort: number | undefined;
   /** Why the installation is not known yet. */
   #obstacle: string | undefined = "the API server was not heard yet";
   #work: Promise<void> = Promise.resolve();
@@ -164,12 +172,17 @@ class Operator implements RunningOperator {
     const { listen } = this.#options;
     const probes = localUrl({ host: listen.host, port: this.#probes?.port ?? listen.port });
     const several = this.#namespaces.length > 1;
-    return `Watching ${several ? "namespaces" : "namespace"} ${this.#namespaces.join(", ")}; probes and metrics on ${probes}.`;
+    const record = this.#recordUrl === undefined ? "" : `; the record for git on ${this.#recordUrl}`;
+    return `Watching ${several ? "namespaces" : "namespace"} ${this.#namespaces.join(", ")}; probes and metrics on ${probes}${record}.`;
   }
 
   async start(): Promise<void> {
     this.#probes = await startProbes({ listen: this.#options.listen, obstacles: () => this.#obstacles(), metrics: this.#metrics });
     this.#closing.push(() => this.#probes?.stop() ?? Promise.resolve());
+    await this.#serveRecord().catch(async (error: unknown) => {
+      await this.#probes?.stop();
+      throw error;
+    });
     this.#work = this.#run().catch((error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));
   }
 
@@ -180,6 +193,25 @@ class Operator implements RunningOperator {
       await close().catch((error: unknown) => this.#options.logger.error({ err: error }, "a part of the operator did not stop in order"));
     }
     await Promise.all([this.#client.close(), this.#control.close()]);
+  }
+
+  get #recordUrl(): string | undefined {
+    const { host } = this.#options.recordListen;
+    return this.#recordPort === undefined ? undefined : `${localUrl({ host, port: this.#recordPort })}/record.git`;
+  }
+
+  /** At a remote it is served by that. */
+  async #serveRecord(): Promise<void> {
+    const { settings, recordListen, registry, logger } = this.#options;
+    if (settings.record.remote !== undefined) return;
+    const server = await startRecordServer({
+      listen: recordListen,
+      admit: administratorsOf(registry.url),
+      record: () => this.#record,
+      logger,
+    });
+    this.#recordPort = server.port;
+    this.#closing.push(() => server.stop());
   }
 
   /** Not Git: what is published is served while Git is away, and a new pod must not wait for it. */
@@ -252,6 +284,10 @@ class Operator implements RunningOperator {
     const { remote } = settings.record;
     const record = await openRecord({ folder, installation, ...recordOptionsOf(settings.record, this.#source), logger });
     this.#closing.push(() => record.close());
+    this.#record = record;
+    this.#closing.push(async () => {
+      this.#record = undefined;
+    });
     const word = new PersonsAnnotations({
       client: this.#client,
       source: this.#source,

@@ -1,9 +1,10 @@
 // Probes and metrics of the operator, on a port of their own: what a kubelet and a scraper ask.
 
-import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 import type { ListenAddress } from "../config/listen.ts";
+import { listening } from "./listening.ts";
 
 export interface ProbesOptions {
   readonly listen: ListenAddress;
@@ -36,7 +37,7 @@ export async function startProbes({ listen, obstacles, metrics }: ProbesOptions)
       (error: unknown) => answer(response, 500, `${String(error)}\n`),
     );
   });
-  await listening(server, listen);
+  await listening(server, listen, { what: "The probes", option: "--listen" });
   return {
     port: (server.address() as AddressInfo).port,
     stop: () =>
@@ -45,17 +46,4 @@ export async function startProbes({ listen, obstacles, metrics }: ProbesOptions)
         server.closeAllConnections();
       }),
   };
-}
-
-function listening(server: Server, { host, port }: ListenAddress): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) =>
-      reject(
-        new Error(`The probes cannot listen on ${host}:${port} (${cause.code ?? cause.message}): choose another address with --listen.`, {
-          cause,
-        }),
-      ),
-    );
-    server.listen(port, host, resolve);
-  });
 }

@@ -88,6 +88,33 @@ export class Git {
     return new Git({ program: this.#program, directory: this.directory, workTree });
   }
 
+  /**
+   * Starts git for somebody who reads and writes its streams, and who hears what became of it: the events of a child process. `signal` ends it, and
+   * git ends what it has started. It is told of no repository. Rejects with RecordError GitFailed when there is no process.
+   */
+  start(
+    args: readonly string[],
+    call: Required<Pick<GitCall, "configuration" | "env" | "signal">>,
+  ): Promise<ChildProcessWithoutNullStreams> {
+    const argv = [...[...configuration, ...call.configuration].flatMap((entry) => ["-c", entry]), ...args];
+    return new Promise((resolve, reject) => {
+      const fail = (cause: unknown) => reject(notStarted(this.#program, cause));
+      try {
+        const child = spawn(this.#program, argv, { env: { ...environment(), ...call.env }, stdio: ["pipe", "pipe", "pipe"] });
+        child.on("error", fail);
+        child.once("spawn", () => {
+          const end = () => void child.kill("SIGTERM");
+          if (call.signal.aborted) end();
+          call.signal.addEventListener("abort", end, { once: true });
+          child.once("close", () => call.signal.removeEventListener("abort", end));
+          resolve(child);
+        });
+      } catch (cause) {
+        fail(cause);
+      }
+    });
+  }
+
   /** Rejects with RecordError GitFailed when git ends with anything but 0. Resolves with its output. */
   async run(args: readonly string[], call: GitCall = {}): Promise<Buffer> {
     const answer = await this.try(args, call);

@@ -9,6 +9,7 @@ import { firstFiles } from "./first-files.ts";
 import { Following } from "./following.ts";
 import type { Author, Git } from "./git.ts";
 import { History } from "./history.ts";
+import { HttpBackend, type GitAnswer, type GitExchange } from "./http-backend.ts";
 import { installationOf } from "./installation.ts";
 import { clearStaleLocks } from "./locks.ts";
 import { settleIn } from "./moving.ts";
@@ -55,6 +56,7 @@ export class GitRecord {
   readonly #references: References;
   /** Where the record is this folder. */
   readonly #following: Following | undefined;
+  readonly #backend: HttpBackend | undefined;
   /** Where it is not. */
   readonly #remote: Remote | undefined;
   readonly #remoteBranch: RemoteBranch | undefined;
@@ -84,6 +86,7 @@ export class GitRecord {
     this.#references = new References(git, branch);
     if (remote === undefined) {
       this.#following = new Following({ git, folder, branch, logger, read: (blobs) => this.#reader.bytesOf(blobs) });
+      this.#backend = new HttpBackend(git, branch);
       return;
     }
     this.#remote = new Remote(git, remote, () => this.#notify());
@@ -196,6 +199,25 @@ export class GitRecord {
     await this.#references.read();
     await this.#following?.follow(this.#references.head);
     return ids;
+  }
+
+  /**
+   * One exchange with a person's git over HTTP, where the record is this folder. What it pushes is a commit as any that a person makes in there.
+   * Rejects with RecordError GitFailed.
+   */
+  async serve(exchange: GitExchange): Promise<GitAnswer> {
+    const backend = this.#backend;
+    if (backend === undefined) throw new Error("a record that has a remote is served by that");
+    if (exchange.step !== "receive-pack") return backend.answer(exchange);
+    return this.#alone(async () => {
+      await this.#clearLocks();
+      await this.#references.read();
+      await this.#following?.begin(this.#references.head);
+      // Nobody's slow connection holds up the record: what was pushed is here, and the answer is taken whole.
+      const answer = await backend.whole(exchange);
+      this.#notify();
+      return answer;
+    });
   }
 
   /** Whether `ancestor` is in the history of `commit`; false when one of them does not exist here. */

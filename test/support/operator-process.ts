@@ -24,7 +24,16 @@ export function startOperatorProcess(options: OperatorProcessOptions): Promise<S
   return startSubcommand("operator", {
     settings,
     tokenOption: "--token-file",
-    args: [...token, "--registry", registry, "--record", record, ...namespaces.flatMap((namespace) => ["--namespace", namespace])],
+    args: [
+      ...token,
+      "--registry",
+      registry,
+      "--record",
+      record,
+      "--record-listen",
+      "127.0.0.1:0",
+      ...namespaces.flatMap((namespace) => ["--namespace", namespace]),
+    ],
     env: { ...env, KUBECONFIG: kubeconfig },
     node,
     ready: "Watching ",

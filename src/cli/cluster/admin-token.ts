@@ -31,10 +31,10 @@ export class AdminToken {
    * The account is in the namespace of the Pods that are shown its token: who can put a Pod there could have had the token without us.
    * `said`: what the Pods say that it has to be for. Throws CommandError.
    */
-  constructor(cluster: Cluster, values: AccountValues, said: string | undefined) {
+  constructor(cluster: Cluster, values: AccountValues, said: string | undefined, whose: "registry" | "operator" = "registry") {
     this.#cluster = cluster;
     this.#account = values.serviceAccount;
-    this.#audience = audienceOf(values, said);
+    this.#audience = audienceOf(values, said, whose);
   }
 
   /** For messages. */
@@ -68,18 +68,18 @@ export class AdminToken {
   }
 }
 
-function audienceOf({ audience: given }: AccountValues, said: string | undefined): string {
+function audienceOf({ audience: given }: AccountValues, said: string | undefined, whose: string): string {
   if (given !== undefined) return given;
   if (said === undefined) {
     throw new CommandError(
-      `The registry's Pods do not say what a token has to be for: they lack the annotation ${annotations.audience}.\n` +
-        "Give the host of its externalURL with --audience, or a token with --token-file.",
+      `The ${whose}'s Pods do not say what a token has to be for: they lack the annotation ${annotations.audience}.\n` +
+        "Give the host of the registry's externalURL with --audience, or a token with --token-file.",
     );
   }
   // API servers call themselves by URLs, and some by a word (k3s): a token that opens the cluster is not asked for because a Pod says so.
   if (URL.parse(`https://${said}`)?.host === said && said.includes(".")) return said;
   throw new CommandError(
-    `The registry's Pods say that a token has to be for ${said} (${annotations.audience}), which is no host: it should be that of externalURL, ` +
+    `The ${whose}'s Pods say that a token has to be for ${said} (${annotations.audience}), which is no host: it should be that of externalURL, ` +
       "for example registry.example.com. If it is right, give it with --audience.",
   );
 }

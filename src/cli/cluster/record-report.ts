@@ -18,16 +18,10 @@ export async function reportIn(cluster: Cluster): Promise<RecordReport> {
   return report;
 }
 
-/** Rejects with CommandError where the record is on the operator's volume alone. */
-export async function remoteIn(cluster: Cluster): Promise<ReportedRemote> {
+/** Undefined where the record is on the operator's volume alone. Rejects with CommandError. */
+export async function remoteIn(cluster: Cluster): Promise<ReportedRemote | undefined> {
   const { remote } = await reportIn(cluster);
-  if (remote === undefined) {
-    throw new CommandError(
-      "The record has no remote: it is on the operator's volume, from where nobody can clone it. With the setting record.remote it is pushed to a Git host " +
-        "(docs/guides/record.md).",
-    );
-  }
-  if (!/^(?:https|ssh):\/\//.test(remote.url))
+  if (remote !== undefined && !/^(?:https|ssh):\/\//.test(remote.url))
     throw new CommandError(`${remote.url} is no address from which a record is cloned: it is https:// or ssh://.`);
   return remote;
 }

@@ -1,4 +1,4 @@
-// The registry in a cluster: its Pods that are Ready, and a connection to any of them. They are equal, so another one does as well.
+// The registry in a cluster, or its operator: its Pods that are Ready, and a connection to any of them. They are equal, so another one does as well.
 
 import type { Duplex } from "node:stream";
 
@@ -16,6 +16,23 @@ export interface PodValues {
   /** Name or number. */
   readonly podPort: string;
 }
+
+/** Which program the Pods run, and what a person can do where they are not found. */
+interface Sought {
+  readonly name: "registry" | "operator";
+  readonly otherwise: string;
+  /** Where no port has the name that was asked for. */
+  readonly port?: number;
+}
+
+const registry: Sought = {
+  name: "registry",
+  otherwise: "Name its namespace with -n, its labels with --pods, or its address with --registry.",
+};
+
+/** The operator's, where it serves the record: its port is declared where other Pods may come to it. */
+const operator: Sought = { name: "operator", otherwise: "Name its namespace with -n.", port: 8082 };
+const operatorPods = { pods: "app.kubernetes.io/name=wharfinger,app.kubernetes.io/component=operator", podPort: "record" } as const;
 
 export interface RegistryPod {
   readonly name: string;
@@ -38,21 +55,27 @@ interface Pod extends KubeObject {
 export class RegistryPods {
   readonly #cluster: Cluster;
   readonly #values: PodValues;
+  readonly #sought: Sought;
   #ready: readonly RegistryPod[];
 
-  private constructor(cluster: Cluster, values: PodValues, ready: readonly RegistryPod[]) {
-    [this.#cluster, this.#values, this.#ready] = [cluster, values, ready];
+  private constructor(cluster: Cluster, { values, sought }: { values: PodValues; sought: Sought }, ready: readonly RegistryPod[]) {
+    [this.#cluster, this.#values, this.#sought, this.#ready] = [cluster, values, sought, ready];
   }
 
   /** Rejects with CommandError where there is none, or more than one installation. */
   static async find(cluster: Cluster, values: PodValues): Promise<RegistryPods> {
-    return new RegistryPods(cluster, values, await readyPods(cluster, values));
+    return new RegistryPods(cluster, { values, sought: registry }, await readyPods(cluster, values, registry));
+  }
+
+  /** The same of the operator, by the port on which it serves the record. */
+  static async findOperator(cluster: Cluster): Promise<RegistryPods> {
+    return new RegistryPods(cluster, { values: operatorPods, sought: operator }, await readyPods(cluster, operatorPods, operator));
   }
 
   /** The one that is asked, as long as it answers. */
   get first(): RegistryPod {
     const [first] = this.#ready;
-    if (first === undefined) throw new Error("a registry without Pods");
+    if (first === undefined) throw new Error("none that is Ready, and no refusal");
     return first;
   }
 
@@ -68,11 +91,11 @@ export class RegistryPods {
         this.#ready = [pod, ...this.#ready.filter((other) => other !== pod)];
         return failure;
       }
-      const others = await readyPods(this.#cluster, this.#values);
+      const others = await readyPods(this.#cluster, this.#values, this.#sought);
       if (!others.some(({ name }) => !tried.has(name))) throw failure;
       this.#ready = others;
     }
-    throw new CommandError(`None of the registry's Pods takes a connection: ${[...tried].join(", ")}.`);
+    throw new CommandError(`None of the ${this.#sought.name}'s Pods takes a connection: ${[...tried].join(", ")}.`);
   }
 
   /** The connection, or why there is none but may be one to another Pod. */
@@ -90,7 +113,7 @@ export class RegistryPods {
   }
 }
 
-async function readyPods(cluster: Cluster, { pods: labels, podPort }: PodValues): Promise<readonly RegistryPod[]> {
+async function readyPods(cluster: Cluster, { pods: labels, podPort }: PodValues, sought: Sought): Promise<readonly RegistryPod[]> {
   const { client, namespace, name: where } = cluster;
   const { items } = await client
     .send<{ readonly items: readonly Pod[] }>({ path: paths.pods(namespace), query: { labelSelector: labels } })
@@ -100,15 +123,16 @@ async function readyPods(cluster: Cluster, { pods: labels, podPort }: PodValues)
   const there = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   if (there.length === 0) {
     throw new CommandError(
-      `There is no registry in namespace ${namespace} of ${where}: no Pod has the labels ${labels}.\n` +
-        "Name its namespace with -n, its labels with --pods, or its address with --registry.",
+      `There is no ${sought.name} in namespace ${namespace} of ${where}: no Pod has the labels ${labels}.\n${sought.otherwise}`,
     );
   }
   const ready = there.filter(isReady);
-  if (ready.length === 0) throw new CommandError(noneReady(there, namespace));
+  if (ready.length === 0) throw new CommandError(noneReady(there, namespace, sought));
   const installations = [...new Set(ready.map(({ metadata }) => metadata.labels?.[instanceLabel] ?? ""))].sort();
   if (installations.length > 1) {
     const names = installations.map((name) => (name === "" ? "one without that label" : name)).join(", ");
+    if (sought.name === "operator")
+      throw new CommandError(`There are several operators in namespace ${namespace} of ${where} (${instanceLabel}: ${names}).`);
     throw new CommandError(
       `There are several registries in namespace ${namespace} of ${where} (${instanceLabel}: ${names}).\n` +
         `Name one: --pods ${labels},${instanceLabel}=${installations.find((name) => name !== "") ?? ""}`,
@@ -116,7 +140,7 @@ async function readyPods(cluster: Cluster, { pods: labels, podPort }: PodValues)
   }
   return ready.map((pod) => ({
     name: pod.metadata.name,
-    port: portOf(pod, podPort),
+    port: portOf(pod, podPort, sought),
     audience: pod.metadata.annotations?.[annotations.audience],
   }));
 }
@@ -127,19 +151,20 @@ function isReady({ status }: Pod): boolean {
   return status?.conditions?.some(({ type, status: value }) => type === "Ready" && value === "True") === true;
 }
 
-function noneReady(pods: readonly Pod[], namespace: string): string {
+function noneReady(pods: readonly Pod[], namespace: string, { name }: Sought): string {
   const how = pods.map(({ metadata, status }) => {
     const why = status?.conditions?.find(({ type }) => type === "Ready")?.message;
     return `${metadata.name} (${why ?? status?.phase ?? "not started"})`;
   });
-  return `No Pod of the registry in namespace ${namespace} is Ready: ${how.join(", ")}.\n\`kubectl -n ${namespace} describe pod ${pods[0]?.metadata.name ?? ""}\` says more.`;
+  return `No Pod of the ${name} in namespace ${namespace} is Ready: ${how.join(", ")}.\n\`kubectl -n ${namespace} describe pod ${pods[0]?.metadata.name ?? ""}\` says more.`;
 }
 
-function portOf({ metadata, spec }: Pod, wanted: string): number {
+function portOf({ metadata, spec }: Pod, wanted: string, { port }: Sought): number {
   if (/^\d+$/.test(wanted)) return Number(wanted);
   const ports = spec.containers.flatMap((container) => container.ports ?? []);
   const found = ports.find(({ name }) => name === wanted)?.containerPort;
   if (found !== undefined) return found;
+  if (port !== undefined) return port;
   const known = ports.map(({ name, containerPort }) => (name === undefined ? String(containerPort) : `${name} (${containerPort})`));
   throw new CommandError(
     `Pod ${metadata.name} has no port called ${wanted}${known.length === 0 ? "" : `, only ${known.join(", ")}`}. Name the registry's with --pod-port.`,

@@ -39,6 +39,13 @@ export const operatorOptions = {
     description: "address of the probes (/livez, /readyz) and of /metrics; port 0 takes any free one",
     fallback: "0.0.0.0:8081",
   },
+  recordListen: {
+    flags: "--record-listen <host:port>",
+    variable: "WHARFINGER_RECORD_LISTEN",
+    description:
+      "address where administrators clone and push the record (/record.git) while it has no remote; in a Pod the default is in reach of port-forward alone",
+    fallback: "127.0.0.1:8082",
+  },
   kubeconfig: {
     flags: "--kubeconfig <file>",
     variable: "WHARFINGER_KUBECONFIG",
