@@ -11,24 +11,31 @@ import { parseManifest } from "../../src/domain/manifest.ts";
 import { statement } from "../../src/registry/metadata/database.ts";
 import { startDistribution } from "../support/distribution.ts";
 import { pushImage, pushIndex } from "../support/images.ts";
-import { pullBlob, readAll, someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
+import {
+  pullBlob,
+  readAll,
+  someone,
+  startProxy,
+  startUpstream,
+  upstreamSpec,
+  type ProxiedUpstream,
+  type TestProxy,
+} from "../support/proxy.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
 let proxy: TestProxy;
 let upstream: ScriptedUpstream;
-let prefix = "";
-let app = "";
-let counter = 0;
+let prefix: string;
+let app: string;
+let configure: ProxiedUpstream["configure"];
 
 beforeAll(async () => {
   proxy = await startProxy();
 });
 afterAll(() => proxy.stop());
 beforeEach(async () => {
-  upstream = await ScriptedUpstream.start();
-  prefix = `p${++counter}`;
+  ({ upstream, prefix, configure } = await startUpstream(proxy));
   app = `${prefix}/team/app`;
-  proxy.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix) });
 });
 afterEach(() => upstream.stop());
 
@@ -49,7 +56,7 @@ test("20 cold readers, a slow one, one that leaves, and ranges: upstream serves 
   const bytes = randomBytes(4 * 1024 * 1024 + 123);
   const digest = upstream.addBlob("team/app", bytes);
   // The end comes when everybody has begun, however long that takes on a busy machine.
-  proxy.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix, { timeouts: { idle: "30s" } }) });
+  configure({ timeouts: { idle: "30s" } });
   const begun = Promise.withResolvers<void>();
   upstream.script("/blobs/", { kind: "gated", after: 3 * 1024 * 1024, until: begun.promise });
 

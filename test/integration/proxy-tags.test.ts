@@ -6,7 +6,7 @@ import { digestOf, hexOf, type Digest } from "../../src/domain/digest.ts";
 import { mediaTypes } from "../../src/domain/media-types.ts";
 import { dropVersions, storeVersions } from "../../src/registry/metadata/versions.ts";
 import { forgetConfirmations } from "../../src/registry/metadata/proxy-repositories.ts";
-import { pullBlob, someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
+import { pullBlob, someone, startProxy, startUpstream, upstreamSpec, type ProxiedUpstream, type TestProxy } from "../support/proxy.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
 const now = { ...someone, identity: "admin", revalidate: true };
@@ -15,23 +15,17 @@ const warning = '110 wharfinger "Response is Stale"';
 
 let proxy: TestProxy;
 let upstream: ScriptedUpstream;
-let prefix = "";
-let counter = 0;
+let prefix: string;
+let configure: ProxiedUpstream["configure"];
 
 beforeAll(async () => {
   proxy = await startProxy();
 });
 afterAll(() => proxy.stop());
 beforeEach(async () => {
-  upstream = await ScriptedUpstream.start();
-  prefix = `p${++counter}`;
-  configure();
+  ({ upstream, prefix, configure } = await startUpstream(proxy));
 });
 afterEach(() => upstream.stop());
-
-function configure(overrides: Parameters<typeof upstreamSpec>[2] = {}): void {
-  proxy.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix, overrides) });
-}
 
 const pull = (tag: string, caller = someone) => proxy.pull.manifest(`${prefix}/team/app`, { tag }, caller);
 const manifestRequests = () => upstream.asked("/manifests/").map(({ method, path }) => `${method} ${path.split("/").at(-1) ?? ""}`);

@@ -13,29 +13,23 @@ import { createCosignKey, slsaProvenance } from "../support/cosign.ts";
 import { startDistribution } from "../support/distribution.ts";
 import { answerTo } from "../support/eventually.ts";
 import { pushImage } from "../support/images.ts";
-import { someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
-import { ScriptedUpstream } from "../support/scripted-upstream.ts";
+import { someone, startProxy, startUpstream, type ProxiedUpstream, type TestProxy } from "../support/proxy.ts";
+import type { ScriptedUpstream } from "../support/scripted-upstream.ts";
 import { startStandalone } from "../support/standalone.ts";
 
 let proxy: TestProxy;
 let upstream: ScriptedUpstream;
-let prefix = "";
-let counter = 0;
+let prefix: string;
+let configure: ProxiedUpstream["configure"];
 
 beforeAll(async () => {
   proxy = await startProxy();
 });
 afterAll(() => proxy.stop());
 beforeEach(async () => {
-  upstream = await ScriptedUpstream.start();
-  prefix = `p${++counter}`;
-  configure();
+  ({ upstream, prefix, configure } = await startUpstream(proxy));
 });
 afterEach(() => upstream.stop());
-
-function configure(overrides: Parameters<typeof upstreamSpec>[2] = {}): void {
-  proxy.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix, overrides) });
-}
 
 const repository = () => `${prefix}/team/app`;
 const shadowed = () => shadowedTags({ database: proxy.database, source: proxy.pull }, repository());

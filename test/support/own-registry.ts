@@ -20,6 +20,7 @@ import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
 import type { Database } from "../../src/registry/metadata/database.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
 import { Collector, type CollectorOptions, type CollectorStep, type CollectorTimes } from "../../src/registry/services/collect.ts";
+import type { DeletionContext } from "../../src/registry/services/image-deletion.ts";
 import { OwnPull } from "../../src/registry/services/own-pull.ts";
 import { CollectedPullStatistics } from "../../src/registry/services/pull-statistics.ts";
 import type { Caller } from "../../src/registry/services/pull-service.ts";
@@ -130,6 +131,11 @@ export async function openOwnRegistry(
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** What deletes an image goes by, as the composition root hands it over. */
+export function deletionContext({ database, store }: OwnRegistry, more: Partial<DeletionContext> = {}): DeletionContext {
+  return { database, store, logger: createLogger({ level: "silent" }), ...unprotected, ...more };
 }
 
 interface OpenedBlobs {

@@ -30,6 +30,7 @@ import { EgressPolicy } from "../../src/registry/upstream/egress.ts";
 import { CountingDatabase } from "./counting-database.ts";
 import { createMigratedDatabase } from "./postgres.ts";
 import { TestSecrets } from "./registry.ts";
+import { ScriptedUpstream } from "./scripted-upstream.ts";
 
 type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K] extends object ? DeepPartial<T[K]> : T[K] };
 
@@ -207,6 +208,25 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+export interface ProxiedUpstream {
+  readonly upstream: ScriptedUpstream;
+  readonly prefix: string;
+  /** Publishes its Upstream alone, with these differences from `upstreamSpec`. */
+  readonly configure: (overrides?: Parameters<typeof upstreamSpec>[2]) => void;
+}
+
+let upstreams = 0;
+
+/** An upstream behind a prefix that none before it had: tests share a proxy and nothing in it. Whoever asks stops it. */
+export async function startUpstream(proxy: TestProxy): Promise<ProxiedUpstream> {
+  const upstream = await ScriptedUpstream.start();
+  const prefix = `p${++upstreams}`;
+  const configure: ProxiedUpstream["configure"] = (overrides = {}) =>
+    proxy.configuration.publish({ [prefix]: upstreamSpec(upstream.url, prefix, overrides) });
+  configure();
+  return { upstream, prefix, configure };
 }
 
 export const someone: Caller = { identity: "anonymous", mayPush: false, revalidate: false };

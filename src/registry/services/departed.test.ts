@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
 import { eventually } from "../../../test/support/eventually.ts";
 import {
+  deletionContext,
   describe as described,
   indexOf,
   longTimes,
@@ -19,12 +20,10 @@ import type { Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
 import { observed } from "../../failpoints/armed.ts";
 import type { Failpoint } from "../../failpoints/names.ts";
-import { createLogger } from "../../observability/logger.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import type { Collected } from "./collect.ts";
 import { followersAtOnce } from "../metadata/manifest-deletion.ts";
 import { deleteImage } from "./delete-image.ts";
-import type { DeletionContext } from "./image-deletion.ts";
 import { restore } from "./restore.ts";
 
 let registry: OwnRegistry;
@@ -138,7 +137,8 @@ test("an administrator's delete in the same repository takes no protected tag th
   const isKeep = (_: string, tag: string) => tag.endsWith(".keep");
   await observed(
     async (name) => {
-      if (name === "D1.committed") await deleteImage(context(isKeep), { repository, digest: other }, "admin");
+      if (name === "D1.committed")
+        await deleteImage(deletionContext(registry, { isProtected: isKeep }), { repository, digest: other }, "admin");
     },
     () => registry.push.deleteManifest(repository, { digest: subject }, pusher, { isProtected: (tag) => isKeep(repository, tag) }),
   );
@@ -185,11 +185,7 @@ test("a restore brings them back with their subject, after, before and between t
   expect(await noted()).toEqual([]);
 }, 60_000);
 
-const context = (isProtected: DeletionContext["isProtected"] = unprotected.isProtected) => {
-  const { database, store } = registry;
-  return { database, store, logger: createLogger({ level: "silent" }), isProtected };
-};
-const purge = () => deleteImage(context(), { repository, digest: subject, purge: true }, "admin");
+const purge = () => deleteImage(deletionContext(registry), { repository, digest: subject, purge: true }, "admin");
 
 test("a purge takes them all, and a crash of it leaves nothing to restore", async () => {
   await referrers(375, subject);

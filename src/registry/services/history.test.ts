@@ -3,17 +3,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 
 import {
+  deletionContext,
   longTimes,
   openOwnRegistry,
   pushImage,
-  unprotected,
   type OwnRegistry,
   type PushedImage,
 } from "../../../test/support/own-registry.ts";
 import type { DeleteRequest } from "../../api/control/deletion.ts";
 import { observed } from "../../failpoints/armed.ts";
 import type { Failpoint } from "../../failpoints/names.ts";
-import { createLogger } from "../../observability/logger.ts";
 import { newestActivity } from "../metadata/activity.ts";
 import { deleteImage } from "./delete-image.ts";
 import { restore } from "./restore.ts";
@@ -33,10 +32,7 @@ beforeEach(async () => {
 });
 afterEach(() => registry.rows("ALTER TABLE IF EXISTS elsewhere RENAME TO activity"));
 
-const remove = (request: Omit<DeleteRequest, "repository">) => {
-  const { database, store } = registry;
-  return deleteImage({ database, store, logger: createLogger({ level: "silent" }), ...unprotected }, { repository, ...request }, "admin");
-};
+const remove = (request: Omit<DeleteRequest, "repository">) => deleteImage(deletionContext(registry), { repository, ...request }, "admin");
 const bring = () => restore(registry.database, { repository, digest: image.digest }, "admin");
 const last = async () => (await newestActivity(registry.database, 1)).at(0);
 const here = () =>

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe as describeTests, expect, test, vi } from "vitest";
 
 import {
+  deletionContext,
   describe,
   imageOf,
   indexOf,
@@ -19,7 +20,6 @@ import {
 import type { DeleteRequest } from "../../api/control/deletion.ts";
 import { digestOf, type Digest } from "../../domain/digest.ts";
 import { mediaTypes } from "../../domain/media-types.ts";
-import { createLogger } from "../../observability/logger.ts";
 import { endGcPauses, pauseGc } from "../metadata/gc-pauses.ts";
 import { deleteImage } from "./delete-image.ts";
 import { restore } from "./restore.ts";
@@ -36,14 +36,8 @@ beforeEach(() => {
   repository = `team/app-${++number}`;
 });
 
-const remove = (request: Omit<DeleteRequest, "repository"> & { repository?: string }, beforeDeletion?: () => Promise<boolean>) => {
-  const { database, store } = registry;
-  return deleteImage(
-    { database, store, logger: createLogger({ level: "silent" }), beforeDeletion, ...unprotected },
-    { repository, ...request },
-    "admin",
-  );
-};
+const remove = (request: Omit<DeleteRequest, "repository"> & { repository?: string }, beforeDeletion?: () => Promise<boolean>) =>
+  deleteImage(deletionContext(registry, { beforeDeletion }), { repository, ...request }, "admin");
 const bring = (request: { repository?: string; tag?: string; digest?: string }) =>
   restore(registry.database, { repository, ...request }, "admin", () => false);
 const keysOf = async (digests: readonly Digest[]) =>
