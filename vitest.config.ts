@@ -11,9 +11,18 @@ const files = Math.min(4, availableParallelism() + 2);
 
 /** What needs an S3 service, and what must hold on a bucket as it does on a folder: these run once more there. */
 const ofBuckets = ["src/registry/blobs/s3-*.test.ts", "src/registry/services/store-away.test.ts"];
-const onBothStores = ["upload-sessions", "upload-pods", "push", "collect", "marker", "snapshots", "adopt"].map(
-  (name) => `src/registry/services/${name}.test.ts`,
-);
+const onBothStores = [
+  "upload-sessions",
+  "upload-pods",
+  "push",
+  "collect",
+  "collect-rounds",
+  "sweep",
+  "brake",
+  "marker",
+  "snapshots",
+  "adopt",
+].map((name) => `src/registry/services/${name}.test.ts`);
 
 export default defineConfig({
   // Code that a test runs in its own process can be stopped at its failpoints; processes that it starts are as they are everywhere.
