@@ -9,6 +9,8 @@ export interface SecretSource {
   configMap(namespace: string, name: string): SecretData | undefined;
   /** A hash of all of it, for whoever has to know whether several processes have the same; undefined where nobody has to. */
   readonly loaded?: () => string | undefined;
+  /** Why nothing can be said of a Secret: as the rest of a sentence that names it; undefined: there is none, or it is here. */
+  readonly unseen?: (namespace: string, name: string) => string | undefined;
   /** Called after any Secret or ConfigMap changed. Returns the function that ends the subscription. */
   onChange(listener: () => void): () => void;
 }

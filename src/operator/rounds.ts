@@ -83,7 +83,7 @@ export class Rounds {
 
   async #commit(proposals: readonly Proposal[]): Promise<{ plan: RoundPlan; commitProblem: Finding | undefined }> {
     const { record, narrator } = this.#options;
-    await record.refresh();
+    await this.#refresh();
     for (let attempt = 1; ; attempt++) {
       try {
         if (record.problem === undefined) await this.#fillNewRecord();
@@ -102,6 +102,15 @@ export class Rounds {
         await record.refresh();
       }
     }
+  }
+
+  /** A copy of the record that is new here does not say what was published of it: the registry does. */
+  async #refresh(): Promise<void> {
+    const { record } = this.#options;
+    await record.refresh();
+    if (!record.needsAnchor) return;
+    record.trustFrom((await this.#publisher.refresh()).revision);
+    await record.refresh();
   }
 
   /** Once: it is the same until it goes. */

@@ -201,14 +201,32 @@ test("where nothing is known yet the newest commit vouches for those below it", 
   commit("of earlier days");
   const bad = headOf();
   await open();
+  expect([(await record!.refresh()).head, record!.needsAnchor, record!.problem]).toEqual([null, true, undefined]);
+  record!.trustFrom(null);
   expect(await look()).toEqual(refusal(bad, "is not signed with an SSH key", { stays: null }));
   expect(git("log", "--format=%s", "-1")).toBe("of earlier days");
   const signed = commit("from here on", jane);
   expect(await look()).toEqual(following(signed));
 });
 
+test("what the registry has published is trusted where nothing is known, and each commit after it is judged; one off the branch says nothing", async () => {
+  await open(undefined);
+  await close();
+  const published = commit("of earlier days");
+  const bad = commit("by nobody");
+  commit("on top of it", jane);
+  await open();
+  record!.trustFrom(published);
+  expect(await look()).toEqual(refusal(bad, "is not signed with an SSH key", { stays: published }));
+  await close();
+  await open();
+  record!.trustFrom("b".repeat(40));
+  expect(await look()).toEqual(following(headOf()));
+});
+
 test("a key of its own that is not in the list is said before anything is committed", async () => {
-  await expect(open([line(jane)])).rejects.toMatchObject({
+  await open([line(jane)]);
+  await expect(record!.commit([change("one")])).rejects.toMatchObject({
     code: "SigningFailed",
     message: expect.stringMatching(
       /^the registry's own commit \w+ by Wharfinger <wharfinger@localhost> is signed with the key SHA256:.*: nothing is committed/,

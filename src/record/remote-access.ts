@@ -95,9 +95,13 @@ export class RemoteAccess {
     const { secret } = this.#options;
     if (secret === undefined) return undefined;
     const data = secret.read();
-    if (data === undefined)
-      throw new RecordError("RemoteRefused", `there is no Secret ${secret.name}, which record.remote.secretRef names: create it`);
-    return data;
+    if (data !== undefined) return data;
+    const unseen = secret.unseen?.();
+    const why =
+      unseen === undefined
+        ? `there is no Secret ${secret.name}, which record.remote.secretRef names: create it`
+        : `Secret ${secret.name}, which record.remote.secretRef names: ${unseen}`;
+    throw new RecordError("RemoteRefused", why);
   }
 
   #lacks(key: string, needs: string): RecordError {

@@ -9,7 +9,7 @@ export interface RemoteOptions extends Omit<RemoteSettings, "secretRef"> {
   readonly secret?: NamedSecret;
 }
 
-type Secrets = Pick<SecretSource, "secret">;
+type Secrets = Pick<SecretSource, "secret" | "unseen">;
 
 /** The remote of the settings with its Secret; undefined when there is none, and the record stays on this machine. */
 export function remoteOf(settings: RemoteSettings | undefined, secrets: Secrets): RemoteOptions | undefined {

@@ -67,6 +67,10 @@ export class GitRecord {
   readonly #listeners = new Set<() => void>();
   #history: History;
   #view: RecordView = emptyView;
+  /** What the registry has published, where nothing here says from where on commits are judged; undefined: it was not asked. */
+  #anchor: string | null | undefined;
+  /** Why the first commit could not be made, as last said. */
+  #obstacle: string | undefined;
   #stopWatching: () => void = () => undefined;
   #work: Promise<unknown> = Promise.resolve();
   #housekeeping: Promise<unknown> = Promise.resolve();
@@ -94,7 +98,7 @@ export class GitRecord {
   }
 
   /**
-   * Mends what a crash left, reads the history once, writes the first commit of a new record. A remote is not asked yet: it may take its time.
+   * Mends what a crash left, reads the history once, writes the first commit of a new record where that can be. A remote is not asked yet: it may take its time.
    * `emptied`: the work tree is, and gets its files back.
    */
   async start({ emptied }: Pick<OpenedRepository, "emptied">): Promise<void> {
@@ -105,8 +109,6 @@ export class GitRecord {
     }
     if (this.#remote === undefined) await this.refresh();
     else await this.#alone(() => this.#readHere());
-    if (this.#view.head === null && this.#remote === undefined && this.problem === undefined)
-      await this.commit([firstFiles(this.installation)]);
     // Six objects a commit: git packs them when there are thousands. Nobody waits for it.
     this.#housekeeping = this.#git
       .try(["gc", "--auto", "--quiet"])
@@ -140,6 +142,16 @@ export class GitRecord {
     return this.#signers !== undefined;
   }
 
+  /** There are commits to judge, and nothing here says which of them are trusted: until `trustFrom` none is followed. */
+  get needsAnchor(): boolean {
+    return this.#signers !== undefined && this.#references.head !== null && this.#trusted().length === 0 && this.#anchor === undefined;
+  }
+
+  /** What the registry has published is trusted; null: nothing is, and the newest commit vouches for those below it. */
+  trustFrom(published: string | null): void {
+    this.#anchor = published;
+  }
+
   /** Somebody wants to know: the next refresh asks the remote. False when it does not: there is none, or it just failed to answer. */
   askRemote(): boolean {
     return this.#remote?.soon() ?? false;
@@ -159,7 +171,7 @@ export class GitRecord {
         await this.#remoteBranch?.look(this.#references.head);
       }
       await this.#readHere();
-      if (this.#view.head === null && this.#remote !== undefined && this.problem === undefined) await this.#begin();
+      if (this.#references.head === null && this.problem === undefined) await this.#begin();
       await this.#following?.follow(this.#references.head);
       return this.#view;
     });
@@ -281,14 +293,16 @@ export class GitRecord {
     await Promise.all([this.#remote?.close(), this.#signing?.close(), this.#signers?.close()]);
   }
 
-  /** The first commit of a remote record. Another operator may be faster: then the next look finds theirs. */
+  /** The first commit. At a remote another operator may be faster: then the next look finds theirs. What is in the way keeps nobody from serving. */
   async #begin(): Promise<void> {
     try {
       await this.#commit([firstFiles(this.installation)]);
+      this.#obstacle = undefined;
     } catch (error) {
       if (!(error instanceof RecordError)) throw error;
-      if (error.code === "Moved") this.#notify();
-      else this.#options.logger.warn(`the record cannot begin: ${error.message}`);
+      if (error.code === "Moved") return this.#notify();
+      if (error.message !== this.#obstacle) this.#options.logger.warn(`the record cannot begin: ${error.message}`);
+      this.#obstacle = error.message;
     }
   }
 
@@ -306,11 +320,24 @@ export class GitRecord {
 
   /** Where the branch is; while it holds a commit of somebody who is not allowed, what was trusted last. */
   async #followable(): Promise<string | null> {
-    const { head, published, confirmations } = this.#references;
-    const here = this.#view.head;
-    const trusted = [here, published, confirmations.accepted].filter((commit) => commit !== null);
+    const { head, published } = this.#references;
+    if (this.needsAnchor) return null;
+    const own = this.#trusted();
+    const trusted = own.length > 0 ? own : await this.#anchored(head);
     const allowed = (await this.#signers?.allow(this.#git, { head, trusted })) ?? true;
-    return allowed ? head : (here ?? published);
+    return allowed ? head : (this.#view.head ?? published ?? trusted[0] ?? null);
+  }
+
+  /** As far as this copy of the record knows. */
+  #trusted(): readonly string[] {
+    const { published, confirmations } = this.#references;
+    return [this.#view.head, published, confirmations.accepted].filter((commit) => commit !== null);
+  }
+
+  /** What is published, where it is part of the branch. A branch that lost it waits for a person elsewhere. */
+  async #anchored(head: string | null): Promise<readonly string[]> {
+    if (head === null || this.#anchor === undefined || this.#anchor === null) return [];
+    return (await this.isAncestor(this.#anchor, head)) ? [this.#anchor] : [];
   }
 
   /** Before anybody sees them: everybody who follows this record by the same list would refuse them. */

@@ -21,13 +21,15 @@ export class Signing {
   /** With what git signs. Rejects with RecordError SigningFailed when the Secret is not there or has no key. */
   async call(): Promise<Required<Pick<GitCall, "configuration" | "env">>> {
     const data = this.#secret.read();
-    if (data === undefined) throw this.refusal("there is no such Secret: create it");
+    if (data === undefined) throw this.refusal(this.#secret.unseen?.() ?? "there is no such Secret: create it");
     const key = textOf(data, "identity");
     if (key === undefined) throw this.refusal("it has no key identity: an SSH private key without a passphrase");
     // Of anything else git says that its public half is missing.
     if (!/^-----BEGIN [A-Z ]*PRIVATE KEY-----\n/.test(key)) throw this.refusal("its key identity is no SSH private key");
     // OpenSSH takes no key whose last line does not end.
-    const folder = await this.#folder.write({ identity: `${key}\n` });
+    const folder = await this.#folder.write({ identity: `${key}\n` }).catch((error: Error) => {
+      throw this.refusal(error.message);
+    });
     return { configuration: ["gpg.format=ssh", `user.signingKey=${join(folder, "identity")}`], env: noPassphrase };
   }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { ControlClient } from "../../src/client/control-client.ts";
 import { namedSecret } from "../../src/record/named-secret.ts";
 import { World } from "../support/control-plane.ts";
 import { eventually } from "../support/eventually.ts";
@@ -23,6 +24,7 @@ beforeEach(async () => {
 afterEach(() => world.close());
 
 const cgr = "Upstream/default/cgr";
+const roundFailed = "a round of the control plane failed; it is tried again";
 
 test("while the key is missing changes wait, and what was published is served; with it they are committed, signed and served", async () => {
   const key = await createSshKey();
@@ -100,6 +102,43 @@ test("a branch that is taken back without a key waits for a person", async () =>
   expect(await tagTTL()).toBe("1m");
   await world.record.confirm("accepted", before);
   await eventually(async () => expect(await tagTTL()).toBe("5m"));
+});
+
+test("an operator that lost its clone judges from what the registry has published, and waits until that says it", async () => {
+  const host = await GitHost.start();
+  const remote = await RemoteWorld.on(host);
+  try {
+    remote.signingKey = world.signingKey;
+    const asJane = await onlyOurs(remote);
+    remote.upstream("cgr");
+    await remote.start();
+    const good = remote.head();
+    await remote.stop();
+    const bad = remote.edit(file, (text) => text.replace("tagTTL: 5m", "tagTTL: 9m"));
+    remote.git(...asJane, "commit", "-q", "--allow-empty", "-m", "on top, and signed");
+    remote.loseClone();
+
+    const away = new ControlClient({ url: "http://127.0.0.1:9", token: "nobody" });
+    const asks = () => eventually(() => expect(remote.log.map(({ msg }) => msg)).toContain(roundFailed));
+    await remote.start({ client: away });
+    await asks();
+    expect(remote.record.view.head).toBeNull();
+    await remote.stop();
+    await away.close();
+
+    await remote.start();
+    await eventually(() => expect(remote.plane?.record().waiting.join()).toContain(`commit ${bad} by Jane Doe`));
+    expect((await remote.client.record()).revision).toBe(good);
+    expect(await remote.served(cgr)).toMatchObject({ cache: { tagTTL: "5m" } });
+    expect(remote.record.view.head).toBe(good);
+    remote.git("reset", "-q", "--hard", good);
+    remote.git(...asJane, "commit", "-q", "--allow-empty", "-m", "on top of what is good, and signed");
+    const signed = remote.head();
+    await eventually(async () => expect((await remote.client.record()).revision).toBe(signed));
+  } finally {
+    await remote.close();
+    await host.stop();
+  }
 });
 
 test("at a remote what nobody signed is neither served nor built upon, also by an operator that lost its clone", async () => {

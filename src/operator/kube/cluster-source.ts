@@ -128,6 +128,15 @@ export class ClusterSource implements ResourceSource, SecretSource {
     return this.#watched.find((watched) => watched.namespace === namespace)?.secrets.content(kind, name) ?? { state: "unknown" };
   }
 
+  unseen(namespace: string, name: string): string | undefined {
+    const { namespaces } = this.#options;
+    if (!namespaces.includes(namespace)) {
+      const way = `name a Secret of a namespace that it watches, or start it with --namespace ${namespace} too`;
+      return `this operator does not watch namespace ${namespace} (it watches ${namespaces.join(", ")}): ${way}`;
+    }
+    return this.contentOf({ kind: "Secret", namespace, name }).state === "unknown" ? "it could not be read; it is tried again" : undefined;
+  }
+
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
