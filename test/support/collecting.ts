@@ -5,13 +5,13 @@ import type { OwnRegistry } from "./own-registry.ts";
 
 export interface Collecting {
   /** A round with these times, as a process that was started with them. */
-  collect(times: CollectorTimes): Promise<Collected>;
+  readonly collect: (times: CollectorTimes) => Promise<Collected>;
   /** How many keys the store has. */
-  stored(): Promise<number>;
+  readonly stored: () => Promise<number>;
   /** How many rows a table has. */
-  count(table: string): Promise<number>;
+  readonly count: (table: string) => Promise<number>;
   /** Makes what a column says so much older, in every row. */
-  age(table: string, column: string, interval: string): Promise<unknown>;
+  readonly age: (table: string, column: string, interval: string) => Promise<unknown>;
 }
 
 /** `registry`: that of the test that runs. */
