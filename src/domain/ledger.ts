@@ -15,6 +15,8 @@ export interface Evidence {
   readonly issuer?: string;
   readonly subject?: string;
   readonly logIndex?: number;
+  /** Digest of the trusted root that the certificate was verified with. */
+  readonly rootVersion?: string;
   /** Signed time, RFC 3339; absent when nothing signed states one. */
   readonly signed?: string;
   readonly platforms: readonly string[];

@@ -57,6 +57,12 @@ export function syncResultOf(result: unknown): SyncResult | undefined {
   };
 }
 
+/** `cgr/nginx:latest IdentityMismatch: signed by …` */
+export function describeFailure({ repository, sourceTag, reason, message }: SyncFailure): string {
+  const where = sourceTag === undefined ? repository : `${repository}:${sourceTag}`;
+  return `${where} ${reason}${message === undefined ? "" : `: ${message}`}`;
+}
+
 function shadowedOf(fields: Readonly<Record<string, unknown>>): Shadowed | undefined {
   const total = numberIn(fields, "total");
   if (total === undefined || total > mostTags) return undefined;

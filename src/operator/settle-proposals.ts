@@ -121,18 +121,15 @@ function answerToRetire(proposal: Proposal, body: RetireProposal, ledger: Ledger
 
 function describeMint(policy: string, build: Build, result: MintResult): string {
   const { evidence } = build;
-  const signer =
-    evidence.key === undefined
-      ? `${evidence.subject ?? "unknown"} (${evidence.issuer ?? "unknown issuer"})`
-      : `key ${evidence.key.name} (${evidence.key.fingerprint})`;
   const facts = [
     `digest: ${build.digest}`,
     `source tag: ${build.sourceTag}`,
     `policy: tagpolicy ${policy}`,
     `evidence: ${evidence.type}, attestation ${evidence.attestation}`,
-    `signer: ${signer}`,
+    `signer: ${describeSigner(evidence)}`,
     ...(evidence.signed === undefined ? [] : [`signed: ${evidence.signed}`]),
     ...(evidence.logIndex === undefined ? [] : [`log index: ${evidence.logIndex}`]),
+    ...(evidence.rootVersion === undefined ? [] : [`trusted root: ${evidence.rootVersion}`]),
     ...(evidence.platforms.length === 0 ? [] : [`platforms: ${evidence.platforms.join(", ")}`]),
   ];
   const tags = [
@@ -142,6 +139,13 @@ function describeMint(policy: string, build: Build, result: MintResult): string 
   ];
   const list = (lines: readonly string[]): string => lines.map((line) => `* ${line}`).join("\n");
   return [list(facts), `Tags:\n${list(tags)}`].join("\n\n");
+}
+
+function describeSigner({ key, subject, issuer }: Build["evidence"]): string {
+  if (key !== undefined) return `key ${key.name} (${key.fingerprint})`;
+  return subject === undefined || issuer === undefined
+    ? "nobody (mode Unverified)"
+    : `${printableLine(subject)} (issuer ${printableLine(issuer)})`;
 }
 
 function bytesOf(commit: PlannedCommit): Buffer {

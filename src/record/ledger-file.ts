@@ -4,7 +4,7 @@ import { Document, isMap, isSeq } from "yaml";
 import { Compile } from "typebox/compile";
 
 import { LedgerDocument } from "../api/control/record.ts";
-import type { Ledger } from "../domain/ledger.ts";
+import type { Build, Ledger } from "../domain/ledger.ts";
 import { isTag } from "../domain/reference.ts";
 import { isProblem, fileLimits, parseYaml, type FieldPath, type FileProblem } from "./yaml-file.ts";
 
@@ -51,9 +51,17 @@ export function writeLedger(ledger: Ledger, before?: Buffer): string {
 function appendBuilds(document: Document, ledger: Ledger): void {
   const list = document.get("builds");
   const known = new Set((isSeq(list) ? (list.toJSON() as Ledger["builds"]) : []).map(identity));
-  const added = ledger.builds.filter((build) => !known.has(identity(build)));
+  const added = ledger.builds.filter((build) => !known.has(identity(build))).map(inOrder);
   if (!isSeq(list) || list.items.length === 0) document.set("builds", document.createNode(added));
   else for (const build of added) list.add(document.createNode(build));
+}
+
+/** As a person reads it, whoever wrote the build: a database has an order of its own. */
+function inOrder({ version, digest, sourceTag, seen, evidence, ...rest }: Build): Build {
+  const { type, attestation, predicateType, key, issuer, subject, logIndex, signed, rootVersion, platforms, ...more } = evidence;
+  const said = { type, attestation, predicateType, key, issuer, subject, logIndex, signed, rootVersion, platforms, ...more };
+  const stated = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)) as unknown as Build["evidence"];
+  return { version, digest, sourceTag, seen, evidence: stated, ...rest };
 }
 
 function identity(build: { version: string; digest: string; sourceTag: string }): string {

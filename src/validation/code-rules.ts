@@ -60,11 +60,16 @@ function judgeTagPolicy(spec: TagPolicySpec): Judgement {
       ...check("spec.versions.extract", "code-extract", extractProblems(spec.versions)),
       ...identities.flatMap(({ issuer }, index) => check(`spec.verify.keyless[${index}].issuer`, "code-issuer", issuerProblem(issuer))),
     ],
-    warnings: identities.flatMap(({ subjectRegExp }, index) =>
-      subjectRegExp !== undefined && matchesAnything(subjectRegExp)
-        ? [`spec.verify.keyless[${index}].subjectRegExp matches every signer of this issuer: name the one you trust`]
-        : [],
-    ),
+    warnings: [
+      ...identities.flatMap(({ subjectRegExp }, index) =>
+        subjectRegExp !== undefined && matchesAnything(subjectRegExp)
+          ? [`spec.verify.keyless[${index}].subjectRegExp matches every signer of this issuer: name the one you trust`]
+          : [],
+      ),
+      ...(spec.verify.trustedRoot !== undefined && identities.length === 0
+        ? ["spec.verify.trustedRoot has no effect without spec.verify.keyless: keys need none, remove it"]
+        : []),
+    ],
   };
 }
 

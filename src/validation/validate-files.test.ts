@@ -131,13 +131,10 @@ test("references are judged also when what they lead to, or come from, is not va
 test("a trusted root that is not among the files, or is none", async () => {
   const policy =
     "apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: p}\nspec:\n  upstreamRef: {name: a}\n  images: [{repository: a/b}]\n" +
-    "  verify:\n    keys: [{secretRef: {name: k}}]\n    trustedRoot: {configMapRef: {name: root}}\n";
-  const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: {cosign.pub: x}\n";
+    "  verify:\n    keyless: [{issuer: 'https://i.example.com', subject: s}]\n    trustedRoot: {configMapRef: {name: root}}\n";
   const root = (data: string) => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: root}\ndata: ${data}\n`;
   const said = async (files: Record<string, string>) =>
-    linesOf(await validate({ "a.yaml": upstream("a"), "k.yaml": secret, "p.yaml": policy, ...files })).filter(
-      (line) => !line.includes("NotImplemented"),
-    );
+    linesOf(await validate({ "a.yaml": upstream("a"), "p.yaml": policy, ...files })).filter((line) => !line.includes("NotImplemented"));
   const at = "p.yaml:9: warning: spec.verify.trustedRoot.configMapRef.name: ";
   expect(await said({})).toEqual([`${at}there is no ConfigMap default/root in these files: nothing is read without it`]);
   expect(await said({ "r.yaml": root("{root.json: x}") })).toEqual([

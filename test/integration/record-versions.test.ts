@@ -4,6 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { parse } from "yaml";
 
 import type { Proposal } from "../../src/api/control/proposals.ts";
 import type { RecordState } from "../../src/api/control/record.ts";
@@ -69,6 +70,45 @@ test("a proposal becomes one readable commit, then tags", async () => {
     ledger: { image: "cgr.example.org/chainguard/nginx" },
   });
   await eventually(() => expect(world.view("TagPolicy/default/nginx").status.details).toMatchObject({ tags: 2 }));
+});
+
+test("who signed without a key stands in the commit, in the ledger file and in the answer", async () => {
+  await world.start();
+  await mint("1.27.2-r0", "a", ["1.27.2-r0"]);
+  const [issuer, subject] = ["https://token.actions.githubusercontent.com", "https://github.com/acme/app/x@refs/heads/main"];
+  const rootVersion = `sha256:${"e".repeat(64)}`;
+  const signer = { issuer, subject, logIndex: 123, signed: "2026-11-21T02:11:09Z", rootVersion };
+  const id = await world.propose("1.27.3-r2", "b", ["1.27.3-r2"], signer);
+  await eventually(async () => expect((await world.client.proposal(id)).state).toBe("published"));
+  expect(world.git("log", "-1", "--format=%b")).toContain(
+    [
+      `* signer: ${subject} (issuer ${issuer})`,
+      "* signed: 2026-11-21T02:11:09Z",
+      "* log index: 123",
+      `* trusted root: ${rootVersion}`,
+      "* platforms: linux/amd64",
+    ].join("\n"),
+  );
+  expect(world.git("log", "-1", "--skip=1", "--format=%b")).toContain("* signer: nobody (mode Unverified)\n");
+  const builds = (text: string) => (parse(text) as { builds: Record<string, unknown>[] }).builds;
+  const [old, certified] = builds(readFileSync(ledger(), "utf8"));
+  expect(JSON.stringify(certified), "in the order of the design page").toBe(
+    JSON.stringify({
+      version: "1.27.3-r2",
+      digest: `sha256:${"b".repeat(64)}`,
+      sourceTag: "latest",
+      seen: "2026-11-21T09:30:00Z",
+      evidence: {
+        type: "SPDX",
+        attestation: `sha256:${"f".repeat(64)}`,
+        predicateType: "https://spdx.dev/Document",
+        ...signer,
+        platforms: ["linux/amd64"],
+      },
+    }),
+  );
+  expect(old).toMatchObject({ version: "1.27.2-r0", evidence: { type: "SPDX" } });
+  expect((await world.client.versions(image)).ledger.builds[1]?.evidence).toMatchObject(signer);
 });
 
 test("a reverted version leaves service and is never minted again, also after the database was rebuilt", async () => {

@@ -184,7 +184,12 @@ export class World {
   }
 
   /** A proposal as the registry stores it after its checks; nothing is copied for it. `build`: its digest, or a letter for one. Returns its id. */
-  async propose(version: string, build: string, tags: readonly string[] = [version]): Promise<string> {
+  async propose(
+    version: string,
+    build: string,
+    tags: readonly string[] = [version],
+    signer: Partial<MintProposal["build"]["evidence"]> = {},
+  ): Promise<string> {
     const body: MintProposal = {
       kind: "mint",
       run: "",
@@ -199,6 +204,7 @@ export class World {
           attestation: `sha256:${"f".repeat(64)}`,
           predicateType: "https://spdx.dev/Document",
           platforms: ["linux/amd64"],
+          ...signer,
         },
       },
       tags: [...tags],

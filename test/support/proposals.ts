@@ -109,7 +109,7 @@ export async function publish(
   return next;
 }
 
-const manifestOf = (layers: readonly Digest[], mediaType = "application/vnd.oci.image.layer.v1.tar+gzip") => {
+const manifestOf = (layers: readonly Digest[], mediaType = "application/vnd.oci.image.layer.v1.tar+gzip", subject?: Digest) => {
   const config = { mediaType: "application/vnd.oci.image.config.v1+json", size: 2, digest: digestOf("{}") };
   return Buffer.from(
     JSON.stringify({
@@ -117,6 +117,7 @@ const manifestOf = (layers: readonly Digest[], mediaType = "application/vnd.oci.
       mediaType: mediaTypes.ociManifest,
       config,
       layers: layers.map((digest) => ({ mediaType, size: 1, digest })),
+      ...(subject === undefined ? {} : { subject: { mediaType: mediaTypes.ociManifest, size: 1, digest: subject } }),
     }),
   );
 };
@@ -167,6 +168,9 @@ export async function pulled(options: { tag?: string; missing?: "layer" | "child
   if (options.missing !== "document") await cacheBlobs(document);
   return { digest, layer, document, evidence, child: digestOf(child) };
 }
+
+/** A manifest that names the document and says that it is about `subject`: a bundle among its referrers. */
+export const referringTo = (subject: Digest, document: Digest) => cache(manifestOf([document], mediaTypes.sigstoreBundle, subject));
 
 export function proposalOf(
   run: string,

@@ -26,6 +26,7 @@ const Evidence = Type.Object({
   issuer: Type.Optional(Type.String()),
   subject: Type.Optional(Type.String()),
   logIndex: Type.Optional(Type.Integer()),
+  rootVersion: Type.Optional(Type.String({ description: "digest of the trusted root that the certificate was verified with" })),
   signed: Type.Optional(time),
   platforms: Type.Array(Type.String()),
 });

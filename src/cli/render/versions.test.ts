@@ -57,3 +57,26 @@ test("a version whose copy is not here says so, and nothing of another one's", (
   expect(lines(shown(digest, `sha256:${"b".repeat(64)}`))).toEqual([line]);
   expect(lines(shown(`sha256:${"b".repeat(64)}`))).toEqual([]);
 });
+
+test("who signed: a key, a subject of an issuer with its log entry and the root, or nobody", () => {
+  const linesOf = (signer: object) => {
+    const evidence = { type: "SPDX" as const, attestation: digest, predicateType: "https://spdx.dev/Document", platforms: [], ...signer };
+    const build = { version: "1.2", digest, sourceTag: "latest", seen: "2026-11-21T09:30:00Z", evidence };
+    const ledger = { image: "cgr.dev/nginx", builds: [build], tags: { "1.2": digest }, pinned: {}, retired: {} };
+    const lines = renderVersions({ ...retired({}), ledger }, image, undefined).split("\n");
+    return lines.filter((line) => /^ {2}(?:attested|signer|log|root) /.test(line));
+  };
+  const attested = `  attested   ${digest}`;
+  const certified = { issuer: "https://token.actions.githubusercontent.com", subject: "https://github.com/acme/app/x@refs/heads/main" };
+  expect(linesOf({ ...certified, logIndex: 123, signed: "2026-11-21T02:11:09Z", rootVersion: digest })).toEqual([
+    `${attested} on 2026-11-21T02:11:09Z`,
+    "  signer     https://github.com/acme/app/x@refs/heads/main (issuer https://token.actions.githubusercontent.com)",
+    "  log        entry 123",
+    `  root       ${digest}`,
+  ]);
+  expect(linesOf({ key: { fingerprint: "sha256:ab", name: "cosign-pub/cosign.pub" } })).toEqual([
+    attested,
+    "  signer     cosign-pub/cosign.pub (sha256:ab)",
+  ]);
+  expect(linesOf({})).toEqual([attested, "  signer     nobody: the policy is Unverified"]);
+});

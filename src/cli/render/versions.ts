@@ -51,10 +51,6 @@ function comesBack({ retired }: LedgerDocument, tag: string, record: string | un
 
 function describeBuild(view: VersionsView, build: LedgerDocument["builds"][number]): string[] {
   const { evidence } = build;
-  const signer =
-    evidence.key === undefined
-      ? `${evidence.subject ?? "nobody"} (${evidence.issuer ?? "no issuer"})`
-      : `${evidence.key.name} (${evidence.key.fingerprint})`;
   const tags = Object.entries(view.ledger.tags).filter(([, digest]) => digest === build.digest);
   return [
     `${view.repository}@${build.digest}`,
@@ -63,11 +59,26 @@ function describeBuild(view: VersionsView, build: LedgerDocument["builds"][numbe
     `  seen       ${build.seen} at ${view.ledger.image}:${build.sourceTag}`,
     `  evidence   ${evidence.type} ${faint(evidence.predicateType)}`,
     `  attested   ${evidence.attestation}${evidence.signed === undefined ? "" : ` on ${evidence.signed}`}`,
-    `  signer     ${signer}`,
+    `  signer     ${signerOf(evidence)}`,
+    ...logOf(evidence),
     // A single-platform image names none.
     ...(evidence.platforms.length === 0 ? [] : [`  platforms  ${evidence.platforms.join(", ")}`]),
     `  policy     ${view.policy ?? "none any more"}`,
     `  record     ${commitOf(view, build.digest)}`,
+  ];
+}
+
+type Evidence = LedgerDocument["builds"][number]["evidence"];
+
+function signerOf({ key, subject, issuer }: Evidence): string {
+  if (key !== undefined) return `${key.name} (${key.fingerprint})`;
+  return subject === undefined || issuer === undefined ? "nobody: the policy is Unverified" : `${subject} (issuer ${issuer})`;
+}
+
+function logOf({ logIndex, rootVersion }: Evidence): string[] {
+  return [
+    ...(logIndex === undefined ? [] : [`  log        entry ${logIndex}`]),
+    ...(rootVersion === undefined ? [] : [`  root       ${rootVersion}`]),
   ];
 }
 

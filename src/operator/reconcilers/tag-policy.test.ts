@@ -6,8 +6,9 @@ import { expect, test } from "vitest";
 
 import { createTrustedRoot } from "../../../test/support/trusted-root.ts";
 import type { TagPolicySpec } from "../../api/kinds.ts";
+import { keyString } from "../../domain/resource.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
-import { emptyView } from "../../record/record-view.ts";
+import { emptyView, type RecordedFile, type RecordedLedger, type RecordView } from "../../record/record-view.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
 import type { RunState } from "../schedules.ts";
 import type { ReportContext } from "./reconciler.ts";
@@ -40,12 +41,13 @@ interface Reported {
   readonly root?: Texts | undefined;
   readonly runs?: RunState;
   readonly delivery?: ReportContext["delivery"];
+  readonly view?: RecordView;
 }
 
 function report(options: Reported) {
-  const { spec = withKeys, data = { "cosign.pub": pem }, root, runs, delivery } = options;
+  const { spec = withKeys, data = { "cosign.pub": pem }, root, runs, delivery, view = emptyView } = options;
   return tagPolicyReconciler.report(key, spec, {
-    view: emptyView,
+    view,
     upstreams: [],
     secrets: secretsOf(data, root),
     delivery,
@@ -76,7 +78,8 @@ test.each([
   );
 });
 
-const withRoot = specOf({ keys: [{ secretRef: { name: "cosign-pub" } }], trustedRoot: { configMapRef: { name: "root" } } });
+const keyless = [{ issuer: "https://token.actions.githubusercontent.com", subject: "ci" }];
+const withRoot = specOf({ keyless, trustedRoot: { configMapRef: { name: "root" } } });
 const replace = "kubectl -n default create configmap root --from-file=trusted_root.json --dry-run=client -o yaml | kubectl replace -f -";
 const unread = { state: "unread", reason: "NotDelivered", message: "could not be read" } as const;
 
@@ -175,6 +178,33 @@ test("a run that could not be done, one that is under way, and a policy that ver
     "Unverified",
     "spec.verify.mode is Unverified: nobody's signature is checked",
   ]);
+});
+
+test("whose signature counts is told of what is in service, also where several signed", () => {
+  const upstreamKey = { kind: "Upstream", namespace: "default", name: "cgr" } as const;
+  const upstream = { key: upstreamKey, spec: { prefix: "cgr", repositoryPrefix: "", repositories: { include: ["**"], exclude: [] } } };
+  const by = (...signers: (object | undefined)[]): RecordView => {
+    const digests = signers.map((_, index) => `sha256:${String(index).repeat(64)}`);
+    const builds = signers.map((signer, index) => ({ digest: digests[index], evidence: signer }));
+    const ledger = { builds, tags: Object.fromEntries(digests.map((digest, index) => [`1.${index}`, digest])) };
+    return {
+      ...emptyView,
+      resources: new Map([[keyString(upstreamKey), upstream as unknown as RecordedFile]]),
+      ledgers: new Map([["cgr/a/b", { ledger } as unknown as RecordedLedger]]),
+    };
+  };
+  const said = (view: RecordView) =>
+    report({ runs: ended([]), spec: withRoot, view }).conditions.find(({ type }) => type === "Verified")?.message;
+  const verified = "the evidence of all images is verified";
+  const ci = { subject: "https://github.com/acme/app/x", issuer: "https://token.actions.githubusercontent.com" };
+  expect(said(by({}))).toBe(verified);
+  const signer = "https://github.com/acme/app/x (issuer https://token.actions.githubusercontent.com)";
+  expect(said(by(ci, ci))).toBe(`${verified}; what is in service was signed by ${signer}`);
+  const others = ["a@example.com", "b@example.com"].map((subject) => ({ subject, issuer: "https://i.example.com" }));
+  const named = `a@example.com (issuer https://i.example.com), b@example.com (issuer https://i.example.com), ${signer} and 1 more`;
+  expect(said(by(ci, { key: { name: "cosign-pub/cosign.pub" } }, ...others))).toBe(
+    `${verified}; what is in service was signed by ${named}`,
+  );
 });
 
 const shadows = (shadowed: unknown): RunState => {

@@ -2,14 +2,16 @@
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { TagPolicySpec } from "../../api/kinds.ts";
+import type { Ledger } from "../../domain/ledger.ts";
 import { keyString, type ResourceKey } from "../../domain/resource.ts";
 import { findByRepository, type UpstreamNames } from "../../domain/upstream-names.ts";
-import { syncResultOf, type SyncFailure, type SyncResult } from "../run-results.ts";
+import { describeFailure, syncResultOf, type SyncResult } from "../run-results.ts";
 import type { RunState } from "../schedules.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import { runDetails } from "./run-details.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
 import { unusableAnchor } from "./trust-anchors.ts";
+import { verifiedOf } from "./verified-condition.ts";
 
 export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   kind: "TagPolicy",
@@ -17,13 +19,15 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
     const unusable = unusableAnchor(key, spec, context);
     const runs = context.runsOf(key);
     const found = syncResultOf(runs?.last?.result);
-    const tags = countTags(key, spec, context);
+    const ledgers = ledgersOf(key, spec, context);
+    // Version tags that are served of the policy's images.
+    const tags = ledgers.reduce((sum, ledger) => sum + Object.keys(ledger.tags).length, 0);
     return {
       ...(unusable === undefined ? {} : { notReady: unusable }),
       conditions:
         runs?.last === undefined
           ? []
-          : [verifiedOf(spec, runs.last, found), syncedOf(runs.last, found), ...shadowedOf(tags, runs.last, found)],
+          : [verifiedOf(spec, runs.last, { found, ledgers }), syncedOf(runs.last, found), ...shadowedOf(tags, runs.last, found)],
       details: {
         images: { total: spec.images.length, ...(found === undefined ? {} : { failed: found.failed }) },
         tags,
@@ -41,60 +45,8 @@ function syncedOf({ succeeded, message }: LastRun, found: SyncResult | undefined
   if (!succeeded) return { type, status: "False", reason: reasons.runFailed, message };
   const [first] = found?.failures ?? [];
   if (found === undefined || found.failed === 0) return { type, status: "True", reason: reasons.succeeded, message };
-  const why = first === undefined ? "" : `; ${describe(first)}`;
+  const why = first === undefined ? "" : `; ${describeFailure(first)}`;
   return { type, status: "False", reason: reasons.imagesFailed, message: `${message}${why}` };
-}
-
-/** Names of failures at which no evidence was verified (docs/guides/versions-from-evidence.md, "What is checked, in order"). */
-const unverified: ReadonlySet<string> = new Set([
-  "KeyMissing",
-  "TrustedRootInvalid",
-  "TrustedRootExpired",
-  "SignatureMissing",
-  "TooManyDocuments",
-  "DocumentMissing",
-  "DocumentTooLarge",
-  "EnvelopeInvalid",
-  "BundleInvalid",
-  "CertificateMissing",
-  "SignedTimeMissing",
-  "SignedTimeInvalid",
-  "CertificateUntrusted",
-  "CertificateExpired",
-  "CertificateNotLogged",
-  "CertificateUsageMismatch",
-  "LogEntryMissing",
-  "LogEntryUnsupported",
-  "LogEntryInvalid",
-  "LogEntryMismatch",
-  "SignatureInvalid",
-  "PayloadTypeMismatch",
-  "StatementInvalid",
-  "SubjectMismatch",
-  "PredicateTypeMismatch",
-  "IdentityMismatch",
-]);
-/** Names of failures at which nobody got as far as the evidence. */
-const unseen: ReadonlySet<string> = new Set([
-  "SourceTagMissing",
-  "RepositoryNotServed",
-  "ManifestMissing",
-  "ManifestInvalid",
-  "PlatformMissing",
-  "Unavailable",
-]);
-
-function verifiedOf({ verify }: TagPolicySpec, { succeeded, message }: LastRun, found: SyncResult | undefined): ConditionDraft {
-  const type = conditionTypes.verified;
-  if (verify.mode === "Unverified") {
-    return { type, status: "False", reason: "Unverified", message: "spec.verify.mode is Unverified: nobody's signature is checked" };
-  }
-  if (!succeeded || found === undefined) return { type, status: "Unknown", reason: reasons.runFailed, message };
-  const bad = found.failures.find(({ reason }) => unverified.has(reason));
-  if (bad !== undefined) return { type, status: "False", reason: bad.reason, message: describe(bad) };
-  const away = found.failures.find(({ reason }) => unseen.has(reason));
-  if (away !== undefined) return { type, status: "Unknown", reason: away.reason, message: describe(away) };
-  return { type, status: "True", reason: reasons.succeeded, message: "the evidence of all images is verified" };
 }
 
 /** Tags that the condition names; the run's result has more. */
@@ -122,15 +74,12 @@ function shadowedOf(tags: number, { succeeded, message }: LastRun, found: SyncRe
 
 const imagesOf = (count: number) => (count === 1 ? "1 image" : `${count} images`);
 
-function describe({ repository, sourceTag, reason, message }: SyncFailure): string {
-  const where = sourceTag === undefined ? repository : `${repository}:${sourceTag}`;
-  return `${where} ${reason}${message === undefined ? "" : `: ${message}`}`;
-}
-
-/** Version tags that are served of the policy's images. */
-function countTags(key: ResourceKey, spec: TagPolicySpec, { view }: ReportContext): number {
+/** Of the policy's images. */
+function ledgersOf(key: ResourceKey, spec: TagPolicySpec, { view }: ReportContext): readonly Ledger[] {
   const file = view.resources.get(keyString({ kind: "Upstream", namespace: key.namespace, name: spec.upstreamRef.name }));
-  if (file?.spec === undefined) return 0;
-  const names = spec.images.map(({ repository }) => findByRepository(file.spec as UpstreamNames, repository)?.name ?? "");
-  return names.reduce((sum, name) => sum + Object.keys(view.ledgers.get(name)?.ledger.tags ?? {}).length, 0);
+  if (file?.spec === undefined) return [];
+  return spec.images.flatMap(({ repository }) => {
+    const recorded = view.ledgers.get(findByRepository(file.spec as UpstreamNames, repository)?.name ?? "");
+    return recorded === undefined ? [] : [recorded.ledger];
+  });
 }

@@ -15,13 +15,13 @@ import type { Finding, Placed } from "./skeleton.ts";
 /** The first that cannot be used. Undefined where all can, or where Secrets are somebody else's to look at. */
 export function unusableAnchor(key: ResourceKey, spec: TagPolicySpec, context: ReportContext): (Finding & Placed) | undefined {
   if (context.secrets === undefined) return undefined;
-  const { keys = [], trustedRoot } = spec.verify;
+  const { keys = [], keyless = [], trustedRoot } = spec.verify;
   for (const [index, { secretRef }] of keys.entries()) {
     const owner: MountedOwner = { kind: "Secret", namespace: key.namespace, name: secretRef.name };
     const found = unusable(owner, context.secrets.secret(owner.namespace, owner.name), { context, ...keysAnchor(owner) });
     if (found !== undefined) return { path: `spec.verify.keys[${index}].secretRef.name`, ...found };
   }
-  if (trustedRoot === undefined) return undefined;
+  if (trustedRoot === undefined || keyless.length === 0) return undefined;
   const owner: MountedOwner = { kind: "ConfigMap", namespace: key.namespace, name: trustedRoot.configMapRef.name };
   const found = unusable(owner, context.secrets.configMap(owner.namespace, owner.name), { context, ...rootAnchor(owner, context) });
   return found && { path: "spec.verify.trustedRoot.configMapRef.name", ...found };

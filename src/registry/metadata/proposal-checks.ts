@@ -51,6 +51,21 @@ export async function manifestsSeenAt(
   return new Set(rows.map(({ digest }) => digest));
 }
 
+const referring = statement(
+  "proposal-referring",
+  "SELECT digest FROM manifests WHERE repository = $1 AND subject = ANY($2) AND digest = ANY($3)",
+);
+
+/** Those of `manifests` that are stored here and say themselves that they are about one of the subjects. */
+export async function manifestsReferringTo(
+  transaction: Queryable,
+  repository: number,
+  { subjects, manifests }: { readonly subjects: readonly Digest[]; readonly manifests: readonly Digest[] },
+): Promise<Set<Digest>> {
+  const rows = await transaction.query<{ digest: Digest }>(referring, [repository, subjects, manifests]);
+  return new Set(rows.map(({ digest }) => digest));
+}
+
 const named = statement(
   "proposal-document",
   `SELECT named.digest FROM manifest_blobs named JOIN repository_blobs link ON link.repository = named.repository AND link.digest = named.digest

@@ -4,15 +4,15 @@
 import type { MintProposal } from "../../api/control/proposals.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { predicateTypes } from "../../domain/evidence-types.ts";
-import { readPublicKey } from "../../domain/public-key.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { tagNames } from "../../domain/version-tags.ts";
 import { parseVersion } from "../../domain/version.ts";
 import { filterVersion } from "../../domain/version-filter.ts";
 import type { Queryable } from "../metadata/database.ts";
-import { childrenOfManifest, firstSeenAt, hasDocument, manifestsSeenAt } from "../metadata/proposal-checks.ts";
+import { childrenOfManifest, firstSeenAt, hasDocument, manifestsReferringTo, manifestsSeenAt } from "../metadata/proposal-checks.ts";
 import { ServiceError } from "./errors.ts";
-import { keyOf, keysOf, type PolicyScope } from "./policy-scope.ts";
+import { keyOf, type PolicyScope } from "./policy-scope.ts";
+import { checkSigner } from "./signer-checks.ts";
 
 const maxEvidenceManifests = 100;
 const maxPlatforms = 100;
@@ -50,18 +50,7 @@ function checkEvidence({ build, evidenceManifests }: MintProposal, scope: Policy
   if (evidence.predicateType !== predicateTypes[evidence.type]) {
     throw new ServiceError("DENIED", `${evidence.type} has the predicate type ${predicateTypes[evidence.type]}.`);
   }
-  // Nothing that is not checked yet is recorded as if it were.
-  if (evidence.issuer !== undefined || evidence.subject !== undefined || evidence.logIndex !== undefined || evidence.signed !== undefined) {
-    throw new ServiceError(
-      "INVALID",
-      "Keyless signers, log entries and signed times are not verified by this version and cannot be recorded.",
-    );
-  }
-  if (spec.verify.mode === "Unverified" && evidence.key !== undefined)
-    throw new ServiceError("DENIED", `${policy} is Unverified: no key signed for it.`);
-  if (spec.verify.mode === "Verified" && !isKeyOf(scope, secrets, evidence.key)) {
-    throw new ServiceError("DENIED", `The key that signed is none of ${policy}.`);
-  }
+  checkSigner(evidence, scope, secrets);
   if (evidenceManifests.length === 0 || evidenceManifests.length > maxEvidenceManifests) {
     throw new ServiceError("INVALID", `A proposal names 1 to ${maxEvidenceManifests} manifests of evidence.`);
   }
@@ -69,13 +58,6 @@ function checkEvidence({ build, evidenceManifests }: MintProposal, scope: Policy
   if (odd !== undefined || evidence.platforms.length > maxPlatforms) {
     throw new ServiceError("INVALID", "Platforms are written os/architecture or os/architecture/variant, at most 100 of them.");
   }
-}
-
-function isKeyOf(scope: PolicyScope, secrets: SecretSource, key: MintProposal["build"]["evidence"]["key"]): boolean {
-  return keysOf(scope, secrets).some(({ name, pem }) => {
-    const read = readPublicKey(name, pem);
-    return "fingerprint" in read && read.fingerprint === key?.fingerprint && read.name === key.name;
-  });
 }
 
 /** When this registry first saw the build. ServiceError DENIED for a digest that it never saw there, or evidence that is not stored for it. */
@@ -91,7 +73,9 @@ export async function checkAgainstHistory(
     throw new ServiceError("DENIED", `This registry never saw ${repository.name}:${build.sourceTag} point at ${digest}.`);
   const subjects = [digest, ...(await childrenOfManifest(transaction, repository.id, digest))];
   const tags = subjects.map((subject) => `${subject.replace(":", "-")}.att`);
-  const attached = await manifestsSeenAt(transaction, repository.id, { tags, manifests });
+  const attached = (await manifestsSeenAt(transaction, repository.id, { tags, manifests })).union(
+    await manifestsReferringTo(transaction, repository.id, { subjects, manifests }),
+  );
   const foreign = manifests.find((manifest) => !attached.has(manifest));
   if (foreign !== undefined) {
     throw new ServiceError("DENIED", `${foreign} was not attached to ${digest} or one of its platforms, as far as this registry saw.`);

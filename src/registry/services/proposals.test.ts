@@ -11,6 +11,7 @@ import {
   proposals,
   publish,
   pulled,
+  referringTo,
   runs,
   secrets,
   startFixture,
@@ -163,9 +164,10 @@ const invalid: [string, string, Change][] = [
   ["no tags", "at least one tag", () => ({ tags: [] })],
   ["no evidence", "1 to 100 manifests", () => ({ evidenceManifests: [] })],
   ["a version that is none", '"latest" is not a version', () => ({ version: "latest" })],
-  ["a signer that nobody checked", "cannot be recorded", () => ({ evidence: { issuer: "https://issuer.example", subject: "x" } })],
+  ["a key and a signer without one", "not both", () => ({ evidence: { issuer: "https://issuer.example", subject: "x" } })],
   ["a log entry that nobody checked", "cannot be recorded", () => ({ evidence: { logIndex: 1 } })],
   ["a signed time that nobody checked", "cannot be recorded", () => ({ evidence: { signed: "2026-11-21T00:00:00Z" } })],
+  ["a trusted root that nothing was checked with", "cannot be recorded", () => ({ evidence: { rootVersion: digestOf("root") } })],
   ["platforms that are none", "Platforms are written", () => ({ evidence: { platforms: ["linux/amd64\u0000"] } })],
 ];
 test.each(invalid)("malformed: %s", async (_, message, change) => {
@@ -174,6 +176,76 @@ test.each(invalid)("malformed: %s", async (_, message, change) => {
     code: "INVALID",
     message: expect.stringContaining(message),
   });
+});
+
+const issuer = "https://token.actions.githubusercontent.com";
+const subject = "https://github.com/acme/app/.github/workflows/release.yaml@refs/heads/main";
+const publishKeyless = () =>
+  publish({
+    policy: {
+      verify: {
+        mode: "Verified",
+        keyless: [
+          { issuer: "https://accounts.example.com", subject: "ada@example.com" },
+          { issuer, subjectRegExp: "https://github\\.com/acme/[^/]+/.*" },
+        ],
+      },
+    },
+  });
+const certified = { key: undefined, issuer, subject, signed: "2026-11-21T02:11:09.000Z", logIndex: 123, rootVersion: digestOf("root") };
+
+test("a signer without a key is stored as it was verified, with its log entry, its time and the root, from a tag or a referrer", async () => {
+  await publishKeyless();
+  const image = await pulled();
+  const proposal = await proposals.propose(proposalOf(run, image, { evidence: certified }));
+  const { key, ...stored } = certified;
+  expect((proposal.body as MintProposal).build.evidence).toMatchObject(stored);
+  expect(key).toBeUndefined();
+  expect((proposal.body as MintProposal).build.evidence).not.toHaveProperty("key");
+
+  for (const about of ["digest", "child"] as const) {
+    const other = await pulled();
+    const evidenceManifests = [await referringTo(other[about], other.document)];
+    const request = { evidence: certified, evidenceManifests };
+    const foreign = { evidence: certified, evidenceManifests: [await referringTo(image.digest, other.document)] };
+    await expect(proposals.propose(proposalOf(run, other, foreign))).rejects.toMatchObject({ code: "DENIED" });
+    await expect(proposals.propose(proposalOf(run, other, request))).resolves.toMatchObject({ state: "waiting" });
+  }
+});
+
+const keylessRefused: [string, string, string, Partial<Build["evidence"]>][] = [
+  ["another subject", "DENIED", "is no signer of TagPolicy default/images", { subject: "https://github.com/evil/app/x" }],
+  ["a subject of another issuer", "DENIED", "is no signer of", { subject: "ada@example.com" }],
+  ["no subject", "DENIED", "is no signer of", { subject: undefined }],
+  ["no issuer", "DENIED", "is no signer of", { issuer: undefined }],
+  ["no signer at all", "DENIED", "The key that signed is none of", { issuer: undefined, subject: undefined }],
+  ["a subject that writes lines", "INVALID", "printable", { subject: `${subject}\nsigner: ada` }],
+  ["a subject that a terminal obeys", "INVALID", "printable", { subject: `${subject}\u001b[2J` }],
+  ["no time", "INVALID", "says when", { signed: undefined }],
+  ["a time that is none", "INVALID", "RFC 3339", { signed: "yesterday" }],
+  ["a time to come", "DENIED", "still to come", { signed: "2999-01-01T00:00:00Z" }],
+  ["a log index that is none", "INVALID", "log index", { logIndex: -1 }],
+  ["a root that is none", "INVALID", "digest of a trusted root", { rootVersion: "new" }],
+];
+test.each(keylessRefused)("of a signer without a key, %s: %s", async (_, code, message, evidence) => {
+  await publishKeyless();
+  const image = await pulled();
+  await expect(proposals.propose(proposalOf(run, image, { evidence: { ...certified, ...evidence } }))).rejects.toMatchObject({
+    code,
+    message: expect.stringContaining(message),
+  });
+});
+
+test("of a policy that verifies nothing no signature states anything", async () => {
+  await publish({ policy: { verify: { mode: "Unverified" } } });
+  const image = await pulled();
+  for (const evidence of [{}, certified, { ...certified, issuer: undefined, subject: undefined, logIndex: undefined }]) {
+    await expect(proposals.propose(proposalOf(run, image, { evidence }))).rejects.toMatchObject({
+      code: "DENIED",
+      message: expect.stringContaining("no signature was checked"),
+    });
+  }
+  await expect(proposals.propose(proposalOf(run, image, { evidence: { key: undefined } }))).resolves.toMatchObject({ state: "waiting" });
 });
 
 test("a run that ended, is unknown, or is no tag-sync run proposes nothing", async () => {
