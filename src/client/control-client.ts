@@ -154,6 +154,12 @@ export class ControlClient {
     return this.#get("upstreams");
   }
 
+  /** Asks upstream, for which the registry waits half a minute. `upstream`: namespace/name. */
+  async probe(upstream: string, options: Pick<WaitOptions, "signal"> = {}): Promise<UpstreamView> {
+    const answer = await this.#transport.send({ method: "POST", path: `/api/v1/upstreams/${upstream}/probe`, ...options });
+    return parse<UpstreamView>(answer.body);
+  }
+
   activity(): Promise<ActivityEntry[]> {
     return this.#get("activity");
   }

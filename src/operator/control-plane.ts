@@ -1,6 +1,5 @@
 // The operator without its Kubernetes: sources in, Git and the registry out. What happens, and when; a round does the work.
 
-import type { UpstreamView } from "../api/control/contents.ts";
 import type { RecordState } from "../api/control/record.ts";
 import type { ResourceView } from "../api/control/resources.ts";
 import type { ControlClient } from "../client/control-client.ts";
@@ -15,6 +14,7 @@ import type { Grant } from "./grants.ts";
 import { knownUsers, type UsersSecret } from "./known-users.ts";
 import { Narrator } from "./narrator.ts";
 import { passageOf, type Outcome } from "./passages.ts";
+import { probeWishes } from "./probe-wishes.ts";
 import { byCommand, type HowToSay } from "./persons-word.ts";
 import type { CredentialsDelivery, JobKind, JobOutcome, JobRunner, ResourceSource } from "./ports.ts";
 import { watchProposals } from "./proposal-watch.ts";
@@ -30,7 +30,8 @@ import { Schedules } from "./schedules.ts";
 import { secretsNamedBy } from "./secret-references.ts";
 import { StatusStore } from "./status-store.ts";
 import { unsourced } from "./unsourced.ts";
-import { watchUpstreams } from "./upstream-watch.ts";
+import { UpstreamProbes } from "./upstream-probes.ts";
+import { UpstreamWatch } from "./upstream-watch.ts";
 import { WaitingProposals } from "./waiting-proposals.ts";
 
 const defaultAdministrators = "default";
@@ -99,11 +100,12 @@ class LevelTriggered implements ControlPlane {
   readonly #schedules: Schedules;
   readonly #outcomes: RunOutcomes;
   readonly #statuses: StatusStore;
+  readonly #upstreams: UpstreamWatch;
+  readonly #probes: UpstreamProbes;
   readonly #proposals = new WaitingProposals();
   readonly #abort = new AbortController();
   readonly #subscriptions: (() => void)[] = [];
   #firstPublish: (result: FirstPublish) => void = () => undefined;
-  #upstreams: readonly UpstreamView[] | undefined;
   #status: RoundStatus = nothingYet;
   #loops: Promise<unknown>[] = [];
 
@@ -123,6 +125,14 @@ class LevelTriggered implements ControlPlane {
       history: () => record.history,
       narrator: this.#narrator,
       committer,
+    });
+    this.#upstreams = new UpstreamWatch({ client: options.client, changed: this.#look });
+    this.#probes = new UpstreamProbes({
+      client: options.client,
+      known: () => this.#upstreams.views,
+      heard: (view) => this.#upstreams.hear(view),
+      answered: this.#look,
+      logger,
     });
     this.#rounds = new Rounds({
       ...options,
@@ -147,13 +157,7 @@ class LevelTriggered implements ControlPlane {
     this.#loops = [
       watchProposals(client, { signal, take: (proposals) => this.#take(proposals), logger }),
       this.#watchRuns(),
-      watchUpstreams(client, {
-        signal,
-        changed: (seen) => {
-          this.#upstreams = seen;
-          this.#look();
-        },
-      }),
+      this.#upstreams.run(signal),
       every(times?.lookAgainAfter ?? roundInterval, signal, this.#look),
     ];
     this.#look();
@@ -171,6 +175,7 @@ class LevelTriggered implements ControlPlane {
     this.#abort.abort();
     this.#options.record.hangUp();
     for (const end of this.#subscriptions) end();
+    await this.#probes.stop();
     await this.#schedules.stop();
     await this.#queue.stop();
     this.#proposals.look().over();
@@ -208,9 +213,12 @@ class LevelTriggered implements ControlPlane {
     }
     const { secrets, users, delivery, howToSay = byCommand } = this.#options;
     if (delivery !== undefined) deliver(delivery, plan, outcome);
+    // What is not published yet cannot be asked about.
+    if (outcome.publishProblem === undefined) this.#probes.want(probeWishes(plan.judgements, outcome, { secrets, delivery }));
     const context = {
       view: outcome.view,
-      upstreams: this.#upstreams,
+      upstreams: this.#upstreams.views,
+      awaitsProbe: (key: ResourceKey, requestedAt: string) => this.#probes.awaits(`${key.namespace}/${key.name}`, requestedAt),
       secrets,
       delivery,
       users: knownUsers(secrets, users, delivery),

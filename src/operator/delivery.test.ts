@@ -46,11 +46,12 @@ async function said(state: SecretContent["state"], before: Files | undefined) {
   const users = knownUsers(secrets, { namespace: "a", name: "users" }, delivery);
   const context: ReportContext = {
     view: emptyView,
-    upstreams: [],
+    upstreams: new Map(),
     secrets,
     delivery,
     users,
     administrators: "a",
+    awaitsProbe: () => false,
     runsOf: () => undefined,
   };
   const key = { namespace: "a", name: "one" };

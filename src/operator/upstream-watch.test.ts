@@ -1,24 +1,22 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 
 import type { UpstreamView } from "../api/control/contents.ts";
-import { watchUpstreams } from "./upstream-watch.ts";
+import { UpstreamWatch } from "./upstream-watch.ts";
 
 /** What is told of the first Upstream, with the number of the answer that did it. */
 async function toldOf(answers: readonly (readonly UpstreamView[] | Error)[]): Promise<readonly [number, UpstreamView | undefined][]> {
   const told: [number, UpstreamView | undefined][] = [];
   const stopping = new AbortController();
   let asked = 0;
-  await watchUpstreams(
-    {
-      upstreams: async () => {
-        const answer = answers[asked++] ?? [];
-        if (asked === answers.length) stopping.abort();
-        if (answer instanceof Error) throw answer;
-        return [...answer];
-      },
-    },
-    { signal: stopping.signal, interval: 1, changed: ([seen]) => told.push([asked, seen]) },
-  );
+  const upstreams = async () => {
+    const answer = answers[asked++] ?? [];
+    if (asked === answers.length) stopping.abort();
+    if (answer instanceof Error) throw answer;
+    return [...answer];
+  };
+  const changed = () => told.push([asked, watch.views?.values().next().value]);
+  const watch: UpstreamWatch = new UpstreamWatch({ client: { upstreams }, interval: 1, changed });
+  await watch.run(stopping.signal);
   return told;
 }
 
@@ -71,4 +69,21 @@ test("what an upstream that answers said last is no news; another generation, it
     [6, limited],
     [7, unlimited],
   ]);
+});
+
+test("what a probe has heard is told at once, and holds against a process that has heard less; before the first answer nobody is told", async () => {
+  const told: unknown[] = [];
+  const stopping = new AbortController();
+  const upstreams = async () => [notAsked];
+  const changed = () => told.push(watch.views?.get(seen.key)?.reachable);
+  const watch: UpstreamWatch = new UpstreamWatch({ client: { upstreams }, interval: 60_000, changed });
+  watch.hear(seen);
+  expect([told, watch.views]).toEqual([[], undefined]);
+  const running = watch.run(stopping.signal);
+  await vi.waitFor(() => expect(told).toEqual(["Unknown"]));
+  watch.hear(seen);
+  watch.hear(notAsked);
+  expect(told).toEqual(["Unknown", "True"]);
+  stopping.abort();
+  await running;
 });

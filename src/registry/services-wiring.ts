@@ -219,6 +219,7 @@ export async function startServices(
         return { resumed, ...(await collector.status()) };
       },
     },
+    probe: (upstream) => upstreams.probe(upstream),
     upstreams: async () => upstreams.views(),
     versions: (repository) => versionsOf({ database, configuration, copies }, repository),
     audit: async function* (request, signal) {

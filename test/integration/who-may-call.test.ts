@@ -246,6 +246,11 @@ const table: readonly Row[] = [
   { route: "GET repositories", allowed: readers },
   { route: "GET usage", allowed: admins },
   { route: "GET upstreams", allowed: [...admins, "operator"] },
+  {
+    route: "POST upstreams/{namespace}/{name}/probe",
+    path: () => "upstreams/default/nobody/probe",
+    allowed: [...admins, "operator"],
+  },
   { route: "GET activity", allowed: admins },
 ];
 

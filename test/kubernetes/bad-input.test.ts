@@ -12,6 +12,7 @@ import { send } from "../support/http.ts";
 import { createNamespace } from "../support/kubernetes.ts";
 import { offlineUpstream, OperatorWorld } from "../support/operator-world.ts";
 import { accepted, create, resourcePath } from "../support/resource-api.ts";
+import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 import { sharedApiServer } from "../support/shared-kubernetes.ts";
 
 let world: OperatorWorld;
@@ -148,14 +149,23 @@ test("a resource of a namespace without a grant is refused, and its Secrets are 
   );
 });
 
-test("an upstream that cannot be reached is Ready, and not Reachable", async () => {
-  await world.apply(upstream("away").replace("https://away.example.org", "http://127.0.0.1:9").replace("offline: true", "insecure: true"));
-  await world.hasCondition("Ready", "upstream/away");
-  expect((await send(world.registry.url, "GET", "/v2/away/a/manifests/latest")).status).toBe(502);
+test("an upstream that nobody pulls from says whether it can be reached: Ready it is either way", async () => {
+  const reachable = await ScriptedUpstream.start();
+  const at = (name: string, url: string) =>
+    upstream(name).replace(`https://${name}.example.org`, url).replace("offline: true", "insecure: true");
+  await world.apply(at("away", "http://127.0.0.1:9"), at("there", reachable.url));
+  await becomes("upstream/there", { Reachable: { status: "True", reason: "Succeeded", message: "upstream answers" } });
   await becomes("upstream/away", {
-    Reachable: { status: "False", reason: "Unreachable", message: expect.stringContaining("127.0.0.1:9") as string },
+    Ready: { status: "True", reason: "Succeeded" },
+    Reachable: { status: "False", reason: "Unreachable", message: expect.stringContaining("127.0.0.1:9 cannot be reached") as string },
   });
-  expect((await conditions("upstream/away"))["Ready"]).toMatchObject({ status: "True", reason: "Succeeded" });
+  expect(reachable.seen.map(({ method, path }) => `${method} ${path}`)).toEqual(["GET /v2/"]);
+  // A request is done when upstream was asked, and the status says what it said.
+  await reachable.stop();
+  await world.kubectl(["annotate", "upstream/there", "wharfinger.dev/requestedAt=now"]);
+  await world.becomes("upstream/there", "{.status.lastHandledReconcileAt}", "now");
+  await becomes("upstream/there", { Reachable: { status: "False", reason: "Unreachable" } });
+  await world.kubectl(["delete", "upstream/there"]);
 });
 
 test("while Git is away a resource that is deleted is served on, and a Secret that is deleted is not; then the record follows", async () => {

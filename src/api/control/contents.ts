@@ -29,6 +29,7 @@ export const UpstreamView = Type.Object({
   generation: Type.Integer({ description: "Of the Upstream that this is said of" }),
   reachable: Type.Union([Type.Literal("True"), Type.Literal("False"), Type.Literal("Unknown")]),
   message: Type.String(),
+  reason: Type.Optional(Type.String({ description: "Why it is not reachable: Unreachable, EgressRefused or AuthenticationFailed" })),
   heardAt: Type.Optional({
     ...time,
     description: "When the process that answers here last asked upstream. Others may have heard something else since: the newest counts",

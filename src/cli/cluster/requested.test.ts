@@ -53,6 +53,9 @@ test("what has no runs is done when it was looked at", () => {
   const requested = { key: { ...key, kind: "Upstream" as const }, at, before };
   const handled = (...conditions: Condition[]) => standing(requested, view({ lastHandledReconcileAt: at }, { conditions }));
   expect(handled(condition("Ready", "True", "Succeeded"))).toEqual({ done: "Upstream team-a/nginx is ready: Succeeded: words" });
+  expect(handled(condition("Ready", "True", "Succeeded"), condition("Reachable", "False", "Unreachable"))).toEqual({
+    done: "Upstream team-a/nginx is ready: Succeeded: words, and not reachable: words",
+  });
   expect(handled(condition("Ready", "False", "SecretNotFound"))).toEqual({
     failed: "Upstream team-a/nginx is not ready: SecretNotFound: words",
   });

@@ -91,7 +91,9 @@ export function standing({ key, at, before }: Requested, view: ResourceView): St
   }
   if (kind === "TagPolicy" || kind === "RetentionPolicy") return run(subject, view, before);
   if (conditionIn(view, conditionTypes.reconciling)?.status === "True") return { now: described(subject, ready) };
-  return ready?.status === "True" ? { done: described(subject, ready) } : { failed: described(subject, ready) };
+  if (ready?.status !== "True") return { failed: described(subject, ready) };
+  const reachable = conditionIn(view, conditionTypes.reachable);
+  return { done: described(subject, ready) + (reachable?.status === "False" ? `, and not reachable: ${reachable.message}` : "") };
 }
 
 function run(subject: string, view: ResourceView, before: ResourceView): Standing {

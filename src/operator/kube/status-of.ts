@@ -3,7 +3,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 
-import { conditionTypes } from "../../api/conditions.ts";
+import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { Condition, ResourceView } from "../../api/control/resources.ts";
 
 export interface ResourceStatus {
@@ -25,6 +25,8 @@ export function statusOf({ status }: ResourceView, there: ResourceStatus | undef
 }
 
 function withTime(condition: Condition, before: Condition | undefined): Condition {
+  // Operator or registry have just started and ask in a moment: what was said of the same spec before stays as long.
+  if (condition.reason === reasons.notAsked && before?.observedGeneration === condition.observedGeneration) return before;
   const lastTransitionTime = before?.status === condition.status ? before.lastTransitionTime : condition.lastTransitionTime;
   const message = condition.message.slice(0, longestMessage).toWellFormed();
   return { ...condition, message, lastTransitionTime: lastTransitionTime.replace(/\.\d+Z$/, "Z") };

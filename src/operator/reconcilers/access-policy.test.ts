@@ -34,10 +34,11 @@ function report(spec: AccessPolicySpec, data: Readonly<Record<string, string>> |
   return accessPolicyReconciler.report(key, spec, {
     view: emptyView,
     delivery: undefined,
-    upstreams: [],
+    upstreams: new Map(),
     secrets,
     users,
     administrators,
+    awaitsProbe: () => false,
     runsOf: () => undefined,
   });
 }

@@ -23,7 +23,7 @@ export function ownReport(judgement: Judgement, context: ReportContext): OwnRepo
   const { key, state } = judgement;
   const spec = state === "good" || state === "blocked" ? judgement.desired.spec : context.view.resources.get(keyString(key))?.spec;
   const own = spec === undefined ? { conditions: [], details: runsAlone(key, context) } : reportAs(key.kind, key, spec, context);
-  const details = { ...handledOf(judgement), ...own.details };
+  const details = { ...handledOf(judgement, context), ...own.details };
   return state === "good" ? { ...own, details } : { conditions: [], details };
 }
 
@@ -31,11 +31,11 @@ function runsAlone(key: ResourceKey, context: ReportContext): Readonly<Record<st
   return hasRuns(key) ? runDetails(context.runsOf(key)) : {};
 }
 
-/** What has no runs is done with a request when it was looked at; a policy's runs say theirs. What was said stays. */
-function handledOf({ key, state, observed }: Judgement): Readonly<Record<string, unknown>> {
+/** What has no runs is done with a request when it was looked at, an Upstream when it was asked; a policy's runs say theirs. What was said stays. */
+function handledOf({ key, state, observed }: Judgement, context: ReportContext): Readonly<Record<string, unknown>> {
   const { annotations, handledRequest = "" } = observed;
   const requestedAt = hasRuns(key) || state !== "good" ? undefined : requestedAtOf(annotations);
-  const handled = requestedAt ?? handledRequest;
+  const handled = requestedAt === undefined || context.awaitsProbe(key, requestedAt) ? handledRequest : requestedAt;
   return handled === "" ? {} : { lastHandledReconcileAt: handled };
 }
 

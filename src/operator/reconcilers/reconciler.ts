@@ -12,8 +12,10 @@ import type { OwnReport } from "./skeleton.ts";
 
 export interface ReportContext {
   readonly view: RecordView;
-  /** What the registry says of its Upstreams; undefined: not asked yet. */
-  readonly upstreams: readonly UpstreamView[] | undefined;
+  /** What the registry says of its Upstreams, by namespace/name; undefined: not asked yet. */
+  readonly upstreams: ReadonlyMap<string, UpstreamView> | undefined;
+  /** Whether a person's request to look at an Upstream still waits for what upstream says. */
+  awaitsProbe(key: ResourceKey, requestedAt: string): boolean;
   /** Undefined where Secrets are somebody else's to look at. */
   readonly secrets: SecretSource | undefined;
   /** How they come to the registry's processes; undefined where these look for themselves. */

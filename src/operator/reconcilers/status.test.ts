@@ -67,11 +67,12 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
   const secrets = { secret: () => undefined, configMap: () => undefined, onChange: () => () => undefined };
   const own = ownReport(judgement, {
     view: world.recorded === undefined ? emptyView : { ...emptyView, resources: new Map([[keyString(observed), fileOf(world.recorded)]]) },
-    upstreams: world.upstream === undefined ? undefined : [world.upstream],
+    upstreams: world.upstream === undefined ? undefined : new Map([[world.upstream.key, world.upstream]]),
     secrets,
     delivery: undefined,
     users: { state: "missing", reason: "SecretNotFound", message: "there is no Secret" },
     administrators: "default",
+    awaitsProbe: () => false,
     runsOf: () => world.runs,
   });
   const none = { decision: undefined, file: undefined, recordedGeneration: 3, notRecorded: undefined, notPublished: undefined };

@@ -48,11 +48,12 @@ function report(options: Reported) {
   const { spec = withKeys, data = { "cosign.pub": pem }, root, runs, delivery, view = emptyView } = options;
   return tagPolicyReconciler.report(key, spec, {
     view,
-    upstreams: [],
+    upstreams: new Map(),
     secrets: secretsOf(data, root),
     delivery,
     users: undefined,
     administrators: "default",
+    awaitsProbe: () => false,
     runsOf: () => runs,
   });
 }

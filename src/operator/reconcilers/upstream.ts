@@ -15,7 +15,7 @@ import type { Finding, Placed } from "./skeleton.ts";
 export const upstreamReconciler: Reconciler<"Upstream"> = {
   kind: "Upstream",
   report(key, spec, context) {
-    const seen = context.upstreams?.find((view) => view.key === `${key.namespace}/${key.name}`);
+    const seen = context.upstreams?.get(`${key.namespace}/${key.name}`);
     const named = secretsOf(spec);
     const obstacle = named.map((secret) => obstacleOf(key, secret, context)).find((found) => found !== undefined);
     const conditions = [
@@ -96,8 +96,8 @@ function obstacleOf(
   return { finding: { reason, path, message }, serves: served };
 }
 
-function conditionsOf({ reachable, message, credentialsLoaded, rateLimit }: UpstreamView): ConditionDraft[] {
-  const reason = { True: reasons.succeeded, False: "Unreachable", Unknown: "NotAsked" }[reachable];
+function conditionsOf({ reachable, reason: why, message, credentialsLoaded, rateLimit }: UpstreamView): ConditionDraft[] {
+  const reason = { True: reasons.succeeded, False: why ?? reasons.unreachable, Unknown: reasons.notAsked }[reachable];
   // What it said to the last request is another thing each time, and that would be a write each time.
   const said = reachable === "True" && credentialsLoaded ? "upstream answers" : message;
   const conditions: ConditionDraft[] = [{ type: conditionTypes.reachable, status: reachable, reason, message: said }];

@@ -77,6 +77,8 @@ export interface ControlServices {
   readonly gc: GcPort;
   readonly repositories: (mayPull: (repository: string) => boolean) => Promise<readonly RepositoryView[]>;
   readonly usage: () => Promise<StorageUsage>;
+  /** `upstream`: namespace/name. ServiceError NOT_FOUND when it is not published. */
+  readonly probe: (upstream: string) => Promise<UpstreamView>;
   readonly upstreams: () => Promise<readonly UpstreamView[]>;
   readonly activity: () => Promise<readonly ActivityEntry[]>;
 }

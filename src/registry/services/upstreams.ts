@@ -11,6 +11,7 @@ import { Requester } from "../upstream/requester.ts";
 import { UpstreamClient } from "../upstream/upstream-client.ts";
 import type { ConfigurationSource, Published } from "./configuration.ts";
 import { ServiceError } from "./errors.ts";
+import { Probes } from "./probes.ts";
 import { targetOf } from "./upstream-target.ts";
 
 export interface RunningUpstream {
@@ -56,6 +57,7 @@ export class Upstreams {
   readonly #options: UpstreamsOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #addresses = new Map<string, string>();
+  readonly #probes = new Probes();
   readonly #unsubscribe: readonly (() => void)[];
 
   constructor(options: UpstreamsOptions) {
@@ -83,11 +85,25 @@ export class Upstreams {
     return this.#options.configuration.current().upstreams.map((published) => this.#view(published));
   }
 
+  /** POST upstreams/{namespace}/{name}/probe. Rejects with ServiceError NOT_FOUND. */
+  async probe(key: string): Promise<UpstreamView> {
+    const { requester, running } = this.#entry(this.#published(key));
+    // A Secret that cannot be used is said of it anyway, and nothing is asked.
+    if (!running.offline && requester.target.credentials.state !== "invalid") await this.#probes.probe(requester);
+    return this.#view(this.#published(key));
+  }
+
   /** Ends running transfers too. */
   async close(): Promise<void> {
     for (const end of this.#unsubscribe) end();
     await Promise.all([...this.#entries.values()].map(({ requester }) => requester.close()));
     this.#entries.clear();
+  }
+
+  #published(key: string): Published<UpstreamSpec> {
+    const published = this.#options.configuration.current().upstreams.find((upstream) => keyOf(upstream) === key);
+    if (published === undefined) throw new ServiceError("NOT_FOUND", `There is no Upstream ${key} in what is published.`);
+    return published;
   }
 
   #entry(published: Published<UpstreamSpec>): Entry {
@@ -145,6 +161,7 @@ export class Upstreams {
       generation: published.generation,
       reachable: health.reachable === undefined ? "Unknown" : health.reachable ? "True" : "False",
       message: problem ?? (spec.offline ? "offline: serves what is cached and asks nothing" : health.message),
+      ...(health.reason === undefined ? {} : { reason: health.reason }),
       ...(health.reachable === undefined ? {} : { heardAt: new Date(health.at).toISOString() }),
       ...(rateLimit === undefined
         ? {}

@@ -1,4 +1,4 @@
-// The rate budget of one upstream: pulls first, then tag-sync, then prefetch (design: upstream.md, "Rate budget").
+// The rate budget of one upstream: pulls first, then everything else (design: upstream.md, "Rate budget").
 // Known to this process alone; sharing it between pods comes with the cluster.
 
 import { readRetryAfter } from "../../domain/retry-after.ts";
@@ -6,7 +6,7 @@ import { UpstreamError } from "./errors.ts";
 import { readRateLimit, type RateLimit } from "./rate-limit.ts";
 import type { UpstreamTarget } from "./target.ts";
 
-export type Priority = "pull" | "tag-sync" | "prefetch";
+export type Priority = "pull" | "tag-sync" | "prefetch" | "probe";
 
 /** Pause after a 429 that names none, seconds. */
 const defaultPause = 5;

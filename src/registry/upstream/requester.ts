@@ -10,6 +10,7 @@ import { createAgent } from "./connector.ts";
 import type { EgressPolicy } from "./egress.ts";
 import { UpstreamError } from "./errors.ts";
 import { discard, exchange, type Answer } from "./exchange.ts";
+import { loginRefused, notAsked, unreachable, type Health } from "./health.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { settingNames, type UpstreamTarget } from "./target.ts";
 import { TokenCache } from "./tokens.ts";
@@ -22,14 +23,11 @@ export interface UpstreamRequest {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly priority: Priority;
-}
-
-/** How the upstream did when it was last asked. */
-export interface Health {
-  readonly reachable: boolean | undefined;
-  readonly message: string;
-  /** Milliseconds since 1970. */
-  readonly at: number;
+  /**
+   * Whether the login is good, and for no repository: what a challenge says of a scope does not count (ghcr.io names one that nobody has), nor what
+   * is known from before.
+   */
+  readonly loginOnly?: boolean;
 }
 
 /** Codes that say something about the upstream's health; the others are about one piece of content or about us. */
@@ -45,7 +43,9 @@ export class Requester {
   readonly #now: () => number;
   /** The last failure that the circuit counts. Not `health`: that may be a refusal which clients are not told. */
   #trouble = "";
-  #health: Health = { reachable: undefined, message: "not asked yet", at: 0 };
+  #health: Health = notAsked;
+  /** By the last probe. That a repository is refused, or nothing answers, does not make the login good. */
+  #loginRefused: Health | undefined;
 
   constructor(options: { target: UpstreamTarget; egress: EgressPolicy; now?: () => number }) {
     this.target = options.target;
@@ -75,7 +75,8 @@ export class Requester {
     try {
       const answer = await this.#authorized(request);
       this.#judge(request, answer);
-      this.#note(true, "answers");
+      this.#loginRefused = undefined;
+      this.#note("answers");
       return answer;
     } catch (error) {
       this.#failed(error);
@@ -83,8 +84,19 @@ export class Requester {
     }
   }
 
+  /** Asks for the base of the API (distribution spec, end-1). What comes of it is the health. Never rejects. */
+  async probe(): Promise<void> {
+    try {
+      discard((await this.request({ method: "GET", repository: "", path: "/v2/", priority: "probe", loginOnly: true })).body);
+    } catch (error) {
+      // Anonymously it may still give what is public.
+      if (error instanceof UpstreamError && error.code === "Denied" && this.target.credentials.state === "loaded")
+        this.#loginRefused = loginRefused(error, this.#now());
+    }
+  }
+
   get health(): Health {
-    return this.#health;
+    return this.#health.reachable === true ? (this.#loginRefused ?? this.#health) : this.#health;
   }
 
   get rateLimit(): RateLimit | undefined {
@@ -114,11 +126,12 @@ export class Requester {
         ...(request.headers === undefined ? {} : { headers: request.headers }),
         ...(authorization === undefined ? {} : { authorization }),
       });
-    const first = await send(await this.#tokens.known(request.repository));
+    const { repository, loginOnly = false } = request;
+    const first = await send(loginOnly ? undefined : await this.#tokens.known(repository));
     // Another origin may not ask for credentials: it is not the Upstream.
     if (first.status !== 401 || first.foreign) return first;
     discard(first.body);
-    const authorization = await this.#tokens.answer(request.repository, parseChallenges(first.headers["www-authenticate"]));
+    const authorization = await this.#tokens.answer(repository, parseChallenges(first.headers["www-authenticate"]), { loginOnly });
     if (authorization === undefined) throw this.#denied(401, request);
     return send(authorization);
   }
@@ -139,6 +152,8 @@ export class Requester {
 
   #denied(status: number, request: UpstreamRequest): UpstreamError {
     const { credentials } = settingNames(this.target);
+    if (request.loginOnly === true && this.target.credentials.state === "loaded")
+      return new UpstreamError("Denied", `${this.target.url.host} does not accept the login of ${credentials} (${status})`);
     const what = request.repository === "" ? "the request" : request.repository;
     const hint =
       this.target.credentials.state === "anonymous"
@@ -158,19 +173,19 @@ export class Requester {
     if (unhealthy.has(error.code)) {
       this.#circuit.failed();
       this.#trouble = error.message;
-      this.#health = { reachable: false, message: error.message, at: this.#now() };
+      this.#health = unreachable(error, this.#now());
       return;
     }
     if (error.code === "EgressRefused") {
       this.#circuit.abandoned();
-      this.#health = { reachable: false, message: error.message, at: this.#now() };
+      this.#health = unreachable(error, this.#now());
       return;
     }
-    this.#note(true, error.message);
+    this.#note(error.message);
   }
 
-  #note(reachable: boolean, message: string): void {
+  #note(message: string): void {
     this.#circuit.succeeded();
-    this.#health = { reachable, message, at: this.#now() };
+    this.#health = { reachable: true, message, at: this.#now() };
   }
 }

@@ -64,11 +64,15 @@ export class TokenCache {
     }
   }
 
-  /** Answers a 401. Undefined when nothing we have answers it. Rejects with UpstreamError. */
-  async answer(repository: string, challenges: readonly Challenge[]): Promise<Hidden<string> | undefined> {
+  /** Answers a 401; `loginOnly`: with a token for no repository. Undefined when nothing we have answers it. Rejects with UpstreamError. */
+  async answer(
+    repository: string,
+    challenges: readonly Challenge[],
+    { loginOnly = false }: { readonly loginOnly?: boolean } = {},
+  ): Promise<Hidden<string> | undefined> {
     const bearer = challenges.find(({ scheme, parameters }) => scheme === "bearer" && parameters["realm"] !== undefined);
     if (bearer !== undefined) {
-      const ask = this.#read(repository, bearer);
+      const ask = { ...this.#read(repository, bearer), ...(loginOnly ? { scope: "" } : {}) };
       this.#asks.set(repository, ask);
       this.#tokens.delete(ask.scope); // what was sent, if anything, was refused
       return (await this.#fetchOnce(ask)).authorization;

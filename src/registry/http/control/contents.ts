@@ -2,7 +2,7 @@
 
 import { ActivityEntry } from "../../../api/control/activity.ts";
 import { RepositoryView, StorageUsage, UpstreamView } from "../../../api/control/contents.ts";
-import { list, type ControlRoute } from "./route.ts";
+import { list, parameter, type ControlRoute } from "./route.ts";
 
 export const contentRoutes: readonly ControlRoute[] = [
   {
@@ -28,6 +28,15 @@ export const contentRoutes: readonly ControlRoute[] = [
     who: "operator",
     answer: list(UpstreamView),
     handle: (_, { upstreams }) => upstreams(),
+  },
+  {
+    method: "POST",
+    path: "upstreams/{namespace}/{name}/probe",
+    writes: "Nothing",
+    summary: "Ask a registry behind this one whether it answers, and accepts the login; one question for all who ask at the same time",
+    who: "operator",
+    answer: UpstreamView,
+    handle: (request, { probe }) => probe(`${parameter(request, "namespace")}/${parameter(request, "name")}`),
   },
   {
     method: "GET",
