@@ -1,27 +1,11 @@
 // Runs of policies: on their schedule in their time zone, when they change, on request; one at a time a policy (design: operator, "Jobs").
 
 import type { ResourceKey } from "../domain/resource.ts";
-import { HeardRuns } from "./heard-runs.ts";
 import { policyOf, RunHalted, type JobKind, type JobOutcome, type JobRunner } from "./ports.ts";
+import { RunStates, type LastRun, type RunState } from "./run-states.ts";
 import { slotOf } from "./slots.ts";
 import { Timetable, type ScheduledPolicy } from "./timetable.ts";
 import { Turns } from "./turns.ts";
-
-export interface LastRun extends JobOutcome {
-  readonly startedAt?: string;
-  readonly finishedAt: string;
-}
-
-export interface RunState {
-  readonly last?: LastRun;
-  /** prune: the plan that a limit stopped, until it is applied or replaced. */
-  readonly waitingPlan?: string | undefined;
-  /** When the run that is under way began. */
-  readonly running?: string;
-  readonly next?: string;
-  /** The newest request whose run has ended. */
-  readonly lastHandledReconcileAt?: string;
-}
 
 /** Why somebody wants a run. */
 interface Wanted {
@@ -62,12 +46,11 @@ export class Schedules {
   readonly #options: SchedulesOptions;
   readonly #timetable: Timetable;
   readonly #turns: Turns;
-  readonly #states = new Map<string, RunState>();
+  readonly #states = new RunStates();
   readonly #running = new Map<string, { readonly underWay: UnderWay; readonly ended: Promise<void> }>();
   /** What no run has begun for: one is under way, or it is not known yet what goes on. */
   readonly #asked = new Map<string, Asked>();
   readonly #stopped = new AbortController();
-  readonly #heard = new HeardRuns();
   /** Policies that the process found when it started, until what they missed is caught up. */
   readonly #found = new Map<JobKind, readonly ScheduledPolicy[]>();
   #remembers = false;
@@ -84,7 +67,7 @@ export class Schedules {
   stateOf(kind: JobKind, key: ResourceKey): RunState | undefined {
     const id = idOf(kind, key);
     const next = this.#timetable.nextStart(id)?.toISOString();
-    const state = this.#states.get(id);
+    const state = this.#states.of(id);
     return state === undefined && next === undefined ? undefined : { ...state, ...(next === undefined ? {} : { next }) };
   }
 
@@ -113,18 +96,15 @@ export class Schedules {
 
   /** Forgets the runs of all others: what a run found may be large. */
   keep(isThere: (key: ResourceKey) => boolean): void {
-    for (const id of this.#states.keys()) {
+    this.#states.keep((id) => {
       const [kind, policy = ""] = id.split(" ");
-      if (!this.#running.has(id) && !isThere(policyOf({ kind: kind as JobKind, policy }))) this.#states.delete(id);
-    }
+      return this.#running.has(id) || isThere(policyOf({ kind: kind as JobKind, policy }));
+    });
   }
 
   /** A run has ended, the registry says, and which plan waits; they come in the order of their ends. Answers whether it is news. */
   hear(kind: JobKind, key: ResourceKey, last: LastRun, waitingPlan?: string): boolean {
-    const id = idOf(kind, key);
-    this.#note(id, { waitingPlan });
-    if (this.#states.get(id)?.last?.run !== last.run) this.#note(id, { last });
-    return this.#heard.hear(last.run);
+    return this.#states.hear(idOf(kind, key), last, waitingPlan);
   }
 
   /** The last run of every policy was heard: what was missed since then is caught up, once. */
@@ -146,7 +126,7 @@ export class Schedules {
     const before = this.#timetable.policy(id);
     this.#timetable.set(id, kind, policy);
     if (before === undefined) this.#recall(id, policy);
-    const { lastHandledReconcileAt, waitingPlan } = this.#states.get(id) ?? {};
+    const { lastHandledReconcileAt, waitingPlan } = this.#states.of(id) ?? {};
     if (kind === "tag-sync" && before?.revision !== revision && !starting) {
       this.#want(kind, key, { trigger: "schedule", slot: slotOf.change(revision, generation), anew: true });
     }
@@ -161,8 +141,8 @@ export class Schedules {
 
   /** What processes before this one have handled. Where nobody keeps that, what is found at first is old. */
   #recall(id: string, { requestedAt, handledRequest = requestedAt }: ScheduledPolicy): void {
-    if (this.#states.get(id)?.lastHandledReconcileAt !== undefined || handledRequest === undefined || handledRequest === "") return;
-    this.#note(id, { lastHandledReconcileAt: handledRequest });
+    if (this.#states.of(id)?.lastHandledReconcileAt !== undefined || handledRequest === undefined || handledRequest === "") return;
+    this.#states.note(id, { lastHandledReconcileAt: handledRequest });
   }
 
   #catchUp(): void {
@@ -190,7 +170,7 @@ export class Schedules {
 
   #wantMissed(kind: JobKind, key: ResourceKey): void {
     const id = idOf(kind, key);
-    const { last, waitingPlan } = this.#states.get(id) ?? {};
+    const { last, waitingPlan } = this.#states.of(id) ?? {};
     const goesOnSince = this.#running.get(id)?.underWay.wanted.startedAt;
     const newest = goesOnSince === undefined ? last : { startedAt: goesOnSince, finishedAt: goesOnSince };
     const missed = this.#timetable.missed(id, kind, newest);
@@ -236,22 +216,19 @@ export class Schedules {
       const { wanted } = underWay;
       const { trigger, slot, startedAt = new Date().toISOString() } = wanted;
       const handles = this.#requestOf(id, wanted);
-      this.#note(id, { running: startedAt });
+      this.#states.note(id, { running: startedAt });
       this.#options.changed(kind, key, undefined);
       const approve = wanted.approve ?? this.#approved(id);
       const job = { kind, policy: `${key.namespace}/${key.name}`, trigger, slot, ...(approve === undefined ? {} : { approve }) };
       const outcome = await this.#options.jobs.run(job, signal);
-      if (handles !== undefined && !this.#stopped.signal.aborted) this.#note(id, { lastHandledReconcileAt: handles });
+      if (handles !== undefined && !this.#stopped.signal.aborted) this.#states.note(id, { lastHandledReconcileAt: handles });
       if (outcome === undefined) return;
       const { run, succeeded, message, result } = outcome;
-      if (this.#heard.hear(run)) ended = outcome;
-      // Of a job that was ended the runner knows why, its process only that.
-      if (ended !== undefined || this.#states.get(id)?.last?.run === run)
-        this.#note(id, { last: { run, succeeded, message, result, startedAt, finishedAt: new Date().toISOString() } });
+      const last = { run, succeeded, message, result, startedAt, finishedAt: new Date().toISOString() };
+      if (this.#states.end(id, last)) ended = outcome;
     } finally {
       this.#running.delete(id);
-      const { running: _, ...rest } = this.#states.get(id) ?? {};
-      this.#states.set(id, rest);
+      this.#states.over(id);
       this.#turns.give(key.namespace);
       if (!this.#stopped.signal.aborted) this.#startAsked(id);
       this.#options.changed(kind, key, ended);
@@ -267,11 +244,7 @@ export class Schedules {
   /** An approval is for one plan: once that is applied or replaced, runs plan again, be the annotation still there. */
   #approved(id: string): string | undefined {
     const approve = this.#timetable.policy(id)?.approve;
-    return approve === this.#states.get(id)?.waitingPlan ? approve : undefined;
-  }
-
-  #note(id: string, state: RunState): void {
-    this.#states.set(id, { ...this.#states.get(id), ...state });
+    return approve === this.#states.of(id)?.waitingPlan ? approve : undefined;
   }
 }
 

@@ -7,7 +7,7 @@ import type { SecretSource } from "../../domain/secrets.ts";
 import type { RecordView } from "../../record/record-view.ts";
 import type { KnownUsers } from "../known-users.ts";
 import type { CredentialsDelivery } from "../ports.ts";
-import type { RunState } from "../schedules.ts";
+import type { RunState } from "../run-states.ts";
 import type { OwnReport } from "./skeleton.ts";
 
 export interface ReportContext {

@@ -3,7 +3,7 @@
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
 import { pruneResultOf } from "../run-results.ts";
-import type { RunState } from "../schedules.ts";
+import type { RunState } from "../run-states.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import type { Reconciler } from "./reconciler.ts";
 import { runDetails } from "./run-details.ts";

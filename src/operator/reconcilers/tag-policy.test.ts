@@ -10,7 +10,7 @@ import { keyString } from "../../domain/resource.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { emptyView, type RecordedFile, type RecordedLedger, type RecordView } from "../../record/record-view.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
-import type { RunState } from "../schedules.ts";
+import type { RunState } from "../run-states.ts";
 import type { ReportContext } from "./reconciler.ts";
 import { tagPolicyReconciler } from "./tag-policy.ts";
 
