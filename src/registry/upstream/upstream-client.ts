@@ -7,23 +7,13 @@ import { isTag } from "../../domain/reference.ts";
 import type { Priority } from "./budget.ts";
 import { UpstreamError } from "./errors.ts";
 import { discard, piecesOf, readWhole, toUpstreamError, type Answer } from "./exchange.ts";
-import { following } from "./links.ts";
+import { RemoteLists, type ListLimits } from "./remote-lists.ts";
 import type { Requester } from "./requester.ts";
 
-const maxPageBytes = 8 * 1024 * 1024;
 const pageSize = 1000;
-/** What one list may cost, whatever upstream sends: who asks for it may be anonymous. */
-interface ListLimits {
-  readonly entries: number;
-  readonly bytes: number;
-  /** Some registries give 50 a page, whatever they are asked for. */
-  readonly pages: number;
-}
 const tagLimits: ListLimits = { entries: 100_000, bytes: 32 * 1024 * 1024, pages: 2000 };
 export const maxReferrers = 10_000;
 const referrerLimits: ListLimits = { entries: maxReferrers, bytes: 8 * 1024 * 1024, pages: 100 };
-/** Milliseconds for all pages of a list. */
-const listTime = 60_000;
 
 export interface RemoteManifest {
   /** Of the bytes. */
@@ -43,37 +33,14 @@ export interface RemoteBody {
   discard(): void;
 }
 
-/** A page of tags or referrers, unchecked. */
-interface Page {
-  readonly tags?: unknown;
-  readonly manifests?: unknown;
-}
-
-interface List {
-  readonly repository: string;
-  /** First page, behind the name of the repository. */
-  readonly start: string;
-  readonly priority: Priority;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly limits: ListLimits;
-  /** The first page has this status: upstream has no such list. */
-  readonly isAbsent: (status: number) => boolean;
-}
-
-interface ListPage {
-  readonly content: Page;
-  readonly bytes: number;
-  readonly next: string | undefined;
-}
-
 export class UpstreamClient {
   readonly #requester: Requester;
-  readonly #listTime: number;
+  readonly #lists: RemoteLists;
 
   /** `listTime`: milliseconds for all pages of a list. */
   constructor(requester: Requester, options: { readonly listTime?: number } = {}) {
     this.#requester = requester;
-    this.#listTime = options.listTime ?? listTime;
+    this.#lists = new RemoteLists(requester, options);
   }
 
   /** One HEAD. `digest` is undefined when upstream names none: then only a GET can tell. */
@@ -164,7 +131,7 @@ export class UpstreamClient {
       limits,
       isAbsent: (status: number) => status === 404,
     };
-    const found = await this.#pages(list, ({ tags }) =>
+    const found = await this.#lists.all(list, ({ tags }) =>
       Array.isArray(tags) ? tags.filter((tag: unknown) => typeof tag === "string" && isTag(tag)) : [],
     );
     return found === undefined ? undefined : [...new Set(found as string[])];
@@ -175,77 +142,7 @@ export class UpstreamClient {
     const headers = { accept: mediaTypes.ociIndex };
     // Registries without this API say so in many ways.
     const list = { repository, start: `referrers/${digest}`, priority, headers, limits: referrerLimits, isAbsent: () => true };
-    return this.#pages(list, ({ manifests }) => (Array.isArray(manifests) ? (manifests as unknown[]) : undefined));
-  }
-
-  /**
-   * Follows Link to the very end and collects what `entriesOf` finds in each page. Undefined: there is no such list, by the first page. A later
-   * page that cannot be had fails the list: a short one would look whole.
-   */
-  async #pages(list: List, entriesOf: (page: Page) => readonly unknown[] | undefined): Promise<unknown[] | undefined> {
-    const { repository, start, limits } = list;
-    const deadline = Date.now() + this.#listTime;
-    const all: unknown[] = [];
-    let bytes = 0;
-    let path: string | undefined = `/v2/${repository}/${start}`;
-    for (let index = 0; path !== undefined; index++) {
-      if (index === limits.pages) throw this.#tooLong(list, `${limits.pages} pages`);
-      const maxBytes = Math.min(maxPageBytes, limits.bytes - bytes);
-      const page: ListPage | undefined = await this.#page(list, path, { deadline, maxBytes, first: index === 0 });
-      const entries = page && entriesOf(page.content);
-      if (page === undefined || entries === undefined) {
-        if (index === 0) return undefined;
-        throw this.#brokenOff(list, "ends with a page that is no list");
-      }
-      bytes += page.bytes;
-      if (all.length + entries.length > limits.entries) throw this.#tooLong(list, `${limits.entries} entries`);
-      // Not push(...entries): every argument takes a place on the stack.
-      for (const entry of entries) all.push(entry);
-      path = page.next;
-    }
-    return all;
-  }
-
-  /** Undefined: upstream has no such list. */
-  async #page(
-    list: List,
-    path: string,
-    limits: { readonly deadline: number; readonly maxBytes: number; readonly first: boolean },
-  ): Promise<ListPage | undefined> {
-    const { repository, priority } = list;
-    const { target } = this.#requester;
-    if (Date.now() >= limits.deadline) throw this.#tookTooLong(list);
-    const answer = await this.#requester.request({ method: "GET", repository, path, headers: list.headers, priority });
-    if (answer.status !== 200) {
-      discard(answer.body);
-      if (limits.first && list.isAbsent(answer.status)) return undefined;
-      throw this.#brokenOff(list, limits.first ? `is answered with ${answer.status}` : `breaks off with ${answer.status}`);
-    }
-    // The pages before this one have had their part of the time.
-    const timer = setTimeout(() => answer.body.destroy(this.#tookTooLong(list)), Math.max(0, limits.deadline - Date.now()));
-    try {
-      const body = await readWhole(target, answer, limits.maxBytes);
-      const next = following(answer.headers["link"], new URL(path, target.url));
-      if (next === "Unusable") throw this.#brokenOff(list, "goes on by a Link that cannot be followed");
-      return { content: this.#json(body, path), bytes: body.byteLength, next: next.path };
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #brokenOff({ repository, start }: List, how: string): UpstreamError {
-    return new UpstreamError("UnexpectedAnswer", `the list of ${nameOf(start)} of ${repository} at ${this.#host} ${how}`);
-  }
-
-  #tooLong({ repository, start }: List, limit: string): UpstreamError {
-    return new UpstreamError(
-      "TooLarge",
-      `${this.#host} answers ${nameOf(start)} of ${repository} with more than ${limit}, the most that is read`,
-    );
-  }
-
-  #tookTooLong({ repository, start }: List): UpstreamError {
-    return new UpstreamError("Timeout", `${this.#host} did not list ${nameOf(start)} of ${repository} within ${this.#listTime / 1000} s`);
+    return this.#lists.all(list, ({ manifests }) => (Array.isArray(manifests) ? (manifests as unknown[]) : undefined));
   }
 
   #send(method: "GET" | "HEAD", repository: string, rest: string, priority: Priority, sent: Record<string, string>): Promise<Answer> {
@@ -277,23 +174,12 @@ export class UpstreamClient {
     throw new UpstreamError("UnexpectedAnswer", `${this.#host} answers ${subject} with an HTML page`);
   }
 
-  #json(body: Buffer, path: string): Page {
-    try {
-      return (JSON.parse(body.toString("utf8")) as Page | null) ?? {};
-    } catch {
-      throw new UpstreamError("UnexpectedAnswer", `${this.#host} answers ${path.replace(/\?.*$/, "")} with something that is not JSON`);
-    }
-  }
-
   get #host(): string {
     return this.#requester.target.url.host;
   }
 }
 
 const first = (header: string | string[] | undefined) => (Array.isArray(header) ? header[0] : header);
-
-/** `tags` of `tags/list?n=1000`. */
-const nameOf = (start: string) => start.replace(/\/.*$/, "");
 
 const contentTypeOf = (answer: Answer) => (first(answer.headers["content-type"]) ?? "").replace(/;.*$/, "").trim().toLowerCase();
 
