@@ -4,8 +4,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { runHeader } from "../../api/control/protocol.ts";
-import { describeIdentity, type Access, type Action, type Identity } from "../../domain/access.ts";
-import { accessOf, mayRevalidate, type Role } from "../../domain/control-access.ts";
+import { describeIdentity, type Access, type Action } from "../../domain/access.ts";
+import { accessOf, mayRevalidate } from "../../domain/control-access.ts";
 import { headers } from "../../domain/media-types.ts";
 import { parseV2Path, type V2Path, type V2PathProblem } from "../../domain/v2-path.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -19,15 +19,29 @@ import type { Callers } from "./callers.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { describeFailure, HttpError } from "./errors.ts";
 import type { Exchange, NotedChange, PathOf, RepositoryExchange } from "./exchange.ts";
-import { sourceOf } from "./login-places.ts";
 import { listRepositories, listTags, type RepositoryNames } from "./listing-routes.ts";
-import { getBlob, getManifest, getReferrers, referrersAnswer } from "./pull-routes.ts";
+import { getBlob, getManifest, getReferrers } from "./pull-routes.ts";
 import { PushRoutes } from "./push-routes.ts";
 import type { Pressure } from "./pressure.ts";
 import type { Repositories, Repository } from "./repositories.ts";
 import { declaredLength, leastUploadRate, readBody } from "./request-body.ts";
 import type { ScannerTest } from "./scanners.ts";
 import type { Transfers } from "./transfers.ts";
+import { problem, refusal, unknownName } from "./v2-refusals.ts";
+import {
+  actionOf,
+  asksAnew,
+  beginsWork,
+  handlerNames,
+  isByDigest,
+  isTransfer,
+  methods,
+  refuseEncoding,
+  runOf,
+  senderOf,
+  splitTarget,
+  type RepositoryPath,
+} from "./v2-requests.ts";
 
 export interface V2Options {
   readonly repositories: Repositories;
@@ -65,32 +79,6 @@ export interface Change {
   readonly reference: string;
   readonly detail?: unknown;
 }
-
-type RepositoryPath = Exclude<V2Path, { kind: "base" | "catalog" }>;
-
-const methods: Readonly<Record<V2Path["kind"], readonly string[]>> = {
-  base: ["GET", "HEAD"],
-  catalog: ["GET", "HEAD"],
-  tags: ["GET", "HEAD"],
-  manifest: ["GET", "HEAD", "PUT", "DELETE"],
-  blob: ["GET", "HEAD", "DELETE"],
-  uploads: ["POST"],
-  upload: ["GET", "HEAD", "PATCH", "PUT", "DELETE"],
-  referrers: ["GET", "HEAD"],
-};
-
-/** Names under which distribution counts the same requests. */
-const handlerNames: Readonly<Record<V2Path["kind"] | "invalid", string>> = {
-  base: "base",
-  catalog: "catalog",
-  tags: "tags",
-  manifest: "manifest",
-  blob: "blob",
-  uploads: "blob_upload",
-  upload: "blob_upload_chunk",
-  referrers: "referrers",
-  invalid: "unknown",
-};
 
 export class V2 {
   readonly #options: V2Options;
@@ -289,12 +277,6 @@ export class V2 {
   }
 }
 
-/** Requests with a blob in one direction or the other. */
-function isTransfer(kind: RepositoryPath["kind"], method: string): boolean {
-  if (kind === "blob") return method === "GET";
-  return kind === "uploads" || (kind === "upload" && (method === "PATCH" || method === "PUT"));
-}
-
 /** Bytes of an answer in memory beyond which it is a transfer: as much as a download has on its way. */
 const longAnswer = 256 * 1024;
 
@@ -302,70 +284,9 @@ function isLong({ body }: Answer, method: string): boolean {
   return body instanceof Uint8Array && body.byteLength > longAnswer && method !== "HEAD";
 }
 
-/** Requests that begin something new and always cost the database something. What was begun is let come to its end. */
-function beginsWork(kind: RepositoryPath["kind"], method: string): boolean {
-  return kind === "uploads" || kind === "tags" || kind === "referrers" || (method === "DELETE" && kind !== "upload");
-}
-
-/** Whose share of what is limited a request takes. Of those who show no credentials each address has its own. */
-function senderOf(identity: Identity, address: string): string {
-  return identity.kind === "anonymous" ? `anonymous ${sourceOf(address)}` : describeIdentity(identity);
-}
-
 function closing(response: ServerResponse): AbortSignal {
   const gone = new AbortController();
   if (response.destroyed) gone.abort();
   else response.once("close", () => gone.abort());
   return gone.signal;
-}
-
-function splitTarget(target: string): { path: string; query: URLSearchParams } {
-  const relative = target.replace(/^https?:\/\/[^/?#]*/i, "").split("#", 1)[0] ?? "";
-  const mark = relative.indexOf("?");
-  if (mark < 0) return { path: relative, query: new URLSearchParams() };
-  return { path: relative.slice(0, mark), query: new URLSearchParams(relative.slice(mark + 1)) };
-}
-
-function refuseEncoding(request: IncomingMessage): void {
-  const encoding = request.headers["content-encoding"];
-  if (encoding === undefined || encoding === "" || encoding.toLowerCase() === "identity") return;
-  throw new HttpError("CONTENT_ENCODING", "Bodies are taken as they are: send this one without Content-Encoding.");
-}
-
-/** What is read by its digest is what it was, or was deleted: served from memory for a moment when the database is silent. */
-function isByDigest(path: V2Path, method: string): boolean {
-  if (method !== "GET" && method !== "HEAD") return false;
-  return path.kind === "blob" || (path.kind === "manifest" && "digest" in path.reference);
-}
-
-function actionOf(kind: RepositoryPath["kind"], method: string): Action {
-  if (kind === "uploads" || kind === "upload") return "push";
-  if (method === "PUT") return "push";
-  return method === "DELETE" ? "delete" : "pull";
-}
-
-/** Nobody learns from a refusal whether the repository exists. */
-function refusal({ identity, path, query }: Exchange, action: Action): Answer {
-  if (identity.kind === "anonymous") throw new ServiceError("UNAUTHORIZED", `This needs a user who may ${action} here. Log in first.`);
-  if (action !== "pull") throw new ServiceError("DENIED", `An AccessPolicy must allow you to ${action} here; none does.`);
-  if (path.kind === "referrers") return referrersAnswer([], { filtered: query.has("artifactType") });
-  throw unknownName();
-}
-
-function unknownName(): ServiceError {
-  return new ServiceError("NAME_UNKNOWN", "There is no such repository here, or you may not see it.");
-}
-
-function problem({ code, message }: V2PathProblem): Error {
-  return code === "NOT_FOUND" ? new HttpError("ENDPOINT_UNKNOWN", message) : new ServiceError(code, message);
-}
-
-/** For whom a job pulls, who steps back behind people, and out of the statistics: the run of its token, or, of an administrator, the one that is named. */
-function runOf(role: Role, named: string | string[] | undefined): string | undefined {
-  if (role.kind === "run") return role.run.id;
-  return role.kind === "admin" && typeof named === "string" && /^[0-9a-f-]{36}$/.test(named) ? named : undefined;
-}
-
-function asksAnew(cacheControl: string | undefined): boolean {
-  return cacheControl !== undefined && /(?:^|,)\s*no-cache\s*(?:,|$)/i.test(cacheControl);
 }

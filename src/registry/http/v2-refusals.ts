@@ -1,0 +1,25 @@
+// Why a request to /v2 is not answered, in words that say nothing of what its caller may not see.
+
+import type { Action } from "../../domain/access.ts";
+import type { V2PathProblem } from "../../domain/v2-path.ts";
+import { ServiceError } from "../services/errors.ts";
+import type { Answer } from "./answer.ts";
+import { HttpError } from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
+import { referrersAnswer } from "./pull-routes.ts";
+
+export function problem({ code, message }: V2PathProblem): Error {
+  return code === "NOT_FOUND" ? new HttpError("ENDPOINT_UNKNOWN", message) : new ServiceError(code, message);
+}
+
+/** Nobody learns from a refusal whether the repository exists. */
+export function refusal({ identity, path, query }: Exchange, action: Action): Answer {
+  if (identity.kind === "anonymous") throw new ServiceError("UNAUTHORIZED", `This needs a user who may ${action} here. Log in first.`);
+  if (action !== "pull") throw new ServiceError("DENIED", `An AccessPolicy must allow you to ${action} here; none does.`);
+  if (path.kind === "referrers") return referrersAnswer([], { filtered: query.has("artifactType") });
+  throw unknownName();
+}
+
+export function unknownName(): ServiceError {
+  return new ServiceError("NAME_UNKNOWN", "There is no such repository here, or you may not see it.");
+}
