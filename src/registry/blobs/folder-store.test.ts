@@ -8,7 +8,8 @@ import { join } from "node:path";
 
 import { afterEach, describe, expect, test } from "vitest";
 
-import { blobStoreConformance, takeoverConformance } from "./blob-store.conformance.ts";
+import { blobStoreConformance } from "./blob-store.conformance.ts";
+import { takeoverConformance } from "./takeover.conformance.ts";
 import { namedObjectsConformance } from "./named-objects.conformance.ts";
 import { FolderBlobStore, type FolderBlobStoreOptions } from "./folder-store.ts";
 

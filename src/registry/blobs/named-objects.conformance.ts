@@ -6,10 +6,8 @@ import { afterEach, describe, expect, test } from "vitest";
 
 import { digestOf } from "../../domain/digest.ts";
 import { BlobStoreError } from "./blob-store.ts";
-import type { BlobStoreUnderTest } from "./blob-store.conformance.ts";
 import type { NamedObject, NamedObjects } from "./named-objects.ts";
-
-const mebibyte = 1024 * 1024;
+import { mebibyte, type BlobStoreUnderTest } from "./store-under-test.conformance.ts";
 
 /** Declares the tests of the port for one adapter. */
 export function namedObjectsConformance(adapter: string, open: () => Promise<BlobStoreUnderTest>): void {

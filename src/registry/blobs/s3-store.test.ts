@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { startS3Service, type S3Service } from "../../../test/support/s3-service.ts";
-import { blobStoreConformance, takeoverConformance } from "./blob-store.conformance.ts";
+import { blobStoreConformance } from "./blob-store.conformance.ts";
+import { takeoverConformance } from "./takeover.conformance.ts";
 import { namedObjectsConformance } from "./named-objects.conformance.ts";
 import type { NamedObject } from "./named-objects.ts";
 import { connectS3 } from "./s3-client.ts";
