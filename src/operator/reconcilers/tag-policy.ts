@@ -5,7 +5,6 @@ import type { TagPolicySpec } from "../../api/kinds.ts";
 import type { Ledger } from "../../domain/ledger.ts";
 import { keyString, type ResourceKey } from "../../domain/resource.ts";
 import { findByRepository, type UpstreamNames } from "../../domain/upstream-names.ts";
-import { syncResultOf, type SyncFailure, type SyncResult } from "../run-results.ts";
 import { describeFailure, syncResultOf, type SyncResult } from "../run-results.ts";
 import type { RunState } from "../run-states.ts";
 import type { ConditionDraft } from "../status-store.ts";
