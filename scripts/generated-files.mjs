@@ -16,7 +16,7 @@ export function writeOrCheck(files, onlyCheck) {
   const stale = [...files].filter(([path, text]) => current(path) !== text);
   for (const [path, text] of stale) {
     if (onlyCheck) {
-      process.stderr.write(`${relative(process.cwd(), path)} is not what crds/ says: run the generator (npm run generate)\n`);
+      process.stderr.write(`${relative(process.cwd(), path)} is not what it is generated from: run the generators (npm run generate)\n`);
       continue;
     }
     mkdirSync(dirname(path), { recursive: true });

@@ -2,16 +2,23 @@
 
 import { digestOf, algorithmOf, isDigest, type Digest } from "../domain/digest.ts";
 import { runHeader } from "../api/control/protocol.ts";
-import { acceptedManifestTypes, headers } from "../domain/media-types.ts";
+import { acceptedManifestTypes, headers, mediaTypes } from "../domain/media-types.ts";
 import { ClientError } from "./errors.ts";
 import { Transport, type Sender } from "./transport.ts";
 
 const maxManifestBytes = 4 * 1024 * 1024;
+/** The registry ends a page before 4 MiB, unless its one entry is longer. */
+const maxReferrersBytes = 8 * 1024 * 1024;
 
 export interface FetchedManifest {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Uint8Array;
+}
+
+export interface ListedReferrer {
+  readonly digest: Digest;
+  readonly artifactType?: string;
 }
 
 export class RegistryClient {
@@ -67,6 +74,19 @@ export class RegistryClient {
     return answer.body;
   }
 
+  /** What refers to a manifest, as upstream lists it now. ClientError TooLarge for more than `max`. */
+  async referrers(repository: string, digest: Digest, { max }: { max: number }): Promise<readonly ListedReferrer[]> {
+    const referrers: ListedReferrer[] = [];
+    for (let query = ""; ;) {
+      const page = await this.#referrersPage(`/v2/${repository}/referrers/${digest}${query}`);
+      referrers.push(...page.referrers);
+      if (referrers.length > max)
+        throw new ClientError("TooLarge", `${repository}@${digest} has more than ${max} referrers`, { status: 200 });
+      if (!page.more) return referrers;
+      query = `?last=${referrers.at(-1)?.digest ?? ""}`;
+    }
+  }
+
   close(): Promise<void> {
     return this.#transport.close();
   }
@@ -74,6 +94,22 @@ export class RegistryClient {
   /** Ends what is still running, too. */
   destroy(): Promise<void> {
     return this.#transport.destroy();
+  }
+
+  async #referrersPage(path: string): Promise<{ readonly referrers: readonly ListedReferrer[]; readonly more: boolean }> {
+    try {
+      const answer = await this.#transport.send({
+        method: "GET",
+        path,
+        headers: { accept: mediaTypes.ociIndex, "cache-control": "no-cache" },
+        maxBytes: maxReferrersBytes,
+      });
+      const { manifests } = JSON.parse(Buffer.from(answer.body).toString("utf8")) as { readonly manifests: readonly ListedReferrer[] };
+      return { referrers: manifests, more: answer.headers["link"] !== undefined && manifests.length > 0 };
+    } catch (error) {
+      if (error instanceof ClientError && error.code === "NotFound") return { referrers: [], more: false };
+      throw error;
+    }
   }
 }
 

@@ -7,11 +7,11 @@ import type { ControlClient } from "../client/control-client.ts";
 import { ClientError } from "../client/errors.ts";
 import type { RegistryClient } from "../client/registry-client.ts";
 import type { Digest } from "../domain/digest.ts";
-import type { PublicKey } from "../domain/public-key.ts";
 import { filterVersion } from "../domain/version-filter.ts";
 import { tagNames } from "../domain/version-tags.ts";
 import { readAgreedVersion, type AgreedVersion } from "./agreed-version.ts";
 import { AttestationError } from "./attestation/failure.ts";
+import type { TrustedSigners } from "./attestation/signers.ts";
 import { outOfService } from "./out-of-service.ts";
 import { partsOf } from "./platforms.ts";
 import { SyncFailure } from "./sync-failure.ts";
@@ -21,7 +21,8 @@ export interface SyncContext {
   readonly registry: RegistryClient;
   readonly run: string;
   readonly spec: TagPolicySpec;
-  readonly keys: readonly PublicKey[] | "Unverified";
+  /** An error: what the policy verifies with cannot be used, so no image can be judged. */
+  readonly signers: TrustedSigners | "Unverified" | AttestationError;
   /** What an earlier run settled and this one need not look at. */
   settled(repository: string, sourceTag: string, digest: Digest): SyncOutcome | undefined;
   readonly signal: AbortSignal;
@@ -81,11 +82,12 @@ interface Resolved {
 
 async function mintDigest(context: SyncContext, resolved: Resolved): Promise<SourceTagResult> {
   const { image, repository, source, digest } = resolved;
-  const { spec, keys, registry } = context;
+  const { spec, signers, registry } = context;
+  if (signers instanceof AttestationError) throw signers;
   const parts = await partsOf(registry, repository, digest, spec.platforms);
   context.signal.throwIfAborted();
   const packageName = image.package ?? image.repository.slice(image.repository.lastIndexOf("/") + 1);
-  const agreed = await readAgreedVersion(registry, parts, { repository, evidence: spec.evidence, package: packageName, keys });
+  const agreed = await readAgreedVersion(registry, parts, { repository, evidence: spec.evidence, package: packageName, signers });
   const { version, tags } = namesOf(agreed.version, spec, source);
   context.signal.throwIfAborted();
   const missing = await copy(context, resolved, agreed.manifests);

@@ -6,13 +6,14 @@ import type { PolicyImage, TagPolicySpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import type { RegistryClient } from "../client/registry-client.ts";
 import type { Digest } from "../domain/digest.ts";
+import type { Evidence } from "../domain/ledger.ts";
 import { printable } from "../domain/printable.ts";
-import { readPublicKey, type PublicKey } from "../domain/public-key.ts";
 import { findByRepository } from "../domain/upstream-names.ts";
 import { reportRun, type RunEnd } from "./reported-run.ts";
 import { shadowedOf, ShadowTally, type ShadowedResult } from "./shadowed.ts";
 import { syncSourceTag, type Minted, type SourceTagResult, type SyncContext } from "./source-tag.ts";
 import { retryOf, SyncFailure } from "./sync-failure.ts";
+import { signersOf } from "./trusted-signers.ts";
 
 export interface TagSyncOptions {
   readonly control: ControlClient;
@@ -89,7 +90,7 @@ function contextOf(run: Run, options: TagSyncOptions): SyncContext {
     registry: options.registry,
     run: run.id,
     spec,
-    keys: keysOf(run, spec, options.progress ?? (() => {})),
+    signers: signersOf(run, spec, options.progress ?? (() => {})),
     settled: (repository, sourceTag, digest) => {
       const outcome = settled.get(keyOf({ repository, sourceTag, digest }));
       // A person who asks now wants a look now: only what is minted already is left alone.
@@ -102,21 +103,6 @@ function contextOf(run: Run, options: TagSyncOptions): SyncContext {
 
 function keyOf({ repository, sourceTag, digest }: Pick<SyncOutcome, "repository" | "sourceTag" | "digest">): string {
   return JSON.stringify([repository, sourceTag, digest]);
-}
-
-function keysOf(run: Run, { verify }: TagPolicySpec, progress: (line: string) => void): readonly PublicKey[] | "Unverified" {
-  if (verify.mode === "Unverified") return "Unverified";
-  if ((verify.keyless ?? []).length > 0 && (verify.keys ?? []).length === 0) {
-    throw new Error(
-      "NotImplemented: keyless signatures (verify.keyless) are not verified by this version; name public keys in verify.keys.",
-    );
-  }
-  return (run.keys ?? []).flatMap(({ name, pem }) => {
-    const key = readPublicKey(name, pem);
-    if (!("problem" in key)) return [key];
-    progress(`key left out: ${key.problem}`);
-    return [];
-  });
 }
 
 /** A few images at a time; the source tags of one image in turn, because they share a ledger. */
@@ -192,7 +178,12 @@ function describe(tag: string, result: SourceTagResult): string {
   if (result.state === "OutOfService") return `${at} unchanged: ${result.why}; no run mints it again`;
   if (result.state === "Failed") return `${at} ${result.failure.code}: ${printable(result.failure.message, 500)}`;
   const { minted, evidence } = result;
-  return `${at} is ${minted.version} by ${evidence.type}${evidence.key === undefined ? ", unverified" : ` signed with ${evidence.key.name}`}: ${minted.tags.join(", ")}`;
+  return `${at} is ${minted.version} by ${evidence.type}${describeSigner(evidence)}: ${minted.tags.join(", ")}`;
+}
+
+function describeSigner({ key, subject, issuer }: Evidence): string {
+  if (key !== undefined) return ` signed with ${key.name}`;
+  return subject === undefined ? ", unverified" : ` signed by ${printable(subject, 300)} of ${printable(issuer ?? "", 200)}`;
 }
 
 /** What happened so far. */

@@ -237,7 +237,7 @@ const accepted: readonly Accepted[] = [
   {
     name: "unsigned, where the policy says Unverified",
     layers: () => [layer({ ...signed(good(), stranger.privateKey) })],
-    question: { keys: "Unverified" },
+    question: { signers: "Unverified" },
     version: "1.27.3-r2",
   },
 ];
@@ -250,6 +250,6 @@ test("an unchecked log entry is not reported, and no signer without a check", as
   const made = layer(signed(good()));
   const { evidence } = await vectors.ask([made]);
   expect(Object.keys(evidence).sort()).toEqual(["attestation", "key", "predicateType", "type"]);
-  const unverified = await vectors.ask([made], { keys: "Unverified" });
+  const unverified = await vectors.ask([made], { signers: "Unverified" });
   expect(Object.keys(unverified.evidence).sort()).toEqual(["attestation", "predicateType", "type"]);
 });

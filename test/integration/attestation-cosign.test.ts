@@ -50,7 +50,7 @@ const ask = (question: Pick<EvidenceQuestion, "repository" | "digest"> & Partial
   readEvidence(registry, {
     evidence: [{ type: "SLSAProvenance" }, { type: "SPDX" }, { type: "CycloneDX" }, { type: "Apko" }],
     package: "nginx",
-    keys: [publicKey(signer)],
+    signers: { keys: [publicKey(signer)] },
     ...question,
   });
 
@@ -59,7 +59,7 @@ test.each<KeyAlgorithm>(["ecdsa-p256", "ecdsa-p384", "rsa", "ed25519"])("SLSA pr
   const { reference, ...subject } = await image(`slsa-${algorithm}`);
   await key.attest(reference, "slsaprovenance1", slsaProvenance({ nginx: "1.27.3-r2" }));
   const listed = await registry.manifest(subject.repository, attestationTag(subject.digest));
-  const answer = await ask({ ...subject, keys: [publicKey(signer), publicKey(key)] });
+  const answer = await ask({ ...subject, signers: { keys: [publicKey(signer), publicKey(key)] } });
   expect(answer).toEqual({
     version: "1.27.3-r2",
     manifest: listed?.digest,
@@ -139,5 +139,5 @@ test("SLSA provenance v0.2 is another predicate", async () => {
 test("an image without attestations, and a policy without keys", async () => {
   const subject = await image("bare");
   await expect(ask(subject)).rejects.toMatchObject({ code: "SignatureMissing" });
-  await expect(ask({ ...subject, keys: [] })).rejects.toMatchObject({ code: "KeyMissing" });
+  await expect(ask({ ...subject, signers: { keys: [] } })).rejects.toMatchObject({ code: "KeyMissing" });
 });

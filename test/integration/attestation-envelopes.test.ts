@@ -48,7 +48,7 @@ const refused: readonly Refused[] = [
     name: "signed with a trusted key that this policy does not name",
     code: "SignatureInvalid",
     layers: () => [layer(signed(good()))],
-    question: { keys: [readKey("other.pub", stranger.publicKey)] },
+    question: { signers: { keys: [readKey("other.pub", stranger.publicKey)] } },
     message: "not signed by other.pub",
   },
   {

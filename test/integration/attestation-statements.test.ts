@@ -222,7 +222,7 @@ const refused: readonly Refused[] = [
     layers: () => [{ ...layer(signed(good())), mediaType: "application/vnd.dev.cosign.simplesigning.v1+json" }],
   },
   { name: "no layers", code: "SignatureMissing", layers: () => [] },
-  { name: "no key to verify with", code: "KeyMissing", layers: () => [layer(signed(good()))], question: { keys: [] } },
+  { name: "no key to verify with", code: "KeyMissing", layers: () => [layer(signed(good()))], question: { signers: { keys: [] } } },
 ];
 
 test.each(refused)("$code: $name", async ({ code, layers, question, message }) => {
@@ -241,6 +241,6 @@ test("a listed document that the registry lost is a failure of the evidence", as
   const digest: Digest = digestOf(one.bytes);
   const deleted = await fetch(`${vectors.upstream.url}/v2/${repository}/blobs/${digest}`, { method: "DELETE" });
   expect(deleted.status).toBe(202);
-  const question = { repository, digest: image, evidence: [{ type: "SLSAProvenance" as const }], package: "nginx", keys };
+  const question = { repository, digest: image, evidence: [{ type: "SLSAProvenance" as const }], package: "nginx", signers: { keys } };
   await expect(readEvidence(vectors.registry, question)).rejects.toMatchObject({ code: "DocumentMissing" });
 });

@@ -58,7 +58,7 @@ export async function startVectorRegistry(): Promise<VectorRegistry> {
     async ask(layers, question = {}) {
       const repository = `vectors/${++count}`;
       await attach(upstream.url, repository, attestationTag(image), layers);
-      const usual = { evidence: [{ type: "SLSAProvenance" as const }, { type: "SPDX" as const }], package: "nginx", keys };
+      const usual = { evidence: [{ type: "SLSAProvenance" as const }, { type: "SPDX" as const }], package: "nginx", signers: { keys } };
       return readEvidence(registry, { repository, digest: image, ...usual, ...question });
     },
     async stop() {

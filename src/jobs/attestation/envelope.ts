@@ -17,7 +17,11 @@ export interface Envelope {
 
 /** AttestationError EnvelopeInvalid. */
 export function parseEnvelope(bytes: Uint8Array): Envelope {
-  const json = readJson(bytes);
+  return readEnvelope(readJson(bytes));
+}
+
+/** AttestationError EnvelopeInvalid. */
+export function readEnvelope(json: Json | undefined): Envelope {
   const payloadType = text(field(json, "payloadType"));
   const payload = decodeBase64(field(json, "payload"));
   const signatures = field(json, "signatures");
@@ -34,26 +38,16 @@ export function parseEnvelope(bytes: Uint8Array): Envelope {
   return { payloadType, payload, signature };
 }
 
-/**
- * The signed payload of an in-toto statement, and the key that signed it (undefined with `keys: "Unverified"`).
- * AttestationError SignatureInvalid, PayloadTypeMismatch.
- */
-export function verifyEnvelope(
-  envelope: Envelope,
-  keys: readonly PublicKey[] | "Unverified",
-): { readonly payload: Uint8Array; readonly key: PublicKey | undefined } {
-  const key = keys === "Unverified" ? undefined : signerOf(envelope, keys);
-  if (envelope.payloadType !== mediaTypes.inToto) {
-    throw new AttestationError("PayloadTypeMismatch", `the payload is ${quoted(envelope.payloadType)}, not ${mediaTypes.inToto}`);
-  }
-  return { payload: envelope.payload, key };
+/** The key that made the signature; undefined: none of them. */
+export function keyOf(envelope: Envelope, keys: readonly PublicKey[]): PublicKey | undefined {
+  const message = preAuthenticationEncoding(envelope);
+  return keys.find((key) => isSignedBy(key, message, envelope.signature));
 }
 
-function signerOf(envelope: Envelope, keys: readonly PublicKey[]): PublicKey {
-  const message = preAuthenticationEncoding(envelope);
-  const signer = keys.find((key) => isSignedBy(key, message, envelope.signature));
-  if (signer !== undefined) return signer;
-  throw new AttestationError("SignatureInvalid", `not signed by ${keys.map(({ name }) => name).join(", ")}, or changed after signing`);
+/** The payload of an in-toto statement. AttestationError PayloadTypeMismatch. */
+export function payloadOf({ payloadType, payload }: Envelope): Uint8Array {
+  if (payloadType === mediaTypes.inToto) return payload;
+  throw new AttestationError("PayloadTypeMismatch", `the payload is ${quoted(payloadType)}, not ${mediaTypes.inToto}`);
 }
 
 /** PAE: what is signed is the type and the exact bytes, with their lengths. */

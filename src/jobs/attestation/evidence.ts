@@ -4,11 +4,12 @@ import type { EvidenceSource } from "../../api/kinds.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { predicateTypes } from "../../domain/evidence-types.ts";
 import type { Evidence } from "../../domain/ledger.ts";
-import type { PublicKey } from "../../domain/public-key.ts";
 import { fetchDocument, findAttachments, type AttachedDocument, type ContentSource } from "./discovery.ts";
-import { parseEnvelope, verifyEnvelope } from "./envelope.ts";
+import { payloadOf } from "./envelope.ts";
 import { AttestationError, furthest } from "./failure.ts";
 import { readers } from "./readers/evidence-types.ts";
+import { readAttachedEnvelope, readBundle } from "./signed-document.ts";
+import { requireWanted, signerOf, type Signer, type TrustedSigners } from "./signers.ts";
 import { parseStatement, type Statement } from "./statement.ts";
 
 export interface EvidenceQuestion {
@@ -20,8 +21,8 @@ export interface EvidenceQuestion {
   readonly evidence: readonly EvidenceSource[];
   /** The package whose version is the image's, where the evidence names no parameter. */
   readonly package: string;
-  /** Keys that count; "Unverified" when the policy says so in writing. */
-  readonly keys: readonly PublicKey[] | "Unverified";
+  /** Whose signature counts; "Unverified" when the policy says so in writing. */
+  readonly signers: TrustedSigners | "Unverified";
 }
 
 export interface EvidenceAnswer {
@@ -33,27 +34,26 @@ export interface EvidenceAnswer {
 }
 
 interface Verified extends Statement {
-  readonly document: Digest;
-  readonly key: PublicKey | undefined;
+  readonly document: AttachedDocument;
+  readonly signer: Signer | undefined;
 }
 
-/**
- * Rejects with AttestationError; of several failures with the one that came furthest. Errors of the source pass through: they say nothing about the evidence.
- *
- * A Rekor entry in the annotations (`dev.sigstore.cosign/bundle`) is not checked yet, so it is not reported either: no logIndex, no signed time.
- */
+/** Rejects with AttestationError; of several failures with the one that came furthest. Errors of the source pass through: they say nothing about the evidence. */
 export async function readEvidence(source: ContentSource, question: EvidenceQuestion): Promise<EvidenceAnswer> {
-  if (question.keys !== "Unverified" && question.keys.length === 0) {
-    throw new AttestationError("KeyMissing", "the policy's Secrets have no public key that can be read (keys ending in .pub)");
-  }
-  const { manifest, documents } = await findAttachments(source, question.repository, question.digest);
+  requireSigners(question.signers);
+  const documents = await findAttachments(source, question.repository, question.digest);
   const verify = remember((document: AttachedDocument) => verifyDocument(source, question, document));
   const failures: AttestationError[] = [];
   for (const wanted of question.evidence) {
     const answer = await firstAnswer(question, wanted, documents, verify, failures);
-    if (answer !== undefined) return { ...answer, manifest };
+    if (answer !== undefined) return answer;
   }
   throw furthest(failures) ?? new AttestationError("SignatureMissing", "the policy names no evidence");
+}
+
+function requireSigners(signers: EvidenceQuestion["signers"]): void {
+  if (signers === "Unverified" || signers.keys.length > 0 || signers.keyless !== undefined) return;
+  throw new AttestationError("KeyMissing", "the policy's Secrets have no public key that can be read (keys ending in .pub)");
 }
 
 /** All documents of one type that verify must say the same. */
@@ -63,7 +63,7 @@ async function firstAnswer(
   documents: readonly AttachedDocument[],
   verify: (document: AttachedDocument) => Promise<Verified>,
   failures: AttestationError[],
-): Promise<Omit<EvidenceAnswer, "manifest"> | undefined> {
+): Promise<EvidenceAnswer | undefined> {
   const predicateType = predicateTypes[wanted.type];
   const parameter = wanted.parameter ?? question.package;
   const hinted = documents.filter(({ hint }) => hint === predicateType);
@@ -74,6 +74,7 @@ async function firstAnswer(
       try {
         const verified = await verify(document);
         if (verified.predicateType !== predicateType) throw wrongType(verified, predicateType);
+        requireWanted(verified.signer, question.signers);
         answers.push({ version: readers[wanted.type](verified.predicate, parameter), verified });
       } catch (error) {
         if (!(error instanceof AttestationError)) throw error;
@@ -86,7 +87,7 @@ async function firstAnswer(
     if (first === undefined) continue;
     const other = answers.find(({ version }) => version !== first.version);
     if (other !== undefined) throw disagreement(first, other);
-    return { version: first.version, evidence: describe(first.verified, wanted.type) };
+    return { version: first.version, evidence: describe(first.verified, wanted.type), manifest: first.verified.document.manifest };
   }
   return undefined;
 }
@@ -94,17 +95,22 @@ async function firstAnswer(
 /** The order of the checks is that of the design page; each throws its own failure. */
 async function verifyDocument(
   source: ContentSource,
-  { repository, digest, keys }: EvidenceQuestion,
+  { repository, digest, signers }: EvidenceQuestion,
   document: AttachedDocument,
 ): Promise<Verified> {
-  const envelope = parseEnvelope(await fetchDocument(source, repository, document));
-  const { payload, key } = verifyEnvelope(envelope, keys);
-  return { ...parseStatement(payload, digest), document: document.digest, key };
+  const bytes = await fetchDocument(source, repository, document);
+  const signed = document.form === "Bundle" ? readBundle(bytes) : readAttachedEnvelope(bytes, document.annotations);
+  const signer = signers === "Unverified" ? undefined : signerOf(signed, signers);
+  return { ...parseStatement(payloadOf(signed.envelope), digest), document, signer };
 }
 
-function describe({ document, predicateType, key }: Verified, type: Evidence["type"]): Omit<Evidence, "platforms"> {
-  const signer = key === undefined ? {} : { key: { fingerprint: key.fingerprint, name: key.name } };
-  return { type, attestation: document, predicateType, ...signer };
+function describe({ document, predicateType, signer }: Verified, type: Evidence["type"]): Omit<Evidence, "platforms"> {
+  return { type, attestation: document.digest, predicateType, ...evidenceOf(signer) };
+}
+
+function evidenceOf(signer: Signer | undefined): Partial<Evidence> {
+  if (signer === undefined) return {};
+  return "key" in signer ? { key: { fingerprint: signer.key.fingerprint, name: signer.key.name } } : signer.certified;
 }
 
 function wrongType({ predicateType }: Statement, wanted: string): AttestationError {
@@ -112,7 +118,7 @@ function wrongType({ predicateType }: Statement, wanted: string): AttestationErr
 }
 
 function disagreement(a: { version: string; verified: Verified }, b: { version: string; verified: Verified }): AttestationError {
-  const say = ({ version, verified }: typeof a) => `${verified.document} says ${JSON.stringify(version.slice(0, 100))}`;
+  const say = ({ version, verified }: typeof a) => `${verified.document.digest} says ${JSON.stringify(version.slice(0, 100))}`;
   return new AttestationError("AttestationsDisagree", `${say(a)}, ${say(b)}`);
 }
 
