@@ -158,17 +158,29 @@ export async function failUnfinishedRuns(queryable: Queryable): Promise<number> 
   return queryable.execute(fail);
 }
 
+/** Runs of a policy that are kept for longer than a day: a policy that runs every minute has 43,200 in a month. */
+const keptOfPolicy = 100;
+
+// The place of the last one that is kept is found once a policy: what stays is not looked at row by row.
 const prune = statement(
   "run-prune",
   `DELETE FROM runs WHERE id IN (
-     SELECT old.id FROM runs old
-     WHERE old.state <> 'running' AND old.started_at < now() - interval '30 days'
+     SELECT old.id FROM (
+       SELECT kind, policy, max(ended) AS newest, (
+         SELECT kept.ended FROM runs kept
+         WHERE kept.kind = ran.kind AND kept.policy = ran.policy AND kept.ended IS NOT NULL
+         ORDER BY kept.ended DESC OFFSET ${keptOfPolicy - 1} LIMIT 1) AS last_kept
+       FROM runs ran WHERE ended IS NOT NULL GROUP BY kind, policy) bounds
+     JOIN runs old ON old.kind = bounds.kind AND old.policy = bounds.policy AND old.ended < bounds.newest
+     WHERE (old.started_at < now() - interval '30 days' OR (old.ended < bounds.last_kept AND old.started_at < now() - interval '1 day'))
        AND NOT EXISTS (SELECT FROM proposals WHERE run = old.id)
-       AND EXISTS (SELECT FROM runs later WHERE later.kind = old.kind AND later.policy = old.policy AND later.ended > old.ended)
      LIMIT 1000)`,
 );
 
-/** Runs of more than 30 days ago, a batch of them; the last one of a policy stays, because it says when that was. */
+/**
+ * A batch of the runs of more than 30 days ago, and of those of more than a day ago that are not among the newest of their policy. The last one of
+ * a policy stays, because it says when that was, and so does one that a proposal names.
+ */
 export function pruneRuns(queryable: Queryable): Promise<number> {
   return queryable.execute(prune);
 }

@@ -310,6 +310,39 @@ test("old runs go, but for the last one of a policy", async () => {
   expect(left).toEqual([{ count: 1 }]);
 });
 
+test("of a policy that runs often the newest hundred are kept, and what is not older than a day; others lose nothing by it", async () => {
+  const insert = statement(
+    "test-many",
+    `INSERT INTO runs (kind, policy, trigger, state, started_at, finished_at, ended)
+     SELECT 'prune', $1, 'schedule', 'succeeded', at, at, nextval('runs_ended')
+     FROM (SELECT now() - $2::interval AS at, generate_series(1, $3) ORDER BY 2) many`,
+  );
+  const left = async (policy: string) =>
+    (
+      await database.query<{ days: number; count: number }>(
+        statement(
+          "test-days",
+          `SELECT extract(day FROM now() - started_at)::int AS days, count(*)::int AS count FROM runs WHERE policy = $1
+           GROUP BY days ORDER BY days`,
+        ),
+        [policy],
+      )
+    ).map(({ days, count }) => [days, count]);
+  await database.execute(insert, ["default/often", "40 days", 10]);
+  await database.execute(insert, ["default/often", "2 days", 1_200]);
+  await database.execute(insert, ["default/often", "1 hour", 40]);
+  await database.execute(insert, ["default/always", "2 days", 5]);
+  await database.execute(insert, ["default/always", "1 hour", 150]);
+  await database.execute(insert, ["default/seldom", "29 days", 90]);
+  for (let count = await pruneRuns(database); count > 0;) count = await pruneRuns(database);
+  expect(await left("default/often")).toEqual([
+    [0, 40],
+    [2, 60],
+  ]);
+  expect(await left("default/always")).toEqual([[0, 150]]);
+  expect(await left("default/seldom")).toEqual([[29, 90]]);
+});
+
 test("a Pod has one run: that one again while it is under way, and then never another", async () => {
   const request = { kind: "tag-sync", policy: "default/images", trigger: "schedule", pod: "images-1" } as const;
   const bound = new BoundRuns({ database, configuration, granted: () => true });
