@@ -1,13 +1,19 @@
 // Jobs of policies on a real API server, with the controllers that make Pods of Jobs; a Pod's command runs as a real process, with the token that
 // is projected into it, at a real registry.
 
+import { readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { parseAllDocuments } from "yaml";
 
 import { ControlClient } from "../../src/client/control-client.ts";
 import type { JobsSettings } from "../../src/config/settings.ts";
 import type { EventDraft } from "../../src/operator/kube/events.ts";
 import { KubernetesJobs } from "../../src/operator/kube/kubernetes-jobs.ts";
+import type { JobManifest } from "../../src/operator/manifests/job.ts";
 import { jobName } from "../../src/operator/manifests/job-name.ts";
 import { podSettings } from "../../src/operator/manifests/pod-settings.ts";
 import { RunHalted, type JobOutcome, type ScheduledJob } from "../../src/operator/ports.ts";
@@ -34,7 +40,11 @@ const names = [
   "away",
   "resumed",
   "going",
+  "former",
 ] as const;
+
+/** Jobs as versions of the operator have made them. */
+const forms = resolve(import.meta.dirname, "../job-forms");
 
 let cluster: JobCluster;
 let operators: Operator[] = [];
@@ -258,6 +268,29 @@ test("what a process leaves behind the next one goes on with: no second Job, wha
   expect(await ended(outcome, pod)).toMatchObject({ run: id, succeeded: true });
   expect(await jobsOf("adopted")).toHaveLength(1);
 });
+
+test.each(readdirSync(forms))(
+  "a Job of form %s that an operator before made is gone on with, and its arguments are understood",
+  async (form) => {
+    const text = await readFile(join(forms, form), "utf8");
+    const { metadata, spec, ...made } = parseAllDocuments(text)[0]?.toJS() as JobManifest;
+    const { url } = cluster.registry;
+    const containers = spec.template.spec.containers.map(({ args, ...container }) => ({
+      ...container,
+      command: cluster.settings.jobs.command,
+      args: (args as readonly string[]).map((word) => (word.startsWith("http:") ? url : word)),
+    }));
+    const template = { ...spec.template, spec: { ...spec.template.spec, containers } };
+    await cluster.apply({ ...made, metadata: { ...metadata, namespace: cluster.namespace }, spec: { ...spec, template } });
+    const { jobs } = await operator();
+    await eventually(async () => expect((await jobs.unfinished()).map((found) => found.job)).toContainEqual(job("former")), 30);
+    // Whatever slot this operator would begin.
+    const outcome = await ended(jobs.run(job("former", "29380230"), never()), await podOf("former"));
+    expect(outcome).toMatchObject({ succeeded: true });
+    expect(await jobsOf("former")).toEqual([metadata.name]);
+    await cluster.kubectl("delete", "job", metadata.name, "--wait");
+  },
+);
 
 test("a Job of somebody else that has the name is left alone", async () => {
   const { jobs } = await operator();
