@@ -5,6 +5,8 @@
 
 import { stripVTControlCharacters, styleText } from "node:util";
 
+import { isKubectlPlugin } from "../config/program-name.ts";
+import { adviceInCluster } from "../domain/advice.ts";
 import { escapedControls, everyText, printableLine, printableLines } from "../domain/printable.ts";
 
 export type OutputForm = "table" | "json" | "yaml";
@@ -13,7 +15,7 @@ export type OutputForm = "table" | "json" | "yaml";
 export async function printResult<T>(form: OutputForm, value: T, render: (value: T) => string): Promise<void> {
   if (form === "json") return write(escapedControls(JSON.stringify(value, null, 2)));
   if (form === "yaml") return write(escapedControls((await import("yaml")).stringify(value, { lineWidth: 0 }).trimEnd()));
-  write(render(everyText(value, printableLine)));
+  write(render(everyText(value, (text) => printableLine(asCalled(text)))));
 }
 
 function write(text: string): void {
@@ -27,12 +29,12 @@ export function announce(text: string): void {
 
 /** Progress, summaries, warnings: one line. */
 export function note(text: string): void {
-  process.stderr.write(`${printableLine(text)}\n`);
+  process.stderr.write(`${printableLine(asCalled(text))}\n`);
 }
 
 /** Why it came to nothing, in as many lines as it needs. */
 export function noteFailure(text: string): void {
-  process.stderr.write(`${printableLines(text)}\n`);
+  process.stderr.write(`${printableLines(asCalled(text))}\n`);
 }
 
 /** A line that the next one replaces, where somebody watches; nothing where stderr goes to a file. */
@@ -50,6 +52,9 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
       .trimEnd();
   return [line(head), ...rows.map(line)].join("\n");
 }
+
+/** Answers of a server name commands as they are called beside it. */
+const asCalled = (text: string) => (isKubectlPlugin() ? adviceInCluster(text) : text);
 
 const width = (text: string) => stripVTControlCharacters(text).length;
 

@@ -1,5 +1,6 @@
 // A subcommand that serves until it is told to end: starts, says that it is ready, and ends in order whatever ends it.
 
+import { isInPod } from "../config/program-name.ts";
 import { announce } from "./output.ts";
 import { createLogger, type Logger, type LogLevel } from "../observability/logger.ts";
 
@@ -41,7 +42,7 @@ export async function serveUntilToldToEnd(options: { readonly logLevel: LogLevel
 }
 
 async function runToTheEnd({ logLevel, start }: { readonly logLevel: LogLevel; readonly start: Start }): Promise<number> {
-  const logger = createLogger({ level: logLevel });
+  const logger = createLogger({ level: logLevel, inCluster: isInPod() });
   const ending = endings(logger);
   let served: Served;
   try {

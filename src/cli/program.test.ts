@@ -186,6 +186,14 @@ test("results in three forms; colours only for a terminal", async () => {
   ]);
 });
 
+test("a command that a registry names is named as the reader calls it", async () => {
+  const message = "There is no plan p of a/b: make one with `npx wharfinger plan a/b`.";
+  const { url } = await answering(404, { errors: [{ code: "NOT_FOUND", message }] });
+  const plan = async (env?: Record<string, string>) => (await run(["plan", "a/b", "--registry", url], env)).stderr;
+  expect(await plan()).toBe(`${message}\n`);
+  expect(await plan({ WHARFINGER_KUBECTL_PLUGIN: "true" })).toBe(`${message.replace("npx", "kubectl")}\n`);
+});
+
 test("validate: findings on stderr, verdicts on stdout, and the exit code", async () => {
   const head = "apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\n";
   await writeFile(join(folder, "good.yaml"), `${head}metadata: {name: hub}\nspec: {url: https://docker.io, prefix: hub}\n`);

@@ -16,13 +16,19 @@ test("an error keeps what it says, its causes and its codes, and loses what hang
 
 const stranger = "a\u001b]0;pwned\u0007\u009b2J";
 
-/** What a process writes to stderr that logs `stranger` as a message, a field and a field's name. */
-async function logged(options: { readonly watched: boolean }): Promise<string> {
+interface Logging {
+  readonly watched: boolean;
+  readonly text?: string;
+  readonly inCluster?: boolean;
+}
+
+/** What a process writes to stderr that logs a text, `stranger` by default, as a message, a field and a field's name. */
+async function logged({ text = stranger, inCluster = false, ...options }: Logging): Promise<string> {
   const script = `
     process.stderr.isTTY = ${options.watched};
     const { createLogger } = await import(${JSON.stringify(new URL("./logger.ts", import.meta.url).href)});
-    const text = ${JSON.stringify(stranger)};
-    const logger = createLogger({ level: "info" });
+    const text = ${JSON.stringify(text)};
+    const logger = createLogger({ level: "info", inCluster: ${inCluster} });
     logger.info({ name: text, [text]: 1, err: new Error(text) }, text + "\\nsecond line");
     logger.flush();`;
   const { code, stderr } = await program(process.execPath, ["--input-type=module", "-e", script], { env: { NO_COLOR: "1" } });
@@ -41,4 +47,12 @@ test("a line of JSON holds what was said, escaped", async () => {
   const written = await logged({ watched: false });
   expect(JSON.parse(written)).toMatchObject({ name: stranger, [stranger]: 1, msg: `${stranger}\nsecond line` });
   expect(written).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+});
+
+test("in a cluster it names commands as somebody calls them there", async () => {
+  const text = 'paused. If "that" is meant: `npx wharfinger gc resume`';
+  for (const watched of [false, true]) {
+    expect(await logged({ watched, text, inCluster: true })).toContain("`kubectl wharfinger gc resume`");
+    expect(await logged({ watched, text })).toContain("`npx wharfinger gc resume`");
+  }
 });

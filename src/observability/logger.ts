@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 
 import { pino, type DestinationStream, type Logger } from "pino";
 
+import { adviceInCluster } from "../domain/advice.ts";
 import { escapedControls, everyText, printableLines } from "../domain/printable.ts";
 
 export type { Logger } from "pino";
@@ -12,8 +13,9 @@ export const logLevels = ["trace", "debug", "info", "warn", "error", "silent"] a
 export type LogLevel = (typeof logLevels)[number];
 
 /** A logger on stderr: stdout belongs to results. */
-export function createLogger(options: { level: LogLevel; name?: string }): Logger {
+export function createLogger(options: { level: LogLevel; name?: string; /** Who reads it is elsewhere. */ inCluster?: boolean }): Logger {
   const watched = process.stderr.isTTY;
+  const printed = watched ? printableEvent : escapedControls;
   return pino(
     {
       level: options.level,
@@ -24,7 +26,7 @@ export function createLogger(options: { level: LogLevel; name?: string }): Logge
         paths: ["authorization", "*.authorization", "headers.authorization", "headers.cookie", "password", "*.password"],
         censor: "[redacted]",
       },
-      hooks: { streamWrite: watched ? printableEvent : escapedControls },
+      hooks: { streamWrite: options.inCluster === true ? (line) => printed(adviceInCluster(line)) : printed },
     },
     watched ? readable() : pino.destination({ dest: 2, sync: false }),
   );

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 
+import { adviceInCluster } from "../../domain/advice.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { KubeError } from "./errors.ts";
 import type { KubeClient } from "./kube-client.ts";
@@ -46,7 +47,8 @@ export class Events {
 
   /** Never rejects: an event that could not be written is no reason to stop. */
   async say(regarding: Regarding, draft: EventDraft): Promise<void> {
-    const note = draft.note.length > longestNote ? `${draft.note.slice(0, longestNote - 1)}…` : draft.note;
+    const whole = adviceInCluster(draft.note);
+    const note = whole.length > longestNote ? `${whole.slice(0, longestNote - 1)}…` : whole;
     const same = createHash("sha256")
       .update(JSON.stringify([regarding.uid, draft.type, draft.reason, note]))
       .digest("hex")

@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { Condition, ResourceView } from "../../api/control/resources.ts";
+import { adviceInCluster } from "../../domain/advice.ts";
 
 export interface ResourceStatus {
   readonly observedGeneration?: number;
@@ -28,7 +29,7 @@ function withTime(condition: Condition, before: Condition | undefined): Conditio
   // Operator or registry have just started and ask in a moment: what was said of the same spec before stays as long.
   if (condition.reason === reasons.notAsked && before?.observedGeneration === condition.observedGeneration) return before;
   const lastTransitionTime = before?.status === condition.status ? before.lastTransitionTime : condition.lastTransitionTime;
-  const message = condition.message.slice(0, longestMessage).toWellFormed();
+  const message = adviceInCluster(condition.message).slice(0, longestMessage).toWellFormed();
   return { ...condition, message, lastTransitionTime: lastTransitionTime.replace(/\.\d+Z$/, "Z") };
 }
 

@@ -7,6 +7,7 @@ import type { ResourceView } from "../../api/control/resources.ts";
 import { KubeError } from "./errors.ts";
 import type { EventDraft } from "./events.ts";
 import type { CustomResource } from "./objects.ts";
+import { statusOf } from "./status-of.ts";
 import { StatusWriter } from "./status-writer.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -42,6 +43,31 @@ test("rounds that have nothing new to say do not send it again before its pause 
   await vi.advanceTimersByTimeAsync(100);
   expect(asked).toBe(3);
   await writer.stop();
+});
+
+test("a command that a condition names is one that somebody with a kubeconfig can run", () => {
+  const message = "paused: `npx wharfinger gc resume`";
+  const [condition] =
+    statusOf(
+      {
+        ...view("a"),
+        status: {
+          ...view("a").status,
+          conditions: [
+            {
+              type: "Ready",
+              status: "False",
+              reason: "Paused",
+              message,
+              lastTransitionTime: "2026-11-22T09:30:00Z",
+              observedGeneration: 1,
+            },
+          ],
+        },
+      },
+      undefined,
+    ).conditions ?? [];
+  expect(condition?.message).toBe("paused: `kubectl wharfinger gc resume`");
 });
 
 const resource = (uid: string): CustomResource => ({

@@ -71,7 +71,7 @@ describe("the brake", () => {
     expect(await other.runOnce()).toMatchObject({ swept: 0 });
     expect(measured).toMatchObject([{ doomed: 4, doomedBytes: 400, paused: true }]);
     expect((await other.status()).paused).toEqual([
-      { reason: "brake", detail: expect.stringMatching(/^400 B of 1000 B would .*30 %, 150 B.*gc resume$/), since: expect.any(String) },
+      { reason: "brake", detail: expect.stringMatching(/^400 B of 1000 B would .*30 %, 150 B.*gc resume`$/), since: expect.any(String) },
     ]);
     // Everything else goes on.
     const gone = await pushImage(registry.push, repository);

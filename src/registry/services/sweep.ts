@@ -109,7 +109,7 @@ export class Sweeper {
     if (going <= allowance) return allowance;
     const detail =
       `${formatBytes(going)} of ${formatBytes(stored)} would be deleted for good within an hour, more than gc.brake allows ` +
-      `(${brake.percent} %, ${formatBytes(brake.bytes)}). If that is meant: npx wharfinger gc resume`;
+      `(${brake.percent} %, ${formatBytes(brake.bytes)}). If that is meant: \`npx wharfinger gc resume\``;
     if (await holdBrake(database, detail, approvedUntil)) logger.error({ going, stored }, `sweeping is paused: ${detail}`);
     this.#told = detail;
     return undefined;
