@@ -10,14 +10,18 @@ import type { CredentialsDelivery } from "./ports.ts";
 export interface UsersSecret {
   readonly namespace: string;
   readonly name: string;
+  /** Why nobody here looks at it, as the rest of a sentence that names it; undefined: somebody does. */
+  readonly unseen?: string | undefined;
 }
 
 export type KnownUsers =
   | ({ readonly state: "known"; /** `namespace/name` */ readonly secret: string } & Htpasswd)
+  /** The registry may have them from elsewhere. */
+  | { readonly state: "unseen"; readonly message: string }
   /** Nobody can log in at all. */
   | { readonly state: "missing"; readonly reason: string; readonly message: string };
 
-/** The users as they are now; undefined where the Secret is somebody else's to look at, or cannot be read at the moment. */
+/** The users as they are now; undefined where nobody is told of them, or the Secret cannot be read at the moment. */
 export function knownUsers(
   secrets: SecretSource | undefined,
   ref: UsersSecret | undefined,
@@ -25,6 +29,7 @@ export function knownUsers(
 ): KnownUsers | undefined {
   if (secrets === undefined || ref === undefined) return undefined;
   const secret = `${ref.namespace}/${ref.name}`;
+  if (ref.unseen !== undefined) return { state: "unseen", message: unseenUsers(ref) };
   const data = secrets.secret(ref.namespace, ref.name);
   const delivered = delivery?.stateOf({ kind: "Secret", ...ref });
   if (data === undefined) {
@@ -42,4 +47,10 @@ export function knownUsers(
     return { state: "missing", reason: delivered.reason, message: delivered.message };
   }
   return { state: "known", secret, ...parseHtpasswd(new TextDecoder().decode(bytes)) };
+}
+
+/** Also for the log: by default the Secret is in a namespace that few operators watch, and nobody could log in for no reason that is said. */
+export function unseenUsers({ namespace, name, unseen = "" }: UsersSecret): string {
+  const otherwise = "or give the registry's processes a folder of Secrets that has it (--secrets)";
+  return `users come from Secret ${namespace}/${name} (setting access.users.secretRef), and ${unseen}, ${otherwise}`;
 }

@@ -19,7 +19,7 @@ import { openRecord, type GitRecord } from "../record/repository.ts";
 import { startControlPlane, type ControlPlane } from "./control-plane.ts";
 import { Delivery } from "./delivery.ts";
 import { ClusterSource } from "./kube/cluster-source.ts";
-import { CredentialsSecret } from "./kube/credentials-secret.ts";
+import { CredentialsSecret, usualName as credentialsName } from "./kube/credentials-secret.ts";
 import { eventOfCommit } from "./kube/commit-event.ts";
 import type { ClusterAccess } from "./kube/credentials.ts";
 import { Events, type EventDraft } from "./kube/events.ts";
@@ -31,6 +31,7 @@ import { groupVersion } from "./kube/objects.ts";
 import { PersonsAnnotations } from "./kube/persons-annotations.ts";
 import { RecordReporter } from "./kube/record-report.ts";
 import { StatusWriter } from "./kube/status-writer.ts";
+import { unseenUsers } from "./known-users.ts";
 import { podSettings } from "./manifests/pod-settings.ts";
 import type { JobRunner } from "./ports.ts";
 import { startProbes, type Probes } from "./probes.ts";
@@ -74,7 +75,6 @@ export async function startOperator(options: OperatorOptions): Promise<RunningOp
   return operator;
 }
 
-const credentialsSecretName = "wharfinger-credentials";
 /** Milliseconds between two attempts to read the installation. */
 const askAgainAfter = 2_000;
 
@@ -131,7 +131,7 @@ class Operator implements RunningOperator {
     });
     const users = settings.access.users.secretRef;
     this.#delivery = new Delivery({
-      store: new CredentialsSecret({ client: this.#client, namespace: home, name: credentialsSecretName, ...options.credentials }),
+      store: new CredentialsSecret({ client: this.#client, home, namespace: home, name: credentialsName, ...options.credentials }),
       source: this.#source,
       // Where the users are somebody else's to look at, somebody else brings them.
       users: this.#namespaces.includes(users.namespace) ? [{ kind: "Secret", ...users, uses: (key) => key === "htpasswd" }] : [],
@@ -308,6 +308,8 @@ class Operator implements RunningOperator {
     const inPods = this.#jobs;
     inPods?.start();
     this.#closing.push(async () => inPods?.stop());
+    const unseen = this.#source.unwatched(users.namespace);
+    if (unseen !== undefined) logger.info(unseenUsers({ ...users, unseen }));
     if (inPods === undefined) logger.info("the setting jobs.image is not there: jobs run inside of this process, with its token");
     await this.#delivery.start();
     this.#closing.push(() => this.#delivery.stop());
@@ -315,8 +317,7 @@ class Operator implements RunningOperator {
       source: this.#source,
       secrets: this.#source,
       delivery: this.#delivery,
-      // Where the users are somebody else's to look at nothing is said of them.
-      ...(this.#namespaces.includes(users.namespace) ? { users } : {}),
+      users: { ...users, unseen },
       record,
       client: this.#control,
       jobs: inPods ?? jobs,

@@ -6,6 +6,7 @@ import { hashOf } from "../../src/domain/mounted-secrets.ts";
 import { eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
 import { createCertificates } from "../support/certificates.ts";
+import { createNamespace } from "../support/kubernetes.ts";
 import { MountedWorld } from "../support/mounted-world.ts";
 import { resourcePath } from "../support/resource-api.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
@@ -207,4 +208,53 @@ test("without the right to write it, it is said what is missing, and it goes on 
   expect(await world.condition("Upstream", "private", "Ready"), "what was there before is in use").toMatchObject({ status: "True" });
   await world.api.send("PUT", path, { body: { ...role, metadata: { name: "wharfinger-operator" } } });
   await world.hasCondition("CredentialsLoaded", "upstream/private");
+});
+
+test("where the registry is in another namespace, a Role for this one Secret is all that the operator needs there, and it says when that is missing", async () => {
+  const elsewhere = await createNamespace(world.api);
+  await world.operator?.stop();
+  world.kubelet.namespace = elsewhere;
+  await world.startOperator({ env: { WHARFINGER_CREDENTIALS: `${elsewhere}/wharfinger-credentials` } });
+  const role = `the Role of deploy/credentials-namespace/role.yaml in namespace ${elsewhere}`;
+  const right = `cannot get resource "secrets" in API group "" in the namespace "${elsewhere}"`;
+  await eventually(() => expect(world.operator?.logs()).toMatch(new RegExp(`${role} .*${right}`.replaceAll('"', '\\\\?"'))), 30);
+  await world.kubectl(["-n", elsewhere, "apply", "-f", "deploy/credentials-namespace/role.yaml"]);
+  const account = `--serviceaccount=${world.namespace}:default`;
+  const binding = ["create", "rolebinding", "wharfinger-operator-credentials", "--role=wharfinger-operator-credentials", account];
+  await world.kubectl(["-n", elsewhere, ...binding]);
+  const here = `/api/v1/namespaces/${elsewhere}/secrets/wharfinger-credentials`;
+  await eventually(
+    async () =>
+      expect(Object.keys((await world.api.send<Gathered>("GET", here)).body.data ?? {})).toContain(`${world.namespace}_renamed_password`),
+    30,
+  );
+  await world.hasCondition("CredentialsLoaded", "upstream/private");
+  // Of the Secrets beside it, such as the database's, it can read none.
+  const may = await world.api.kubectl([
+    "-n",
+    elsewhere,
+    "auth",
+    "can-i",
+    "--list",
+    `--as=system:serviceaccount:${world.namespace}:default`,
+  ]);
+  expect(may.stdout.split("\n").filter((line) => line.startsWith("secrets"))).toEqual([
+    expect.stringMatching(/^secrets +\[\] +\[wharfinger-credentials\] +\[create get patch\]$/),
+  ]);
+});
+
+test("users in a namespace that is not watched: the log says it, and each policy that names one", async () => {
+  await world.apply(`
+apiVersion: wharfinger.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: pushers}
+spec: {subjects: [{kind: User, name: jane}], repositories: {include: ["team/**"]}, actions: [pull]}
+`);
+  await world.hasCondition("Ready", "accesspolicy/pushers");
+  const says = `users come from Secret default/wharfinger-users (setting access.users.secretRef), and this operator does not watch namespace default (it watches ${world.namespace})`;
+  expect(await world.condition("AccessPolicy", "pushers", "CredentialsLoaded")).toMatchObject({
+    status: "Unknown",
+    message: expect.stringContaining(`whether anybody can log in as jane is not known here: ${says}`) as string,
+  });
+  expect(world.operator?.logs()).toContain(says);
 });

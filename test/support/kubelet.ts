@@ -16,6 +16,8 @@ const lookEvery = 100;
 export class Kubelet {
   /** Milliseconds between a change and its mount. */
   delay = 0;
+  /** Of the Secret, which is that of the processes. */
+  namespace: string;
   readonly #abort = new AbortController();
   readonly #loop: Promise<void>;
 
@@ -25,6 +27,7 @@ export class Kubelet {
     readonly name: string;
     readonly mounts: readonly KubeletMount[];
   }) {
+    this.namespace = options.namespace;
     this.#loop = this.#run(options);
   }
 
@@ -33,12 +36,12 @@ export class Kubelet {
     await this.#loop;
   }
 
-  async #run({ api, namespace, name, mounts }: ConstructorParameters<typeof Kubelet>[0]): Promise<void> {
+  async #run({ api, name, mounts }: ConstructorParameters<typeof Kubelet>[0]): Promise<void> {
     const pause = (milliseconds: number) => sleep(milliseconds, undefined, { signal: this.#abort.signal }).catch(() => undefined);
     let version: string | undefined;
     while (!this.#abort.signal.aborted) {
       // A server that a test ends comes back; what is mounted stays.
-      const answer = await api.send<SecretObject>("GET", `/api/v1/namespaces/${namespace}/secrets/${name}`).catch(() => undefined);
+      const answer = await api.send<SecretObject>("GET", `/api/v1/namespaces/${this.namespace}/secrets/${name}`).catch(() => undefined);
       if (answer === undefined) {
         await pause(lookEvery);
         continue;

@@ -128,13 +128,17 @@ export class ClusterSource implements ResourceSource, SecretSource {
     return this.#watched.find((watched) => watched.namespace === namespace)?.secrets.content(kind, name) ?? { state: "unknown" };
   }
 
-  unseen(namespace: string, name: string): string | undefined {
+  /** Why nothing is known of a namespace's Secrets; undefined: it is watched. */
+  unwatched(namespace: string): string | undefined {
     const { namespaces } = this.#options;
-    if (!namespaces.includes(namespace)) {
-      const way = `name a Secret of a namespace that it watches, or start it with --namespace ${namespace} too`;
-      return `this operator does not watch namespace ${namespace} (it watches ${namespaces.join(", ")}): ${way}`;
-    }
-    return this.contentOf({ kind: "Secret", namespace, name }).state === "unknown" ? "it could not be read; it is tried again" : undefined;
+    if (namespaces.includes(namespace)) return undefined;
+    const way = `name a Secret of a namespace that it watches, or start it with --namespace ${namespace} too`;
+    return `this operator does not watch namespace ${namespace} (it watches ${namespaces.join(", ")}): ${way}`;
+  }
+
+  unseen(namespace: string, name: string): string | undefined {
+    const isUnread = () => this.contentOf({ kind: "Secret", namespace, name }).state === "unknown";
+    return this.unwatched(namespace) ?? (isUnread() ? "it could not be read; it is tried again" : undefined);
   }
 
   onChange(listener: () => void): () => void {

@@ -12,15 +12,28 @@ interface SecretObject extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
+/** What the Roles of deploy/ name. */
+export const usualName = "wharfinger-credentials";
+
 export class CredentialsSecret implements CredentialsStore {
   readonly name: string;
   readonly #client: Pick<KubeClient, "send" | "apply">;
   readonly #path: string;
   readonly #metadata: { readonly namespace: string; readonly name: string };
+  readonly #role: string;
   #known: { readonly version: string | undefined; readonly files: Files } | undefined;
 
-  constructor(options: { readonly client: Pick<KubeClient, "send" | "apply">; readonly namespace: string; readonly name: string }) {
-    const { client, namespace, name } = options;
+  /** `home`: the operator's own namespace. */
+  constructor(options: {
+    readonly client: Pick<KubeClient, "send" | "apply">;
+    readonly home: string;
+    readonly namespace: string;
+    readonly name: string;
+  }) {
+    const { client, home, namespace, name } = options;
+    // The operator's own Role reads every Secret of its namespace: elsewhere that would be the registry's database password.
+    const role = namespace === home ? "deploy/operator/role.yaml" : "deploy/credentials-namespace/role.yaml";
+    this.#role = name === usualName ? role : `${role}, with resourceNames: [${name}],`;
     this.name = `${namespace}/${name}`;
     this.#client = client;
     this.#metadata = { namespace, name };
@@ -79,7 +92,7 @@ export class CredentialsSecret implements CredentialsStore {
     const { namespace } = this.#metadata;
     if (status === 403) {
       // Who may do what, or a namespace that is going: never what was sent.
-      const way = `give its ServiceAccount the Role of deploy/operator/role.yaml in namespace ${namespace}`;
+      const way = `give its ServiceAccount the Role of ${this.#role} in namespace ${namespace}`;
       return new Error(
         `the operator may not ${verb} Secret ${this.name}, from which the registry has its credentials: ${way} (${message})`,
       );

@@ -23,14 +23,18 @@ function specFor(subjects: readonly unknown[]): AccessPolicySpec {
 }
 
 /** `data`: of the Secret default/users; undefined: there is none. */
-function report(spec: AccessPolicySpec, data: Readonly<Record<string, string>> | undefined, administrators: string = key.namespace) {
+function report(
+  spec: AccessPolicySpec,
+  data: Readonly<Record<string, string>> | undefined,
+  { administrators = key.namespace, unseen }: { administrators?: string; unseen?: string } = {},
+) {
   const found = data && new Map(Object.entries(data).map(([name, text]) => [name, new TextEncoder().encode(text)]));
   const secrets: SecretSource = {
     secret: (namespace, name) => (`${namespace}/${name}` === "default/users" ? found : undefined),
     configMap: () => undefined,
     onChange: () => () => undefined,
   };
-  const users = knownUsers(secrets, { namespace: "default", name: "users" });
+  const users = knownUsers(secrets, { namespace: "default", name: "users", unseen });
   return accessPolicyReconciler.report(key, spec, {
     view: emptyView,
     delivery: undefined,
@@ -77,17 +81,33 @@ test.each([
 
 test("who is no administrator is not told who is a user, nor what the users' Secret has", () => {
   const reports = ["", `ci:${hash}`, `ci:${hash}\neve:${hash}\n`, "ci:secret\n"].map((htpasswd) =>
-    report(specOf("ci", "eve"), { htpasswd }, "home"),
+    report(specOf("ci", "eve"), { htpasswd }, { administrators: "home" }),
   );
   for (const said of reports) expect(said).toEqual({ conditions: [], details: { subjects: expect.any(String) as string } });
   const unusable: (Record<string, string> | undefined)[] = [undefined, {}, { auth: "" }];
-  const without = unusable.map((data) => report(specOf("ci"), data, "home"));
+  const without = unusable.map((data) => report(specOf("ci"), data, { administrators: "home" }));
   expect(without.map(({ notReady }) => notReady?.reason)).toEqual(["SecretNotFound", "SecretInvalid", "SecretInvalid"]);
   for (const { notReady } of without) {
     expect(notReady?.message).toBe(
       "this installation has no users that could log in: until its administrators have mended that nobody can as ci",
     );
   }
+});
+
+test("where the users' Secret is in a namespace that nobody watches, administrators are told what to do, and nothing is called missing", () => {
+  const unseen = "this operator does not watch namespace default";
+  expect(report(specOf("ci", "eve"), undefined, { unseen })).toEqual({
+    conditions: [
+      {
+        type: "CredentialsLoaded",
+        status: "Unknown",
+        reason: "NotDelivered",
+        message: `whether anybody can log in as ci or eve is not known here: users come from Secret default/users (setting access.users.secretRef), and ${unseen}, or give the registry's processes a folder of Secrets that has it (--secrets)`,
+      },
+    ],
+    details: { subjects: expect.any(String) as string },
+  });
+  expect(report(specOf("ci"), undefined, { unseen, administrators: "home" }).conditions).toEqual([]);
 });
 
 test("everybody is there", () => {

@@ -47,6 +47,10 @@ function describeSubject(subject: AccessPolicySpec["subjects"][number]): string 
 function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): Omit<OwnReport, "details"> {
   const named = [...places.keys()];
   const placeOf = (name: string | undefined) => ({ path: places.get(name ?? "") ?? "spec.subjects" });
+  if (users.state === "unseen") {
+    const message = `whether anybody can log in as ${list(named, "or")} is not known here: ${users.message}`;
+    return { conditions: [{ type, status: "Unknown", reason: reasons.notDelivered, message }] };
+  }
   if (users.state === "missing") {
     const message = `${users.message}; until then nobody can log in as ${list(named, "or")}`;
     const notReady = { reason: users.reason, ...placeOf(named[0]), message };
@@ -65,7 +69,7 @@ function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): Om
 
 /** Who writes policies in a namespace of his own names whom he likes: what is said of names would tell him which of them are users. */
 function reportToTenant(places: ReadonlyMap<string, string>, users: KnownUsers): Omit<OwnReport, "details"> {
-  if (users.state === "known") return { conditions: [] };
+  if (users.state !== "missing") return { conditions: [] };
   const named = [...places.keys()];
   const message = `this installation has no users that could log in: until its administrators have mended that nobody can as ${list(named, "or")}`;
   const notReady = { reason: users.reason, path: places.get(named[0] ?? "") ?? "spec.subjects", message };
