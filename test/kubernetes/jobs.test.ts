@@ -273,7 +273,9 @@ test.each(readdirSync(forms))(
   "a Job of form %s that an operator before made is gone on with, and its arguments are understood",
   async (form) => {
     const text = await readFile(join(forms, form), "utf8");
-    const { metadata, spec, ...made } = parseAllDocuments(text)[0]?.toJS() as JobManifest;
+    const [first] = parseAllDocuments(text);
+    if (first === undefined) throw new Error(`${form} has no Job`);
+    const { metadata, spec, ...made } = first.toJS() as JobManifest;
     const { url } = cluster.registry;
     const containers = spec.template.spec.containers.map(({ args, ...container }) => ({
       ...container,
