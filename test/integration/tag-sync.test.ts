@@ -9,9 +9,11 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { TagPolicySpec } from "../../src/api/kinds.ts";
 import { ControlClient } from "../../src/client/control-client.ts";
 import { RegistryClient } from "../../src/client/registry-client.ts";
-import type { Digest } from "../../src/domain/digest.ts";
+import { digestOf, type Digest } from "../../src/domain/digest.ts";
+import { acceptedManifestTypes } from "../../src/domain/media-types.ts";
 import { attestationTag } from "../../src/jobs/attestation/discovery.ts";
 import { runTagSync, type TagSyncEnd } from "../../src/jobs/tag-sync.ts";
+import { refer, statement } from "../support/attachments.ts";
 import { createCosignKey, slsaProvenance, spdxDocument, type CosignKey } from "../support/cosign.ts";
 import { startDistribution, type Distribution } from "../support/distribution.ts";
 import { createHandOperator, type HandOperator } from "../support/hand-operator.ts";
@@ -19,6 +21,7 @@ import { pushImage, pushIndex } from "../support/images.ts";
 import { use } from "../support/programs.ts";
 import { upstreamSpec } from "../support/proxy.ts";
 import { adminToken, startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { bundleOf, createSigstore, entryOf, issuer, signEnvelope, subject } from "../support/sigstore.ts";
 import { createTokenCluster, type TokenCluster } from "../support/token-cluster.ts";
 
 let upstream: Distribution;
@@ -241,6 +244,64 @@ test("failures have names, are remembered, and never stop the other images", asy
   // The attestation arrives, and a person asks now.
   await attest("bare", digests["bare"] as Digest, "1.1.1-r0");
   expect((await sync("manual")).result.minted).toMatchObject([{ repository: "cgr/chainguard/bare", version: "1.1.1-r0" }]);
+});
+
+test("cosign's own layout: a bundle among the referrers, signed with a key", async () => {
+  const digest = await pushImage({ reference: latest("bundled"), content: "bundled" });
+  const reference = `${upstream.host}/chainguard/bundled@${digest}`;
+  await signer.attest(reference, "slsaprovenance1", slsaProvenance({ bundled: "5.0.1-r0" }), { layout: "Bundle" });
+  await apply(policySpec({ images: [{ repository: "chainguard/bundled" }] }));
+  const { result } = await sync();
+  expect(result.failures).toEqual([]);
+  expect(result.minted).toMatchObject([{ version: "5.0.1-r0", digest }]);
+});
+
+test("signed without a key: the bundle is verified, and who signed, when and where it is logged is kept with the version", async () => {
+  const sigstore = await createSigstore();
+  served.secrets.setConfigMap("default", "sigstore-root", { "trusted_root.json": sigstore.trustedRoot });
+  const publish = async (name: string, version: string) => {
+    const digest = await pushImage({ reference: latest(name), content: name });
+    const { key, certificate } = await sigstore.certify();
+    const payload = statement(digest, "https://slsa.dev/provenance/v1", slsaProvenance({ [name]: version }));
+    const envelope = signEnvelope(JSON.stringify(payload), key);
+    const entries = [await sigstore.log(entryOf("dsse 0.0.1", envelope, certificate))];
+    const bundle = Buffer.from(JSON.stringify(bundleOf({ envelope, certificate, entries, timestamps: [] }, "0.3")));
+    return { digest, attached: await refer(upstream.url, `chainguard/${name}`, digest, bundle) };
+  };
+  const { digest, attached } = await publish("keyless", "6.1.0-r3");
+  const keyless = (subjectRegExp: string) => ({
+    mode: "Verified" as const,
+    keyless: [{ issuer, subjectRegExp }],
+    trustedRoot: { configMapRef: { name: "sigstore-root" } },
+  });
+  const images = [{ repository: "chainguard/keyless" }];
+
+  await apply(policySpec({ images, verify: keyless("https://github\\.com/eve/.*") }));
+  expect((await sync()).result.failures).toMatchObject([
+    { reason: "IdentityMismatch", message: expect.stringContaining(`signed by ${subject}`) },
+  ]);
+
+  await apply(policySpec({ images, verify: keyless("https://github\\.com/chainguard-images/.*") }));
+  const { lines, result } = await sync();
+  expect(result.minted).toMatchObject([{ version: "6.1.0-r3", digest }]);
+  expect(lines[0]).toContain(`is 6.1.0-r3 by SLSAProvenance signed by ${subject} of ${issuer}: `);
+  expect(operator.ledgers.get("cgr/chainguard/keyless")?.builds[0]?.evidence).toMatchObject({
+    issuer,
+    subject,
+    logIndex: expect.any(Number),
+    signed: expect.stringMatching(/Z$/),
+    rootVersion: digestOf(sigstore.trustedRoot),
+  });
+
+  // The evidence stays with the version when upstream forgets it.
+  for (const reference of [digest.replace(":", "-"), attached]) {
+    const manifests = `${upstream.url}/v2/chainguard/keyless/manifests`;
+    const found = await fetch(`${manifests}/${reference}`, { headers: { accept: acceptedManifestTypes.join(", ") } });
+    const deleted = await fetch(`${manifests}/${found.headers.get("docker-content-digest")}`, { method: "DELETE" });
+    expect(deleted.status).toBe(202);
+  }
+  const kept = await registry.referrers("cgr/chainguard/keyless", digest, { max: 10 });
+  expect(kept.map((referrer) => referrer.digest)).toEqual([attached]);
 });
 
 test("without the key nothing is read; with it the same image counts", async () => {

@@ -42,6 +42,33 @@ export async function attach(registry: string, repository: string, tag: string, 
   return digestOf(manifest);
 }
 
+/** Pushes a Sigstore bundle about `digest`, and the fallback tag that names it, as clients do where there is no referrers API. Resolves with the manifest's digest. */
+export async function refer(registry: string, repository: string, digest: Digest, bundle: Uint8Array): Promise<Digest> {
+  const config = Buffer.from("{}");
+  for (const bytes of [config, bundle]) await pushBlob(registry, repository, bytes);
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    artifactType: mediaTypes.sigstoreBundle,
+    config: { mediaType: mediaTypes.ociEmpty, size: config.length, digest: digestOf(config) },
+    layers: [{ mediaType: mediaTypes.sigstoreBundle, size: bundle.length, digest: digestOf(bundle) }],
+    subject: { mediaType: mediaTypes.ociManifest, size: 1, digest },
+  });
+  const descriptor = { mediaType: mediaTypes.ociManifest, size: manifest.length, digest: digestOf(manifest) };
+  const index = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [descriptor] });
+  for (const [reference, mediaType, body] of [
+    [descriptor.digest, mediaTypes.ociManifest, manifest],
+    [digest.replace(":", "-"), mediaTypes.ociIndex, index],
+  ] as const) {
+    await expectStatus(201, `${registry}/v2/${repository}/manifests/${reference}`, {
+      method: "PUT",
+      headers: { "content-type": mediaType },
+      body,
+    });
+  }
+  return descriptor.digest;
+}
+
 async function pushBlob(registry: string, repository: string, bytes: Uint8Array): Promise<void> {
   const opened = await expectStatus(202, `${registry}/v2/${repository}/blobs/uploads/`, { method: "POST" });
   const location = new URL(opened.headers.get("location") ?? "", registry);

@@ -1,4 +1,4 @@
-// Signing as publishers do: the real cosign, with a key, attestations in the `sha256-<hex>.att` tag.
+// Signing as publishers do: the real cosign, with a key, attestations in the `sha256-<hex>.att` tag or, as is its default, in bundles among the referrers.
 
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -15,6 +15,7 @@ export interface CosignKey {
     reference: string,
     type: "slsaprovenance1" | "slsaprovenance02" | "spdxjson" | "spdx" | "cyclonedx" | "https://apko.dev/image-configuration",
     predicate: unknown,
+    options?: { readonly layout: "Tag" | "Bundle" },
   ): Promise<void>;
   remove(): Promise<void>;
 }
@@ -32,9 +33,9 @@ export async function createCosignKey(algorithm: KeyAlgorithm = "ecdsa-p256"): P
   }
   return {
     publicKey: await readFile(join(folder, "cosign.pub"), "utf8"),
-    async attest(reference, type, predicate) {
+    async attest(reference, type, predicate, { layout: form } = { layout: "Tag" }) {
       await writeFile(join(folder, "predicate.json"), JSON.stringify(predicate));
-      const layout = ["--new-bundle-format=false", "--use-signing-config=false", "--tlog-upload=false"];
+      const layout = [`--new-bundle-format=${form === "Bundle"}`, "--use-signing-config=false", "--tlog-upload=false"];
       const args = [
         "attest",
         "--key",
