@@ -240,7 +240,7 @@ class Operator implements RunningOperator {
     this.#closing.push(() => this.#source.stop());
     leases.start();
     this.#closing.push(() => leases.stop());
-    await Promise.race([Promise.all([this.#source.start(), leases.home.acquired]), ended]);
+    await Promise.race([Promise.all([this.#source.start(), leases.acquired]), ended]);
     if (signal.aborted) return;
     void leases.home.lost.then((why) =>
       this.#fail(

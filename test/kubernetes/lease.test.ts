@@ -127,7 +127,7 @@ test("another installation's namespace stays closed, a person hears why, and the
     events,
     changed: () => changes++,
     logger,
-    times,
+    times: { home: times, others: times },
   });
   stack.defer(() => client.close());
   stack.defer(() => leases.stop());
@@ -143,4 +143,52 @@ test("another installation's namespace stays closed, a person hears why, and the
   await theirs.stop();
   await eventually(() => expect(leases.barred(namespace)).toBeUndefined());
   expect(leases.states()).toEqual([home, namespace].map((name) => ({ namespace: name, held: true })));
+});
+
+test("further namespaces are the installation's: who leads holds them, and who leads next takes them at once", async () => {
+  const home = await createNamespace(api);
+  /** Nobody would wait this long here. */
+  const others: LeaseTimes = { duration: 600_000, renewWithin: 500_000, renewEvery: 60_000, retry: 200 };
+  const process = async (identity: string, byHop = false) => {
+    const client = await clientBy(api.kubeconfig, byHop ? { port: hop.port } : {});
+    const events = new Events({ client, instance: identity, logger });
+    const namespaces: [string, string] = [home, namespace];
+    const leases = new Leases({
+      client,
+      namespaces,
+      identity,
+      installation: "ours",
+      events,
+      changed: () => undefined,
+      logger,
+      times: { home: times, others },
+    });
+    stack.defer(() => client.close());
+    stack.defer(() => leases.stop());
+    leases.start();
+    return leases;
+  };
+  const holder = async () => (await lease()).spec.holderIdentity;
+  const first = await process("one", true);
+  await first.acquired;
+  expect([first.barred(namespace), await holder()]).toEqual([undefined, "one"]);
+  const second = await process("two");
+  await eventually(() => expect(second.home.state).toMatchObject({ holder: "one" }));
+  expect(second.barred(namespace)).toContain("not ours yet");
+  const before = (await lease()).metadata.resourceVersion;
+  const theirs = await begin("their-operator", { installation: "theirs" });
+  // It dies without a word.
+  hop.lead(9);
+  hop.cut();
+  await second.acquired;
+  expect([second.barred(namespace), await holder()]).toEqual([undefined, "two"]);
+  expect((await lease()).spec.leaseTransitions).toBe(1);
+  expect((await lease()).metadata.resourceVersion).not.toBe(before);
+  expect(theirs.state).toMatchObject({ state: "waiting", foreign: true });
+  // Somebody deletes it: its holder has it back before anybody else may want it.
+  await api.kubectl(["-n", namespace, "delete", "lease/wharfinger"]);
+  await eventually(async () => expect(await holder()).toBe("two"));
+  // At its end it is kept for the next process of the installation, for a while.
+  await second.stop();
+  expect((await lease()).spec).toMatchObject({ holderIdentity: "two", leaseDurationSeconds: 30 });
 });
