@@ -12,6 +12,14 @@ export interface WantedSecret extends MountedOwner {
   readonly uses: (key: string) => boolean;
 }
 
+/** Keys that are used of a Secret or ConfigMap, by the field that names it. */
+export const usedKeys = {
+  "auth.secretRef": (key: string) => loginKeys.includes(key),
+  certSecretRef: (key: string) => tlsKeys.includes(key),
+  "keys[].secretRef": (key: string) => key.endsWith(".pub"),
+  "trustedRoot.configMapRef": (key: string) => key === trustedRootKey,
+} as const;
+
 /** `spec`: valid. In the resource's own namespace, always. */
 export function secretsNamedBy(resource: {
   readonly kind: Kind;
@@ -23,12 +31,12 @@ export function secretsNamedBy(resource: {
     reference === undefined ? [] : [{ kind: from, namespace, name: reference.name, uses }];
   if (kind === "Upstream") {
     const { auth, certSecretRef } = resource.spec as UpstreamSpec;
-    return [...named(auth.secretRef, (key) => loginKeys.includes(key)), ...named(certSecretRef, (key) => tlsKeys.includes(key))];
+    return [...named(auth.secretRef, usedKeys["auth.secretRef"]), ...named(certSecretRef, usedKeys.certSecretRef)];
   }
   if (kind !== "TagPolicy") return [];
   const { keys = [], trustedRoot } = (resource.spec as TagPolicySpec).verify;
   return [
-    ...keys.flatMap(({ secretRef }) => named(secretRef, (key) => key.endsWith(".pub"))),
-    ...named(trustedRoot?.configMapRef, (key) => key === trustedRootKey, "ConfigMap"),
+    ...keys.flatMap(({ secretRef }) => named(secretRef, usedKeys["keys[].secretRef"])),
+    ...named(trustedRoot?.configMapRef, usedKeys["trustedRoot.configMapRef"], "ConfigMap"),
   ];
 }

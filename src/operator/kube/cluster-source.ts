@@ -14,8 +14,8 @@ import type { ObservedResource, ResourceSnapshot, ResourceSource, SourceProblem 
 import type { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
-import { referencesOf } from "./named-references.ts";
-import { NamedSecrets, type SecretKind } from "./named-secrets.ts";
+import { referencesOf, type NamedReference } from "./named-references.ts";
+import { NamedSecrets, type SecretKind, type WantedKeys } from "./named-secrets.ts";
 import { fieldManager, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
 import { StandingNamespaces } from "./standing-namespaces.ts";
 import { changedNamespaces, joined, type ClusterSnapshot, type Listed } from "./whole-picture.ts";
@@ -24,7 +24,7 @@ export interface ClusterSourceOptions {
   readonly client: KubeClient;
   readonly namespaces: readonly string[];
   /** Secrets and ConfigMaps that count although no resource names them. */
-  readonly alsoNamed?: () => readonly MountedOwner[];
+  readonly alsoNamed?: () => readonly (MountedOwner & Partial<Pick<NamedReference, "uses">>)[];
   /** Why a namespace's resources are not ours to look at; undefined: they are. */
   readonly barred?: (namespace: string) => string | undefined;
   readonly logger: Logger;
@@ -211,7 +211,13 @@ export class ClusterSource implements ResourceSource, SecretSource {
       ...resources.filter((resource) => resource.namespace === namespace).flatMap(({ spec }) => referencesOf(spec)),
       ...(this.#options.alsoNamed?.() ?? []).filter((also) => also.namespace === namespace),
     ];
-    const of = (wanted: SecretKind) => new Set(named.filter(({ kind }) => kind === wanted).map(({ name }) => name));
+    const of = (wanted: SecretKind): WantedKeys => {
+      const byName = Map.groupBy(
+        named.filter(({ kind }) => kind === wanted),
+        ({ name }) => name,
+      );
+      return new Map([...byName].map(([name, all]) => [name, (key) => all.some(({ uses }) => uses?.(key) ?? true)]));
+    };
     return [secrets.want("Secret", of("Secret")), secrets.want("ConfigMap", of("ConfigMap"))];
   }
 

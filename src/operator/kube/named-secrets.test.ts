@@ -35,7 +35,7 @@ test("what is refused is asked for after a pause, and told of once; what it was 
   const logger = pino({ level: "info" }, { write: (line: string) => void log.push(line) });
   const secrets = new NamedSecrets({ client, namespace: "a", logger, times: { relist: 1_000 } });
   const informer = secrets.informers.Secret;
-  const names = new Set(["pull"]);
+  const names = new Map([["pull", () => true]]);
   const password = () => new TextDecoder().decode(secrets.data("Secret", "pull")?.get("password"));
   expect(secrets.content("Secret", "pull")).toEqual({ state: "unknown" });
   informer.start();
@@ -53,6 +53,42 @@ test("what is refused is asked for after a pause, and told of once; what it was 
   await vi.advanceTimersByTimeAsync(3_000);
   expect(await secrets.want("Secret", names)).toEqual({ changed: true, whole: true });
   expect(password()).toBe("3");
+  const stopped = informer.stop();
+  await vi.advanceTimersByTimeAsync(2_000);
+  await stopped;
+});
+
+test("of a Secret only those keys are kept that are used, and the names of the others; it is fetched again when more of it is", async () => {
+  let asked = 0;
+  const encoded = (text: string) => Buffer.from(text).toString("base64");
+  const client = {
+    send: async ({ path }: KubeRequest) => {
+      if (!path.endsWith("/pull")) return { metadata: { resourceVersion: "1" }, items: [object("1")] };
+      asked++;
+      return object("1", { "cosign.pub": encoded("public"), "cosign.key": encoded("x".repeat(500_000)), password: encoded("secret") });
+    },
+    async *lines({ opened }: { opened: () => void }): AsyncGenerator<string> {
+      opened();
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      yield* [];
+    },
+  } as unknown as KubeClient;
+  const secrets = new NamedSecrets({ client, namespace: "a", logger: pino({ level: "silent" }) });
+  const informer = secrets.informers.Secret;
+  informer.start();
+  await informer.synced;
+  const held = () => [...(secrets.data("Secret", "pull") ?? [])].map(([key, bytes]) => [key, Buffer.from(bytes).toString()]);
+  const want = (...keys: readonly string[]) => secrets.want("Secret", new Map([["pull", (key: string) => keys.includes(key)]]));
+  expect(await want("cosign.pub")).toEqual({ changed: true, whole: true });
+  expect(held()).toEqual([
+    ["cosign.pub", "public"],
+    ["cosign.key", ""],
+    ["password", ""],
+  ]);
+  expect(await want("cosign.pub", "tls.crt")).toEqual({ changed: false, whole: true });
+  expect(asked).toBe(1);
+  expect(await want("cosign.pub", "password")).toEqual({ changed: true, whole: true });
+  expect([asked, held()[2]]).toEqual([2, ["password", "secret"]]);
   const stopped = informer.stop();
   await vi.advanceTimersByTimeAsync(2_000);
   await stopped;
