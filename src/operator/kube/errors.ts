@@ -1,5 +1,7 @@
 // What the API server answers instead of what was asked for.
 
+import { readRetryAfter } from "../../domain/retry-after.ts";
+
 export class KubeError extends Error {
   override readonly name = "KubeError";
   /** HTTP status; 0: no answer came. */
@@ -39,10 +41,10 @@ interface StatusObject {
   readonly details?: { readonly retryAfterSeconds?: number };
 }
 
-/** Of a `Status` object, or of whatever a proxy in front of the server answered. */
-export function errorOf(status: number, text: string): KubeError {
+/** Of a `Status` object, or of whatever a proxy in front of the server answered. A server that is busy often says for how long in a header alone. */
+export function errorOf(status: number, text: string, headers: Readonly<Record<string, string | string[] | undefined>> = {}): KubeError {
   const found = parse(text);
-  const seconds = found.details?.retryAfterSeconds;
+  const seconds = readRetryAfter(headers, Date.now()) ?? found.details?.retryAfterSeconds;
   return new KubeError(found.code ?? status, found.message ?? `HTTP ${status}${text === "" ? "" : `: ${text.slice(0, 200)}`}`, {
     ...(found.reason === undefined ? {} : { reason: found.reason }),
     retryAfter: seconds === undefined ? undefined : seconds * 1_000,

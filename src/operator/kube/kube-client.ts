@@ -1,5 +1,7 @@
 // Requests to the API server, authenticated, each with an end of its own; and streams that are given up when they fall silent.
 
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { Agent, request, type Dispatcher } from "undici";
 
 import type { ClusterAccess, Credentials } from "./credentials.ts";
@@ -19,6 +21,8 @@ export interface KubeRequest {
 }
 
 const answerWithin = 30_000;
+/** Of a pause that the server names. */
+const longestOver = 1.2;
 /** The first probe of a connection on which nothing moves; the system asks ten more times, a second apart. Milliseconds. */
 const probeAfter = 10_000;
 
@@ -30,14 +34,26 @@ export class KubeClient {
     this.#access = access;
   }
 
-  /** The answer, parsed. Rejects with KubeError. */
+  /**
+   * The answer, parsed. A server that is busy and says for how long is asked again then, when that is still in time: what it shed it has not
+   * done. Rejects with KubeError.
+   */
   async send<Answer>({ timeout = answerWithin, signal, ...asked }: KubeRequest): Promise<Answer> {
     const late = AbortSignal.timeout(timeout);
     const ended = signal === undefined ? late : AbortSignal.any([signal, late]);
-    const answer = await this.#open({ ...asked, signal: ended }, { headers: timeout, body: timeout });
-    const text = await this.#heard(() => answer.body.text());
-    if (answer.statusCode > 299) throw errorOf(answer.statusCode, text);
-    return JSON.parse(text) as Answer;
+    const until = performance.now() + timeout;
+    for (;;) {
+      try {
+        return await this.#once<Answer>({ ...asked, signal: ended }, timeout);
+      } catch (error) {
+        const pause = error instanceof KubeError && error.busy ? error.retryAfter : undefined;
+        if (pause === undefined || performance.now() + pause * longestOver >= until) throw error;
+        // Not all who were turned away in the same moment come back in the same moment.
+        await sleep(pause * (1 + Math.random() * (longestOver - 1)), undefined, { signal: ended }).catch(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   /** Server-side apply, owning what it says. An object that is not there is made, unless `path` is one of a subresource. */
@@ -58,7 +74,7 @@ export class KubeClient {
     ...asked
   }: KubeRequest & { readonly silence: number; readonly opened: () => void }): AsyncGenerator<string> {
     const answer = await this.#open(asked, { headers: silence, body: silence });
-    if (answer.statusCode > 299) throw errorOf(answer.statusCode, await this.#heard(() => answer.body.text()));
+    if (answer.statusCode > 299) throw errorOf(answer.statusCode, await this.#heard(() => answer.body.text()), answer.headers);
     opened();
     const decoder = new TextDecoder();
     const chunks = answer.body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
@@ -78,6 +94,13 @@ export class KubeClient {
 
   async close(): Promise<void> {
     await this.#agent?.agent.destroy();
+  }
+
+  async #once<Answer>(asked: KubeRequest, timeout: number): Promise<Answer> {
+    const answer = await this.#open(asked, { headers: timeout, body: timeout });
+    const text = await this.#heard(() => answer.body.text());
+    if (answer.statusCode > 299) throw errorOf(answer.statusCode, text, answer.headers);
+    return JSON.parse(text) as Answer;
   }
 
   async #open(
