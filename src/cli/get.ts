@@ -46,7 +46,8 @@ export function getCommand(): Command {
           const whole = [...found, ...problems.map((problem) => ({ kind: "SourceProblem", ...problem }))];
           await printResult(output, whole, (shown) => {
             const resources = shown.flatMap((item) => ("status" in item ? [item] : []));
-            if (resources.length === 0 && controlPlane === undefined) return unknownHere(revision);
+            if (resources.length === 0 && controlPlane === undefined) return nothingHere(revision);
+            if (controlPlane === undefined) note(withoutConditions);
             return render(resources, name);
           });
         },
@@ -78,9 +79,11 @@ function render(views: readonly ResourceView[], name: WrittenName | undefined): 
   return name === undefined ? renderResources(views) : views.map(renderResource).join("\n\n");
 }
 
-/** Conditions are what a control plane reports. */
-function unknownHere(revision: string | null): string {
-  return `No control plane reports to this registry, so nothing is known of resources. It serves ${revision === null ? "no revision yet" : `revision ${revision}`}.`;
+const withoutConditions =
+  "This is what the registry serves, as it was recorded. No control plane reports to it: in a cluster the API server has the conditions (get with --kubeconfig).";
+
+function nothingHere(revision: string | null): string {
+  return `No control plane reports to this registry, and it serves no resources (${revision === null ? "no revision yet" : `revision ${revision}`}).`;
 }
 
 export function parseKind(text: string): Kind {

@@ -32,6 +32,7 @@ import { Prefetch } from "./services/prefetch.ts";
 import { Proposals } from "./services/proposals.ts";
 import type { ProxyMetrics } from "./services/proxy-metrics.ts";
 import { ProxyPull } from "./services/proxy-pull.ts";
+import { publishedViews } from "./services/published-views.ts";
 import { PublishService } from "./services/publish.ts";
 import { CollectedPullStatistics, type PullStatistics } from "./services/pull-statistics.ts";
 import { Push } from "./services/push.ts";
@@ -200,7 +201,7 @@ export async function startServices(
         return state;
       },
     },
-    resources: () => options.controlPlane?.resources() ?? [],
+    resources: () => options.controlPlane?.resources() ?? publishedViews(configuration.current()),
     runs: new Runs({ database, configuration, secrets }),
     proposals,
     retention,

@@ -38,17 +38,30 @@ afterAll(() => stack.disposeAsync());
 const upload = (repository: string) =>
   fetch(`${registry.url}/v2/${repository}/blobs/uploads/`, { method: "POST", headers: login }).then(({ status }) => status);
 
+const get = (env: Readonly<Record<string, string>>) =>
+  program(process.execPath, [resolve(import.meta.dirname, "../../src/cli/main.ts"), "get"], { env });
+
 test("what the page sends lets its user in, and nowhere else", async () => {
   expect(await upload("team-a/app")).not.toBe(202);
   const [, command = ""] = /^(curl --fail-with-body[^]*?\n}')$/m.exec(await readFile(page, "utf8")) ?? [];
   const env = { WHARFINGER_REGISTRY: registry.url, WHARFINGER_TOKEN: processToken };
+  expect((await get(env)).stdout).toBe("No control plane reports to this registry, and it serves no resources (no revision yet).\n");
   expect(await program("bash", ["-c", command], { env })).toMatchObject({ code: 0 });
   await eventually(async () => expect(await upload("team-a/app")).toBe(202));
   expect(await upload("team-b/app")).toBe(403);
 
-  const got = await program(process.execPath, [resolve(import.meta.dirname, "../../src/cli/main.ts"), "get"], { env });
-  expect([got.code, got.stdout]).toEqual([
-    0,
-    "No control plane reports to this registry, so nothing is known of resources. It serves revision 1.\n",
+  const got = await get(env);
+  expect(got).toMatchObject({ code: 0, stderr: expect.stringContaining("No control plane reports to it") as string });
+  expect(got.stdout).toMatch(/^AccessPolicy +default +\S+ +Unknown /m);
+  const answer = await fetch(`${registry.url}/api/v1/resources`, { headers: { authorization: `Bearer ${processToken}` } });
+  expect(await answer.json()).toEqual([
+    {
+      kind: "AccessPolicy",
+      namespace: "default",
+      name: expect.any(String) as string,
+      generation: 1,
+      spec: expect.objectContaining({ actions: expect.any(Array) as string[] }) as object,
+      status: { observedGeneration: 1, recordedGeneration: 1, revision: "1", conditions: [] },
+    },
   ]);
 });

@@ -26,7 +26,8 @@ export const recordRoutes: readonly ControlRoute[] = [
   {
     method: "GET",
     path: "resources",
-    summary: "Each resource with its conditions (standalone: there is no API server)",
+    summary:
+      "Each resource, as it was recorded; in standalone mode with its conditions, which in a cluster its status in the API server has",
     who: "admin",
     answer: list(ResourceView),
     handle: (_, { resources }) => resources(),
