@@ -11,22 +11,26 @@ import { modernNode, root, run } from "./node-version.mjs";
 const dist = join(root, "dist");
 const stamp = "built-from";
 
-/** Resolves with true, or with false when the compiler refused; then the earlier dist/ is untouched. */
-export async function ensureBuilt({ force = false } = {}) {
+/**
+ * Resolves with true, or with false when the compiler refused; then the earlier dist/ is untouched. `checked`: the types of these sources were
+ * checked just now, which is most of a build's work.
+ */
+export async function ensureBuilt({ force = false, checked = false } = {}) {
   if (!force && isBuilt()) return true;
-  return exclusively(async () => (!force && isBuilt()) || build(), {
+  return exclusively(async () => (!force && isBuilt()) || build(checked), {
     onWait: () => say("Another process is installing or building in this checkout; waiting for it."),
   });
 }
 
-async function build() {
+async function build(checked) {
   // Beside dist/ and not below: source maps then lead to src/ after the renaming as well.
   const partial = `${dist}.partial`;
   rmSync(partial, { recursive: true, force: true });
   const started = Date.now();
   const sources = hashSources();
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
-  const code = await run(modernNode(), [compiler, "-p", join(root, "tsconfig.build.json"), "--outDir", partial], { cwd: root });
+  const args = ["-p", join(root, "tsconfig.build.json"), "--outDir", partial, ...(checked ? ["--noCheck"] : [])];
+  const code = await run(modernNode(), [compiler, ...args], { cwd: root });
   if (code !== 0) {
     rmSync(partial, { recursive: true, force: true });
     say("The build failed; the compiler's messages are above.");
