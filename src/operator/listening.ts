@@ -1,6 +1,7 @@
 // The operator's own ports: an address that cannot be had is said with the option that chooses another.
 
 import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
 
 import type { ListenAddress } from "../config/listen.ts";
 
@@ -10,9 +11,15 @@ export interface Listener {
   readonly option: string;
 }
 
+export interface Listening {
+  readonly port: number;
+  /** Resolves when nothing is connected any more: whoever is, is cut off. */
+  stop(): Promise<void>;
+}
+
 /** Rejects when the address cannot be listened on. */
-export function listening(server: Server, { host, port }: ListenAddress, { what, option }: Listener): Promise<void> {
-  return new Promise((resolve, reject) => {
+export async function listening(server: Server, { host, port }: ListenAddress, { what, option }: Listener): Promise<Listening> {
+  await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) =>
       reject(
         new Error(`${what} cannot listen on ${host}:${port} (${cause.code ?? cause.message}): choose another address with ${option}.`, {
@@ -22,4 +29,12 @@ export function listening(server: Server, { host, port }: ListenAddress, { what,
     );
     server.listen(port, host, resolve);
   });
+  return {
+    port: (server.address() as AddressInfo).port,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
 }

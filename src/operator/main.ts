@@ -32,9 +32,10 @@ import { PersonsAnnotations } from "./kube/persons-annotations.ts";
 import { RecordReporter } from "./kube/record-report.ts";
 import { StatusWriter } from "./kube/status-writer.ts";
 import { unseenUsers } from "./known-users.ts";
+import type { Listening } from "./listening.ts";
 import { podSettings } from "./manifests/pod-settings.ts";
 import type { JobRunner } from "./ports.ts";
-import { startProbes, type Probes } from "./probes.ts";
+import { startProbes } from "./probes.ts";
 import { administratorsOf } from "./record-callers.ts";
 import { startRecordServer } from "./record-server.ts";
 import { shownStatus } from "./record-status.ts";
@@ -98,7 +99,7 @@ class Operator implements RunningOperator {
   readonly #closing: (() => Promise<void>)[] = [];
   #leases: Leases | undefined;
   #plane: ControlPlane | undefined;
-  #probes: Probes | undefined;
+  #probes: Listening | undefined;
   /** Undefined until this process leads. */
   #record: GitRecord | undefined;
   /** Where people's git finds it; undefined: at its remote. */

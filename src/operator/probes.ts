@@ -1,10 +1,9 @@
 // Probes and metrics of the operator, on a port of their own: what a kubelet and a scraper ask.
 
 import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 
 import type { ListenAddress } from "../config/listen.ts";
-import { listening } from "./listening.ts";
+import { listening, type Listening } from "./listening.ts";
 
 export interface ProbesOptions {
   readonly listen: ListenAddress;
@@ -13,15 +12,10 @@ export interface ProbesOptions {
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
 }
 
-export interface Probes {
-  readonly port: number;
-  stop(): Promise<void>;
-}
-
 const plain = "text/plain; charset=utf-8";
 
 /** `/livez`: the process runs. `/readyz`: it has seen what it watches. `/metrics`: Prometheus. Rejects when the address cannot be listened on. */
-export async function startProbes({ listen, obstacles, metrics }: ProbesOptions): Promise<Probes> {
+export async function startProbes({ listen, obstacles, metrics }: ProbesOptions): Promise<Listening> {
   const answer = (response: ServerResponse, status: number, text: string, type = plain) =>
     void response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(text);
   const server = createServer(({ url = "" }, response) => {
@@ -37,13 +31,5 @@ export async function startProbes({ listen, obstacles, metrics }: ProbesOptions)
       (error: unknown) => answer(response, 500, `${String(error)}\n`),
     );
   });
-  await listening(server, listen, { what: "The probes", option: "--listen" });
-  return {
-    port: (server.address() as AddressInfo).port,
-    stop: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return listening(server, listen, { what: "The probes", option: "--listen" });
 }

@@ -1,7 +1,6 @@
 // The record for people's git, where it has no remote: `/record.git` on a port of its own, for administrators (design: record, "no remote configured").
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
@@ -10,7 +9,7 @@ import { gunzip } from "node:zlib";
 import type { ListenAddress } from "../config/listen.ts";
 import type { Logger } from "../observability/logger.ts";
 import { mostPushed, type GitAnswer, type GitExchange, type GitStep } from "../record/http-backend.ts";
-import { listening } from "./listening.ts";
+import { listening, type Listening } from "./listening.ts";
 import type { Admission, Admit } from "./record-callers.ts";
 
 export interface RecordServerOptions {
@@ -19,11 +18,6 @@ export interface RecordServerOptions {
   /** Undefined: this process does not hold it. */
   readonly record: () => { serve(exchange: GitExchange): Promise<GitAnswer> } | undefined;
   readonly logger: Logger;
-}
-
-export interface RecordServer {
-  readonly port: number;
-  stop(): Promise<void>;
 }
 
 const base = "/record.git";
@@ -36,7 +30,7 @@ const atOnce = 4;
 const takes = 120_000;
 
 /** Rejects when the address cannot be listened on. */
-export async function startRecordServer(options: RecordServerOptions): Promise<RecordServer> {
+export async function startRecordServer(options: RecordServerOptions): Promise<Listening> {
   let running = 0;
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const step = stepOf(request);
@@ -59,15 +53,7 @@ export async function startRecordServer(options: RecordServerOptions): Promise<R
     });
   });
   server.maxConnections = 64;
-  await listening(server, options.listen, { what: "The record", option: "--record-listen" });
-  return {
-    port: (server.address() as AddressInfo).port,
-    stop: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return listening(server, options.listen, { what: "The record", option: "--record-listen" });
 }
 
 type ExchangeOptions = Pick<RecordServerOptions, "record" | "logger"> & { readonly step: GitStep };
