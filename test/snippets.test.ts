@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 
 import { parseSettings } from "../src/config/load-settings.ts";
+import { settingsSchema } from "../src/config/settings-schema.ts";
 import { defaultSettings } from "../src/config/settings.ts";
 import { formatFinding, validateFiles } from "../src/validation/validate-files.ts";
 
@@ -36,9 +37,25 @@ test.each([
   }
 });
 
-test("the settings in docs/guides/limits.md are settings", async () => {
-  const text = await readFile(join(root, "docs/guides/limits.md"), "utf8");
-  const blocks = [...text.matchAll(/^```yaml\n([^]*?)^```$/gm)].map(([, block = ""]) => block);
-  expect(blocks.length).toBeGreaterThan(0);
-  for (const block of blocks) expect(parseSettings(block, "limits.md")).not.toEqual(defaultSettings);
+/** For what stands as `AAAA…`. */
+const publicKey = Buffer.concat([Buffer.from([0, 0, 0, 11]), Buffer.from("ssh-ed25519"), Buffer.alloc(36)]).toString("base64");
+
+test.each([
+  ["access.md", 1],
+  ["from-your-shell.md", 1],
+  ["kubernetes.md", 1],
+  ["limits.md", 2],
+  ["postgresql.md", 1],
+  ["record.md", 3],
+  ["retention.md", 1],
+  ["several-processes.md", 2],
+])("the settings in docs/guides/%s are settings", async (page, count) => {
+  const text = await readFile(join(root, "docs/guides", page), "utf8");
+  const blocks = [...text.matchAll(/^```yaml\n(?:#.*\n)?((\w+):[^]*?)^```$/gm)].filter(
+    ([, , key = ""]) => key in settingsSchema.properties,
+  );
+  expect(blocks).toHaveLength(count);
+  for (const [, block = ""] of blocks) {
+    expect(parseSettings(block.replaceAll("AAAA…", publicKey), page, { role: "registry" })).not.toEqual(defaultSettings);
+  }
 });
