@@ -97,6 +97,10 @@ export const failpoints = [
   "record.written",
   "record.pushed",
   "record.moved",
+  // A person's push to a record that has no remote: it came whole; git reads it; git has done with it, and neither the person nor the record knows.
+  "push.receiving",
+  "push.started",
+  "push.received",
   // HEAD is about to be published; the registry has it; it is noted beside the record.
   "record.publishing",
   "record.published",

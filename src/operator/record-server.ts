@@ -56,10 +56,10 @@ export async function startRecordServer(options: RecordServerOptions): Promise<L
   return listening(server, options.listen, { what: "The record", option: "--record-listen" });
 }
 
-type ExchangeOptions = Pick<RecordServerOptions, "record" | "logger"> & { readonly step: GitStep };
+type ExchangeOptions = Pick<RecordServerOptions, "record"> & { readonly step: GitStep };
 
 /** With an administrator. */
-async function exchange(request: IncomingMessage, response: ServerResponse, { step, record, logger }: ExchangeOptions): Promise<void> {
+async function exchange(request: IncomingMessage, response: ServerResponse, { step, record }: ExchangeOptions): Promise<void> {
   const body = await bodyOf(request, step);
   if (typeof body === "number") return say(response, body, bodyProblems[body] ?? "");
   // Not before: until the body is here it may have been handed over.
@@ -75,8 +75,6 @@ async function exchange(request: IncomingMessage, response: ServerResponse, { st
   const signal = step === "receive-pack" ? late : AbortSignal.any([late, left.signal]);
   const protocol = request.headers["git-protocol"];
   const answer = await opened.serve({ step, body, protocol: typeof protocol === "string" ? protocol : undefined, signal });
-  if (step === "receive-pack")
-    logger.info({ event: "record-push", status: answer.status }, "an administrator's git asked to push to the record");
   response.writeHead(answer.status, answer.headers);
   await pipeline(Readable.from(answer.body), response).catch((error: unknown) => {
     if (!left.signal.aborted) throw error;

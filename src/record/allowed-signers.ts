@@ -3,7 +3,7 @@
 import { join } from "node:path";
 
 import type { Logger } from "../observability/logger.ts";
-import { UntrustedCommit } from "./errors.ts";
+import { RecordError, UntrustedCommit } from "./errors.ts";
 import type { Git } from "./git.ts";
 import { PrivateFolder } from "./private-folder.ts";
 
@@ -58,15 +58,9 @@ export class AllowedSigners {
 
   /** Why the first of these commits (arguments of `git log`) that is not to be followed is not; undefined: all are. Rejects with RecordError GitFailed. */
   async doubt(git: Git, commits: readonly string[]): Promise<string | undefined> {
-    const folder = await this.#folder.write({ "allowed-signers": `${this.#lines.join("\n")}\n` });
     const output = await git.run(["log", "-z", "--topo-order", "--reverse", `--format=${format}`, ...commits], {
       timeout: patience,
-      configuration: [
-        `gpg.ssh.allowedSignersFile=${join(folder, "allowed-signers")}`,
-        "gpg.ssh.program=ssh-keygen",
-        // Signatures of other forms are by nobody in the list, and whoever may push is not to choose which program reads them.
-        ...["gpg.program", "gpg.openpgp.program", "gpg.x509.program"].map((key) => `${key}=/bin/false`),
-      ],
+      configuration: await this.configuration(),
     });
     const values = output.toString("utf8").split("\0");
     for (let at = 0; at + fields <= values.length; at += fields) {
@@ -74,6 +68,27 @@ export class AllowedSigners {
       if (verdict !== "G") return `commit ${id} by ${author} ${described(verdict, key)}`;
     }
     return undefined;
+  }
+
+  /** Our own commits, before anybody sees them: everybody who follows this record by the same list would refuse them. Rejects with RecordError SigningFailed. */
+  async judgeOwn(git: Git, ids: readonly string[]): Promise<void> {
+    const doubt = await this.doubt(git, ["--no-walk", "--end-of-options", ...ids]);
+    if (doubt === undefined) return;
+    throw new RecordError(
+      "SigningFailed",
+      `the registry's own ${doubt}: nothing is committed. Name the public half of the key of record.signing there`,
+    );
+  }
+
+  /** With what git judges a commit (%G?) by this list. */
+  async configuration(): Promise<readonly string[]> {
+    const folder = await this.#folder.write({ "allowed-signers": `${this.#lines.join("\n")}\n` });
+    return [
+      `gpg.ssh.allowedSignersFile=${join(folder, "allowed-signers")}`,
+      "gpg.ssh.program=ssh-keygen",
+      // Signatures of other forms are by nobody in the list, and whoever may push is not to choose which program reads them.
+      ...["gpg.program", "gpg.openpgp.program", "gpg.x509.program"].map((key) => `${key}=/bin/false`),
+    ];
   }
 
   close(): Promise<void> {

@@ -2,8 +2,10 @@
 
 import type { ChildProcessWithoutNullStreams } from "node:child_process";
 
+import { failpoint } from "#failpoints";
+
 import { RecordError } from "./errors.ts";
-import type { Git } from "./git.ts";
+import type { Git, GitCall } from "./git.ts";
 
 /** What the smart protocol has (gitprotocol-http(5)); the dumb one is not served. */
 export type GitStep = "advertise-fetch" | "advertise-push" | "upload-pack" | "receive-pack";
@@ -80,9 +82,11 @@ export class HttpBackend {
     return readAnswer(child);
   }
 
-  /** The whole answer, when git has ended. Rejects with RecordError GitFailed. */
-  async whole(exchange: GitExchange): Promise<GitAnswer> {
-    const { body, ...rest } = await readAnswer(await this.#start(exchange));
+  /** The whole answer, when git has ended. `more`: of git's configuration and environment. Rejects with RecordError GitFailed. */
+  async whole(exchange: GitExchange, more?: Pick<GitCall, "configuration" | "env">): Promise<GitAnswer> {
+    const child = await this.#start(exchange, more);
+    await failpoint("push.started");
+    const { body, ...rest } = await readAnswer(child);
     const chunks: Uint8Array[] = [];
     let size = 0;
     for await (const chunk of body) {
@@ -93,9 +97,13 @@ export class HttpBackend {
     return { ...rest, body: chunks };
   }
 
-  async #start({ step, body, protocol, signal }: GitExchange): Promise<ChildProcessWithoutNullStreams> {
+  async #start(
+    { step, body, protocol, signal }: GitExchange,
+    more: Pick<GitCall, "configuration" | "env"> = {},
+  ): Promise<ChildProcessWithoutNullStreams> {
     const { method, path, query, type } = requests[step];
     const env = {
+      ...more.env,
       GIT_PROJECT_ROOT: this.#git.directory,
       GIT_HTTP_EXPORT_ALL: "1",
       PATH_INFO: path,
@@ -108,7 +116,11 @@ export class HttpBackend {
       REMOTE_ADDR: "wharfinger",
       ...(protocol !== undefined && /^version=[012]$/.test(protocol) ? { GIT_PROTOCOL: protocol } : {}),
     };
-    const child = await this.#git.start(["http-backend"], { configuration: this.#configuration, env, signal });
+    const child = await this.#git.start(["http-backend"], {
+      configuration: [...this.#configuration, ...(more.configuration ?? [])],
+      env,
+      signal,
+    });
     // git that ends early closes its input; what it says tells why.
     child.stdin.on("error", () => undefined);
     child.stdin.end(body);

@@ -5,9 +5,10 @@ import { join, resolve } from "node:path";
 
 import type { Logger } from "../observability/logger.ts";
 import { RecordError } from "./errors.ts";
-import { findGit, Git } from "./git.ts";
+import { findGit, Git, type Author } from "./git.ts";
 import { clearStaleLocks } from "./locks.ts";
 import { giveAway, takeHome } from "./moving.ts";
+import type { NamedSecret } from "./named-secret.ts";
 import type { RemoteOptions } from "./remote-options.ts";
 
 export interface OpeningOptions {
@@ -18,6 +19,17 @@ export interface OpeningOptions {
   /** Where the record is, when it is not this folder. */
   readonly remote?: RemoteOptions | undefined;
   readonly logger: Logger;
+}
+
+export interface RecordOptions extends OpeningOptions {
+  readonly author: Author;
+  /** An id made once; without it one is made and kept beside the repository's own files. */
+  readonly installation?: string;
+  readonly now?: () => Date;
+  /** The Secret of the key that signs the commits; undefined: they are not signed. */
+  readonly signingKey?: NamedSecret | undefined;
+  /** Lines of an ALLOWED SIGNERS file: only commits by their keys are followed, and made. Undefined: whoever can push is believed. */
+  readonly allowedSigners?: readonly string[] | undefined;
 }
 
 export interface OpenedRepository {

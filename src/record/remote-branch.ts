@@ -46,6 +46,11 @@ export class RemoteBranch {
     }
   }
 
+  /** Throws what a push would fail with, without asking: its pause is not over. */
+  refuseToPush(): void {
+    this.#remote.refuseToPush();
+  }
+
   /** Moves the remote's branch, as Remote.push. From then on it is ours, and what happens to it there counts here. */
   async push(move: Parameters<Remote["push"]>[0]): Promise<void> {
     await this.#remote.push(move);

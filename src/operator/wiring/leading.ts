@@ -1,0 +1,90 @@
+// What a process does once it leads: it holds the record, hears what people say, runs jobs, and the control plane begins.
+
+import { recordOptionsOf } from "../../record/remote-options.ts";
+import { openRecord, type GitRecord } from "../../record/repository.ts";
+import { startControlPlane, type ControlPlane } from "../control-plane.ts";
+import { eventOfCommit } from "../kube/commit-event.ts";
+import { byAnnotation, installationName } from "../kube/installation.ts";
+import { PersonsAnnotations } from "../kube/persons-annotations.ts";
+import { RecordReporter } from "../kube/record-report.ts";
+import { unseenUsers } from "../known-users.ts";
+import { shownStatus } from "../record-status.ts";
+import type { OperatorOptions } from "./options.ts";
+import type { Parts } from "./parts.ts";
+
+export interface Leading {
+  /** Its id. */
+  readonly installation: string;
+  readonly options: OperatorOptions;
+  readonly parts: Parts;
+  /** What closes it again is added, in the order of the opening. */
+  readonly closing: (() => Promise<void>)[];
+  /** Called with the record when it is open, and with undefined before it is closed. */
+  readonly hold: (record: GitRecord | undefined) => void;
+}
+
+/** Rejects with RecordError where there is no record to write to. */
+export async function lead({ installation, options, parts, closing, hold }: Leading): Promise<ControlPlane> {
+  const { settings, logger, record: folder } = options;
+  const { client, control, events, source, delivery, writer, say, jobs: inPods } = parts;
+  const [home] = parts.namespaces;
+  const { remote } = settings.record;
+  const record = await openRecord({ folder, installation, ...recordOptionsOf(settings.record, source), logger });
+  closing.push(() => record.close());
+  closing.push(async () => hold(undefined));
+  hold(record);
+  const word = new PersonsAnnotations({
+    client,
+    source,
+    record,
+    namespace: home,
+    events,
+    logger,
+  });
+  const reporter = new RecordReporter({
+    client,
+    namespace: home,
+    installation,
+    seen: () => source.configMaps(home)?.items.get(installationName),
+    remote,
+    logger,
+  });
+  const users = settings.access.users.secretRef;
+  inPods?.start();
+  closing.push(async () => inPods?.stop());
+  const unseen = source.unwatched(users.namespace);
+  if (unseen !== undefined) logger.info(unseenUsers({ ...users, unseen }));
+  if (inPods === undefined) logger.info("the setting jobs.image is not there: jobs run inside of this process, with its token");
+  await delivery.start();
+  closing.push(() => delivery.stop());
+  const plane = await startControlPlane({
+    source,
+    secrets: source,
+    delivery,
+    users: { ...users, unseen },
+    record,
+    client: control,
+    jobs: inPods ?? options.jobs,
+    jobsAtOnce: settings.jobs.maxConcurrent,
+    logger,
+    tenants: settings.tenants,
+    administrators: home,
+    howToSay: byAnnotation(home),
+    committed: (id, commit) => {
+      const told = eventOfCommit(id, commit);
+      if (told !== undefined) say(told.key, told.event);
+    },
+    told: (views, status) => {
+      writer.take(views);
+      reporter.take(shownStatus(status));
+      void word.hear();
+    },
+  });
+  closing.push(async () => {
+    await plane.stop();
+    await writer.stop();
+    await reporter.stop();
+    await word.stop();
+  });
+  return plane;
+}
