@@ -21,14 +21,8 @@ test.each([
   // The default names four kinds of evidence, and all of them are read.
   ["TagPolicy", policy, [], []],
   ["TagPolicy", { ...policy, evidence: [{ type: "Apko" }, { type: "CycloneDX" }] }, [], []],
-  ["TagPolicy", { ...policy, evidence: [{ type: "SPDX" }], verify: { keyless } }, ["spec.verify.keyless"], []],
+  ["TagPolicy", { ...policy, verify: { keyless, trustedRoot: { configMapRef: { name: "r" } } } }, [], []],
   ["TagPolicy", { ...policy, evidence: [{ type: "SPDX" }], backfill: {} }, ["spec.backfill"], []],
-  [
-    "TagPolicy",
-    { ...policy, evidence: [{ type: "SPDX" }], verify: { ...policy.verify, trustedRoot: { configMapRef: { name: "r" } } } },
-    ["spec.verify.trustedRoot"],
-    [],
-  ],
   ["RetentionPolicy", { repositories: { include: ["**"] }, keep: [{ name: "a" }] }, [], []],
   ["AccessPolicy", { ...access, subjects: [{ kind: "User", name: "ci" }, { kind: "Anonymous" }] }, [], []],
   [

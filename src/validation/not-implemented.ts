@@ -45,24 +45,12 @@ function judgeUpstream(spec: UpstreamSpec): Readiness {
   };
 }
 
-function judgeTagPolicy(spec: TagPolicySpec): Readiness {
+function judgeTagPolicy({ backfill }: TagPolicySpec): Readiness {
   return {
-    stalled: [
-      ...(spec.verify.keyless === undefined
+    stalled:
+      backfill === undefined
         ? []
-        : [{ path: "spec.verify.keyless", message: "keyless verification is not built yet: use keys, or wait for a later release" }]),
-      ...(spec.verify.trustedRoot === undefined
-        ? []
-        : [
-            {
-              path: "spec.verify.trustedRoot",
-              message: "a trusted root of your own is not built yet, keys need none: remove it, or wait for a later release",
-            },
-          ]),
-      ...(spec.backfill === undefined
-        ? []
-        : [{ path: "spec.backfill", message: "backfill is not built yet: remove it, or wait for a later release" }]),
-    ],
+        : [{ path: "spec.backfill", message: "backfill is not built yet: remove it, or wait for a later release" }],
     notes: [],
   };
 }

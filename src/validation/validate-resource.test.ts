@@ -134,6 +134,10 @@ test("an identity that is everybody, and writing without credentials, are worth 
   expect(validateResource({ kind: "TagPolicy", namespace: "default", name: "x", spec: policy })).toMatchObject({
     warnings: ["spec.verify.keyless[0].subjectRegExp matches every signer of this issuer: name the one you trust"],
   });
+  const rooted = { ...policy, verify: { keys: [{ secretRef: { name: "k" } }], trustedRoot: { configMapRef: { name: "r" } } } };
+  expect(validateResource({ kind: "TagPolicy", namespace: "default", name: "x", spec: rooted })).toMatchObject({
+    warnings: ["spec.verify.trustedRoot has no effect without spec.verify.keyless: keys need none, remove it"],
+  });
   const open = { subjects: [{ kind: "Anonymous" }], repositories: { include: ["**"] }, actions: ["pull", "push"] };
   expect(validateResource({ kind: "AccessPolicy", namespace: "default", name: "x", spec: open })).toMatchObject({
     warnings: ["spec.actions: everybody who reaches the registry may push here, without credentials"],

@@ -2,13 +2,16 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { ControlClient } from "../../src/client/control-client.ts";
 import { hashOf } from "../../src/domain/mounted-secrets.ts";
 import { eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
 import { createCertificates } from "../support/certificates.ts";
 import { createNamespace } from "../support/kubernetes.ts";
+import { createTrustedRoot } from "../support/trusted-root.ts";
 import { MountedWorld } from "../support/mounted-world.ts";
 import { resourcePath } from "../support/resource-api.ts";
+import { processToken } from "../support/serving-process.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 
 const first = { username: "robot", password: "canary-one" };
@@ -169,6 +172,58 @@ test("a change is served by every process, also one that names a Secret that non
   tell(`a new Secret, with a kubelet that takes ${kubeletTakes / 1_000} s`, [await served]);
   await world.hasCondition("Ready", "upstream/private");
   expect((await gathered()).data).not.toHaveProperty(`${world.namespace}_pull_password`);
+});
+
+const tagPolicy = `
+apiVersion: wharfinger.dev/v1alpha1
+kind: TagPolicy
+metadata: {name: images}
+spec:
+  upstreamRef: {name: private}
+  images: [{repository: team/app}]
+  verify: {keyless: [{issuer: "https://issuer.example.com", subject: ci}], trustedRoot: {configMapRef: {name: our-sigstore}}}
+  schedule: "0 3 1 1 *"
+`;
+
+test("a trusted root comes from its ConfigMap to every process, is followed, and is said to be missing, no root, or out of date", async () => {
+  const says = (reason: string, message: RegExp) =>
+    eventually(async () => {
+      const ready = await world.condition("TagPolicy", "images", "Ready");
+      expect(ready).toMatchObject({ status: "False", reason, message: expect.stringMatching(message) as string });
+    }, 30);
+  const put = (data: object) =>
+    world.apply(JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "our-sigstore" }, data }));
+  const isServed = async (root: string) => {
+    await world.hasCondition("Ready", "tagpolicy/images");
+    for (const { url } of world.registries) {
+      const control = new ControlClient({ url, token: processToken });
+      try {
+        const { id } = await control.startRun({ kind: "tag-sync", policy: `${world.namespace}/images`, trigger: "manual" });
+        await eventually(async () => expect((await control.run(id)).trustedRoot).toBe(root), 30);
+        await control.updateRun(id, { state: "succeeded" });
+      } finally {
+        await control.close();
+      }
+    }
+  };
+  await world.apply(tagPolicy);
+  await says(
+    "ConfigMapNotFound",
+    /there is no ConfigMap \S+\/our-sigstore .*create it \(kubectl -n \S+ create configmap our-sigstore --from-file=trusted_root\.json\)/,
+  );
+  const [first, second] = [JSON.stringify(await createTrustedRoot()), JSON.stringify(await createTrustedRoot())];
+  await put({ "trusted_root.json": first, "other.json": "of nobody's business" });
+  await isServed(first);
+  const file = `ConfigMap_${world.namespace}_our-sigstore_trusted_root.json`;
+  expect([...filesOf(await gathered()).keys()].filter((name) => name.startsWith("ConfigMap_"))).toEqual([file]);
+  await put({ "trusted_root.json": second });
+  await isServed(second);
+  await put({ "trusted_root.json": "{}" });
+  await says("TrustedRootInvalid", /it is no Sigstore trusted root/);
+  await put({ "trusted_root.json": JSON.stringify(await createTrustedRoot({ until: "2022-12-31T00:00:00Z" })) });
+  await says("TrustedRootExpired", /every certificate authority in it ended by 2022-12-31T00:00:00\.000Z: replace it/);
+  await world.kubectl(["delete", "tagpolicy/images"]);
+  await eventually(async () => expect([...filesOf(await gathered()).keys()]).not.toContain(file), 30);
 });
 
 test("an operator that starts anew says nothing new, and nothing secret is in a log", async () => {

@@ -13,6 +13,8 @@ export interface AttachedLayer {
   readonly predicateType?: string;
   /** What the manifest says, when it lies. */
   readonly size?: number;
+  /** Of the layer, beside the hint. */
+  readonly annotations?: Readonly<Record<string, string>>;
   /** Listed in the manifest and never pushed. */
   readonly absent?: boolean;
 }
@@ -27,11 +29,11 @@ export async function attach(registry: string, repository: string, tag: string, 
     schemaVersion: 2,
     mediaType: mediaTypes.ociManifest,
     config: { mediaType: "application/vnd.oci.image.config.v1+json", size: config.length, digest: digestOf(config) },
-    layers: layers.map(({ bytes, mediaType, predicateType, size }) => ({
+    layers: layers.map(({ bytes, mediaType, predicateType, size, annotations }) => ({
       mediaType: mediaType ?? mediaTypes.dsse,
       size: size ?? bytes.length,
       digest: digestOf(bytes),
-      annotations: { "dev.cosignproject.cosign/signature": "", ...(predicateType === undefined ? {} : { predicateType }) },
+      annotations: { "dev.cosignproject.cosign/signature": "", ...(predicateType === undefined ? {} : { predicateType }), ...annotations },
     })),
   });
   await expectStatus(201, `${registry}/v2/${repository}/manifests/${tag}`, {

@@ -179,6 +179,9 @@ test("a run that could not be done, one that is under way, and a policy that ver
     "Unverified",
     "spec.verify.mode is Unverified: nobody's signature is checked",
   ]);
+  const notes = [{ path: "spec.verify.mode", message: "Unverified, nobody's signature is checked" }];
+  expect(report({ spec: specOf({ mode: "Unverified" }) })).toMatchObject({ notes });
+  expect(report({})).not.toHaveProperty("notes");
 });
 
 test("whose signature counts is told of what is in service, also where several signed", () => {

@@ -24,6 +24,10 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
     const tags = ledgers.reduce((sum, ledger) => sum + Object.keys(ledger.tags).length, 0);
     return {
       ...(unusable === undefined ? {} : { notReady: unusable }),
+      // Where people look first, in every listing.
+      ...(spec.verify.mode === "Unverified"
+        ? { notes: [{ path: "spec.verify.mode", message: "Unverified, nobody's signature is checked" }] }
+        : {}),
       conditions:
         runs?.last === undefined
           ? []
