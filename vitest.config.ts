@@ -24,6 +24,10 @@ const onBothStores = [
   "adopt",
 ].map((name) => `src/registry/services/${name}.test.ts`);
 
+/*
+ * `isolate: false`: a worker keeps the program from file to file, for to load the registry takes most of a second of processor each time. It holds
+ * because no module of src/ keeps anything that a test could change: state is in objects, and a test that takes the clock gives it back.
+ */
 export default defineConfig({
   // Code that a test runs in its own process can be stopped at its failpoints; processes that it starts are as they are everywhere.
   resolve: { alias: { "#failpoints": resolve(import.meta.dirname, "src/failpoints/armed.ts") } },
@@ -31,13 +35,20 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", maxWorkers: files, include: ["src/**/*.test.ts", "test/*.test.ts"], exclude: ofBuckets },
+        test: {
+          name: "unit",
+          maxWorkers: files,
+          isolate: false,
+          include: ["src/**/*.test.ts", "test/*.test.ts"],
+          exclude: ofBuckets,
+        },
       },
       {
         extends: true,
         test: {
           name: "s3",
           maxWorkers: files,
+          isolate: false,
           globalSetup: ["test/support/global-s3.ts"],
           provide: { blobStore: "s3" },
           include: [...ofBuckets, ...onBothStores],
