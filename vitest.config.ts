@@ -89,6 +89,7 @@ export default defineConfig({
         },
       },
     ],
+    setupFiles: ["test/support/keep-compiled.ts"],
     globalSetup: ["test/support/global-compile-cache.ts", "test/support/global-postgres.ts"],
     testTimeout: 20_000,
     // What comes by itself comes late on a busy machine.

@@ -2,14 +2,14 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Milliseconds between two questions. */
-const pause = 50;
+/** Milliseconds between two questions: what is soon there is soon seen, and who waits for long leaves the processor to what he waits for. */
+const pauses = { first: 25, longest: 200, growth: 1.25 };
 const defaultSeconds = 15;
 
 /** Asks until the assertions hold; fails with the last one that did not. */
 export async function eventually(check: () => void | Promise<void>, seconds = defaultSeconds): Promise<void> {
   const deadline = performance.now() + seconds * 1000;
-  for (;;) {
+  for (let pause = pauses.first; ; pause = longer(pause)) {
     try {
       return await check();
     } catch (error) {
@@ -28,6 +28,7 @@ export async function answerTo<T>(
   const { seconds = defaultSeconds, context = () => "" } = options;
   const deadline = performance.now() + seconds * 1000;
   let last: Error | undefined;
+  let pause = pauses.first;
   do {
     try {
       const answer = await question();
@@ -37,10 +38,13 @@ export async function answerTo<T>(
       last = error instanceof Error ? error : new Error(String(error));
     }
     await sleep(pause);
+    pause = longer(pause);
   } while (performance.now() < deadline);
   const why = last === undefined ? "" : `; the last question failed: ${last.message}`;
   throw new Error(`Waited ${seconds} s in vain: ${what}${why}\n${context()}`, { cause: last });
 }
+
+const longer = (pause: number): number => Math.min(pauses.longest, pause * pauses.growth);
 
 /** The same error, so that its diff is shown. */
 function inVain(error: unknown, seconds: number): unknown {

@@ -10,7 +10,7 @@ import type { KubernetesApi } from "./kubernetes-access.ts";
 import { createNamespace } from "./kubernetes.ts";
 import { startOperatorProcess, type OperatorProcessOptions } from "./operator-process.ts";
 import { gitAsPerson } from "./persons-git.ts";
-import { createDatabase } from "./postgres.ts";
+import { createMigratedDatabase } from "./postgres.ts";
 import { startRegistryProcess } from "./registry-process.ts";
 import { resourcePath, type StoredResource } from "./resource-api.ts";
 import { processToken, type ServingProcess } from "./serving-process.ts";
@@ -141,7 +141,7 @@ export async function startRegistry(
   folder: string,
   { settings = {}, secrets }: { settings?: RegistrySettings | undefined; secrets?: string | undefined },
 ): Promise<Pick<WorldParts, "registry" | "control">> {
-  const database = await createDatabase();
+  const database = await createMigratedDatabase();
   stack.defer(() => database.drop());
   const storage = { folder: await mkdtemp(join(folder, "blobs-")) };
   const args = secrets === undefined ? [] : ["--secrets", secrets];
