@@ -77,6 +77,8 @@ export const trailers = {
   /** Of the resource's namespace in its cluster. */
   namespaceUid: "Namespace-Uid",
   appliedBy: "Applied-By",
+  /** The word by which a person let a removal go: `<commit>`, `<commit>/<namespace>`. */
+  confirmedRemoval: "Confirmed-Removal",
   /** The build that a commit brought: `cgr/chainguard/nginx@sha256:…`. */
   build: "Build",
   /** The run of a job that a commit tells of. */

@@ -34,6 +34,7 @@ export function recordCommand(): Command {
     .addCommand(
       decision("confirm-removal", {
         what: "removal",
+        argument: ["<commit>[/<namespace>]", "what `record status` names: all that waits at the commit, or what waits in one namespace"],
         description: "let go the many resources that are missing at this commit",
         done: "the resources that are missing at it are removed from the record and no longer served",
       }),
@@ -41,6 +42,7 @@ export function recordCommand(): Command {
     .addCommand(
       decision("accept-revision", {
         what: "accepted",
+        argument: ["<commit>", "the commit that `record status` names, may be abbreviated"],
         description: "go on from this commit although history was rewritten or files are missing",
         done: "the record counts as it stands there, and is served",
       }),
@@ -63,6 +65,8 @@ async function toldIn(cluster: Cluster): Promise<Pick<RecordState, "controlPlane
 
 interface Decision {
   readonly what: "accepted" | "removal";
+  /** Its form, and what it is. */
+  readonly argument: readonly [form: string, words: string];
   readonly description: string;
   /** What follows, in words. */
   readonly done: string;
@@ -72,38 +76,41 @@ interface Decision {
  * Written into the record itself, so it also works while the registry is stopped; in a cluster onto the installation's ConfigMap, where the operator
  * hears it.
  */
-function decision(name: PersonsDecision, { what, description, done }: Decision): Command {
+function decision(name: PersonsDecision, { what, argument, description, done }: Decision): Command {
   return clusterCommand(new Command(name).addOption(option(clientOptions.data)))
     .description(description)
-    .argument("<commit>", "the commit that `record status` names, may be abbreviated")
-    .action(async (commit: string, { data }: { data: string }, command: Command) => {
+    .argument(...argument)
+    .action(async (said: string, { data }: { data: string }, command: Command) => {
       const cluster = await inWhichCluster(command, async () => existsSync(join(data, "record")));
       if (cluster !== undefined) {
         return cluster(async (opened) => {
           const { sayDecision } = await import("./cluster/record-report.ts");
-          await sayDecision(opened, name, commit);
-          note(`${commit.slice(0, 10)} is noted on ConfigMap ${opened.namespace}/wharfinger: once the operator has heard it, ${done}.`);
+          await sayDecision(opened, name, said);
+          note(`${said} is noted on ConfigMap ${opened.namespace}/wharfinger: once the operator has heard it, ${done}.`);
         });
       }
       const { confirm, findCommit } = await import("../record/confirm.ts");
+      const { asksFor, parseRemovalWord } = await import("../record/removal-word.ts");
       const folder = join(data, "record");
-      const found = await findCommit({ folder, commit });
-      if (found === null) throw new CommandError(`${commit} is no commit of the record in ${folder}. \`git -C ${folder} log\` lists them.`);
-      const short = found.slice(0, 10);
+      const { commit: named = "", namespace } =
+        (what === "removal" ? parseRemovalWord(said) : { commit: said, namespace: undefined }) ?? {};
+      const commit = await findCommit({ folder, commit: named });
+      if (commit === null) throw new CommandError(`${said} is no commit of the record in ${folder}. \`git -C ${folder} log\` lists them.`);
+      const short = `${commit.slice(0, 10)}${namespace === undefined ? "" : `/${namespace}`}`;
       const waiting = await waitingAt(data);
       if (waiting === undefined) {
-        await confirm({ folder, what, commit: found });
+        await confirm({ folder, what, commit, namespace });
         note(
           `${short} is noted. No registry runs on ${data}: it counts only if something waits at that commit when one starts; then ${done}.`,
         );
         return;
       }
-      if (!waiting.some((message) => message.includes(`record ${name} ${found}`))) {
+      if (!waiting.some((message) => asksFor(message, `record ${name} `, { commit, namespace }))) {
         const others =
           waiting.length === 0 ? "Nothing else waits either." : `What waits:\n${waiting.map((what) => `  ${what}`).join("\n")}`;
         throw new CommandError(`Nothing waits at that commit (${short}) for \`record ${name}\`. ${others}`);
       }
-      await confirm({ folder, what, commit: found });
+      await confirm({ folder, what, commit, namespace });
       note(`${short} is noted: within seconds ${done}.`);
     });
 }

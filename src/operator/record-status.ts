@@ -7,6 +7,7 @@ import type { FileProblem } from "../record/yaml-file.ts";
 import type { Outcome } from "./passages.ts";
 import type { HowToSay } from "./persons-word.ts";
 import type { SourceProblem } from "./ports.ts";
+import type { Removals, WaitingRemovals } from "./removals.ts";
 import type { RoundPlan } from "./round.ts";
 
 export interface RecordStatus {
@@ -21,6 +22,8 @@ export interface RecordStatus {
   readonly warnings: readonly FileProblem[];
   /** What waits for a person, and what the person has to do. */
   readonly waiting: readonly string[];
+  /** Removals among it. */
+  readonly waitingRemovals: readonly WaitingRemovals[];
   /** Why nothing can be committed at this moment, or the remote not be followed; undefined: all is well. */
   readonly problem: string | undefined;
   /** Documents of the source that are no resources at all, so no condition can say it. */
@@ -37,6 +40,7 @@ export const nothingYet: RoundStatus = {
   problems: [],
   warnings: [],
   waiting: [],
+  waitingRemovals: [],
   problem: undefined,
 };
 
@@ -49,6 +53,7 @@ export function recordStatus(plan: RoundPlan, outcome: Outcome, howToSay: HowToS
     problems,
     warnings,
     waiting: waitingFor(plan, outcome, howToSay),
+    waitingRemovals: plan.removals.waiting,
     problem: outcome.commitProblem?.message ?? outcome.remoteProblem,
   };
 }
@@ -72,19 +77,39 @@ function shownProblem({ path, line, message }: FileProblem): ControlPlaneStatus[
   return line === undefined ? { file: path, message } : { file: path, line, message };
 }
 
-/** Of a namespace that was emptied: all of its names may be more than the ConfigMap has room for that tells of them. */
+/** Of what was emptied: all names may be more than the ConfigMap has room for that tells of them. */
 const mostNamed = 20;
 const forAPerson: ReadonlySet<string> = new Set(["RevisionNotAccepted", reasons.signerNotAllowed]);
 
-function waitingFor({ removals, deferred }: RoundPlan, { publishProblem, view }: Outcome, howToSay: HowToSay): string[] {
+function waitingFor({ removals, deferred }: RoundPlan, { publishProblem }: Outcome, howToSay: HowToSay): string[] {
   const waiting: string[] = [];
   if (publishProblem !== undefined && forAPerson.has(publishProblem.reason)) waiting.push(publishProblem.message);
-  if (removals.waiting) {
-    const named = removals.removals.filter(({ present }) => present).map(({ key }) => keyString(key));
-    const more = named.length > mostNamed ? `, … and ${named.length - mostNamed} more` : "";
-    const many = `${named.length} resources are gone at once (${named.slice(0, mostNamed).join(", ")}${more}); they are served on`;
-    waiting.push(`${many}. To remove them: ${howToSay("confirm-removal", view.head ?? "")}`);
-  }
+  waiting.push(...waitingRemovals(removals, howToSay));
   for (const { repository } of deferred) waiting.push(`versions of ${repository} wait until its ledger file is valid`);
   return [...new Set(waiting)];
+}
+
+/** A sentence a namespace, and, where they are several, one for all. */
+function waitingRemovals({ waiting, wordForAll }: Removals, howToSay: HowToSay): readonly string[] {
+  const sentences = waiting.slice(0, mostNamed).map(({ namespace, keys, loss, word }) => {
+    const many = `namespace ${namespace}: ${areGone(keys.length)} (${named(keys.map(keyString))})`;
+    const why = `within an hour ${loss.gone} of ${loss.stood} ${loss.of} would be removed`;
+    return `${many}; what is recorded is served on, because ${why}. To remove it: ${howToSay("confirm-removal", word)}`;
+  });
+  if (waiting.length < 2 || wordForAll === undefined) return sentences;
+  const total = waiting.reduce((sum, { keys }) => sum + keys.length, 0);
+  const where = named(waiting.map(({ namespace, keys }) => `${namespace} ${keys.length}`));
+  return [
+    ...sentences,
+    `${areGone(total)} in ${waiting.length} namespaces (${where}). To remove all of them: ${howToSay("confirm-removal", wordForAll)}`,
+  ];
+}
+
+function areGone(count: number): string {
+  return count === 1 ? "1 resource is gone" : `${count} resources are gone`;
+}
+
+function named(names: readonly string[]): string {
+  const more = names.length > mostNamed ? `, … and ${names.length - mostNamed} more` : "";
+  return `${names.slice(0, mostNamed).join(", ")}${more}`;
 }

@@ -6,6 +6,7 @@ import type { PlannedCommit } from "../record/commits.ts";
 import type { History } from "../record/history.ts";
 import { adoptionCommit, removalCommit, resourceCommit, type Committer } from "../record/messages.ts";
 import type { RecordView } from "../record/record-view.ts";
+import type { RemovalWord } from "../record/removal-word.ts";
 import type { Verdicts } from "../validation/verdicts.ts";
 import type { Grants } from "./grants.ts";
 import type { ResourceSnapshot } from "./ports.ts";
@@ -28,8 +29,8 @@ export interface RoundInput {
   readonly proposals: readonly Proposal[];
   /** Commits that are ready as they are: plans. */
   readonly others: readonly PlannedCommit[];
-  /** The commit at which a person let files go. */
-  readonly confirmedRemoval: string | null;
+  /** Persons let files go. */
+  readonly removalWords: readonly RemovalWord[];
   readonly now: Date;
 }
 
@@ -44,16 +45,15 @@ export interface RoundPlan {
 export function planRound(input: RoundInput): RoundPlan {
   const { snapshot, view, history, committer } = input;
   const { installation } = committer;
-  const removals = findRemovals(view, history, { snapshot, installation, confirmed: input.confirmedRemoval });
-  const going = removals.waiting ? [] : removals.removals;
-  const gone = new Set(going.map(({ key }) => keyString(key)));
+  const removals = findRemovals(view, history, { snapshot, installation, words: input.removalWords, now: input.now });
+  const gone = new Set(removals.removals.map(({ key }) => keyString(key)));
   const inOrder = filesInOrder(view).filter(({ key }) => !gone.has(keyString(key)));
   const judgements = judge(snapshot.resources, { files: view.resources, inOrder, grants: input.grants, verdicts: input.verdicts });
   const proposals = settleProposals(input.proposals, view, { committer, now: input.now });
   return {
     judgements,
     commits: [
-      ...going.map(({ key, generation, present }) => removalCommit(key, { generation, present, committer })),
+      ...removals.removals.map(({ key, ...removal }) => removalCommit(key, { ...removal, committer })),
       ...kinds.flatMap((kind) => judgements.filter(({ key }) => key.kind === kind).flatMap((judgement) => commitOf(judgement, input))),
       ...proposals.commits,
       ...input.others,

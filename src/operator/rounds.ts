@@ -93,6 +93,7 @@ export class Rounds {
         const ids = plan.commits.length === 0 ? [] : await record.commit(plan.commits);
         ids.forEach((id, index) => narrator.committed(id, plan.commits[index]));
         this.#pace.recorded(plan.commits.flatMap(resourceOf));
+        if (record.problem === undefined) for (const { namespace } of plan.removals.heard) await record.spend("removal", namespace);
         this.#lastProblem = undefined;
         return { plan, commitProblem: undefined };
       } catch (error) {
@@ -160,7 +161,7 @@ export class Rounds {
       committer,
       proposals,
       others: others(),
-      confirmedRemoval: record.confirmations.removal,
+      removalWords: record.confirmations.removals,
       now: new Date(),
     });
   }

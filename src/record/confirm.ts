@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 
 import { readRef } from "./commits.ts";
 import { findGit, Git } from "./git.ts";
-import { refs, type Confirmations } from "./references.ts";
+import { decisionRef, type Decision } from "./references.ts";
 
 /** The id of `commit` (it may be abbreviated); null when the record in `folder` has no such commit or there is no record. */
 export async function findCommit(options: { folder: string; commit: string }): Promise<string | null> {
@@ -12,9 +12,15 @@ export async function findCommit(options: { folder: string; commit: string }): P
   return readRef(await gitOf(options.folder), `${options.commit}^{commit}`).catch(() => null);
 }
 
-/** Notes `commit`, an id that findCommit found. */
-export async function confirm(options: { folder: string; what: keyof Confirmations; commit: string }): Promise<void> {
-  await (await gitOf(options.folder)).run(["update-ref", refs[options.what], options.commit]);
+/** Notes `commit`, an id that findCommit found; of a removal in one namespace, or in all. */
+export async function confirm(options: {
+  readonly folder: string;
+  readonly what: Decision;
+  readonly commit: string;
+  readonly namespace?: string | undefined;
+}): Promise<void> {
+  const { folder, what, commit, namespace } = options;
+  await (await gitOf(folder)).run(["update-ref", decisionRef(what, namespace), commit]);
 }
 
 async function gitOf(folder: string): Promise<Git> {

@@ -4,7 +4,7 @@
 import { trailers } from "../api/conditions.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Git } from "./git.ts";
-import { parseKey } from "./layout.ts";
+import { parseKey, parsePath } from "./layout.ts";
 import { withinFolder } from "./tree.ts";
 
 export interface Commit {
@@ -16,6 +16,8 @@ export interface Commit {
   readonly subject: string;
   /** Set for commits of an operator; undefined for a person's, and for copies of an operator's commit that a person made (cherry-pick). */
   readonly installation: string | undefined;
+  /** The word by which a person let this removal go. */
+  readonly confirmedBy: string | undefined;
   /** Position in the history, parents first. */
   readonly index: number;
 }
@@ -25,6 +27,13 @@ export interface FileChange {
   readonly commit: Commit;
   /** Blob id; undefined when the commit removed the file. */
   readonly blob: string | undefined;
+}
+
+/** The file of a resource came into being with a commit, or went. */
+export interface Presence {
+  readonly key: ResourceKey;
+  readonly commit: Commit;
+  readonly present: boolean;
 }
 
 /** What was last recorded for a resource. */
@@ -50,7 +59,10 @@ export class History {
   readonly #folder: string;
   readonly #commits = new Map<string, Commit>();
   readonly #files = new Map<string, FileChange[]>();
+  readonly #presences: Presence[] = [];
   readonly #memory = new Map<string, Memory>();
+  /** Words of persons that removals name. */
+  readonly #takenWords = new Set<string>();
   /** Identity of every operator's commit, to recognise copies. */
   readonly #seen = new Set<string>();
   readonly #runs = new Set<string>();
@@ -92,6 +104,22 @@ export class History {
   /** What `commit` left at `path`: its own change or the last one before. */
   changeAt(path: string, commit: Commit): FileChange | undefined {
     return this.#files.get(path)?.findLast((change) => change.commit.index <= commit.index);
+  }
+
+  /**
+   * Newest first, up to the first commit of an operator that is older: the date of a person's commit says nothing about when it came here. One with a
+   * date that is still to come is among them.
+   */
+  presencesSince(date: Date): readonly Presence[] {
+    const older = this.#presences.findLastIndex(
+      ({ commit }) => commit.installation !== undefined && Date.parse(commit.date) <= date.getTime(),
+    );
+    return this.#presences.slice(older + 1).reverse();
+  }
+
+  /** Whether removals went by this word of a person: it counts once. */
+  hasTaken(word: string): boolean {
+    return this.#takenWords.has(word);
   }
 
   memoryOf(key: ResourceKey): Memory | undefined {
@@ -170,10 +198,12 @@ export class History {
       date,
       subject,
       installation: original ? found.get(trailers.installation) : undefined,
+      confirmedBy: original ? found.get(trailers.confirmedRemoval) : undefined,
       index: this.#commits.size,
     };
     this.#commits.set(commit.id, commit);
     if (original) this.#recordMemory(commit, found);
+    if (commit.confirmedBy !== undefined) this.#takenWords.add(commit.confirmedBy);
     const run = found.get(trailers.run);
     if (original && run !== undefined) this.#runs.add(run);
     const build = found.get(trailers.build);
@@ -203,7 +233,11 @@ export class History {
     const columns = raw.replace(/^:+/, "").split(" ");
     const blob = columns.at(-2) ?? "";
     const changes = this.#files.get(path) ?? [];
-    changes.push({ commit, blob: /^0+$/.test(blob) ? undefined : blob });
+    const present = !/^0+$/.test(blob);
+    const place = parsePath(path);
+    if (place?.type === "resource" && present !== (changes.at(-1)?.blob !== undefined))
+      this.#presences.push({ key: place.key, commit, present });
+    changes.push({ commit, blob: present ? blob : undefined });
     this.#files.set(path, changes);
   }
 }

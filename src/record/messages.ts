@@ -61,15 +61,30 @@ export function adoptionCommit(change: ResourceChange, by: Commit | undefined, c
   };
 }
 
-/** The resource is gone. `present`: its file still is there. */
-export function removalCommit(key: ResourceKey, options: { generation: number; present: boolean; committer: Committer }): PlannedCommit {
+export interface ResourceRemoval {
+  readonly generation: number;
+  /** Its file still is there. */
+  readonly present: boolean;
+  /** The word of the person who let it go, where it had waited for one. */
+  readonly confirmedBy?: string | undefined;
+  readonly committer: Committer;
+}
+
+/** The resource is gone. */
+export function removalCommit(key: ResourceKey, { generation, present, confirmedBy, committer }: ResourceRemoval): PlannedCommit {
+  const why = [
+    "The resource was deleted",
+    ...(present ? [] : ["; its file was gone before"]),
+    ...(confirmedBy === undefined ? [] : [`, with many others; a person let them go (confirm-removal ${confirmedBy})`]),
+  ].join("");
   return {
     subject: `${describeKey(key)}: removed`,
-    body: options.present
-      ? "The resource was deleted. To serve it again, apply it again, or revert this commit (then it stays until its file is removed)."
-      : "The resource was deleted; its file was gone before.",
-    trailers: resourceTrailers({ key, generation: options.generation, specDigest: "none" }, options.committer),
-    files: options.present ? [{ path: resourcePath(key), content: null }] : [],
+    body: `${why}.${present ? " To serve it again, apply it again, or revert this commit (then it stays until its file is removed)." : ""}`,
+    trailers: [
+      ...resourceTrailers({ key, generation, specDigest: "none" }, committer),
+      ...(confirmedBy === undefined ? [] : [[trailers.confirmedRemoval, confirmedBy] as const]),
+    ],
+    files: present ? [{ path: resourcePath(key), content: null }] : [],
   };
 }
 

@@ -1,11 +1,12 @@
 // The record's references: its branch, what was published of it, and what a person said. Read together: each call of git is a process.
 
 import type { Git } from "./git.ts";
+import type { RemovalWord } from "./removal-word.ts";
 
-/** Which commit the last person's `wharfinger record accept-revision | confirm-removal` named. */
+/** Which commits people named with `wharfinger record accept-revision | confirm-removal`. */
 export interface Confirmations {
   readonly accepted: string | null;
-  readonly removal: string | null;
+  readonly removals: readonly RemovalWord[];
 }
 
 const folder = "refs/wharfinger";
@@ -14,10 +15,20 @@ export const refs = {
   /** The last published commit: keeps it from being collected when history is rewritten, and remembers it when the database is lost. */
   published: `${folder}/published`,
   accepted: `${folder}/accept`,
-  removal: `${folder}/confirm`,
   /** The remote's branch, as last fetched. */
   fetched: `${folder}/remote`,
 } as const;
+
+export type Decision = "accepted" | "removal";
+
+/** A removal has one reference a namespace. */
+export const removalsFolder = `${folder}/removal`;
+/** Of all namespaces: none is called so. */
+const everywhere = "@all";
+
+export function decisionRef(what: Decision, namespace: string | undefined): string {
+  return what === "accepted" ? refs.accepted : `${removalsFolder}/${namespace ?? everywhere}`;
+}
 
 export class References {
   readonly #git: Git;
@@ -40,7 +51,12 @@ export class References {
   }
 
   get confirmations(): Confirmations {
-    return { accepted: this.#commits.get(refs.accepted) ?? null, removal: this.#commits.get(refs.removal) ?? null };
+    const removals = [...this.#commits].flatMap(([name, commit]): RemovalWord[] => {
+      if (!name.startsWith(`${removalsFolder}/`)) return [];
+      const namespace = name.slice(removalsFolder.length + 1);
+      return [namespace === everywhere ? { commit } : { commit, namespace }];
+    });
+    return { accepted: this.#commits.get(refs.accepted) ?? null, removals };
   }
 
   async read(): Promise<void> {
@@ -49,13 +65,16 @@ export class References {
     this.#commits = new Map(lines.map((line) => line.split(" ") as [string, string]));
   }
 
-  async set(name: Exclude<keyof typeof refs, "fetched">, commit: string): Promise<void> {
-    await this.#git.run(["update-ref", refs[name], commit]);
-    this.#commits = new Map([...this.#commits, [refs[name], commit]]);
+  async set(name: string, commit: string): Promise<void> {
+    await this.#git.run(["update-ref", name, commit]);
+    this.#commits = new Map([...this.#commits, [name, commit]]);
   }
 
-  async remove(name: Exclude<keyof typeof refs, "fetched">): Promise<void> {
-    await this.#git.run(["update-ref", "-d", refs[name]]);
-    this.#commits = new Map([...this.#commits].filter(([known]) => known !== refs[name]));
+  /** As it was last read: what somebody has written there meanwhile stays. */
+  async remove(name: string): Promise<void> {
+    const known = this.#commits.get(name);
+    if (known === undefined) return;
+    await this.#git.try(["update-ref", "-d", name, known]);
+    this.#commits = new Map([...this.#commits].filter(([known]) => known !== name));
   }
 }

@@ -10,7 +10,7 @@ import { gitAsPerson } from "../../test/support/persons-git.ts";
 import { createLogger } from "../observability/logger.ts";
 import { specDigest } from "../validation/canonical.ts";
 import { validateResource } from "../validation/validate-resource.ts";
-import { planCommit, resourceCommit, versionsCommit } from "./messages.ts";
+import { planCommit, removalCommit, resourceCommit, versionsCommit } from "./messages.ts";
 import { confirm, findCommit } from "./confirm.ts";
 import { openRecord, type GitRecord } from "./repository.ts";
 
@@ -291,8 +291,62 @@ test("a person's word reaches the process that serves", async () => {
   await confirm({ folder, what: "accepted", commit: head });
   await moved;
   await record.refresh();
-  expect(record.confirmations).toEqual({ accepted: head, removal: null });
+  expect(record.confirmations).toEqual({ accepted: head, removals: [] });
 });
+
+test("words that let removals go are one a namespace and one for all; one that was said anew meanwhile is not put away", async () => {
+  await commitSpec(1, {});
+  const [head, before] = [git("rev-parse", "HEAD"), git("rev-parse", "HEAD~1")];
+  await record.confirm("removal", head);
+  const moved = new Promise<void>((resolve) => {
+    record.onMove(resolve);
+  });
+  await confirm({ folder, what: "removal", commit: before, namespace: "team-a" });
+  await moved;
+  await record.refresh();
+  expect(record.confirmations.removals).toEqual([{ commit: head }, { commit: before, namespace: "team-a" }]);
+  await confirm({ folder, what: "removal", commit: head, namespace: "team-a" });
+  await record.spend("removal");
+  await record.spend("removal", "team-a");
+  await record.refresh();
+  expect(record.confirmations.removals).toEqual([{ commit: head, namespace: "team-a" }]);
+});
+
+test("what came and went is known by who did it and when, also to a new process", async () => {
+  const hour = 3_600_000;
+  await commitSpec(1, {});
+  await record.close();
+  const past = (hours: number) => new Date(Date.now() - hours * hour);
+  record = await openRecord({ folder, author, logger: createLogger({ level: "silent" }), now: () => past(2) });
+  await record.refresh();
+  await record.commit([removalCommit(key, { generation: 1, present: true, committer: { installation: "ours", appliedBy: "x" } })]);
+  git("revert", "--no-edit", "HEAD");
+  await record.close();
+  record = await open();
+  await record.refresh();
+  const removal = { generation: 1, present: true, confirmedBy: "1f3c2ab/team-a", committer: { installation: "ours", appliedBy: "x" } };
+  await record.commit([removalCommit(key, removal)]);
+  git("commit", "--allow-empty", "-qm", "Confirmed-Removal: 2f3c2ab");
+  for (const process of ["the same", "a new"] as const) {
+    if (process === "a new") record = await reopened();
+    const known = record;
+    await known.refresh();
+    const said = (date: Date) =>
+      known.history.presencesSince(date).map(({ present, commit }) => [present, commit.installation, commit.confirmedBy]);
+    const lately = [
+      [false, "ours", "1f3c2ab/team-a"],
+      [true, undefined, undefined],
+    ];
+    expect(said(past(1))).toEqual(lately);
+    expect(said(past(3))).toEqual([...lately, [false, "ours", undefined], [true, known.installation, undefined]]);
+    expect([known.history.hasTaken("1f3c2ab/team-a"), known.history.hasTaken("2f3c2ab")]).toEqual([true, false]);
+  }
+});
+
+async function reopened(): Promise<GitRecord> {
+  await record.close();
+  return open();
+}
 
 test("what is not a commit of the record is not taken for one", async () => {
   expect(await findCommit({ folder, commit: "--help" })).toBeNull();

@@ -15,7 +15,7 @@ import { settleIn } from "./moving.ts";
 import { openRepository, type OpenedRepository, type RecordOptions } from "./opening.ts";
 import { Reading } from "./reading.ts";
 import type { RecordView } from "./record-view.ts";
-import type { Confirmations } from "./references.ts";
+import { decisionRef, refs, type Confirmations, type Decision } from "./references.ts";
 import { RemoteBranch } from "./remote-branch.ts";
 import { Remote } from "./remote.ts";
 import { ServedRecord } from "./served-record.ts";
@@ -203,7 +203,7 @@ export class GitRecord {
   }
 
   async markPublished(commit: string): Promise<void> {
-    await this.#reading.references.set("published", commit);
+    await this.#reading.references.set(refs.published, commit);
   }
 
   /** As of the last refresh, like the view. */
@@ -211,15 +211,18 @@ export class GitRecord {
     return this.#reading.references.confirmations;
   }
 
-  /** A person's word. `accepted`: a rewritten history counts from this commit on; `removal`: what waits to be removed at this commit may go. */
-  async confirm(what: keyof Confirmations, commit: string): Promise<void> {
-    await this.#reading.references.set(what, commit);
+  /**
+   * A person's word. `accepted`: a rewritten history counts from this commit on; `removal`: what waits to be removed at this commit may go, where
+   * `namespace` is named only what is in it.
+   */
+  async confirm(what: Decision, commit: string, namespace?: string): Promise<void> {
+    await this.#reading.references.set(decisionRef(what, namespace), commit);
     this.#notify();
   }
 
   /** The word was taken; it does not count for what comes later. */
-  async spend(what: keyof Confirmations): Promise<void> {
-    await this.#reading.references.remove(what);
+  async spend(what: Decision, namespace?: string): Promise<void> {
+    await this.#reading.references.remove(decisionRef(what, namespace));
   }
 
   /** Ends what is under way with the remote; nothing more is asked of it. */

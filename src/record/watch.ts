@@ -4,12 +4,15 @@ import { watch, type FSWatcher } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 
+import { refs, removalsFolder } from "./references.ts";
+
 const interval = 500;
 
 /** Calls `moved` when a reference may have changed. Returns the function that ends it. */
 export function watchReferences(directory: string, branch: string, moved: () => void): () => void {
-  const files = [`refs/heads/${branch}`, "packed-refs", "reftable/tables.list", "refs/wharfinger/accept", "refs/wharfinger/confirm"].map(
-    (name) => join(directory, name),
+  // A folder is another one when a reference in it is written or goes.
+  const files = [`refs/heads/${branch}`, "packed-refs", "reftable/tables.list", refs.accepted, removalsFolder].map((name) =>
+    join(directory, name),
   );
   let last: string | undefined;
   const look = async (): Promise<void> => {

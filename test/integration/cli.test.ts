@@ -97,7 +97,7 @@ test("get shows what is served although its file is gone and a person has not co
   await eventually(async () => expect(await condition("upst", "u4", "Ready")).toBe("True"));
   await rm(file);
   const row =
-    /^Upstream +default +u1 +True +WaitsForConfirmation +[0-9a-f]{7} +its resource is gone, .*record confirm-removal ([0-9a-f]{40})/m;
+    /^Upstream +default +u1 +True +WaitsForConfirmation +[0-9a-f]{7} +its resource is gone, .*record confirm-removal ([0-9a-f]{40}\/default)/m;
   const confirm = await answerTo("u1 waits", async () => row.exec((await cli("get", "upst")).stdout)?.[1]);
   const views = await json<ResourceView[]>("get", "upst");
   expect(views.map(({ name, source }) => [name, source])).toEqual(["u1", "u2", "u3", "u4"].map((name) => [name, undefined]));

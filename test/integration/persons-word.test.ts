@@ -28,7 +28,7 @@ test("a removal that waits goes on by the very command that its message names", 
   for (const name of names) writeFileSync(join(running.config, `${name}.yaml`), upstream(name));
   await eventually(async () => expect((await running.cli(["get"])).stdout.match(/Succeeded/g)).toHaveLength(names.length));
   for (const name of names) rmSync(join(running.config, `${name}.yaml`));
-  const command = await waitingFor(/npx wharfinger (record confirm-removal [0-9a-f]{40} --data .+)$/m);
+  const command = await waitingFor(/npx wharfinger (record confirm-removal [0-9a-f]{40}\/default --data .+)$/m);
   expect(command).toContain(`--data ${running.data}`);
   execFileSync("sh", ["-c", `"${process.execPath}" "${program}" ${command}`], { stdio: "pipe" });
   await eventually(async () => expect((await running.cli(["get"])).stdout).toBe("No resources.\n"));

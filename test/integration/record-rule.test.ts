@@ -236,8 +236,9 @@ test("a removal of more than three files and a third of them waits for a person"
   for (const name of ["a", "b", "c", "d", "e"]) world.upstream(name);
   await world.start();
   for (const name of ["a", "b", "c", "d"]) world.remove(`${name}.yaml`);
-  await eventually(() => expect(world.plane?.record().waiting.join()).toContain("4 resources are gone at once"));
-  await eventually(() => expect(world.plane?.record().waiting[0]).toContain(`wharfinger record confirm-removal ${world.head()}`));
+  await eventually(() => expect(world.plane?.record().waiting.join()).toContain("namespace default: 4 resources are gone "));
+  const word = `${world.git("log", "-1", "--format=%H", "--", "upstreams/default/d.yaml")}/default`;
+  expect(world.plane?.record().waiting).toEqual([expect.stringMatching(new RegExp(`wharfinger record confirm-removal ${word}$`))]);
   expect(await world.served("Upstream/default/a")).toBeDefined();
   const shown = world.view("Upstream/default/a");
   expect(shown).toMatchObject({ generation: 1, spec: { prefix: "a" }, status: { recordedGeneration: 1 } });
@@ -245,7 +246,7 @@ test("a removal of more than three files and a third of them waits for a person"
   expect(world.condition("Upstream/default/a", "Ready")).toMatchObject({
     status: "True",
     reason: "WaitsForConfirmation",
-    message: expect.stringContaining(`wharfinger record confirm-removal ${world.head()}`) as string,
+    message: expect.stringContaining(`wharfinger record confirm-removal ${word})`) as string,
   });
   expect(world.condition("Upstream/default/e", "Ready")).toMatchObject({ status: "True", reason: "Succeeded" });
   await world.record.confirm("removal", world.head());
@@ -253,6 +254,37 @@ test("a removal of more than three files and a third of them waits for a person"
   expect(await world.served("Upstream/default/e")).toBeDefined();
   await eventually(() => expect(world.plane?.record().waiting).toEqual([]));
   expect(world.plane?.views().map(({ name }) => name)).toEqual(["e"]);
+  expect(world.git("log", "-1", "--format=%(trailers:key=Confirmed-Removal,valueonly)").trim()).toMatch(/^[0-9a-f]{40}$/);
+  expect(world.git("for-each-ref", "refs/wharfinger/removal")).toBe("");
+});
+
+test("a removal in slices waits as the whole would, over a restart, and others go on; what went an hour ago is not counted", async () => {
+  const names = ["a", "b", "c", "d", "e", "f"];
+  for (const name of names) world.upstream(name);
+  const goes = async (name: string) => {
+    world.remove(`${name}.yaml`);
+    await eventually(() => expect(world.subjects()[0]).toBe(`upstream default/${name}: removed`));
+  };
+  world.now = () => new Date(Date.now() - 61 * 60_000);
+  await world.start();
+  await goes("a");
+  world.now = () => new Date();
+  await goes("b");
+  await goes("c");
+  await world.stop();
+  await world.start();
+  await goes("d");
+  world.remove("e.yaml");
+  await eventually(() => expect(world.plane?.record().waiting.join()).toContain("within an hour 4 of 5 resources of this namespace"));
+  const asked = world.plane?.record().waiting;
+  world.upstream("g");
+  await eventually(async () => expect(await world.served("Upstream/default/g")).toBeDefined());
+  expect(world.plane?.record().waiting).toEqual(asked);
+  expect(await world.served("Upstream/default/e")).toBeDefined();
+  // Any commit that came after what waits is good for it.
+  await world.record.confirm("removal", world.head(), "default");
+  await eventually(async () => expect(await world.served("Upstream/default/e")).toBeUndefined());
+  expect(await world.served("Upstream/default/f")).toBeDefined();
 });
 
 test("a folder that cannot be read whole deletes nothing", async () => {

@@ -343,12 +343,14 @@ test("record: where it stands, what waits, and a person's word to it", async () 
   await world.apply(...["a", "b", "c"].map((name) => offlineUpstream({ name, prefix: name })));
   await world.hasCondition("Ready", "upstream/a", "upstream/b", "upstream/c");
   await world.kubectl(["delete", "upstream", "--all"]);
-  await eventually(async () => expect(await shown()).toContain("Waits for you: 4 resources are gone at once"), 30);
-  const commit = world.git("rev-parse", "HEAD");
-  const [, waiting] = /^Waits for you: (.*)$/m.exec(await shown()) ?? [];
+  await eventually(async () => expect(await shown()).toContain(`Waits for you: namespace ${namespace}: 4 resources are gone `), 30);
+  const [, waiting = ""] = /^Waits for you: (.*)$/m.exec(await shown()) ?? [];
+  const [commit = ""] = /[0-9a-f]{40}(?=\/)/.exec(waiting) ?? [];
   const other = await inHome("record", "accept-revision", commit);
   expect(other.stderr).toBe(`Nothing waits at commit ${commit} for \`record accept-revision\`. What waits:\n  ${waiting}\n`);
-  expect(await inHome("record", "confirm-removal", commit.slice(0, 8))).toMatchObject({
+  const elsewhere = await inHome("record", "confirm-removal", `${commit}/elsewhere`);
+  expect(elsewhere.stderr).toBe(`Nothing waits at commit ${commit}/elsewhere for \`record confirm-removal\`. What waits:\n  ${waiting}\n`);
+  expect(await inHome("record", "confirm-removal", `${commit.slice(0, 8)}/${namespace}`)).toMatchObject({
     code: 0,
     stderr: expect.stringContaining("is noted on ConfigMap"),
   });

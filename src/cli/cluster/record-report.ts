@@ -3,6 +3,7 @@
 import { installationName, sayOf } from "../../operator/kube/installation.ts";
 import { recordReportIn, type RecordReport, type ReportedRemote } from "../../operator/kube/record-report.ts";
 import type { PersonsDecision } from "../../operator/persons-word.ts";
+import { asksFor, parseRemovalWord } from "../../record/removal-word.ts";
 import { CommandError } from "../failure.ts";
 import type { Cluster } from "./open-cluster.ts";
 import { explainRefusal } from "./refusals.ts";
@@ -27,14 +28,16 @@ export async function remoteIn(cluster: Cluster): Promise<ReportedRemote | undef
 }
 
 /** Says what waits for it. Rejects with CommandError, also when nothing waits at that commit. */
-export async function sayDecision(cluster: Cluster, decision: PersonsDecision, commit: string): Promise<void> {
+export async function sayDecision(cluster: Cluster, decision: PersonsDecision, word: string): Promise<void> {
   const { client, namespace } = cluster;
   const { status } = await reportIn(cluster);
-  const said = sayOf(decision, commit);
-  if (!/^[0-9a-f]{4,64}$/.test(commit) || !status.waiting.some((message) => message.includes(said))) {
+  const said = sayOf(decision, word);
+  const parsed = parseRemovalWord(word);
+  const before = sayOf(decision, "");
+  if (parsed === undefined || !status.waiting.some((message) => asksFor(message, before, parsed))) {
     const others =
       status.waiting.length === 0 ? "Nothing else waits either." : `What waits:\n${status.waiting.map((what) => `  ${what}`).join("\n")}`;
-    throw new CommandError(`Nothing waits at commit ${commit} for \`record ${decision}\`. ${others}`);
+    throw new CommandError(`Nothing waits at commit ${word} for \`record ${decision}\`. ${others}`);
   }
   const [annotation = "", value] = said.split("=");
   const contentType = "application/merge-patch+json";

@@ -61,19 +61,19 @@ const annotationOf: Readonly<Record<PersonsDecision, string>> = {
 
 /** The command that sets the annotation. */
 export function byAnnotation(namespace: string): HowToSay {
-  return (decision, commit) => `kubectl -n ${namespace} annotate --overwrite configmap/${installationName} ${sayOf(decision, commit)}`;
+  return (decision, word) => `kubectl -n ${namespace} annotate --overwrite configmap/${installationName} ${sayOf(decision, word)}`;
 }
 
-/** The annotation itself: `wharfinger.dev/confirm-removal=1f3c2ab`. */
-export function sayOf(decision: PersonsDecision, commit: string): string {
-  return `${annotationOf[decision]}=${commit}`;
+/** The annotation itself: `wharfinger.dev/confirm-removal=1f3c2ab/team-a`. */
+export function sayOf(decision: PersonsDecision, word: string): string {
+  return `${annotationOf[decision]}=${word}`;
 }
 
 /** What a person has said, and nobody has heard yet. */
-export function decisionsOf(object: KubeObject | undefined): readonly { readonly decision: PersonsDecision; readonly commit: string }[] {
+export function decisionsOf(object: KubeObject | undefined): readonly { readonly decision: PersonsDecision; readonly word: string }[] {
   return Object.entries(annotationOf).flatMap(([decision, name]) => {
-    const commit = object?.metadata.annotations?.[name];
-    return commit === undefined || commit === "" ? [] : [{ decision: decision as PersonsDecision, commit }];
+    const word = object?.metadata.annotations?.[name];
+    return word === undefined || word === "" ? [] : [{ decision: decision as PersonsDecision, word }];
   });
 }
 

@@ -1,6 +1,7 @@
 // Hears what a person says by annotations of the installation's ConfigMap, and tells the record.
 
 import { findCommit } from "../../record/confirm.ts";
+import { parseRemovalWord, type RemovalWord } from "../../record/removal-word.ts";
 import type { GitRecord } from "../../record/repository.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { PersonsDecision } from "../persons-word.ts";
@@ -49,13 +50,14 @@ export class PersonsAnnotations {
     const { source, namespace, logger } = this.#options;
     const object = source.configMaps(namespace)?.items.get(installationName);
     if (object === undefined) return;
-    const words = decisionsOf(object).map((word) => ({
-      ...word,
-      id: `${object.metadata.resourceVersion} ${word.decision} ${word.commit}`,
+    const said = decisionsOf(object).map(({ decision, word }) => ({
+      decision,
+      word,
+      id: `${object.metadata.resourceVersion} ${decision} ${word}`,
     }));
-    for (const { decision, commit, id } of words.filter((word) => !this.#done.has(word.id))) {
+    for (const { decision, word, id } of said.filter((one) => !this.#done.has(one.id))) {
       try {
-        await this.#take(object, decision, commit);
+        await this.#take(object, decision, word);
         this.#done = new Set([...[...this.#done].slice(-10), id]);
       } catch (error) {
         logger.warn(
@@ -66,12 +68,14 @@ export class PersonsAnnotations {
     }
   }
 
-  async #take(object: KubeObject, decision: PersonsDecision, named: string): Promise<void> {
+  async #take(object: KubeObject, decision: PersonsDecision, word: string): Promise<void> {
     const { client, record, events, namespace } = this.#options;
     const { uid } = object.metadata;
     const regarding = { apiVersion: "v1", kind: "ConfigMap", namespace, name: installationName, uid };
-    const said = `${decision} ${named}`;
-    const commit = await findCommit({ folder: record.folder, commit: named });
+    const said = `${decision} ${word}`;
+    // Of all namespaces, or of one: only what is said of a removal can be about one.
+    const parsed: RemovalWord | undefined = decision === "confirm-removal" ? parseRemovalWord(word) : { commit: word };
+    const commit = await findCommit({ folder: record.folder, commit: parsed?.commit ?? "" });
     if (commit === null) {
       return events.say(regarding, {
         type: "Warning",
@@ -79,7 +83,7 @@ export class PersonsAnnotations {
         note: `${said}: the record has no such commit; use the one that was asked for`,
       });
     }
-    await record.confirm(confirmations[decision], commit);
+    await record.confirm(confirmations[decision], commit, parsed?.namespace);
     await takeAway(client, object, decision);
     await events.say(regarding, { type: "Normal", reason: "Heard", note: `${said}: heard` });
   }

@@ -7,6 +7,7 @@ import { eventOfCommit } from "../kube/commit-event.ts";
 import { byAnnotation, installationName } from "../kube/installation.ts";
 import { PersonsAnnotations } from "../kube/persons-annotations.ts";
 import { RecordReporter } from "../kube/record-report.ts";
+import { WaitingRemovalEvents } from "../kube/waiting-removals.ts";
 import { unseenUsers } from "../known-users.ts";
 import { shownStatus } from "../record-status.ts";
 import type { OperatorOptions } from "./options.ts";
@@ -41,6 +42,8 @@ export async function lead({ installation, options, parts, closing, hold }: Lead
     events,
     logger,
   });
+  const howToSay = byAnnotation(home);
+  const waiting = new WaitingRemovalEvents({ events, home, howToSay });
   const reporter = new RecordReporter({
     client,
     namespace: home,
@@ -69,7 +72,7 @@ export async function lead({ installation, options, parts, closing, hold }: Lead
     logger,
     tenants: settings.tenants,
     administrators: home,
-    howToSay: byAnnotation(home),
+    howToSay,
     committed: (id, commit) => {
       const told = eventOfCommit(id, commit);
       if (told !== undefined) say(told.key, told.event);
@@ -77,6 +80,7 @@ export async function lead({ installation, options, parts, closing, hold }: Lead
     told: (views, status) => {
       writer.take(views);
       reporter.take(shownStatus(status));
+      waiting.take(status.waitingRemovals);
       void word.hear();
     },
   });
@@ -85,6 +89,7 @@ export async function lead({ installation, options, parts, closing, hold }: Lead
     await writer.stop();
     await reporter.stop();
     await word.stop();
+    await waiting.stop();
   });
   return plane;
 }
