@@ -24,7 +24,8 @@ export interface Outcome {
   readonly state: RecordState | undefined;
 }
 
-const waits = "waits to be committed: it changed so often that now it is recorded once a minute";
+const waits =
+  "waits to be committed: it changed so often that now it is recorded once a minute, or its namespace so often that now one change a second is";
 
 export function passageOf(judgement: Judgement, outcome: Outcome): Passage {
   const { view, history, installation } = outcome;

@@ -1,6 +1,6 @@
 // One round: everything that the sources, Git and the registry's proposals ask for, as one run of commits. Pure: what it needs is handed in.
 
-import { kinds, keyString } from "../domain/resource.ts";
+import { kinds, keyString, type ResourceKey } from "../domain/resource.ts";
 import type { Proposal } from "../api/control/proposals.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import type { History } from "../record/history.ts";
@@ -25,6 +25,8 @@ export interface RoundInput {
   readonly verdicts: Verdicts;
   /** false: it was recorded so often lately that it waits. */
   readonly mayRecord: (id: string) => boolean;
+  /** How many changes of a namespace may be recorded now. */
+  readonly roomIn: (namespace: string) => number;
   readonly committer: Committer;
   readonly proposals: readonly Proposal[];
   /** Commits that are ready as they are: plans. */
@@ -54,7 +56,10 @@ export function planRound(input: RoundInput): RoundPlan {
     judgements,
     commits: [
       ...removals.removals.map(({ key, ...removal }) => removalCommit(key, { ...removal, committer })),
-      ...kinds.flatMap((kind) => judgements.filter(({ key }) => key.kind === kind).flatMap((judgement) => commitOf(judgement, input))),
+      ...inTheirRoom(
+        kinds.flatMap((kind) => judgements.filter(({ key }) => key.kind === kind).flatMap((judgement) => changeOf(judgement, input))),
+        input,
+      ),
       ...proposals.commits,
       ...input.others,
     ],
@@ -64,7 +69,23 @@ export function planRound(input: RoundInput): RoundPlan {
   };
 }
 
-function commitOf(judgement: Judgement, { view, history, committer, mayRecord }: RoundInput): PlannedCommit[] {
+interface Change {
+  readonly key: ResourceKey;
+  readonly commit: PlannedCommit;
+}
+
+/** Of a namespace for which there is no room for all those that were recorded longest ago, so that each has its turn. */
+function inTheirRoom(changes: readonly Change[], { history, roomIn }: RoundInput): readonly PlannedCommit[] {
+  const recordedAt = ({ key }: Change) => history.memoryOf(key)?.commit.index ?? -1;
+  const chosen = [...Map.groupBy(changes, ({ key }) => key.namespace)].flatMap(([namespace, theirs]) => {
+    const room = roomIn(namespace);
+    return theirs.length <= room ? theirs : theirs.toSorted((a, b) => recordedAt(a) - recordedAt(b)).slice(0, room);
+  });
+  const now = new Set(chosen);
+  return changes.filter((change) => now.has(change)).map(({ commit }) => commit);
+}
+
+function changeOf(judgement: Judgement, { view, history, committer, mayRecord }: RoundInput): Change[] {
   if (judgement.state !== "good") return [];
   const { desired } = judgement;
   if (!mayRecord(keyString(desired.key))) return [];
@@ -75,13 +96,10 @@ function commitOf(judgement: Judgement, { view, history, committer, mayRecord }:
     case "keep":
       return [];
     case "adopt":
-      return [adoptionCommit(change, decision.by, committer)];
-    case "render":
-      return [
-        resourceCommit(
-          { ...change, ...(file === undefined ? {} : { before: file }), ...(decision.ends === undefined ? {} : { ends: decision.ends }) },
-          committer,
-        ),
-      ];
+      return [{ key: desired.key, commit: adoptionCommit(change, decision.by, committer) }];
+    case "render": {
+      const [before, ends] = [file === undefined ? {} : { before: file }, decision.ends === undefined ? {} : { ends: decision.ends }];
+      return [{ key: desired.key, commit: resourceCommit({ ...change, ...before, ...ends }, committer) }];
+    }
   }
 }

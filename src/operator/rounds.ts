@@ -158,6 +158,8 @@ export class Rounds {
       grants,
       verdicts: this.#verdicts,
       mayRecord: (id) => this.#pace.mayRecord(id),
+      // Administrators may: theirs are all resources of a folder, and of many clusters.
+      roomIn: (namespace) => (namespace === grants.administrators ? Infinity : this.#pace.roomIn(namespace)),
       committer,
       proposals,
       others: others(),
