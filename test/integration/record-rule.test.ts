@@ -443,7 +443,7 @@ test("quiet minutes write nothing", async () => {
   const before = { head: world.head(), view: world.view(cgr), publishedAt: (await world.client.record()).publishedAt };
   world.write("unrelated.txt", "x");
   const moved = new Promise<void>((resolve) => world.record.onMove(resolve));
-  world.git("update-ref", "refs/wharfinger/confirm", "HEAD");
+  world.git("update-ref", "refs/wharfinger/removal/default", "HEAD");
   await moved;
   await nextRound();
   expect({ head: world.head(), view: world.view(cgr), publishedAt: (await world.client.record()).publishedAt }).toEqual(before);
