@@ -26,9 +26,11 @@ test("one that can be used says until when", () => {
     usableUntil: Date.parse(ended),
     ends: "certificate authority",
   });
-  expect(read((same) => ({ ...same, tlogs: [oldLog] }))).toEqual({ usableUntil: Date.parse(ended), ends: "log and timestamp authority" });
-  // A timestamp authority says the time where no log does.
-  expect(read((same) => ({ ...same, tlogs: [oldLog], timestampAuthorities: [authority()] }))).toMatchObject({ usableUntil: Infinity });
+  // Without a log that takes it in nothing new counts, whoever states the time.
+  const clocks = { timestampAuthorities: [authority()] };
+  expect(read((same) => ({ ...same, ...clocks, tlogs: [oldLog] }))).toEqual({ usableUntil: Date.parse(ended), ends: "signature log" });
+  expect(read((same) => ({ ...same, ctlogs: [oldLog] }))).toEqual({ usableUntil: Date.parse(ended), ends: "certificate log" });
+  expect(read((same) => ({ ...same, tlogs: [oldLog, log()], ctlogs: [oldLog, log()] }))).toMatchObject({ usableUntil: Infinity });
   expect(read((same) => ({ ...same, mediaType: "application/vnd.dev.sigstore.trustedroot.v0.2+json" }))).toMatchObject({
     usableUntil: Infinity,
   });
@@ -44,7 +46,10 @@ test.each<[string, (root: Root) => object]>([
   ],
   ["is no JSON object", () => []],
   ["names no certificate authority", (same) => ({ ...same, certificateAuthorities: [] })],
-  ["names neither a log (tlogs) nor a timestamp authority", (same) => ({ ...same, tlogs: undefined })],
+  ["names no signature log (tlogs)", (same) => ({ ...same, tlogs: undefined })],
+  // GitHub's own, for private repositories.
+  ["names no signature log (tlogs)", (same) => ({ ...same, tlogs: [], ctlogs: [], timestampAuthorities: [authority()] })],
+  ["names no certificate log (ctlogs)", (same) => ({ ...same, ctlogs: undefined })],
   ["has no list in tlogs", (same) => ({ ...same, tlogs: {} })],
   ["has no object in tlogs[0]", (same) => ({ ...same, tlogs: ["x"] })],
   ["has no certificate in certificateAuthorities[0]", (same) => ({ ...same, certificateAuthorities: [{ certChain: {} }] })],

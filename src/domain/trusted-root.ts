@@ -24,20 +24,22 @@ export function readTrustedRoot(text: string): TrustedRoot | { readonly problem:
     const root = parse(text);
     const authorities = listOf(root, "certificateAuthorities");
     const logs = listOf(root, "tlogs");
+    const certificateLogs = listOf(root, "ctlogs");
     const clocks = listOf(root, "timestampAuthorities");
     if (authorities.length === 0) throw new Unusable("names no certificate authority (certificateAuthorities)");
-    if (logs.length + clocks.length === 0) {
-      throw new Unusable("names neither a log (tlogs) nor a timestamp authority: nobody says when something was signed");
-    }
-    const end = lastEnd(authorities.map((authority, index) => readChain(authority, `certificateAuthorities[${index}]`)));
-    const endOfClocks = lastEnd([
-      ...clocks.map((clock, index) => readChain(clock, `timestampAuthorities[${index}]`)),
-      ...logs.map((log, index) => readKey(log, `tlogs[${index}]`)),
-    ]);
-    listOf(root, "ctlogs").forEach((log, index) => readKey(log, `ctlogs[${index}]`));
-    return end <= endOfClocks
-      ? { usableUntil: end, ends: "certificate authority" }
-      : { usableUntil: endOfClocks, ends: "log and timestamp authority" };
+    if (logs.length === 0) throw new Unusable("names no signature log (tlogs), and what is in none does not count");
+    if (certificateLogs.length === 0)
+      throw new Unusable("names no certificate log (ctlogs), and a certificate that is in none does not count");
+    clocks.forEach((clock, index) => readChain(clock, `timestampAuthorities[${index}]`));
+    const needed = [
+      {
+        ends: "certificate authority",
+        usableUntil: lastEnd(authorities.map((one, index) => readChain(one, `certificateAuthorities[${index}]`))),
+      },
+      { ends: "signature log", usableUntil: lastEnd(logs.map((one, index) => readKey(one, `tlogs[${index}]`))) },
+      { ends: "certificate log", usableUntil: lastEnd(certificateLogs.map((one, index) => readKey(one, `ctlogs[${index}]`))) },
+    ];
+    return needed.reduce((first, next) => (next.usableUntil < first.usableUntil ? next : first));
   } catch (error) {
     if (error instanceof Unusable) return { problem: error.message };
     throw error;

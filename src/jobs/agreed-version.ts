@@ -38,10 +38,13 @@ export async function readAgreedVersion(
       failures.push({ part, failure });
     }
   }
+  // The documents of one part contradict each other: that another part says enough does not settle which of them is right.
+  const torn = failures.filter(({ failure }) => failure.code === "AttestationsDisagree");
+  if (torn.length > 0) throw mostTelling(torn, root, platforms.length > 0);
   const [first] = answers;
   const wholly = answers.some(({ part }) => part === root) || (platforms.length > 0 && answers.length === platforms.length);
   const other = answers.find(({ version }) => version !== first?.version);
-  if (first !== undefined && other !== undefined) throw disagreement(first, other);
+  if (first !== undefined && other !== undefined) throw disagreement(first, other, root);
   if (first === undefined || !wholly) throw mostTelling(failures, root, platforms.length > 0);
   const covered = first.part === root && platforms.length > 0 ? platforms : answers.map(({ part }) => part);
   return {
@@ -51,9 +54,15 @@ export async function readAgreedVersion(
   };
 }
 
-function disagreement(a: Answer, b: Answer): AttestationError {
-  const say = ({ part, version }: Answer) => `${part.platform ?? "the index"} is ${JSON.stringify(version.slice(0, 100))}`;
+function disagreement(a: Answer, b: Answer, root: ImagePart): AttestationError {
+  const say = ({ part, version }: Answer) => `${called(part, root)} is ${JSON.stringify(version.slice(0, 100))}`;
   return new AttestationError("PlatformsDisagree", `${say(a)}, ${say(b)}`);
+}
+
+/** In a sentence. */
+function called(part: ImagePart, root: ImagePart): string {
+  if (part === root) return "the index";
+  return part.platform ?? `the entry ${part.digest}, which names no platform that can be read,`;
 }
 
 /** Named after the part it is about. Where some platforms have evidence, one that has none says more than the index. */
@@ -64,7 +73,7 @@ function mostTelling(
 ): AttestationError {
   const named = failures.map(({ part, failure }) => ({
     part,
-    failure: isIndex ? new AttestationError(failure.code, `${part.platform ?? "the index"}: ${failure.message}`) : failure,
+    failure: isIndex ? new AttestationError(failure.code, `${called(part, root)}: ${failure.message}`) : failure,
   }));
   const ofRoot = named.filter(({ part }) => part === root).map(({ failure }) => failure);
   const ofPlatforms = named.filter(({ part }) => part !== root).map(({ failure }) => failure);

@@ -140,7 +140,7 @@ export interface TagPolicySpec {
    */
   onRebuild: "Newest" | "First";
   /**
-   * Platforms that must agree on the version, for example `linux/amd64`. Empty means all of the index, attestation entries aside.
+   * Platforms that must agree on the version, for example `linux/amd64`. Empty means all of the index, attestation entries aside. With some, the others need no evidence.
    */
   platforms: string[];
   /**

@@ -33,6 +33,9 @@ export interface EvidenceAnswer {
   readonly manifest: Digest;
 }
 
+/** Most bytes of a statement that is read although nobody wants its signer: more than most provenances have, less than most SBOMs. */
+const maxForeignBytes = 64 * 1024;
+
 interface Verified extends Statement {
   readonly document: AttachedDocument;
   readonly signer: Signer | undefined;
@@ -101,7 +104,10 @@ async function verifyDocument(
   const bytes = await fetchDocument(source, repository, document);
   const signed = document.form === "Bundle" ? readBundle(bytes) : readAttachedEnvelope(bytes, document.annotations);
   const signer = signers === "Unverified" ? undefined : signerOf(signed, signers);
-  return { ...parseStatement(payloadOf(signed.envelope), digest), document, signer };
+  const payload = payloadOf(signed.envelope);
+  // Everybody gets a certificate. What a stranger signed is read to say what it is, unless that would cost as much as an SBOM does.
+  if (payload.length > maxForeignBytes) requireWanted(signer, signers);
+  return { ...parseStatement(payload, digest), document, signer };
 }
 
 function describe({ document, predicateType, signer }: Verified, type: Evidence["type"]): Omit<Evidence, "platforms"> {

@@ -4,7 +4,16 @@ import * as fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
 
 import { createKeylessVectors, json, type Attached, type KeylessVectors } from "../../../test/support/keyless-vectors.ts";
-import { annotationsOf, bundleOf, envelopeJson, issuer, subject, withoutPromise, type Signed } from "../../../test/support/sigstore.ts";
+import {
+  annotationsOf,
+  bundleOf,
+  envelopeJson,
+  extensions,
+  issuer,
+  subject,
+  withoutPromise,
+  type Signed,
+} from "../../../test/support/sigstore.ts";
 import { AttestationError, evidenceFailures } from "./failure.ts";
 import { verifyKeyless } from "./keyless.ts";
 import { readBundle } from "./signed-document.ts";
@@ -46,9 +55,9 @@ function changed(document: unknown, path: Path, value: unknown): unknown {
   return Array.isArray(document) ? document.with(Number(name), inner) : { ...(document as Tree), [name]: inner };
 }
 
-/** Text as it is. */
+/** Text as it is; what JSON has no word for is an empty document. */
 const asBundle = (document: unknown): Attached => ({
-  referrers: [{ bytes: typeof document === "string" ? Buffer.from(document) : json(document) }],
+  referrers: [{ bytes: Buffer.from(typeof document === "string" ? document : (JSON.stringify(document) ?? "")) }],
 });
 
 /** The code of the refusal; undefined: accepted, and it says of the same publisher what the document said before. Rejects otherwise. */
@@ -180,7 +189,7 @@ const large: Record<string, { code: string; make: (document: Tree) => unknown }>
   },
   "a certificate of one octet string in the other": {
     code: "BundleInvalid",
-    make: (document) => changed(document, ["verificationMaterial", "certificate", "rawBytes"], nested(5_000).toString("base64")),
+    make: (document) => changed(document, ["verificationMaterial", "certificate", "rawBytes"], nested(3_000).toString("base64")),
   },
   "a huge timestamp": {
     code: "BundleInvalid",
@@ -199,6 +208,11 @@ const large: Record<string, { code: string; make: (document: Tree) => unknown }>
         ["verificationMaterial", "tlogEntries", "0", "inclusionProof", "checkpoint", "envelope"],
         "\u2014 a ".repeat(500_000),
       ),
+  },
+  "an index of a million digits": {
+    code: "BundleInvalid",
+    make: (document) =>
+      changed(document, ["verificationMaterial", "tlogEntries", "0", "inclusionProof", "logIndex"], "9".repeat(1_000_000)),
   },
   "a huge log entry": {
     code: "LogEntryInvalid",
@@ -223,6 +237,18 @@ const large: Record<string, { code: string; make: (document: Tree) => unknown }>
 test.each(Object.keys(large))("%s", async (name) => {
   const { code, make } = large[name]!;
   expect(await refusal(asBundle(make(bundleOf(signed, "0.3"))))).toBe(code);
+});
+
+test("what a stranger signed is not read where it is large: everybody gets a certificate", async () => {
+  const stranger = { subject: extensions.subjects({ type: "url", value: "https://github.com/eve/images" }) };
+  // It is no statement, which only who reads it knows.
+  const bytes = async (length: number) => ({
+    referrers: [
+      { bytes: json(bundleOf(await vectors.sign({ certificate: stranger, statement: { packages: "x".repeat(length) } }), "0.3")) },
+    ],
+  });
+  expect(await refusal(await bytes(1_000))).toBe("StatementInvalid");
+  expect(await refusal(await bytes(100_000))).toBe("IdentityMismatch");
 });
 
 test("many bundles", async () => {

@@ -490,6 +490,24 @@ test("a manifest that is about another image is not attached to this one, whatev
   await expect(vectors.ask({ referrers: [{ ...referrer!, subject }] })).rejects.toMatchObject({ code: "SignatureMissing" });
 });
 
+test("neither a proof nor a promise of a log counts from outside its period", async () => {
+  const { sigstore, stranger } = vectors;
+  const [root, other] = [sigstore, stranger].map(({ trustedRoot }) => JSON.parse(trustedRoot) as { tlogs: { publicKey: object }[] });
+  const during = (validFor: object) => {
+    const tlogs = [...root!.tlogs.map((log) => ({ ...log, publicKey: { ...log.publicKey, validFor } })), ...other!.tlogs];
+    return wanting({ ...sigstore, trustedRoot: JSON.stringify({ ...root, tlogs }) }, publisher);
+  };
+  const made = await vectors.sign();
+  const proved = { ...withEntry(made, withoutPromise), timestamps: [await sigstore.timestamp(made.envelope.signature)] };
+  const ended = during({ start: "2020-01-01T00:00:00Z", end: "2025-01-01T00:00:00Z" });
+  const refused = { code: "LogEntryInvalid", message: expect.stringContaining("not in force") };
+  await expect(vectors.ask(asBundle(proved), ended)).rejects.toMatchObject(refused);
+  await expect(vectors.ask(asBundle(proved), during({ start: "2999-01-01T00:00:00Z" }))).rejects.toMatchObject(refused);
+  const soon = new Date(Date.now() + 3_600_000).toISOString();
+  await expect(vectors.ask(asBundle(proved), during({ start: "2020-01-01T00:00:00Z", end: soon }))).resolves.toBeDefined();
+  await expect(vectors.ask(asBundle(made), ended)).rejects.toMatchObject({ code: "LogEntryInvalid" });
+});
+
 test("a trusted root that cannot be used, or is out of date", () => {
   const root = JSON.parse(vectors.sigstore.trustedRoot) as { certificateAuthorities: { validFor: { end?: string } }[] };
   const read = (value: unknown) => () => readTrustAnchors(typeof value === "string" ? value : JSON.stringify(value), new Date());

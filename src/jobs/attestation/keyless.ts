@@ -9,7 +9,7 @@ import { toSignedEntity, VerificationError, Verifier, type SignedEntity } from "
 import type { SignerIdentity } from "../../domain/signer-identity.ts";
 import { identityOf, requireCodeSigning } from "./certificate.ts";
 import { AttestationError } from "./failure.ts";
-import { certificateInLog } from "./log-entry.ts";
+import { certificateInLog, requireLogsInForce, type LogEntry } from "./log-entry.ts";
 import type { SignedDocument } from "./signed-document.ts";
 import type { TrustAnchors } from "./trust-anchors.ts";
 
@@ -22,10 +22,12 @@ export interface KeylessSigner extends SignerIdentity {
   readonly rootVersion: string;
 }
 
-// Fulcio's certificates have 1 to 3 KiB, a timestamp less than 6; what is larger costs time to read and was made for that.
-const maxCertificateBytes = 32 * 1024;
-const maxTimestampBytes = 32 * 1024;
+// Fulcio's certificates have 1 to 3 KiB, a timestamp less than 6; what is larger costs time to read (with its square) and was made for that.
+const maxCertificateBytes = 16 * 1024;
+const maxTimestampBytes = 16 * 1024;
 const maxCheckpointBytes = 16 * 1024;
+/** Of an index or a time: 64 bits. A number of a million digits takes a second to read. */
+const maxDigits = 20;
 /** Of each kind; there is one, or two where somebody asked two authorities. */
 const maxWitnesses = 8;
 
@@ -46,6 +48,7 @@ export function verifyKeyless(document: SignedDocument, { material, version }: T
   if (!logged.every((der) => der !== undefined && certificate.equals(der))) {
     throw new AttestationError("LogEntryMismatch", "the log entry is about another certificate than the one that came with the signature");
   }
+  requireLogsInForce(tlogEntries, material.tlogs, times);
   return unlessMalformed(() => {
     requireCodeSigning(leaf);
     return { ...identityOf(leaf), ...logIndexOf(bundle), signed: earliest(times), rootVersion: version };
@@ -67,11 +70,15 @@ function readMaterial({ envelope, vouched }: SignedDocument): Bundle {
       `${tlogEntries.length} log entries and ${timestamps.length} timestamps; ${maxWitnesses} of each are read`,
     );
   }
-  const tooLarge =
-    timestamps.some(({ signedTimestamp }) => signedTimestamp.length > maxTimestampBytes) ||
-    tlogEntries.some(({ inclusionProof }) => (inclusionProof?.checkpoint?.envelope.length ?? 0) > maxCheckpointBytes);
-  if (tooLarge) throw new AttestationError("BundleInvalid", "a timestamp or a log's checkpoint is larger than any that is read");
+  const tooLarge = timestamps.some(({ signedTimestamp }) => signedTimestamp.length > maxTimestampBytes) || tlogEntries.some(isTooLarge);
+  if (tooLarge)
+    throw new AttestationError("BundleInvalid", "a timestamp, or a log's checkpoint or number, is larger than any that is read");
   return bundle;
+}
+
+function isTooLarge({ logIndex, integratedTime, inclusionProof }: LogEntry): boolean {
+  const numerals = [logIndex, integratedTime, inclusionProof?.logIndex ?? ""];
+  return numerals.some(({ length }) => length > maxDigits) || (inclusionProof?.checkpoint?.envelope.length ?? 0) > maxCheckpointBytes;
 }
 
 function certificateOf({ verificationMaterial: { content } }: Bundle): Buffer<ArrayBuffer> {

@@ -2,6 +2,7 @@
 // compare (Sigstore client specification, 4.4): otherwise the entry of one signer speaks for another.
 
 import type { Bundle } from "@sigstore/bundle";
+import type { TrustMaterial } from "@sigstore/verify";
 
 import { AttestationError } from "./failure.ts";
 import { field, list, parseJson, text, type Json } from "./hostile-json.ts";
@@ -32,6 +33,18 @@ export function certificateInLog({ kindVersion, canonicalizedBody }: LogEntry): 
   if (read === undefined) throw unsupported(kind);
   const logged = text(read(bodyOf(canonicalizedBody)));
   return logged === undefined ? undefined : derOf(Buffer.from(logged, "base64"));
+}
+
+/**
+ * A promise is judged by its time; a proof states none, and @sigstore/verify takes it from a log that had ended, whose key may be anybody's by now.
+ * `times`: when it was signed, as far as that is attested. AttestationError LogEntryInvalid.
+ */
+export function requireLogsInForce(entries: readonly LogEntry[], logs: TrustMaterial["tlogs"], times: readonly Date[]): void {
+  for (const { logId } of entries.filter(({ inclusionPromise }) => inclusionPromise === undefined)) {
+    const own = logs.filter(({ logID }) => logID.equals(logId.keyId));
+    if (own.some(({ validFor }) => times.every((time) => validFor.start <= time && time <= validFor.end))) continue;
+    throw new AttestationError("LogEntryInvalid", "the log that has the entry was not in force when it was signed");
+  }
 }
 
 function bodyOf(bytes: Uint8Array): Json {

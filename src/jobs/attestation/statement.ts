@@ -6,7 +6,7 @@ import { field, list, parseJson, text, type Json } from "./hostile-json.ts";
 
 const statementTypes: ReadonlySet<string> = new Set(["https://in-toto.io/Statement/v0.1", "https://in-toto.io/Statement/v1"]);
 
-// The largest SBOMs seen have about a million values; this is signed already, so it is only a guard against accidents.
+// The largest SBOMs seen have about a million values; what is large is signed by whom the policy names, so it is only a guard against accidents.
 const limits = { maxDepth: 64, maxTokens: 4_000_000 };
 
 export interface Statement {

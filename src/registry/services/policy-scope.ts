@@ -87,7 +87,7 @@ export function keysOf({ policy }: PolicyScope, secrets: SecretSource): NonNulla
 }
 
 /** The trusted root that the policy names, unread. Undefined: it names none; empty: it names one that is not there, and the built-in one must not stand in for it. */
-function trustedRootOf({ policy }: PolicyScope, secrets: SecretSource): string | undefined {
+export function trustedRootOf({ policy }: PolicyScope, secrets: SecretSource): string | undefined {
   const { trustedRoot } = policy.spec.verify;
   if (trustedRoot === undefined) return undefined;
   const bytes = secrets.configMap(policy.namespace, trustedRoot.configMapRef.name)?.get(trustedRootKey);

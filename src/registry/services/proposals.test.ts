@@ -114,6 +114,16 @@ test("a layer that must not be distributed may be absent; with copy: Reference a
   await expect(proposals.propose(proposalOf(run, await pulled({ missing: "child" })))).resolves.toMatchObject({ state: "waiting" });
 });
 
+test("what is no field of a proposal is not stored: it would be recorded beside what was judged", async () => {
+  const image = await pulled();
+  const plain = proposalOf(run, image);
+  const { build } = plain;
+  const more = { approvedBy: "ada", note: "x".repeat(100_000) };
+  const evidence = { ...build.evidence, ...more, key: { ...build.evidence.key!, ...more } };
+  const { body } = await proposals.propose({ ...plain, ...more, build: { ...build, ...more, evidence } });
+  expect(body).toEqual({ ...plain, build: { ...build, seen: (body as MintProposal).build.seen } });
+});
+
 type Change = (image: Awaited<ReturnType<typeof pulled>>) => Parameters<typeof proposalOf>[2];
 const denied: [string, string, Change][] = [
   [
@@ -180,11 +190,12 @@ test.each(invalid)("malformed: %s", async (_, message, change) => {
 
 const issuer = "https://token.actions.githubusercontent.com";
 const subject = "https://github.com/acme/app/.github/workflows/release.yaml@refs/heads/main";
-const publishKeyless = () =>
+const publishKeyless = (trustedRoot?: { readonly configMapRef: { readonly name: string } }) =>
   publish({
     policy: {
       verify: {
         mode: "Verified",
+        ...(trustedRoot === undefined ? {} : { trustedRoot }),
         keyless: [
           { issuer: "https://accounts.example.com", subject: "ada@example.com" },
           { issuer, subjectRegExp: "https://github\\.com/acme/[^/]+/.*" },
@@ -234,6 +245,21 @@ test.each(keylessRefused)("of a signer without a key, %s: %s", async (_, code, m
     code,
     message: expect.stringContaining(message),
   });
+});
+
+test("what was verified by a trusted root that the policy no longer has is not stored", async () => {
+  const trustedRoot = { configMapRef: { name: "sigstore" } };
+  await publishKeyless(trustedRoot);
+  const image = await pulled();
+  const propose = (rootVersion: string | undefined) =>
+    proposals.propose(proposalOf(run, image, { evidence: { ...certified, rootVersion } }));
+  const refused = { code: "DENIED", message: expect.stringContaining("has another trusted root") };
+  for (const rootVersion of [digestOf("root"), digestOf("")]) await expect(propose(rootVersion)).rejects.toMatchObject(refused);
+  secrets.setConfigMap("default", "sigstore", { "trusted_root.json": "root" });
+  await expect(propose(undefined)).rejects.toMatchObject(refused);
+  secrets.setConfigMap("default", "sigstore", { "trusted_root.json": "the next root" });
+  await expect(propose(digestOf("root"))).rejects.toMatchObject(refused);
+  await expect(propose(digestOf("the next root"))).resolves.toMatchObject({ state: "waiting" });
 });
 
 test("of a policy that verifies nothing no signature states anything", async () => {

@@ -1,8 +1,10 @@
 // Proposals: versions on their way into the record (design: tag-sync, points 7 and 8). Stored here, committed by the operator, settled by the publish.
 
+import { Value } from "typebox/value";
+
 import { failpoint } from "#failpoints";
 
-import type { MintProposal, Proposal, ProposalRequest, RetireProposal } from "../../api/control/proposals.ts";
+import { MintProposal, type Proposal, type ProposalRequest, type RetireProposal } from "../../api/control/proposals.ts";
 import type { Digest } from "../../domain/digest.ts";
 import { printable } from "../../domain/printable.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
@@ -84,7 +86,9 @@ export class Proposals {
     this.#bell.ring();
   }
 
-  async #mint(request: MintProposal): Promise<StoredProposal> {
+  async #mint(proposed: MintProposal): Promise<StoredProposal> {
+    // All of it comes into the record, and what is no field of a proposal nobody has judged.
+    const request = Value.Clean(MintProposal, structuredClone(proposed)) as MintProposal;
     const run = await this.#runningRun(request.run, "tag-sync");
     const scope = policyScope(this.#configuration.current(), run.policy);
     if (scope.policy.suspend) throw new ServiceError("CONFLICT", `TagPolicy ${run.policy} is suspended and mints nothing.`);

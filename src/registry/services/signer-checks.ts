@@ -2,13 +2,13 @@
 // which parses strangers' documents; here it is checked that the policy names whom the job found.
 
 import type { MintProposal } from "../../api/control/proposals.ts";
-import { isDigest } from "../../domain/digest.ts";
+import { digestOf, isDigest } from "../../domain/digest.ts";
 import { printable } from "../../domain/printable.ts";
 import { readPublicKey } from "../../domain/public-key.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { isIdentity, type SignerIdentity, type WantedIdentity } from "../../domain/signer-identity.ts";
 import { ServiceError } from "./errors.ts";
-import { keyOf, keysOf, type PolicyScope } from "./policy-scope.ts";
+import { keyOf, keysOf, trustedRootOf, type PolicyScope } from "./policy-scope.ts";
 
 type ProposedEvidence = MintProposal["build"]["evidence"];
 
@@ -40,6 +40,13 @@ export function checkSigner(evidence: ProposedEvidence, scope: PolicyScope, secr
   }
   if (rootVersion !== undefined && !isDigest(rootVersion))
     throw new ServiceError("INVALID", "A rootVersion is the digest of a trusted root.");
+  const root = trustedRootOf(scope, secrets);
+  // By a root that was replaced or taken away while the run was under way nothing counts any more, as with a key.
+  if (root === undefined || (root !== "" && rootVersion === digestOf(root))) return;
+  throw new ServiceError(
+    "DENIED",
+    `${policy} has another trusted root (spec.verify.trustedRoot) than the one by which the signature was verified. The next run judges by it.`,
+  );
 }
 
 const longest = { issuer: 512, subject: 1_024 };
