@@ -59,8 +59,9 @@ class Budgets {
     return budget === undefined ? burst : Math.min(burst, budget.left + (this.#now() - budget.at) / every);
   }
 
+  /** Removals wait for no room, and leave no debt: for each of them something was recorded before, which did wait. */
   spend(names: readonly string[]): void {
     for (const name of this.#known.keys()) if (this.left(name) >= this.#pace.burst) this.#known.delete(name);
-    for (const name of names) this.#known.set(name, { left: this.left(name) - 1, at: this.#now() });
+    for (const name of names) this.#known.set(name, { left: Math.max(0, this.left(name) - 1), at: this.#now() });
   }
 }

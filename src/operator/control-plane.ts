@@ -218,7 +218,7 @@ class LevelTriggered implements ControlPlane {
     const context = {
       view: outcome.view,
       upstreams: this.#upstreams.views,
-      awaitsProbe: (key: ResourceKey, requestedAt: string) => this.#probes.awaits(`${key.namespace}/${key.name}`, requestedAt),
+      awaitsProbe: (key: ResourceKey, requestedAt: string) => this.#awaitsProbe(key, requestedAt, outcome),
       secrets,
       delivery,
       users: knownUsers(secrets, users, delivery),
@@ -233,6 +233,12 @@ class LevelTriggered implements ControlPlane {
     this.#options.told?.(this.views(), this.record());
     this.#narrator.record(this.#status);
     this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: (outcome.publishProblem ?? outcome.commitProblem)?.message });
+  }
+
+  /** What is not published cannot be asked about, and is not done with a request for that. */
+  #awaitsProbe({ kind, namespace, name }: ResourceKey, requestedAt: string, { publishProblem }: Outcome): boolean {
+    if (kind !== "Upstream") return false;
+    return publishProblem !== undefined || this.#probes.awaits(`${namespace}/${name}`, requestedAt);
   }
 
   #committed(id: string, commit: PlannedCommit | undefined): void {

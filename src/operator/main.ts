@@ -153,6 +153,9 @@ class Operator implements RunningOperator {
         ),
       ),
     );
+    // Namespaces have opened just now. A round that went by the picture before that would tell of everything in them that it could not be read.
+    await Promise.race([this.#parts.source.lookNow(), ended]);
+    if (signal.aborted) return;
     const hold = (record: GitRecord | undefined) => void (this.#record = record);
     this.#plane = await lead({ installation, options: this.#options, parts: this.#parts, closing: this.#closing, hold });
   }

@@ -101,6 +101,7 @@ export class Publisher {
       settled: [...options.settled],
       everHadAccessPolicy: options.everHadAccessPolicy,
     };
+    const { accepted } = this.#record.confirmations;
     await failpoint("record.publishing");
     this.#state = await this.#client.publish(request);
     await failpoint("record.published");
@@ -110,7 +111,7 @@ export class Publisher {
     this.#published = this.#record.view;
     await this.#record.markPublished(head);
     await failpoint("record.marked");
-    if (this.#record.confirmations.accepted !== null) await this.#record.spend("accepted");
+    if (accepted !== null) await this.#record.spend("accepted", { commit: accepted });
     return this.#state;
   }
 

@@ -93,7 +93,7 @@ export class Rounds {
         const ids = plan.commits.length === 0 ? [] : await record.commit(plan.commits);
         ids.forEach((id, index) => narrator.committed(id, plan.commits[index]));
         this.#pace.recorded(plan.commits.flatMap(resourceOf));
-        if (record.problem === undefined) for (const { namespace } of plan.removals.heard) await record.spend("removal", namespace);
+        if (record.problem === undefined) for (const word of plan.removals.heard) await record.spend("removal", word);
         this.#lastProblem = undefined;
         return { plan, commitProblem: undefined };
       } catch (error) {

@@ -70,11 +70,10 @@ export class References {
     this.#commits = new Map([...this.#commits, [name, commit]]);
   }
 
-  /** As it was last read: what somebody has written there meanwhile stays. */
-  async remove(name: string): Promise<void> {
-    const known = this.#commits.get(name);
-    if (known === undefined) return;
-    await this.#git.try(["update-ref", "-d", name, known]);
-    this.#commits = new Map([...this.#commits].filter(([known]) => known !== name));
+  /** Where it names `commit`: what was written there meanwhile, by us or by somebody else, stays. */
+  async remove(name: string, commit: string): Promise<void> {
+    if (this.#commits.get(name) !== commit) return;
+    await this.#git.try(["update-ref", "-d", name, commit]);
+    this.#commits = new Map([...this.#commits].filter(([known, named]) => known !== name || named !== commit));
   }
 }

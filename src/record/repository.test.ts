@@ -306,10 +306,16 @@ test("words that let removals go are one a namespace and one for all; one that w
   await record.refresh();
   expect(record.confirmations.removals).toEqual([{ commit: head }, { commit: before, namespace: "team-a" }]);
   await confirm({ folder, what: "removal", commit: head, namespace: "team-a" });
-  await record.spend("removal");
-  await record.spend("removal", "team-a");
+  await record.spend("removal", { commit: head });
+  await record.spend("removal", { commit: before, namespace: "team-a" });
   await record.refresh();
   expect(record.confirmations.removals).toEqual([{ commit: head, namespace: "team-a" }]);
+  // Also when it is known here by then: what was heard is one word, not whatever stands in its place.
+  await record.spend("removal", { commit: before, namespace: "team-a" });
+  await record.confirm("accepted", head);
+  await record.spend("accepted", { commit: before });
+  await record.refresh();
+  expect(record.confirmations).toEqual({ accepted: head, removals: [{ commit: head, namespace: "team-a" }] });
 });
 
 test("what came and went is known by who did it and when, also to a new process", async () => {

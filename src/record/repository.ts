@@ -18,6 +18,7 @@ import type { RecordView } from "./record-view.ts";
 import { decisionRef, refs, type Confirmations, type Decision } from "./references.ts";
 import { RemoteBranch } from "./remote-branch.ts";
 import { Remote } from "./remote.ts";
+import type { RemovalWord } from "./removal-word.ts";
 import { ServedRecord } from "./served-record.ts";
 import { Signing } from "./signing.ts";
 import { watchReferences } from "./watch.ts";
@@ -220,9 +221,9 @@ export class GitRecord {
     this.#notify();
   }
 
-  /** The word was taken; it does not count for what comes later. */
-  async spend(what: Decision, namespace?: string): Promise<void> {
-    await this.#reading.references.remove(decisionRef(what, namespace));
+  /** This word was taken; it does not count for what comes later. Another one, said meanwhile, does. */
+  async spend(what: Decision, { commit, namespace }: RemovalWord): Promise<void> {
+    await this.#reading.references.remove(decisionRef(what, namespace), commit);
   }
 
   /** Ends what is under way with the remote; nothing more is asked of it. */

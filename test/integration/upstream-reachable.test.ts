@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { ClientError } from "../../src/client/errors.ts";
 import { World } from "../support/control-plane.ts";
 import { eventually } from "../support/eventually.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
@@ -23,7 +24,7 @@ afterAll(async () => {
 
 const cgr = "Upstream/default/cgr";
 const document = (url: string, { fields = "", asked = "" } = {}) =>
-  `apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: cgr, annotations: {wharfinger.dev/requestedAt: "${asked}"}}\n` +
+  `apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: cgr${asked === "" ? "" : `, annotations: {wharfinger.dev/requestedAt: "${asked}"}`}}\n` +
   `spec: {url: "${url}", insecure: true, prefix: cgr, auth: {secretRef: {name: pull}}${fields}}\n`;
 function secret(password: string): void {
   const data = { ...login, password };
@@ -57,6 +58,36 @@ test("a request is done when upstream was asked", async () => {
   expect(probes()).toBe(before + 1);
 });
 
+test("a request that comes while the registry is away is done when upstream was asked, not before", async () => {
+  secret("right");
+  let away = false;
+  const registry = new Proxy(world.operator, {
+    get: (target, name) => {
+      const found: unknown = Reflect.get(target, name, target);
+      if (typeof found !== "function") return found;
+      return (...args: unknown[]) =>
+        away ? Promise.reject(new ClientError("Unreachable", "No answer from the registry")) : (found.apply(target, args) as unknown);
+    },
+  });
+  world.write("cgr.yaml", document(upstream.url));
+  await world.stop();
+  await world.start({ client: registry });
+  await says({ status: "True" });
+  away = true;
+  const before = probes();
+  world.write("cgr.yaml", document(upstream.url, { asked: "while it was away" }));
+  world.upstream("meanwhile", "  offline: true\n");
+  const handled = { lastHandledReconcileAt: "while it was away" };
+  // A round has seen both, and could not publish.
+  await eventually(() => expect(world.condition("Upstream/default/meanwhile", "Recorded")).toMatchObject({ status: "True" }));
+  expect(world.view(cgr).status.details).not.toMatchObject(handled);
+  expect(probes()).toBe(before);
+  away = false;
+  await eventually(() => expect(world.view(cgr).status.details).toMatchObject(handled), 60);
+  expect(probes()).toBe(before + 1);
+  world.remove("meanwhile.yaml");
+});
+
 test("one that is offline is not asked, and a request is done all the same", async () => {
   const before = upstream.seen.length;
   world.write("cgr.yaml", document(upstream.url, { asked: "again", fields: ", offline: true" }));
@@ -72,5 +103,8 @@ test("the next control plane adopts what the registry knows, and asks nothing", 
   await world.stop();
   await world.start();
   await says({ status: "True" });
+  // Whoever would ask has asked by the round after that.
+  world.upstream("later", "  offline: true\n");
+  await eventually(() => expect(world.condition("Upstream/default/later", "Ready")).toMatchObject({ status: "True" }));
   expect(upstream.seen).toHaveLength(before);
 });

@@ -2,7 +2,7 @@
 // or where the push brought it, and what the person then does by rights leads on.
 
 import { randomBytes } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -33,6 +33,13 @@ const address = () => url().replace("http://", `http://git:${processToken}@`);
 
 const person = (...args: readonly string[]) => gitAsPerson(clone, ...args);
 const branch = () => world.git("rev-parse", "refs/heads/wharfinger");
+
+/** Processes that serve people's git from this folder. */
+async function gitsOf(record: string): Promise<readonly string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const environments = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")));
+  return pids.filter((_, index) => environments[index]?.split("\0").includes(`GIT_PROJECT_ROOT=${join(record, ".git")}`));
+}
 
 /** One that leads: until then nobody is shown the record. */
 async function startLeading(options: Parameters<OperatorWorld["startOperator"]>[0] = {}): Promise<void> {
@@ -68,6 +75,8 @@ test.each([
   expect(() => person("-c", "http.postBuffer=64m", "push", "-q", address(), "HEAD:wharfinger")).toThrow(/curl|hung up|RPC failed/);
   await world.operator?.exited;
   expect(world.operator?.logs()).toContain(`failpoint ${step}: kill`);
+  // git hears of the end, and does not turn on it.
+  await eventually(async () => expect(await gitsOf(world.record)).toEqual([]));
   expect(branch()).toBe(where === "before" ? before : person("rev-parse", "HEAD"));
   world.git("fsck", "--strict", "--no-dangling");
 });

@@ -1,6 +1,13 @@
 // The guard of removals with kubectl in the hands of tenants: what goes slice by slice waits as the whole would, in its namespace alone, for an administrator.
 
+import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { request } from "node:https";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { parse, stringify } from "yaml";
 
 import type { RecordReport } from "../../src/operator/kube/record-report.ts";
 import { answerTo, eventually } from "../support/eventually.ts";
@@ -113,3 +120,54 @@ test("an administrator lets the namespace go by the command that the ConfigMap a
   await haveFiles(leaving, ["p8"]);
   expect(filesOf(staying)).toHaveLength(6);
 });
+
+test("who leads next, and hears slowly of a namespace, tells nothing of it before that", async () => {
+  await apply(staying, "kept");
+  await world.kubectl(["-n", staying, "wait", "--for=condition=Ready", "accesspolicy/kept", "--timeout=60s"]);
+  await using api = await slowApi(`/api/v1/namespaces/${staying}`);
+  const leader = world.operator;
+  const next = await world.startOperator({ ...operator, kubeconfig: api.kubeconfig });
+  await eventually(() => expect(next.logs()).toContain("this process waits for its turn"), 30);
+  await eventually(async () => expect((await fetch(`${next.url}/readyz`)).status).toBe(200), 30);
+  api.slow = true;
+  await leader?.stop();
+  const written = () => world.kubectl(["-n", staying, "get", "accesspolicy/kept", "-o", "jsonpath={.metadata.resourceVersion}"]);
+  const version = await written();
+  await apply(staying, "newest");
+  await world.kubectl(["-n", staying, "wait", "--for=condition=Ready", "accesspolicy/newest", "--timeout=60s"]);
+  expect(await written()).toBe(version);
+  await next.stop();
+});
+
+/** The API server, by way of somebody who passes on requests for `path` after three seconds when he is told to be slow. */
+async function slowApi(path: string) {
+  const { url, certificateAuthority: ca } = world.api;
+  const state = { slow: false };
+  const server = createServer((incoming, outgoing) => {
+    const pass = () => {
+      const { method, headers } = incoming;
+      const onward = request(new URL(incoming.url ?? "", url), { method, headers, ca }, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(outgoing);
+      });
+      onward.on("error", () => outgoing.destroy());
+      outgoing.once("close", () => onward.destroy());
+      incoming.pipe(onward);
+    };
+    setTimeout(pass, state.slow && incoming.url === path ? 3_000 : 0);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const config = parse(await readFile(world.kubeconfig, "utf8")) as { clusters: { cluster: object }[] };
+  const [cluster] = config.clusters;
+  if (cluster !== undefined)
+    cluster.cluster = { server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, "insecure-skip-tls-verify": true };
+  const kubeconfig = join(world.folder, "slow.kubeconfig");
+  await writeFile(kubeconfig, stringify(config));
+  return Object.assign(state, {
+    kubeconfig,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  });
+}

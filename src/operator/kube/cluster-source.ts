@@ -173,6 +173,11 @@ export class ClusterSource implements ResourceSource, SecretSource {
     }, breath);
   }
 
+  /** Resolves when the picture is no older than this call. */
+  async lookNow(): Promise<void> {
+    await this.#settle();
+  }
+
   #informers(): readonly Informer<KubeObject>[] {
     return this.#watched.flatMap(listsOf).map(([, informer]) => informer);
   }

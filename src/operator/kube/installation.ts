@@ -78,7 +78,7 @@ export function decisionsOf(object: KubeObject | undefined): readonly { readonly
 }
 
 /** Takes the annotation away that was heard: it counts once. What was set meanwhile stays. */
-export async function takeAway(client: KubeClient, object: KubeObject, decision: PersonsDecision): Promise<void> {
+export async function takeAway(client: Pick<KubeClient, "send">, object: KubeObject, decision: PersonsDecision): Promise<void> {
   const { namespace = "", resourceVersion } = object.metadata;
   await client.send({
     method: "PATCH",

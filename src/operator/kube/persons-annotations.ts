@@ -14,11 +14,11 @@ import type { KubeObject } from "./objects.ts";
 const confirmations = { "accept-revision": "accepted", "confirm-removal": "removal" } as const;
 
 export interface PersonsAnnotationsOptions {
-  readonly client: KubeClient;
+  readonly client: Pick<KubeClient, "send">;
   readonly source: Pick<ClusterSource, "configMaps">;
-  readonly record: GitRecord;
+  readonly record: Pick<GitRecord, "folder" | "confirm">;
   readonly namespace: string;
-  readonly events: Events;
+  readonly events: Pick<Events, "say">;
   readonly logger: Logger;
 }
 
@@ -26,6 +26,8 @@ export class PersonsAnnotations {
   readonly #options: PersonsAnnotationsOptions;
   /** What was dealt with, by the version of the ConfigMap that said it: a watch shows it a while longer. */
   #done: ReadonlySet<string> = new Set();
+  /** Words that the record has, and whose annotation could not be taken away yet: to hear them again would be a round each time. */
+  readonly #taken = new Map<PersonsDecision, string>();
   readonly #unsubscribe: (() => void) | undefined;
   #hearing: Promise<void> = Promise.resolve();
 
@@ -55,6 +57,9 @@ export class PersonsAnnotations {
       word,
       id: `${object.metadata.resourceVersion} ${decision} ${word}`,
     }));
+    for (const [decision, word] of this.#taken) {
+      if (!said.some((one) => one.decision === decision && one.word === word)) this.#taken.delete(decision);
+    }
     for (const { decision, word, id } of said.filter((one) => !this.#done.has(one.id))) {
       try {
         await this.#take(object, decision, word);
@@ -69,22 +74,31 @@ export class PersonsAnnotations {
   }
 
   async #take(object: KubeObject, decision: PersonsDecision, word: string): Promise<void> {
-    const { client, record, events, namespace } = this.#options;
+    const { client, events, namespace } = this.#options;
     const { uid } = object.metadata;
     const regarding = { apiVersion: "v1", kind: "ConfigMap", namespace, name: installationName, uid };
     const said = `${decision} ${word}`;
-    // Of all namespaces, or of one: only what is said of a removal can be about one.
-    const parsed: RemovalWord | undefined = decision === "confirm-removal" ? parseRemovalWord(word) : { commit: word };
-    const commit = await findCommit({ folder: record.folder, commit: parsed?.commit ?? "" });
-    if (commit === null) {
+    if (this.#taken.get(decision) !== word && !(await this.#tell(decision, word))) {
       return events.say(regarding, {
         type: "Warning",
         reason: "UnknownCommit",
         note: `${said}: the record has no such commit; use the one that was asked for`,
       });
     }
-    await record.confirm(confirmations[decision], commit, parsed?.namespace);
+    this.#taken.set(decision, word);
     await takeAway(client, object, decision);
+    this.#taken.delete(decision);
     await events.say(regarding, { type: "Normal", reason: "Heard", note: `${said}: heard` });
+  }
+
+  /** false: the record has no such commit. */
+  async #tell(decision: PersonsDecision, word: string): Promise<boolean> {
+    const { record } = this.#options;
+    // Of all namespaces, or of one: only what is said of a removal can be about one.
+    const parsed: RemovalWord | undefined = decision === "confirm-removal" ? parseRemovalWord(word) : { commit: word };
+    const commit = await findCommit({ folder: record.folder, commit: parsed?.commit ?? "" });
+    if (commit === null) return false;
+    await record.confirm(confirmations[decision], commit, parsed?.namespace);
+    return true;
   }
 }

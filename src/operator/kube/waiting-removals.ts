@@ -22,7 +22,10 @@ export class WaitingRemovalEvents {
   readonly #options: WaitingRemovalEventsOptions;
   /** The words that were asked for. */
   #told: ReadonlySet<string> = new Set();
-  #saying: Promise<void> = Promise.resolve();
+  /** What is still to be said, by namespace: of a removal that grows only how far it has come by then. */
+  readonly #news = new Map<string, WaitingRemovals>();
+  #saying: Promise<void> | undefined;
+  #stopped = false;
 
   constructor(options: WaitingRemovalEventsOptions) {
     this.#options = options;
@@ -30,14 +33,27 @@ export class WaitingRemovalEvents {
 
   /** Called with all that wait, after each round. */
   take(waiting: readonly WaitingRemovals[]): void {
-    const news = waiting.slice(0, mostTold).filter(({ word }) => !this.#told.has(word));
-    this.#told = new Set(waiting.map(({ word }) => word));
-    for (const one of news) this.#saying = this.#saying.then(() => this.#say(one));
+    const words = new Set(waiting.map(({ word }) => word));
+    for (const [namespace, { word }] of this.#news) if (!words.has(word)) this.#news.delete(namespace);
+    for (const one of waiting.slice(0, mostTold)) if (!this.#told.has(one.word)) this.#news.set(one.namespace, one);
+    this.#told = words;
+    if (this.#news.size > 0 && !this.#stopped) this.#saying ??= this.#sayAll();
   }
 
-  /** Ends after what is being said. */
-  stop(): Promise<void> {
-    return this.#saying;
+  /** Ends after what is being said. The rest is said by the next operator, if it still waits. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#saying;
+  }
+
+  async #sayAll(): Promise<void> {
+    for (;;) {
+      const [next] = this.#news.values();
+      if (next === undefined || this.#stopped) break;
+      this.#news.delete(next.namespace);
+      await this.#say(next);
+    }
+    this.#saying = undefined;
   }
 
   async #say({ namespace, keys, loss, word }: WaitingRemovals): Promise<void> {

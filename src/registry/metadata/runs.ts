@@ -172,14 +172,16 @@ const prune = statement(
          ORDER BY kept.ended DESC OFFSET ${keptOfPolicy - 1} LIMIT 1) AS last_kept
        FROM runs ran WHERE ended IS NOT NULL GROUP BY kind, policy) bounds
      JOIN runs old ON old.kind = bounds.kind AND old.policy = bounds.policy AND old.ended < bounds.newest
-     WHERE (old.started_at < now() - interval '30 days' OR (old.ended < bounds.last_kept AND old.started_at < now() - interval '1 day'))
+     WHERE (old.started_at < now() - interval '30 days' OR
+         (old.ended < bounds.last_kept AND old.started_at < now() - interval '1 day' AND coalesce(old.result ->> 'deleted', '0') = '0'))
        AND NOT EXISTS (SELECT FROM proposals WHERE run = old.id)
      LIMIT 1000)`,
 );
 
 /**
- * A batch of the runs of more than 30 days ago, and of those of more than a day ago that are not among the newest of their policy. The last one of
- * a policy stays, because it says when that was, and so does one that a proposal names.
+ * A batch of the runs of more than 30 days ago, and of those of more than a day ago that are not among the newest of their policy and deleted nothing:
+ * from the last one that deleted something Git goes on when it is told of others. The last one of a policy stays, because it says when that was, and so
+ * does one that a proposal names.
  */
 export function pruneRuns(queryable: Queryable): Promise<number> {
   return queryable.execute(prune);

@@ -310,7 +310,7 @@ test("old runs go, but for the last one of a policy", async () => {
   expect(left).toEqual([{ count: 1 }]);
 });
 
-test("of a policy that runs often the newest hundred are kept, and what is not older than a day; others lose nothing by it", async () => {
+test("of a policy that runs often the newest hundred are kept, what is not older than a day, and for a month what deleted something; others lose nothing by it", async () => {
   const insert = statement(
     "test-many",
     `INSERT INTO runs (kind, policy, trigger, state, started_at, finished_at, ended)
@@ -334,10 +334,17 @@ test("of a policy that runs often the newest hundred are kept, and what is not o
   await database.execute(insert, ["default/always", "2 days", 5]);
   await database.execute(insert, ["default/always", "1 hour", 150]);
   await database.execute(insert, ["default/seldom", "29 days", 90]);
+  // Two of them deleted something: one of two days ago, one of forty.
+  await database.execute(statement("test-results", `UPDATE runs SET result = '{"deleted": 0}' WHERE policy = 'default/often'`));
+  const deleting = statement(
+    "test-deleting",
+    `UPDATE runs SET result = '{"deleted": 3}' WHERE id = (SELECT id FROM runs WHERE policy = 'default/often' ORDER BY ended OFFSET $1 LIMIT 1)`,
+  );
+  for (const place of [5, 15]) await database.execute(deleting, [place]);
   for (let count = await pruneRuns(database); count > 0;) count = await pruneRuns(database);
   expect(await left("default/often")).toEqual([
     [0, 40],
-    [2, 60],
+    [2, 61],
   ]);
   expect(await left("default/always")).toEqual([[0, 150]]);
   expect(await left("default/seldom")).toEqual([[29, 90]]);
