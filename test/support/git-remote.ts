@@ -171,7 +171,6 @@ async function backend(root: string, request: IncomingMessage): Promise<{ status
       QUERY_STRING: url.search.slice(1),
       REQUEST_METHOD: request.method ?? "GET",
       CONTENT_TYPE: header("content-type"),
-      ...(request.headers["content-length"] === undefined ? {} : { CONTENT_LENGTH: header("content-length") }),
       HTTP_CONTENT_ENCODING: header("content-encoding"),
       GIT_PROTOCOL: header("git-protocol"),
       REMOTE_USER: credentials.username,
