@@ -16,7 +16,7 @@ import { send } from "../support/http.ts";
 import { describe as described, imageOf } from "../support/own-registry.ts";
 import { createDatabase, type TestDatabase } from "../support/postgres.ts";
 import { previousVersion, type PreviousVersion } from "../support/previous.ts";
-import { startTestRegistry, type TestRegistry } from "../support/registry.ts";
+import { publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 
 /** What is not held is collected soon, and not while it is being pushed. */
 const times = { lease: 6_000, trashFor: 0, doomDelay: 0, interval: 200, uploadAbandonedAfter: 60_000 };
@@ -76,6 +76,27 @@ async function expectWhole(url: string, tag: string, { digest, config, layer }: 
 const drop = async (url: string, { digest }: Image) =>
   expect((await send(url, "DELETE", `/v2/team/app/manifests/${digest}`)).status).toBe(202);
 
+/** What clients see whom one address leads now to the one and now to the other: the version before has no token service. */
+async function knowsTokens(): Promise<void> {
+  const policy = (name: string, subjects: readonly object[]) => ({
+    kind: "AccessPolicy" as const,
+    name,
+    spec: { subjects, repositories: { include: ["team/**"] }, actions: ["pull", "push", "delete"] },
+  });
+  await publishFirst(newer.url, [policy("anybody", [{ kind: "Anonymous" }]), policy("people", [{ kind: "User", name: "ci" }])]);
+  await eventually(async () => expect((await send(older.url, "GET", "/v2/")).status).toBe(401));
+  const challenge = async (url: string) => (await send(url, "GET", "/v2/")).headers["www-authenticate"];
+  expect(await challenge(older.url)).toMatch(/^Basic realm=/);
+  expect(await challenge(newer.url)).toBe(`Bearer realm="${newer.url}/token",service="wharfinger"`);
+  expect((await send(older.url, "GET", "/token")).status).toBe(404);
+  const { token } = (await send(newer.url, "GET", "/token?scope=repository:team/app:pull")).json() as { token: string };
+  const pull = (url: string, headers: Record<string, string> = {}) => send(url, "GET", "/v2/team/app/manifests/before", { headers });
+  const shown = { authorization: `Bearer ${token}` };
+  expect([(await pull(newer.url, shown)).status, (await pull(older.url, shown)).status]).toEqual([200, 401]);
+  // Who shows none, where none is needed, notices nothing.
+  expect([(await pull(newer.url)).status, (await pull(older.url)).status]).toEqual([200, 200]);
+}
+
 test("two versions push, pull, delete and collect beside each other on one database, then the older one goes", async () => {
   const before = await push(older.url, "before");
   newer = await startTestRegistry({
@@ -124,6 +145,7 @@ test("two versions push, pull, delete and collect beside each other on one datab
     }, 60);
   await bytesAreGone([ofOlder, ofNewer]);
 
+  await knowsTokens();
   await older.stop();
   const after = await push(newer.url, "after");
   for (const [tag, image] of [

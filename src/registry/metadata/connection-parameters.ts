@@ -11,6 +11,9 @@ export class DatabaseOptionsError extends Error {
   override readonly name = "DatabaseOptionsError";
 }
 
+/** A file that the options name cannot be used as it is. It may be written anew at any time: it is read again for each connection. */
+export class DatabaseFileError extends DatabaseOptionsError {}
+
 export interface ConnectionParameters {
   readonly host: string;
   readonly port: number;
@@ -25,9 +28,21 @@ const defaultPort = 5432;
 const understood = ["host", "port", "user", "password", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey", "application_name"];
 const modes: Readonly<Record<string, DatabaseTls["mode"]>> = { "verify-full": "VerifyFull", require: "Require", disable: "Disable" };
 
-/** Throws DatabaseOptionsError. */
-export function connectionParameters(options: Pick<DatabaseOptions, "url" | "passwordFile" | "tls">): ConnectionParameters {
-  const url = parse(options.url);
+/** What `urlFile` says it says now. Throws DatabaseOptionsError. */
+export function connectionParameters(options: Pick<DatabaseOptions, "url" | "urlFile" | "passwordFile" | "tls">): ConnectionParameters {
+  const { urlFile } = options;
+  if (urlFile === undefined) return parametersOf(options.url ?? "", options);
+  const text = read("URL", urlFile).trim();
+  try {
+    return parametersOf(text, options);
+  } catch (error) {
+    if (!(error instanceof DatabaseOptionsError)) throw error;
+    throw new DatabaseFileError(`${error.message} It is read from ${urlFile}`);
+  }
+}
+
+function parametersOf(text: string, options: Pick<DatabaseOptions, "passwordFile" | "tls">): ConnectionParameters {
+  const url = parse(text);
   const unknown = [...url.searchParams.keys()].find((name) => !understood.includes(name));
   if (unknown !== undefined) throw wrong(`the parameter ${unknown} is not understood here; what is: ${understood.join(", ")}`);
   const given = (parameter: string, part: string) => url.searchParams.get(parameter) ?? decodeURIComponent(part);
@@ -56,9 +71,9 @@ export function tlsContext(tls: DatabaseTls): ConnectionOptions | false {
   if (tls.mode === "Disable") return false;
   return {
     rejectUnauthorized: tls.mode === "VerifyFull",
-    ...(tls.caFile === undefined ? {} : { ca: pem("certificate of the authority", tls.caFile) }),
-    ...(tls.certificateFile === undefined ? {} : { cert: pem("client certificate", tls.certificateFile) }),
-    ...(tls.keyFile === undefined ? {} : { key: pem("key of the client certificate", tls.keyFile) }),
+    ...(tls.caFile === undefined ? {} : { ca: read("certificate of the authority", tls.caFile) }),
+    ...(tls.certificateFile === undefined ? {} : { cert: read("client certificate", tls.certificateFile) }),
+    ...(tls.keyFile === undefined ? {} : { key: read("key of the client certificate", tls.keyFile) }),
   };
 }
 
@@ -96,18 +111,18 @@ export function isLocal(host: string): boolean {
 
 async function readPassword(file: string): Promise<string> {
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new DatabaseOptionsError(`the database's password cannot be read from ${file} (${error.code ?? error.message})`);
+    throw new DatabaseFileError(`the database's password cannot be read from ${file} (${error.code ?? error.message})`);
   });
   // Editors and `echo` end the line.
   return text.replace(/\r?\n$/, "");
 }
 
-function pem(what: string, file: string): string {
+function read(what: string, file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new DatabaseOptionsError(`the ${what} for the database cannot be read from ${file} (${code ?? message})`);
+    throw new DatabaseFileError(`the ${what} for the database cannot be read from ${file} (${code ?? message})`);
   }
 }
 

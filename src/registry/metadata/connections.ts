@@ -74,24 +74,24 @@ export class Connections {
 
   /** `primary`: of another pool in this process, which shall lead to the same server. Throws DatabaseOptionsError. */
   constructor(options: DatabaseOptions, primary?: Primary) {
-    const { tls, ...where } = connectionParameters(options);
+    let { tls, ...where } = connectionParameters(options);
     const timeouts = { ...defaultTimeouts, ...options.timeouts };
     const onTrouble = options.onTrouble ?? (() => undefined);
     this.pooled = options.preparedStatements === false;
     this.#isBeside = primary !== undefined;
     this.primary = primary ?? new Primary({ patience: timeouts.connect, onTrouble });
     let context = tlsContext(tls);
-    const renewed = () => {
+    const renew = () => {
       try {
+        if (options.urlFile !== undefined) ({ tls, ...where } = connectionParameters(options));
         context = tlsContext(tls);
       } catch (error) {
         onTrouble(`${(error as Error).message}; the one before is used`);
       }
-      return context;
+      return { ...where, ssl: context };
     };
     const config = () => ({
-      ...where,
-      ssl: renewed(),
+      ...renew(),
       types: numericTypes,
       application_name: "wharfinger",
       connectionTimeoutMillis: timeouts.connect,

@@ -1,8 +1,10 @@
 // How a process reaches its PostgreSQL, as settings say it.
 
 export interface DatabaseOptions {
-  /** postgresql://user@host:port/database, with `sslmode`, `sslrootcert`, `sslcert` and `sslkey` as libpq knows them. */
-  readonly url: string;
+  /** postgresql://user@host:port/database, with `sslmode`, `sslrootcert`, `sslcert` and `sslkey` as libpq knows them. It, or `urlFile`. */
+  readonly url?: string;
+  /** One line, such a URL with the password in it, read again for each new connection: a Secret as the operators of databases write it. */
+  readonly urlFile?: string;
   /** One line, read again for each new connection, so that a rotated password needs no restart. Goes before a password in the URL. */
   readonly passwordFile?: string;
   /** Goes before what the URL says. */

@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { eventually } from "../../../test/support/eventually.ts";
 import { createDatabase, type TestDatabase } from "../../../test/support/postgres.ts";
 import { Database, statement } from "./database.ts";
-import { migrate } from "./migrate.ts";
+import { migrate, requireSchema } from "./migrate.ts";
 
 let fresh: TestDatabase;
 const open: Database[] = [];
@@ -136,6 +136,51 @@ describe("files of a test", () => {
 
 const valid = (database: Database, index: string) =>
   database.query({ name: "", text: "SELECT indisvalid FROM pg_index WHERE indexrelid = $1::regclass" }, [index]);
+
+test("a file says which programs may start beside it: the version before can come back", async () => {
+  const files = await readdir(new URL("./migrations/", import.meta.url));
+  for (const file of files.filter((name) => name > "0027")) {
+    const text = await readFile(new URL(`./migrations/${file}`, import.meta.url), "utf8");
+    const [, beside = ""] = /^-- beside (\d{4})$/m.exec(text) ?? [];
+    expect(
+      files.some((name) => name.startsWith(`${beside}-`) && name < file),
+      `${file}: a line like \`-- beside 0026\``,
+    ).toBe(true);
+  }
+});
+
+test("a program of the version before starts on a newer schema that says it may, and not on one of the version after that", async () => {
+  const database = connect();
+  const newest = Math.max(
+    ...(await database.query<{ number: number }>({ name: "", text: "SELECT number FROM migrations" })).map(({ number }) => number),
+  );
+  const add = (number: number, beside: number | null) =>
+    database.execute({ name: "", text: "INSERT INTO migrations (number, name, beside) VALUES ($1, $2, $3)" }, [
+      number,
+      `${number}-future.sql`,
+      beside,
+    ]);
+  await add(9001, newest);
+  await add(9002, newest - 1);
+  expect(await migrate(database)).toEqual([]);
+  expect(await requireSchema(database)).toEqual([]);
+  await add(9003, 9001);
+  await expect(migrate(database)).rejects.toThrow(/newer Wharfinger \(it has 9003-future\.sql\)/);
+  await database.execute({ name: "", text: "DELETE FROM migrations WHERE number > 9000" });
+});
+
+test("a schema of before the rule gets its column, and is refused where it has what nobody knows", async () => {
+  const database = connect();
+  await database.execute({ name: "", text: "ALTER TABLE migrations DROP COLUMN beside" });
+  const [last] = await database.query<{ number: number }>({
+    name: "",
+    text: "DELETE FROM migrations WHERE number = 26 RETURNING number",
+  });
+  expect(last).toBeDefined();
+  await database.execute({ name: "", text: "ALTER TABLE sync_outcomes DROP COLUMN anchors" });
+  expect(await migrate(database)).toEqual(["0026-outcome-anchors.sql"]);
+  expect(await migrate(connect())).toEqual([]);
+});
 
 test("a database of a newer version is refused", async () => {
   const database = connect();

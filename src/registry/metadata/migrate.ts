@@ -1,10 +1,13 @@
 // Numbered SQL files, each run once, in order, under an advisory lock: any number of processes may start at the same moment, beside others that serve.
 // Each is a transaction of its own: what a file locks is free again when that file is done, whatever the next ones have to look at.
 // A file that begins with `-- concurrently` holds a single statement that Postgres refuses in a transaction: CREATE INDEX CONCURRENTLY.
+// A line `-- beside 0026` says which programs may start on a schema that has it: those that know 0026, or more. So the version before can come back,
+// after a crash in the middle of an upgrade or by a rollback.
 
 import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { Obstacle } from "../../domain/obstacle.ts";
 import { codeOf, statement, type Database, type Queryable } from "./database.ts";
 import { reasonOf } from "./unavailable.ts";
 
@@ -19,10 +22,21 @@ const shortly = statement("migrate-patience", "SET LOCAL lock_timeout = '1s'");
 const there = statement("migrate-there", "SELECT to_regclass('migrations') IS NOT NULL AS there");
 const table = statement(
   "migrate-table",
-  "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+  "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(), beside integer)",
 );
-const applied = statement("migrate-applied", "SELECT number, name FROM migrations ORDER BY number");
-const note = statement("migrate-note", "INSERT INTO migrations (number, name) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+// Asked before: adding it keeps everybody from reading the table until the transaction ends.
+const besideMissing = statement(
+  "migrate-beside-missing",
+  `SELECT WHERE NOT EXISTS
+     (SELECT FROM pg_attribute WHERE attrelid = 'migrations'::regclass AND attname = 'beside' AND NOT attisdropped)`,
+);
+const addBeside = statement("migrate-beside-add", "ALTER TABLE migrations ADD COLUMN beside integer");
+// By way of JSON, because a schema of before has no such column.
+const applied = statement(
+  "migrate-applied",
+  "SELECT number, name, (to_jsonb(migrations) ->> 'beside')::integer AS beside FROM migrations ORDER BY number",
+);
+const note = statement("migrate-note", "INSERT INTO migrations (number, name, beside) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
 // What a concurrent build leaves behind when it is interrupted: it is never used, and costs every write.
 const halfBuilt = statement(
   "migrate-half-built",
@@ -34,6 +48,14 @@ interface Migration {
   readonly number: number;
   readonly name: string;
   readonly text: string;
+}
+
+/** As the database has noted it. */
+interface Applied {
+  readonly number: number;
+  readonly name: string;
+  /** Who knows the migration of this number may run on it. Null: only who knows it itself. */
+  readonly beside: number | null;
 }
 
 export interface MigrateOptions {
@@ -51,7 +73,7 @@ const defaultPatience = 600_000;
 const queryCanceled = "57014";
 
 /**
- * Brings the schema up to date. Rejects when the database is newer than this program, or when others hold its tables for longer than patience.
+ * Brings the schema up to date. Rejects when the database is newer than this program may run beside, or when others hold its tables for longer than patience.
  * Returns the names that were run.
  */
 export async function migrate(database: Database, options: MigrateOptions = {}): Promise<readonly string[]> {
@@ -65,7 +87,8 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
       continue;
     }
     if (performance.now() > deadline) {
-      throw new Error(
+      throw new Obstacle(
+        "DatabaseUnavailable",
         "The database's schema cannot be brought up to date: other sessions hold its tables. End them, or start again later.",
       );
     }
@@ -80,7 +103,8 @@ export async function requireSchema(database: Database): Promise<readonly string
   const known = await migrations(folder);
   const missing = await missingOf(database, known);
   if (missing.length === 0) return [];
-  throw new Error(
+  throw new Obstacle(
+    "DatabaseOlder",
     missing.length === known.length
       ? "The database is empty: start once without --read-only, which makes the schema."
       : `The database is older than this Wharfinger (it lacks ${missing.map(({ name }) => name).join(", ")}): start once without --read-only, which brings it up to date, or start the older version.`,
@@ -106,7 +130,10 @@ export async function unknownMigrations(names: readonly string[]): Promise<reado
 export async function migrateTo(transaction: Queryable, names: readonly string[]): Promise<void> {
   const known = await migrations(folder);
   const wanted = names.map((name) => known.find((migration) => migration.name === name) ?? { number: Infinity, name, text: "" });
-  refuseNewer(known, wanted);
+  refuseNewer(
+    known,
+    wanted.map((migration) => ({ ...migration, beside: null })),
+  );
   await transaction.query(table);
   await runAll(transaction, wanted);
 }
@@ -121,7 +148,7 @@ async function runAll(transaction: Queryable, wanted: readonly Migration[]): Pro
   for (const migration of wanted) {
     const { number, name, text } = migration;
     await transaction.query({ name: "", text: isConcurrent(migration) ? text.replaceAll(/\bCONCURRENTLY\b/gi, "") : text });
-    await transaction.query(note, [number, name]);
+    await transaction.query(note, [number, name, besideOf(text)]);
   }
 }
 
@@ -133,18 +160,25 @@ async function migrations(folder: URL): Promise<Migration[]> {
 }
 
 /** The schema has what this program does not know. */
-export class NewerSchemaError extends Error {}
+export class NewerSchemaError extends Obstacle {
+  constructor(message: string) {
+    super("DatabaseNewer", message);
+  }
+}
 
 /** Throws NewerSchemaError. */
 async function missingOf(database: Queryable, known: readonly Migration[]): Promise<Migration[]> {
   const [row] = await database.query<{ there: boolean }>(there);
-  const done = row?.there === true ? await database.query<{ number: number; name: string }>(applied) : [];
+  const done = row?.there === true ? await database.query<Applied>(applied) : [];
   refuseNewer(known, done);
   return known.filter(({ number }) => !done.some((row) => row.number === number));
 }
 
-function refuseNewer(known: readonly Migration[], done: readonly { readonly number: number; readonly name: string }[]): void {
-  const unknown = done.filter(({ number }) => !known.some((migration) => migration.number === number));
+function refuseNewer(known: readonly Migration[], done: readonly Applied[]): void {
+  const newest = Math.max(...known.map(({ number }) => number));
+  const unknown = done.filter(
+    ({ number, beside }) => !known.some((migration) => migration.number === number) && (beside ?? Infinity) > newest,
+  );
   if (unknown.length === 0) return;
   throw new NewerSchemaError(
     `The database was made by a newer Wharfinger (it has ${unknown.map(({ name }) => name).join(", ")}). Start that version or a newer one; this one would not understand what is stored.`,
@@ -168,17 +202,23 @@ async function runFirst(transaction: Queryable, known: readonly Migration[]): Pr
   if (row?.ours !== true) return "wait";
   await transaction.query(shortly);
   await transaction.query(table);
+  if ((await transaction.query(besideMissing)).length > 0) await transaction.query(addBeside);
   const [first] = await missingOf(transaction, known);
   if (first === undefined) return [];
   if (isConcurrent(first)) return first;
   // Without parameters and a name Postgres takes several statements in one text.
   await transaction.query({ name: "", text: first.text });
-  await transaction.query(note, [first.number, first.name]);
+  await transaction.query(note, [first.number, first.name, besideOf(first.text)]);
   return [first.name];
 }
 
 function isConcurrent({ text }: Migration): boolean {
   return text.startsWith("-- concurrently\n");
+}
+
+function besideOf(text: string): number | null {
+  const [, number] = /^-- beside (\d{4})$/m.exec(text) ?? [];
+  return number === undefined ? null : Number(number);
 }
 
 /**
@@ -221,5 +261,5 @@ async function build(session: Queryable, { number, name, text }: Migration): Pro
       { cause: error },
     );
   }
-  return (await session.execute(note, [number, name])) === 1 ? [name] : [];
+  return (await session.execute(note, [number, name, besideOf(text)])) === 1 ? [name] : [];
 }

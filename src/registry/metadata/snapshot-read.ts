@@ -32,9 +32,9 @@ export interface SnapshotSource {
 
 /**
  * Tables that no snapshot holds, of one server or of one hour: who is running, who has the turn, what views have yet to hear, which COMMITs somebody
- * may still ask about.
+ * may still ask about; and what tokens are signed with, since who reads the store need not be who may sign.
  */
-export const momentary = new Set(["migrations", "changes", "commits", "pods", "turns"]);
+export const momentary = new Set(["migrations", "changes", "commits", "pods", "turns", "token_keys"]);
 
 const form =
   "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL bytea_output = 'hex'";
