@@ -14,13 +14,18 @@ import type { ApplyRequest, ApplyResult, Plan } from "../api/control/retention.t
 import type { FinishedRun, Run, RunRequest, RunUpdate } from "../api/control/runs.ts";
 import type { ShadowedTags, VersionsView } from "../api/control/versions.ts";
 import type { WorkloadReport, WorkloadsHeard } from "../api/control/workloads.ts";
-import { Transport, type TransportOptions } from "./transport.ts";
+import { Transport, type Exchange, type TransportOptions } from "./transport.ts";
 
 export interface WaitOptions {
   /** Long poll: how many seconds the registry may hold the answer back until there is something to say. */
   readonly waitSeconds?: number;
   readonly signal?: AbortSignal;
 }
+
+/** Upstream is asked meanwhile: whoever has to end does not wait for it. */
+type Waiting = Pick<WaitOptions, "signal">;
+
+type Patience = Pick<Exchange, "timeout" | "signal">;
 
 /** Milliseconds for what takes as long as there is content: large images, large repositories. */
 const longWork = 3_600_000;
@@ -32,7 +37,7 @@ const listing = 90_000;
 export class ControlClient {
   readonly #transport: Transport;
 
-  constructor(options: Pick<TransportOptions, "url" | "token" | "tokenFile" | "issueToken" | "dial">) {
+  constructor(options: Pick<TransportOptions, "url" | "caFile" | "token" | "tokenFile" | "issueToken" | "dial">) {
     this.#transport = new Transport(options);
   }
 
@@ -91,17 +96,17 @@ export class ControlClient {
   }
 
   /** Tags of upstream behind minted ones; upstream may have to be asked. `repository` with its prefix. */
-  shadowedTags(repository: string): Promise<ShadowedTags> {
-    return this.#get(`shadowed/${repository}`, listing);
+  shadowedTags(repository: string, options: Waiting = {}): Promise<ShadowedTags> {
+    return this.#get(`shadowed/${repository}`, { timeout: listing, ...options });
   }
 
   /** `policy`: namespace/name. */
   plan(policy: string): Promise<Plan> {
-    return this.#call("POST", `retention/${policy}/plan`, {}, longWork);
+    return this.#call("POST", `retention/${policy}/plan`, {}, { timeout: longWork });
   }
 
   apply(policy: string, request: ApplyRequest): Promise<ApplyResult> {
-    return this.#call("POST", `retention/${policy}/apply`, request, longWork);
+    return this.#call("POST", `retention/${policy}/apply`, request, { timeout: longWork });
   }
 
   /** What `cluster` uses. */
@@ -109,12 +114,12 @@ export class ControlClient {
     return this.#call("PUT", `workloads/${encodeURIComponent(cluster)}`, report);
   }
 
-  prefetch(request: PrefetchRequest): Promise<PrefetchResult> {
-    return this.#call("POST", "prefetch", request, longWork);
+  prefetch(request: PrefetchRequest, options: Waiting = {}): Promise<PrefetchResult> {
+    return this.#call("POST", "prefetch", request, { timeout: longWork, ...options });
   }
 
   delete(request: DeleteRequest): Promise<DeleteResult> {
-    return this.#call("POST", "delete", request, longWork);
+    return this.#call("POST", "delete", request, { timeout: longWork });
   }
 
   restore(request: RestoreRequest): Promise<RestoreResult> {
@@ -155,7 +160,7 @@ export class ControlClient {
   }
 
   /** Asks upstream, for which the registry waits half a minute. `upstream`: namespace/name. */
-  async probe(upstream: string, options: Pick<WaitOptions, "signal"> = {}): Promise<UpstreamView> {
+  async probe(upstream: string, options: Waiting = {}): Promise<UpstreamView> {
     const answer = await this.#transport.send({ method: "POST", path: `/api/v1/upstreams/${upstream}/probe`, ...options });
     return parse<UpstreamView>(answer.body);
   }
@@ -176,8 +181,8 @@ export class ControlClient {
     }
   }
 
-  async #get<T>(path: string, timeout?: number): Promise<T> {
-    const answer = await this.#transport.send({ method: "GET", path: `/api/v1/${path}`, ...(timeout === undefined ? {} : { timeout }) });
+  async #get<T>(path: string, patience: Patience = {}): Promise<T> {
+    const answer = await this.#transport.send({ method: "GET", path: `/api/v1/${path}`, ...patience });
     return parse<T>(answer.body);
   }
 
@@ -193,13 +198,13 @@ export class ControlClient {
     return parse<T>(answer.body);
   }
 
-  async #call<T>(method: "POST" | "PUT" | "PATCH", path: string, body: unknown, timeout?: number): Promise<T> {
+  async #call<T>(method: "POST" | "PUT" | "PATCH", path: string, body: unknown, patience: Patience = {}): Promise<T> {
     const answer = await this.#transport.send({
       method,
       path: `/api/v1/${path}`,
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
-      ...(timeout === undefined ? {} : { timeout }),
+      ...patience,
     });
     return parse<T>(answer.body);
   }

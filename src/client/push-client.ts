@@ -6,7 +6,7 @@ import { lostBlobsHeader } from "../api/control/protocol.ts";
 import { isDigest, type Digest } from "../domain/digest.ts";
 import { acceptedManifestTypes, headers, mediaTypes } from "../domain/media-types.ts";
 import { ClientError } from "./errors.ts";
-import { Transport, type Answer, type Sender } from "./transport.ts";
+import { Transport, type Answer, type ClientOptions } from "./transport.ts";
 
 /** Where a blob is sent to: path and query of its upload session. */
 export type UploadLocation = string;
@@ -33,7 +33,7 @@ const commitTime = 300_000;
 export class PushClient {
   readonly #transport: Transport;
 
-  constructor(options: Sender & { url: string; connections?: number }) {
+  constructor(options: ClientOptions) {
     this.#transport = new Transport(options);
   }
 

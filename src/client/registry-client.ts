@@ -4,7 +4,7 @@ import { digestOf, algorithmOf, isDigest, type Digest } from "../domain/digest.t
 import { runHeader } from "../api/control/protocol.ts";
 import { acceptedManifestTypes, headers, mediaTypes } from "../domain/media-types.ts";
 import { ClientError } from "./errors.ts";
-import { Transport, type Sender } from "./transport.ts";
+import { Transport, type ClientOptions, type TransportOptions } from "./transport.ts";
 
 const maxManifestBytes = 4 * 1024 * 1024;
 /** The registry ends a page before 4 MiB, unless its one entry is longer. */
@@ -25,7 +25,7 @@ export class RegistryClient {
   readonly #transport: Transport;
 
   /** `run`: the run that asks, so that the registry counts and ranks its pulls as a job's, not as a person's. */
-  constructor({ run, ...options }: Sender & { url: string; run?: string; connections?: number }) {
+  constructor({ run, ...options }: ClientOptions & Pick<TransportOptions, "signal"> & { run?: string }) {
     this.#transport = new Transport(run === undefined ? options : { ...options, headers: { [runHeader]: run } });
   }
 

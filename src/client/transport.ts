@@ -8,6 +8,7 @@ import { Agent, request, type buildConnector, type Dispatcher } from "undici";
 
 import { GatheredBytes } from "../domain/gathered-bytes.ts";
 import { readRetryAfter } from "../domain/retry-after.ts";
+import { trusting } from "./authority.ts";
 import { ClientError, errorForStatus } from "./errors.ts";
 
 export interface Exchange {
@@ -50,23 +51,33 @@ export interface TransportOptions extends Sender {
   readonly url: string;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** PEM of those who may have signed its certificate; without it whom Node knows. Read for each new connection. */
+  readonly caFile?: string | undefined;
   /** At once, 16 by default. */
   readonly connections?: number;
   readonly dial?: Dial | undefined;
+  /** Aborted: what is under way ends, and nothing more is asked. */
+  readonly signal?: AbortSignal | undefined;
 }
+
+/** Where a client goes, as whom, and whom it trusts there. */
+export type ClientOptions = Sender & Pick<TransportOptions, "url" | "caFile" | "connections">;
 
 export class Transport {
   readonly #url: string;
   readonly #sender: Sender;
   readonly #agent: Agent;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #signal: AbortSignal | undefined;
 
   constructor(options: TransportOptions) {
-    const { dial, connections = 16 } = options;
-    this.#agent = new Agent({ keepAliveTimeout: 10_000, connections, bodyTimeout: 0, ...(dial && { connect: connector(dial) }) });
+    const { dial, caFile, connections = 16 } = options;
+    const connect = dial ? connector(dial) : caFile && trusting(caFile);
+    this.#agent = new Agent({ keepAliveTimeout: 10_000, connections, bodyTimeout: 0, ...(connect && { connect }) });
     this.#headers = options.headers ?? {};
     this.#url = options.url.replace(/\/+$/, "");
     this.#sender = options;
+    this.#signal = options.signal;
   }
 
   /** Rejects with ClientError for anything but 2xx. */
@@ -107,6 +118,7 @@ export class Transport {
   async #open(exchange: Exchange): Promise<Dispatcher.ResponseData> {
     const headers: Record<string, string> = { ...this.#headers, ...exchange.headers };
     const authorization = await authorizationOf(this.#sender);
+    const signal = exchange.signal ?? this.#signal;
     if (authorization !== undefined) headers["authorization"] = authorization;
     try {
       return await request(`${this.#url}${exchange.path}`, {
@@ -115,7 +127,7 @@ export class Transport {
         body: exchange.body ?? null,
         headersTimeout: exchange.timeout ?? 60_000,
         dispatcher: this.#agent,
-        ...(exchange.signal === undefined ? {} : { signal: exchange.signal }),
+        ...(signal === undefined ? {} : { signal }),
       });
     } catch (cause) {
       throw new ClientError("Unreachable", `No answer from the registry at ${this.#url}: ${(cause as Error).message}`, { cause });

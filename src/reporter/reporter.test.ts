@@ -1,11 +1,15 @@
 // The reporter over time, with a cluster and a registry that do what a test says; test/integration/reporter.test.ts has the real ones.
 
+import { pino } from "pino";
 import { afterEach, expect, test } from "vitest";
 
 import { eventually } from "../../test/support/eventually.ts";
+import { send } from "../../test/support/http.ts";
 import type { WorkloadReport } from "../api/control/workloads.ts";
-import { createLogger } from "../observability/logger.ts";
+import { ClientError } from "../client/errors.ts";
+import type { PodEvent } from "../observability/obstacles.ts";
 import { ClusterError, workloadKinds, type Cluster, type WorkloadKind } from "./cluster.ts";
+import { startReporterProbes } from "./probes.ts";
 import { Reporter } from "./reporter.ts";
 
 type Tell = (images: readonly string[]) => void;
@@ -54,7 +58,11 @@ function start(world: Partial<World> = {}, { every = 3_600_000 }: { every?: numb
     state.reports.push(report);
     return { cluster: "prod", images: report.images.length, reportedAt: null };
   };
-  const reporter = new Reporter({ cluster, namespaces: [], send, logger: createLogger({ level: "silent" }), every });
+  const announced: string[] = [];
+  const announce = ({ reason }: PodEvent) => void announced.push(reason);
+  const log: { level: number; msg: string; err?: unknown }[] = [];
+  const logger = pino({}, { write: (line: string) => void log.push(JSON.parse(line) as (typeof log)[number]) });
+  const reporter = new Reporter({ cluster, namespaces: [], send, logger, announce, every });
   const run = () => {
     const ending = new AbortController();
     const running = reporter.run(ending.signal);
@@ -63,7 +71,7 @@ function start(world: Partial<World> = {}, { every = 3_600_000 }: { every?: numb
       return running;
     });
   };
-  return { state, reporter, run };
+  return { state, reporter, run, announced, log };
 }
 
 const names = ({ images }: WorkloadReport) => images.map(({ image }) => image);
@@ -115,6 +123,19 @@ test("new images that the registry did not take are in the next whole report", a
   expect(names(state.reports.at(-1)!)).toEqual(["app:1", "app:2"]);
 });
 
+test("that new images were not taken is said once, in the words of a report", async () => {
+  const { state, run, announced, log } = start();
+  run();
+  await eventually(() => expect(state.watches).toHaveLength(1));
+  state.refusal = new ClientError("Unreachable", "nobody listens there");
+  state.watches[0]?.tell(["app:2"]);
+  await eventually(() => expect(announced).toEqual(["RegistryUnreachable"]));
+  expect(log.filter(({ level }) => level > 30)).toEqual([
+    expect.objectContaining({ level: 50, msg: "The registry did not take the report: nobody listens there. It is tried again." }),
+  ]);
+  expect(log.some(({ err }) => err !== undefined)).toBe(false);
+});
+
 test("a watch that ends goes on from where it was, and one that broke begins there again", async () => {
   const { state, run } = start();
   run();
@@ -142,4 +163,35 @@ test("a report that was not taken, or is not whole, is tried again soon; then th
   expect(state.reports.every(({ complete }) => !complete)).toBe(true);
   state.failing = {};
   await eventually(() => expect(state.reports.some(({ complete }) => complete)).toBe(true));
+});
+
+test("its probes say how it gets on: nothing yet, a refusal, a whole report", async () => {
+  const { state, reporter, run } = start({ refusal: new Error("The registry is away") }, { every: 20 });
+  const probes = await startReporterProbes({ reporter, listen: { host: "127.0.0.1", port: 0 }, version: "0.0.0" });
+  stop.add(() => probes.stop());
+  const ask = (path: string) => send(`http://127.0.0.1:${probes.port}`, "GET", path);
+  const ready = async () => {
+    const answer = await ask("/readyz");
+    return [answer.status, (answer.json() as { checks: { message: string }[] }).checks[0]?.message];
+  };
+  expect((await ask("/livez")).status).toBe(200);
+  expect(await ready()).toEqual([503, "nothing was reported yet"]);
+  run();
+  await eventually(async () => expect(await ready()).toEqual([503, "the registry did not take the report: The registry is away"]));
+  expect((await ask("/metrics")).body.toString()).toMatch(/^wharfinger_reporter_failures [1-9]/m);
+  state.refusal = undefined;
+  await eventually(async () => expect(await ready()).toEqual([200, expect.stringMatching(/^was taken at 2/)]));
+  const metrics = (await ask("/metrics")).body.toString();
+  expect(metrics).toMatch(/^wharfinger_reporter_failures 0$/m);
+  expect(metrics).toMatch(/^wharfinger_reporter_last_report_timestamp_seconds \d/m);
+});
+
+test("what keeps the registry from knowing is said of the Pod once, and that it is over", async () => {
+  const { state, run, announced } = start({ refusal: new ClientError("Unreachable", "nobody listens there.") }, { every: 20 });
+  run();
+  await eventually(() => expect(announced).toEqual(["RegistryUnreachable"]));
+  state.refusal = new ClientError("Unauthorized", "who are you?");
+  await eventually(() => expect(announced).toEqual(["RegistryUnreachable", "RegistryRefused"]));
+  state.refusal = undefined;
+  await eventually(() => expect(announced).toEqual(["RegistryUnreachable", "RegistryRefused", "Reported"]));
 });

@@ -6,7 +6,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 
 import { maxImages, type ReportedImage, type WorkloadReport, type WorkloadsHeard } from "../api/control/workloads.ts";
+import { ClientError, type ClientErrorCode } from "../client/errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { Obstacles, type Announce, type Met } from "../observability/obstacles.ts";
 import { ClusterError, type Cluster } from "./cluster.ts";
 import { lookAt, type Look } from "./look.ts";
 
@@ -17,6 +19,8 @@ export interface ReporterOptions {
   /** Sends a report to the registry. */
   readonly send: (report: WorkloadReport) => Promise<WorkloadsHeard>;
   readonly logger: Logger;
+  /** Events of the Pod that this runs in. */
+  readonly announce?: Announce | undefined;
   /** Pause between two whole reports, milliseconds. */
   readonly every?: number;
 }
@@ -28,6 +32,17 @@ export interface Reported {
   readonly problem?: string;
 }
 
+/** How `run` gets on. */
+export interface Standing {
+  /** When the registry took the last whole report. */
+  readonly reportedAt: Date | undefined;
+  /** In a row. */
+  readonly failures: number;
+  /** Why the last report was none, or not whole; undefined: it was both. */
+  readonly problem: string | undefined;
+}
+
+const over = { reason: "Reported", message: "A whole report was taken again." };
 const defaultEvery = 600_000;
 /** First pause after a report that was not heard or not whole, milliseconds; it doubles up to `every`. */
 const firstRetry = 5_000;
@@ -47,11 +62,18 @@ export class Reporter {
   /** Those of them that the registry does not know. */
   readonly #unsent = new Set<string>();
   #sending: Promise<void> | undefined;
+  #standing: Standing = { reportedAt: undefined, failures: 0, problem: "nothing was reported yet" };
+  readonly #obstacles: Obstacles;
   /** Ends the pause before the next look. */
   #lookNow: () => void = () => {};
 
   constructor(options: ReporterOptions) {
     this.#options = options;
+    this.#obstacles = new Obstacles({ ...options, over });
+  }
+
+  get standing(): Standing {
+    return this.#standing;
   }
 
   /** One look and one report. Rejects with the error of `send`. */
@@ -62,21 +84,24 @@ export class Reporter {
   /** Until `signal` is aborted. What goes wrong is logged and tried again. */
   async run(signal: AbortSignal): Promise<void> {
     const { logger, every = defaultEvery } = this.#options;
-    let failures = 0;
     let watching = new AbortController();
     while (!signal.aborted) {
       try {
         const { look, reported } = await this.#report();
-        failures = reported.problem === undefined ? 0 : failures + 1;
-        if (reported.problem !== undefined) logger.warn({ scope: look.scope, problem: reported.problem }, "the report is not whole");
-        else logger.info({ scope: look.scope, images: look.images.size }, "reported");
+        this.#came(reported.problem);
+        if (reported.problem !== undefined) this.#obstacles.meet(notWhole(reported.problem));
+        else {
+          this.#obstacles.overcome();
+          logger.info({ scope: look.scope, images: look.images.size }, "reported");
+        }
         watching.abort();
         watching = new AbortController();
         for (const from of look.pods) void this.#watch(from, AbortSignal.any([signal, watching.signal]));
       } catch (error) {
-        failures++;
-        logger.error({ err: error }, "the registry did not take the report");
+        this.#came(`the registry did not take the report: ${(error as Error).message}`);
+        this.#obstacles.meet(notTaken(error));
       }
+      const { failures } = this.#standing;
       const wait = failures === 0 ? every : Math.min(every, firstRetry * 2 ** (failures - 1));
       const sooner = new AbortController();
       this.#lookNow = () => sooner.abort();
@@ -87,6 +112,12 @@ export class Reporter {
     }
     watching.abort();
     await this.#sending;
+  }
+
+  #came(problem: string | undefined): void {
+    const { reportedAt, failures } = this.#standing;
+    this.#standing =
+      problem === undefined ? { reportedAt: new Date(), failures: 0, problem } : { reportedAt, failures: failures + 1, problem };
   }
 
   async #report(): Promise<{ readonly look: Look; readonly reported: Reported }> {
@@ -172,10 +203,25 @@ export class Reporter {
       logger.debug({ images: images.length }, "reported new images");
     } catch (error) {
       // They are in the next whole report.
-      logger.warn({ err: error }, "the registry did not take new images");
+      this.#obstacles.meet(notTaken(error));
     }
   }
 }
+
+function notWhole(problem: string): Met {
+  return { reason: "ReportNotWhole", message: `The report is not whole, so nothing is deleted by it: ${problem}.` };
+}
+
+function notTaken(error: unknown): Met {
+  const reason = error instanceof ClientError ? (reasons[error.code] ?? "ReportNotTaken") : "ReportNotTaken";
+  return { reason, message: `The registry did not take the report: ${(error as Error).message}` };
+}
+
+const reasons: Partial<Readonly<Record<ClientErrorCode, string>>> = {
+  Unreachable: "RegistryUnreachable",
+  Unauthorized: "RegistryRefused",
+  Refused: "RegistryRefused",
+};
 
 function timeOf(milliseconds: number): string {
   return new Date(milliseconds).toISOString();

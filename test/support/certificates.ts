@@ -15,7 +15,7 @@ export interface KeyPair {
 export interface Certificates {
   /** PEM of the authority. */
   readonly authority: string;
-  /** For 127.0.0.1 and localhost. */
+  /** For `address`, `names` and localhost. */
   readonly server: KeyPair;
   readonly client: KeyPair;
 }
@@ -31,12 +31,12 @@ export interface Subject {
 export const forClients = ["extendedKeyUsage=clientAuth"];
 export const forServers = (...names: readonly string[]) => [`subjectAltName=${names.join(",")}`, "extendedKeyUsage=serverAuth"];
 
-export async function createCertificates(): Promise<Certificates> {
+export async function createCertificates(address = "127.0.0.1", names: readonly string[] = []): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-certificates-"));
   try {
     await createAuthority(folder, "test authority");
     const [server, client] = await Promise.all([
-      issue(folder, { name: "server", extensions: forServers("IP:127.0.0.1", "DNS:localhost") }),
+      issue(folder, { name: "server", extensions: forServers(`IP:${address}`, "DNS:localhost", ...names.map((name) => `DNS:${name}`)) }),
       issue(folder, { name: "client", extensions: forClients }),
     ]);
     return { authority: await readFile(join(folder, "ca.crt"), "utf8"), server, client };

@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -9,39 +10,41 @@ import type { FastifyInstance } from "fastify";
 
 import type { Logger } from "../../observability/logger.ts";
 
-interface Address {
+export interface Address {
   readonly host: string;
   readonly port: number;
+  /** That chooses another one: `--listen`. */
+  readonly option: string;
 }
 
 /**
- * Resolves with the address as a client writes it: `http://127.0.0.1:5000`, with the port that was taken for port 0. Rejects with an Error that says
+ * Resolves with the address as a client writes it, `http://127.0.0.1:5000`, with the port that was taken for port 0. Rejects with an Error that says
  * what to do.
  */
-export async function listen(app: FastifyInstance, address: Address): Promise<string> {
+export async function listen(app: FastifyInstance, address: Address, { tls }: { readonly tls: boolean }): Promise<string> {
   const { host, port } = address;
   await app.listen({ host, port }).catch((error: unknown) => {
     throw explained(error, address);
   });
   const taken = (app.server.address() as AddressInfo).port;
   const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host;
-  return `http://${shown.includes(":") ? `[${shown}]` : shown}:${taken}`;
+  return `http${tls ? "s" : ""}://${shown.includes(":") ? `[${shown}]` : shown}:${taken}`;
 }
 
-function explained(error: unknown, { host, port }: Address): unknown {
+function explained(error: unknown, { host, port, option }: Address): unknown {
   const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   switch ((error as NodeJS.ErrnoException).code ?? "") {
     case "EADDRINUSE": {
       const airplay = process.platform === "darwin" && port === 5000 ? " (on macOS often the AirPlay Receiver)" : "";
       return new Error(
-        `${where} is in use by another program${airplay}. Stop it, or choose another address with --listen; port 0 takes any free one.`,
+        `${where} is in use by another program${airplay}. Stop it, or choose another address with ${option}; port 0 takes any free one.`,
         { cause: error },
       );
     }
     case "EADDRNOTAVAIL":
-      return new Error(`${where} is no address of this machine. Choose another one with --listen.`, { cause: error });
+      return new Error(`${where} is no address of this machine. Choose another one with ${option}.`, { cause: error });
     case "EACCES":
-      return new Error(`Not allowed to listen on ${where}. Ports below 1024 belong to root: choose another one with --listen.`, {
+      return new Error(`Not allowed to listen on ${where}. Ports below 1024 belong to root: choose another one with ${option}.`, {
         cause: error,
       });
     default:
@@ -61,6 +64,18 @@ export function connectionLimit(limitsFile = "/proc/self/limits"): number {
   }
   const descriptors = /^Max open files +(\d+) /m.exec(limits)?.[1];
   return descriptors === undefined ? defaultConnections : Math.max(1, Math.floor(Number(descriptors) / 2));
+}
+
+export interface ConnectionShares {
+  readonly data: number;
+  readonly control: number;
+}
+
+/** What is left of the data listener's connections where the control API has a listener of its own, and what that gets of them. */
+export function connectionShares(all = connectionLimit()): ConnectionShares {
+  // Operator, jobs and people are few; however many pull, they are heard.
+  const control = Math.max(1, Math.min(Math.floor(all / 8), 512));
+  return { data: Math.max(1, all - control), control };
 }
 
 /** Milliseconds between two lines about connections that found no place: there may be thousands a second. */
@@ -88,6 +103,11 @@ export function reportDropped(server: Server, logger: Logger): void {
     clearTimeout(timer);
     report();
   });
+}
+
+/** From now on an answer ends its connection: whoever asks again comes to another process, where there is one. Connections are still taken. */
+export function leave({ server }: FastifyInstance): void {
+  server.prependListener("request", (_: IncomingMessage, response: ServerResponse) => (response.shouldKeepAlive = false));
 }
 
 /** Running transfers go on for `grace` milliseconds; connections that carry nothing end at once. */

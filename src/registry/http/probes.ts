@@ -1,4 +1,4 @@
-// /livez, /readyz and /metrics: what an orchestrator and a person ask first.
+// /livez, /readyz and /metrics where they share the listener of everybody else, so that a token decides who reads more than that it is ready.
 
 import type { FastifyInstance, FastifyRequest } from "fastify";
 

@@ -1,32 +1,44 @@
-// One fastify application for /v2, /api/v1 and the probes, with the server settings that a registry needs: framework defaults cut long
-// uploads, wait for slow headers and answer in forms that no registry client understands.
+// A fastify application for what one listener answers (/v2, /api/v1, the probes), with the server settings that a registry needs: framework
+// defaults cut long uploads, wait for slow headers and answer in forms that no registry client understands.
 
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import { jsonAnswer } from "./answer.ts";
-import { basicChallenge } from "./authentication.ts";
+import { answerBadHttp, noSniffing } from "./bad-http.ts";
+import type { Certificate } from "./certificate.ts";
+import { basicChallenge } from "./challenge.ts";
 import { registerControl, type ControlOptions } from "./control.ts";
-import { describeFailure, errorBody, HttpError } from "./errors.ts";
-import { connectionLimit, reportDropped } from "./listening.ts";
+import { describeFailure, HttpError } from "./errors.ts";
+import { reportDropped } from "./listening.ts";
 import { registerProbes, type ProbeOptions } from "./probes.ts";
 import { replyWhole } from "./reply.ts";
+import { createTlsServer } from "./tls-server.ts";
+import type { TokenRoute } from "./token-route.ts";
 import type { V2 } from "./v2.ts";
 import { checkVisitor, type VisitorOptions } from "./visitors.ts";
 
+/** What a listener answers; there is nothing where something is left out. */
+export interface Answers {
+  readonly v2?: V2;
+  readonly token?: TokenRoute;
+  readonly control?: Omit<ControlOptions, "stallTimeout">;
+  readonly probes?: Omit<ProbeOptions, "stallTimeout">;
+}
+
 export interface ServerOptions {
-  readonly v2: V2;
-  readonly control: Omit<ControlOptions, "stallTimeout">;
-  readonly probes: Omit<ProbeOptions, "stallTimeout">;
   /** Milliseconds without a byte after which a body, in either direction, is given up; those of /v2 have their own. */
   readonly stallTimeout: number;
   readonly visitors: VisitorOptions;
   /** Clients come without a load balancer between. */
   readonly direct: boolean;
+  /** Connections open at once; more are closed unheard. */
+  readonly connections: number;
+  /** Undefined: plain HTTP. */
+  readonly certificate: Certificate | undefined;
   readonly logger: Logger;
   /** Milliseconds for the headers of a request, 15 s by default. There is no such limit for bodies: request-body.ts watches them. */
   readonly headersTimeout?: number;
@@ -39,20 +51,22 @@ const keepAliveBehindBalancers = 620_000;
 const keepAliveDirect = 75_000;
 const controlBodyLimit = 1024 * 1024;
 
-/** Blobs are anybody's bytes: no browser may take them for a page. */
-const noSniffing = ["x-content-type-options", "nosniff"] as const;
-
 const v2Methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
 
-export function buildServer(options: ServerOptions): FastifyInstance {
-  const { v2, control, probes, visitors, direct, stallTimeout, logger, headersTimeout = defaultHeadersTimeout } = options;
+export function buildServer({ v2, token, control, probes }: Answers, options: ServerOptions): FastifyInstance {
+  const { visitors, direct, connections, stallTimeout, certificate, logger, headersTimeout = defaultHeadersTimeout } = options;
   const refusing = { logger, stallTimeout };
+  const times = {
+    keepAliveTimeout: direct ? keepAliveDirect : keepAliveBehindBalancers,
+    requestTimeout: 0,
+    headersTimeout,
+    connectionsCheckingInterval: headersTimeout / 3,
+  };
   const app = Fastify({
     logger: false,
     bodyLimit: controlBodyLimit,
-    keepAliveTimeout: direct ? keepAliveDirect : keepAliveBehindBalancers,
-    requestTimeout: 0,
-    http: { headersTimeout, connectionsCheckingInterval: headersTimeout / 3 },
+    serverFactory: (handle) =>
+      certificate === undefined ? createServer(times, handle) : createTlsServer({ certificate, logger }, times, handle),
     trustProxy: false,
     exposeHeadRoutes: true,
     return503OnClosing: false,
@@ -64,12 +78,12 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       // No hook ran yet.
       reply.raw.setHeader(...noSniffing);
       // A path that cannot be decoded is refused by the parser of /v2 with its own words.
-      if (isV2(request)) void takeOver(request, reply, v2);
+      if (v2 !== undefined && isV2(request)) void takeOver(request, reply, v2);
       else void refuse(error, request, reply, refusing);
     },
   });
   // Without it the last descriptor goes to a socket, and files and the database are what fails.
-  app.server.maxConnections = connectionLimit();
+  app.server.maxConnections = connections;
   reportDropped(app.server, logger);
   // Answered once the caller may write (request-body.ts, control.ts), not before.
   app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => app.server.emit("request", request, response));
@@ -82,16 +96,32 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply, refusing));
   app.setNotFoundHandler(async (request, reply) => {
-    if (isV2(request)) return takeOver(request, reply, v2);
-    throw new HttpError("ENDPOINT_UNKNOWN", "There is nothing here: the registry answers under /v2/ and /api/v1/.");
+    if (v2 !== undefined && isV2(request)) return takeOver(request, reply, v2);
+    // A listener does not tell what others of the process answer.
+    const where = v2 === undefined || control === undefined ? "" : ": the registry answers under /v2/ and /api/v1/";
+    throw new HttpError("ENDPOINT_UNKNOWN", `There is nothing here${where}.`);
   });
+  if (v2 !== undefined) registerV2(app, v2);
+  if (token !== undefined) registerToken(app, token);
+  if (control !== undefined) registerControl(app, { ...control, stallTimeout });
+  if (probes !== undefined) registerProbes(app, { ...probes, stallTimeout });
+  return app;
+}
+
+function registerV2(app: FastifyInstance, v2: V2): void {
   for (const url of ["/v2", "/v2/*"]) {
     // Taken over before fastify looks at a body: layers are streams of any type.
     app.route({ method: v2Methods, url, onRequest: async (request, reply) => takeOver(request, reply, v2), handler: () => undefined });
   }
-  registerControl(app, { ...control, stallTimeout });
-  registerProbes(app, { ...probes, stallTimeout });
-  return app;
+}
+
+function registerToken(app: FastifyInstance, token: TokenRoute): void {
+  // Likewise: a form is none of the bodies that the control API takes.
+  const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
+    reply.hijack();
+    await token.handle(request.raw, reply.raw);
+  };
+  app.route({ method: v2Methods, url: "/token", onRequest, handler: () => undefined });
 }
 
 function isV2(request: FastifyRequest): boolean {
@@ -131,24 +161,4 @@ function translate(error: FastifyError): Error {
   if (error.statusCode === 413) return new HttpError("REQUEST_TOO_LARGE", "The body is larger than this route takes.");
   if (error.statusCode === 415) return new HttpError("CONTENT_ENCODING", "Send the body as application/json.");
   return new HttpError("REQUEST_INVALID", error.message);
-}
-
-const badHttp: Readonly<Record<string, readonly [number, string, string]>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "The headers of the request did not come in time."],
-  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "The headers of the request are larger than 16 KiB."],
-};
-
-/** What is no HTTP at all (or two kinds of it at once) never reaches a route. The connection ends: nobody knows where a next request would begin. */
-function answerBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  const running = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage;
-  if (!socket.writable || error.code === "ECONNRESET" || running?.headersSent === true) {
-    socket.destroy();
-    return;
-  }
-  const [status, phrase, message] = badHttp[error.code ?? ""] ?? [400, "Bad Request", "The request is not valid HTTP/1.1."];
-  const body = JSON.stringify(errorBody("INVALID", message));
-  socket.end(
-    `HTTP/1.1 ${status} ${phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n${noSniffing.join(": ")}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    () => socket.destroySoon(),
-  );
 }

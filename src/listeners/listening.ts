@@ -1,4 +1,4 @@
-// The operator's own ports: an address that cannot be had is said with the option that chooses another.
+// How a process takes an address for a small listener of its own: one that cannot be had is said with the option that chooses another.
 
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
