@@ -38,6 +38,7 @@ export const reasons = {
   credentialsTooLarge: "CredentialsTooLarge",
   notDelivered: "NotDelivered",
   userNotFound: "UserNotFound",
+  issuerNotFound: "IssuerNotFound",
   repositoryInUse: "RepositoryInUse",
   immutable: "Immutable",
   unreachable: "Unreachable",
@@ -66,6 +67,8 @@ export const annotations = {
   acceptRevision: "wharfinger.dev/accept-revision",
   /** On the Pods of a registry: what tokens for it must be for. */
   audience: "wharfinger.dev/audience",
+  /** On the Pods of an operator: where it says how the record stands, when that is another namespace than theirs. */
+  recordNamespace: "wharfinger.dev/record-namespace",
 } as const;
 
 /** Trailers of the record's commits: the memory of what was recorded. */

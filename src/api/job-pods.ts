@@ -12,5 +12,8 @@ export const jobAnnotations = {
   approve: "wharfinger.dev/approve-plan",
 } as const;
 
+/** On Pods of Jobs: who signed the registry's certificate, as a file of theirs. */
+export const authorityAnnotation = "wharfinger.dev/registry-ca";
+
 /** Exit code of a job that failed and has told the registry: there is nothing to try again before its next time. */
 export const failedAndTold = 3;

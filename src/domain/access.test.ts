@@ -1,19 +1,12 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import {
-  admin,
-  anonymous,
-  compileAccess,
-  describeIdentity,
-  type AccessRule,
-  type AccessSituation,
-  type Action,
-  type Identity,
-} from "./access.ts";
+import { compileAccess, type AccessRule, type AccessSituation, type Action } from "./access.ts";
+import { admin, anonymous, describeIdentity, type Identity } from "./identity.ts";
 
 const ci: Identity = { kind: "user", name: "ci" };
 const eve: Identity = { kind: "user", name: "eve" };
+const builder: Identity = { kind: "serviceAccount", issuer: "in-cluster", namespace: "team-a", name: "builder", pod: "build-1" };
 
 function rule(part: Partial<AccessRule>): AccessRule {
   return { subjects: [{ kind: "User", name: "ci" }], repositories: { include: ["team-a/**"], exclude: [] }, actions: ["pull"], ...part };
@@ -32,7 +25,7 @@ function situation(part: Partial<AccessSituation>): AccessSituation {
 
 const pusher = rule({ actions: ["pull", "push"] });
 const readers = rule({ subjects: [{ kind: "Anonymous" }], repositories: { include: ["public/**"], exclude: ["public/hidden"] } });
-const robot = rule({ subjects: [{ kind: "ServiceAccount", name: "ci" }, { kind: "OIDC" }], actions: ["pull", "push", "delete"] });
+const accounts = rule({ subjects: [{ kind: "ServiceAccount", namespace: "team-a", name: "ci" }], actions: ["pull", "push", "delete"] });
 const tenant = rule({ repositories: { include: ["**"], exclude: [] }, actions: ["pull", "push", "delete"], within: ["team-a/**"] });
 
 type Row = readonly [string, Partial<AccessSituation>, Identity, Action, string, boolean];
@@ -60,7 +53,8 @@ const table: readonly Row[] = [
   ["with credentials too", { rules: [readers] }, eve, "pull", "public/app", true],
   ["excluded is not selected", { rules: [readers] }, anonymous, "pull", "public/hidden", false],
   ["Anonymous may only what is written", { rules: [readers] }, anonymous, "push", "public/app", false],
-  ["subjects that are not built match nobody", { rules: [robot] }, ci, "pull", "team-a/app", false],
+  ["a user is no ServiceAccount of the same name", { rules: [accounts] }, ci, "pull", "team-a/app", false],
+  ["the ServiceAccount is", { rules: [accounts] }, { ...builder, name: "ci" }, "delete", "team-a/app", true],
   ["a tenant's rule stays inside its grant", { rules: [tenant] }, ci, "push", "team-a/app", true],
   ["and gives nothing outside", { rules: [tenant] }, ci, "pull", "team-b/app", false],
   ["open before the first policy", { openUntilFirstPolicy: true, everHadPolicy: false }, anonymous, "delete", "team-a/app", true],
@@ -139,7 +133,13 @@ test.each([
 });
 
 test("identities have names", () => {
-  const builder: Identity = { kind: "serviceAccount", issuer: "edge", namespace: "team-a", name: "builder", pod: "build-1" };
-  const described = ["anonymous", "user:ci", "admin", "serviceaccount:edge/team-a/builder"];
-  expect([anonymous, ci, admin, builder].map(describeIdentity)).toEqual(described);
+  const workflow: Identity = { kind: "oidc", issuer: "github", subject: "repo:octo/app:ref:refs/heads/main", claims: {}, groups: [] };
+  const described = [
+    "anonymous",
+    "user:ci",
+    "admin",
+    "serviceaccount:in-cluster/team-a/builder",
+    "oidc:github/repo:octo/app:ref:refs/heads/main",
+  ];
+  expect([anonymous, ci, admin, builder, workflow].map(describeIdentity)).toEqual(described);
 });

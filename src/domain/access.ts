@@ -3,43 +3,14 @@
 import { RE2JS } from "re2js";
 
 import { compileSelector } from "./glob.ts";
+import { anonymous, type Identity } from "./identity.ts";
+import { coversOf, type AccessSubject } from "./subjects.ts";
 
 export type Action = "pull" | "push" | "delete";
 
-/** `issuer`: the cluster, by its name in the setting `auth.issuers`; what clusters call themselves is no name, many say the same. */
-export interface ServiceAccount {
-  readonly issuer: string;
-  readonly namespace: string;
-  readonly name: string;
-}
-
-/** Whom the credentials of a request showed. */
-export type Identity =
-  | { readonly kind: "anonymous" }
-  | { readonly kind: "user"; readonly name: string }
-  | ({ readonly kind: "serviceAccount"; /** Name of the Pod that the token is bound to. */ readonly pod?: string } & ServiceAccount)
-  /** The installation's admin token: everything, protected tags aside. */
-  | { readonly kind: "admin" };
-
-export const anonymous: Identity = { kind: "anonymous" };
-export const admin: Identity = { kind: "admin" };
-
-/** `user:ci`, `serviceaccount:in-cluster/team-a/builder`, `anonymous`, `admin`: how logs, history and metadata name an identity. */
-export function describeIdentity(identity: Identity): string {
-  switch (identity.kind) {
-    case "user":
-      return `user:${identity.name}`;
-    case "serviceAccount":
-      return `serviceaccount:${identity.issuer}/${identity.namespace}/${identity.name}`;
-    case "anonymous":
-    case "admin":
-      return identity.kind;
-  }
-}
-
-/** What counts of an AccessPolicy. Subjects of other kinds match nobody until they are built. */
+/** What counts of an AccessPolicy. */
 export interface AccessRule {
-  readonly subjects: readonly { readonly kind: string; readonly name?: string }[];
+  readonly subjects: readonly AccessSubject[];
   /** Globs over full names. */
   readonly repositories: { readonly include: readonly string[]; readonly exclude: readonly string[] };
   readonly actions: readonly Action[];
@@ -69,8 +40,8 @@ export interface Access {
   readonly open: boolean;
   /** There is something that callers without credentials may pull. */
   readonly anonymousMayPull: boolean;
-  /** Some policy is about users, so that clients must be asked for credentials, whether the users exist yet or not. */
-  readonly namesUsers: boolean;
+  /** Some policy is about somebody with credentials, so that clients must be asked for them, whether anybody has them yet or not. */
+  readonly namesSomebody: boolean;
 }
 
 /** Compiles the policies once for a configuration; the answers are plain lookups. */
@@ -85,7 +56,7 @@ export function compileAccess(situation: AccessSituation): Access {
   return {
     open,
     anonymousMayPull: open || anonymousPull !== "None" || rules.some((rule) => rule.actions.has("pull") && rule.covers(anonymous)),
-    namesUsers: situation.rules.some(({ subjects }) => subjects.some(({ kind }) => kind === "User")),
+    namesSomebody: situation.rules.some(({ subjects }) => subjects.some(({ kind }) => kind !== "Anonymous")),
     may(identity, action, repository) {
       if (open || identity.kind === "admin") return true;
       if (action === "pull" && pulledByAnyone(repository)) return true;
@@ -103,16 +74,14 @@ interface CompiledRule {
 }
 
 function compileRule(rule: AccessRule): CompiledRule {
-  const users = new Set(rule.subjects.flatMap(({ kind, name }) => (kind === "User" && name !== undefined ? [name] : [])));
-  // What is given to everybody without credentials is not taken away by showing some.
-  const everybody = rule.subjects.some(({ kind }) => kind === "Anonymous");
   const selects = compileSelector(rule.repositories);
   const within = rule.within === undefined ? undefined : compileSelector({ include: rule.within, exclude: [] });
   const protects = rule.protectedTags === undefined ? () => false : compilePattern(rule.protectedTags);
   return {
     actions: new Set(rule.actions),
-    covers: (identity) => everybody || (identity.kind === "user" && users.has(identity.name)),
-    selects: (repository) => selects(repository) && (within === undefined || within(repository)),
+    covers: coversOf(rule.subjects),
+    // The grant first: who has it writes no globs that cost others more than a look at it.
+    selects: (repository) => (within === undefined || within(repository)) && selects(repository),
     protects,
   };
 }

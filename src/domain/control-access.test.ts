@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 
-import { anonymous, admin, type Identity } from "./access.ts";
+import { compileAccess } from "./access.ts";
+import { anonymous, admin, type Identity } from "./identity.ts";
+import type { AccessSubject } from "./subjects.ts";
 import {
+  accessOf,
   mayCall,
   mayTry,
   roleOf,
@@ -42,6 +45,7 @@ test.each<readonly [string, Identity, unknown]>([
   ["the same name in another cluster", identity("reporter", "edge"), { kind: "reporter", cluster: "edge" }],
   ["an account of access.admins", identity("root"), { kind: "admin" }],
   ["its name in another cluster", identity("root", "edge"), { kind: "user" }],
+  ["a CI job", { kind: "oidc", issuer: "github", subject: "root", claims: { sub: "root" }, groups: ["root"] }, { kind: "user" }],
   ["an account with a user's name", { ...identity("root"), namespace: "team-a" } as Identity, { kind: "user" }],
 ])("%s", (_, identity, role) => expect(roleOf(identity, principals)).toEqual(role));
 
@@ -108,4 +112,34 @@ test("what may be tried may be called by somebody, and nobody calls what may not
   for (const role of roles)
     for (const right of rights) expect(mayCall(role, right, own), `${role.kind} ${right}`).toBe(mayTry(role, right));
   expect(roles.map((role) => rights.filter((right) => mayTry(role, right)).length)).toEqual([0, 1, 4, 8, 2, 4, 4]);
+});
+
+test("what policies give to the account of jobs, no run has; what they give to everybody, it has", () => {
+  const rule = (subject: AccessSubject, include: string) => ({
+    subjects: [subject],
+    repositories: { include: [include], exclude: [] },
+    actions: ["pull", "push", "delete"] as const,
+  });
+  const access = compileAccess({
+    rules: [
+      rule({ kind: "Group", issuer: "in-cluster", name: "system:serviceaccounts" }, "shared/**"),
+      rule({ kind: "ServiceAccount", namespace: "wharfinger", name: "*" }, "shared/**"),
+      rule({ kind: "Anonymous" }, "public/**"),
+    ],
+    everHadPolicy: true,
+    openUntilFirstPolicy: false,
+    anonymousPull: "None",
+    isPublicUpstream: () => false,
+  });
+  const job = identity("jobs", undefined, "images-1");
+  const rights = (role: Role, name: string) =>
+    (["pull", "push", "delete"] as const).filter((action) => accessOf(role, access).may(job, action, name));
+  expect(rights({ kind: "user" }, "shared/app")).toEqual(["pull", "push", "delete"]);
+  for (const kind of ["tag-sync", "prune"] as const) {
+    expect(rights(run({ kind }), "shared/app")).toEqual([]);
+    expect(rights(run({ kind }), "public/app")).toEqual(["pull", "push", "delete"]);
+  }
+  const covers = (repository: string) => repository === "vendor/app";
+  expect(rights(run({ kind: "tag-sync", covers }), "vendor/app")).toEqual(["pull"]);
+  expect(rights(run({ kind: "prune", covers }), "vendor/app")).toEqual([]);
 });

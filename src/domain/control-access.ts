@@ -1,7 +1,8 @@
 // Who may call what of the control API (design: access.md, "Control API"). A pure decision: the rows of controlRoutes name a right, the
 // settings say who is what, and a run reaches no further than its policy.
 
-import type { Access, Identity, ServiceAccount } from "./access.ts";
+import type { Access } from "./access.ts";
+import { anonymous, type Identity, type ServiceAccount } from "./identity.ts";
 
 /** Whom the settings name. */
 export interface Principals {
@@ -69,6 +70,8 @@ export function roleOf(identity: Identity, { admins, operator, jobs, reporters }
       const reporter = reporters.find(({ account }) => isSame(identity, account));
       return reporter === undefined ? { kind: "user" } : { kind: "reporter", cluster: reporter.cluster };
     }
+    case "oidc":
+      return { kind: "user" };
     case "anonymous":
     case "admin":
       return { kind: identity.kind };
@@ -123,13 +126,17 @@ export function mayCall(role: Role, right: Right, subject: Subject): boolean {
   return own.length > 0 && own.every(Boolean) && (subject.approves === undefined || subject.approves === approved);
 }
 
-/** What the caller may do in repositories: a tag-sync run pulls the images of its policy, whoever else may. */
+/**
+ * What the caller may do in repositories: a tag-sync run pulls the images of its policy, whoever else may. What policies give to the account
+ * of jobs, as to every account of its namespace or cluster, no run has: it reads what strangers wrote.
+ */
 export function accessOf(role: Role, access: Access): Access {
-  if (role.kind !== "run" || role.run.kind !== "tag-sync") return access;
-  const { covers } = role.run;
+  if (role.kind !== "run") return access;
+  const { kind, covers } = role.run;
   return {
     ...access,
-    may: (identity, action, repository) => (action === "pull" && covers(repository)) || access.may(identity, action, repository),
+    may: (_, action, repository) =>
+      (kind === "tag-sync" && action === "pull" && covers(repository)) || access.may(anonymous, action, repository),
   };
 }
 

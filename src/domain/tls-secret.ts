@@ -15,6 +15,11 @@ export interface TlsMaterial {
 /** Keys of a Secret that are used. */
 export const tlsKeys: readonly string[] = ["ca.crt", "tls.crt", "tls.key"];
 
+/** Nothing but whom to believe: who comes with it is nobody in particular. */
+export function isAuthorityAlone(data: SecretData): boolean {
+  return data.has("ca.crt") && !data.has("tls.crt") && !data.has("tls.key");
+}
+
 const pem = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** `name`: of the Secret, for messages; nothing of its content is ever put into one. */

@@ -6,6 +6,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { audience, clusterIssuer, createTokenIssuer } from "../../test/support/token-issuer.ts";
+import { githubClaims, startTokenProvider } from "../../test/support/token-provider.ts";
 import { defaultSettings, type Settings } from "../config/settings.ts";
 import { openWhole } from "./closing.ts";
 import { openTokens, principalsOf } from "./principals.ts";
@@ -37,14 +38,22 @@ test.each<readonly [string, Parameters<typeof settings>[0], string]>([
     { access: { admins: [{ kind: "ServiceAccount", ...account("admin", "edge") }] } },
     "of edge, which",
   ],
-  ["an account of a cluster without keys", { access: { operator: account("operator", "edge") } }, "of edge, which auth.issuers does not"],
+  [
+    "an account of an issuer that is no cluster",
+    {
+      auth: { issuers: [{ name: "github", kind: "OIDC", issuer: "https://github.example.com" }] },
+      access: { operator: account("operator", "github") },
+    },
+    "of github, which is no cluster",
+  ],
+  ["an account of a cluster without keys", { access: { operator: account("operator", "edge") } }, "of edge, which is no cluster"],
   ["a cluster that is there twice", { clusters: [{ name: "prod" }, { name: "prod" }] }, "names prod twice"],
 ])("%s is refused", (_, part, message) => expect(() => principalsOf(settings(part))).toThrow(message));
 
 test("tokens need to know whom they are for, and keys that tell the clusters apart", async () => {
   const open = (part: Parameters<typeof settings>[0]) =>
     openWhole(async (closing) => {
-      const tokens = await openTokens(settings(part), { logger: pino({ level: "silent" }), closing });
+      const tokens = await openTokens(settings(part), { logger: pino({ level: "silent" }), closing, trustHosts: false });
       return { tokens, stop: () => closing.run() };
     });
   const cluster = await createTokenIssuer();
@@ -61,4 +70,30 @@ test("tokens need to know whom they are for, and keys that tell the clusters apa
   const opened = await open({ externalURL, auth });
   expect(await opened.tokens?.judge(await cluster.token({ namespace: "a", name: "b" }))).toHaveProperty("identity");
   await opened.stop();
+});
+
+test("an OpenID provider is asked where Upstreams may be, and private addresses only where the settings allow them or their owner owns the process", async () => {
+  const provider = await startTokenProvider();
+  const { issuer, caFile } = provider;
+  const judgedBy = (allowedCIDRs: readonly string[], trustHosts: boolean) =>
+    openWhole(async (closing) => {
+      const lines: string[] = [];
+      const logger = pino({ level: "warn" }, { write: (line: string) => lines.push(line) });
+      const auth = { issuers: [{ name: "github", kind: "OIDC" as const, issuer, caFile }] };
+      const part = { auth, egress: { allowedCIDRs }, externalURL: `https://${audience}` };
+      const tokens = await openTokens(settings(part), { logger, closing, trustHosts });
+      const judged = await tokens?.judge(await provider.token(githubClaims));
+      return { judged, lines, stop: () => closing.run() };
+    });
+  const strict = await judgedBy([], false);
+  expect(strict.judged).toMatchObject({ genuine: false });
+  expect(strict.lines.join("")).toContain(
+    "127.0.0.1, an internal address. Only networks in the setting egress.allowedCIDRs may be reached",
+  );
+  expect(provider.requests).toEqual([]);
+  const allowed = await judgedBy(["127.0.0.0/8"], false);
+  const own = await judgedBy([], true);
+  for (const { judged } of [allowed, own]) expect(judged).toMatchObject({ identity: { kind: "oidc", issuer: "github" } });
+  for (const { stop } of [strict, allowed, own]) await stop();
+  await provider.stop();
 });

@@ -4,9 +4,11 @@ import { sharedAccounts, type Principals } from "../domain/control-access.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Closing } from "./closing.ts";
 import { configuredIssuers } from "./issuers/configured.ts";
-import { KeyRing } from "./issuers/key-ring.ts";
-import { ServiceAccountTokens } from "./issuers/service-account-tokens.ts";
+import { IssuerTokens } from "./issuers/issuer-tokens.ts";
+import { KeyRings } from "./issuers/key-rings.ts";
 import type { RegistryOptions } from "./options.ts";
+import { createAgent } from "./upstream/connector.ts";
+import { EgressPolicy } from "./upstream/egress.ts";
 
 type Settings = RegistryOptions["settings"];
 
@@ -29,24 +31,53 @@ export function principalsOf({ access, clusters, auth }: Settings): Principals {
     );
   }
   const named = [...admins, operator, jobs, ...reporters.map(({ account }) => account)].filter((account) => typeof account === "object");
-  const unknown = named.find(({ issuer }) => !auth.issuers.some(({ name }) => name === issuer));
+  const unknown = named.find(({ issuer }) => !auth.issuers.some(({ name, kind }) => name === issuer && kind !== "OIDC"));
   if (unknown !== undefined) {
     throw new Error(
-      `The settings name the ServiceAccount ${unknown.namespace}/${unknown.name} of ${unknown.issuer}, which auth.issuers does not: say there where its keys are.`,
+      `The settings name the ServiceAccount ${unknown.namespace}/${unknown.name} of ${unknown.issuer}, which is no cluster of auth.issuers: say there where its keys are.`,
     );
   }
   return principals;
 }
 
+interface TokenSurroundings {
+  readonly logger: Logger;
+  readonly closing: Closing;
+  /** Who wrote the settings owns the process: OpenID providers that they name may be at private addresses. */
+  readonly trustHosts: boolean;
+}
+
 /** Undefined when no issuer is configured. Rejects with an Error that says which setting is wrong. */
 export async function openTokens(
-  { auth, externalURL }: Settings,
-  { logger, closing }: { readonly logger: Logger; readonly closing: Closing },
-): Promise<ServiceAccountTokens | undefined> {
+  { auth, egress, externalURL }: Settings,
+  { logger, closing, trustHosts }: TokenSurroundings,
+): Promise<IssuerTokens | undefined> {
   if (auth.issuers.length === 0) return undefined;
   if (externalURL === undefined)
     throw new Error("auth.issuers needs the setting externalURL: a token counts when its audience is that host.");
-  const keys = await KeyRing.open({ issuers: await configuredIssuers(auth.issuers), logger });
+  const policy = new EgressPolicy({ allowedCIDRs: egress.allowedCIDRs, trustOwnHosts: trustHosts });
+  const keys = await KeyRings.open({ issuers: await configuredIssuers(auth.issuers, agentBy(policy)), logger });
   closing.add(async () => keys.close());
-  return new ServiceAccountTokens({ keys, audience: new URL(externalURL).host });
+  return new IssuerTokens({ keys, audience: new URL(externalURL).host });
+}
+
+/** Milliseconds. */
+const timeouts = { connect: 5_000, firstByte: 5_000, idle: 5_000 };
+
+/** Connections to OpenID providers go where those to Upstreams may go. Those to clusters do not: an API server has a private address. */
+function agentBy(policy: EgressPolicy) {
+  return (url: URL, authority: string | undefined) =>
+    createAgent(
+      {
+        key: "auth.issuers",
+        url,
+        insecure: false,
+        allowedHosts: [],
+        credentials: { state: "anonymous" },
+        tls: authority === undefined ? {} : { authority },
+        timeouts,
+        rateLimit: { reservePercent: 0 },
+      },
+      policy,
+    );
 }

@@ -1,6 +1,7 @@
-// An AccessPolicy whose users are missing says so, through the real folder, the log and `wharfinger get`, and takes it back as soon as they are there.
+// An AccessPolicy whose users are missing, or whose issuer, says so, through the real folder, the log and `wharfinger get`, and takes it back as soon as they
+// are there.
 
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -64,4 +65,19 @@ test("the Secret is missing, then a user in it, then nobody", async () => {
   await eventually(async () => expect(await conditions()).toMatchObject({ CredentialsLoaded: ["True", "Succeeded"] }));
   expect((await running.cli(["get"])).stdout).not.toContain(missing);
   expect([lines(absent).length, lines(missing).length]).toEqual([1, 1]);
+});
+
+test("an issuer that the settings do not have: the policy and the log say that nobody is this subject", async () => {
+  const claims = "claims: [{name: repository, value: octo/app}]";
+  write(
+    "ci.yaml",
+    "apiVersion: wharfinger.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {name: team-a}\nspec:\n" +
+      `  subjects:\n    - {kind: OIDC, issuer: github, ${claims}}\n  repositories: {include: ["team-a/**"]}\n  actions: [pull, push]\n`,
+  );
+  rmSync(join(running.config, "policy.yaml"), { force: true });
+  const nobody =
+    "ci.yaml:6: spec.subjects[0].issuer: the settings have no issuer github (auth.issuers); nobody is this subject, and it opens nothing";
+  await eventually(async () => expect((await running.cli(["get"])).stdout).toContain(nobody));
+  expect(await conditions()).toMatchObject({ Ready: ["False", "IssuerNotFound"], Recorded: ["True", "Succeeded"] });
+  expect(lines(nobody).length).toBeGreaterThan(0);
 });

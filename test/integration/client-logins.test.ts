@@ -104,6 +104,21 @@ describe("podman", () => {
   });
 });
 
+test("all of them did it with tokens", () => {
+  const logins = registry.log.filter(({ event }) => event === "login");
+  const scopes = logins.map(({ scope }) => String(scope));
+  expect(scopes).toEqual(
+    expect.arrayContaining([
+      expect.stringContaining("repository:team-a/sk:pull,push"),
+      expect.stringContaining("repository:team-a/app:"),
+      "registry:catalog:*",
+      "",
+    ]),
+  );
+  // Nobody fell back to Basic at /v2/.
+  expect(scopes).not.toContain("undefined");
+});
+
 describe("wharfinger import, from this registry into itself", () => {
   const main = resolve(import.meta.dirname, "../../src/cli/main.ts");
   const importing = (to: string, env: Readonly<Record<string, string>>) => {

@@ -1,6 +1,7 @@
 // Who may call what of the control API: one table, every route of it by every kind of caller, over HTTP, with tokens of real keys. What the
 // table does not name is refused, and a route that it does not know fails.
 
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request, type IncomingMessage } from "node:http";
@@ -19,7 +20,8 @@ import { controlRoutes } from "../../src/registry/http/control-routes.ts";
 import { pushImage } from "../conformance/content.ts";
 import { send, type Reply } from "../support/http.ts";
 import { adminToken, publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
-import { audience, claimsOf, createTokenIssuer, type TokenIssuer, type TokenParts } from "../support/token-issuer.ts";
+import { audience, claimsOf, clusterIssuer, createTokenIssuer, type TokenIssuer, type TokenParts } from "../support/token-issuer.ts";
+import { githubClaims, startTokenProvider, type TestProvider } from "../support/token-provider.ts";
 
 const accounts = {
   admin: { namespace: "wharfinger", name: "admin" },
@@ -72,6 +74,15 @@ const callers = {
     ),
   "a key in the header, with a forged key id": () =>
     bearer({ ...accounts.operator, header: { kid: home.keyId, jwk: foreign.publicKey } }, foreign),
+  "a robot": async () => basic("mirror", robotPassword),
+  "a ServiceAccount's token as password": async () => basic("serviceaccount", await home.token({ namespace: "team-a", name: "builder" })),
+  "the operator's token as password": async () => basic("serviceaccount", await home.token(accounts.operator)),
+  "a CI job": async () => `Bearer ${await github.token(githubClaims)}`,
+  "a CI job that says it is the operator": async () => `Bearer ${await github.token(posing)}`,
+  "a CI job that says it is of the cluster": async () => `Bearer ${await github.token({ ...posing, iss: clusterIssuer })}`,
+  "a CI job's token for another audience": async () => `Bearer ${await github.token({ ...githubClaims, aud: "sts.example.com" })}`,
+  "a user's access token": async () => `Bearer ${await accessToken(basic("ci"))}`,
+  "an administrator's access token": async () => `Bearer ${await accessToken(basic("root"))}`,
   "alg none": async () => `Bearer ${new UnsecuredJWT(claimsOf(accounts.operator)).encode()}`,
   "alg none with the key id": async () => `Bearer ${unsigned({ alg: "none", kid: home.keyId })}`,
   "HS256 with the public key": () =>
@@ -94,9 +105,16 @@ const others = [
   "the operator's name in another namespace",
   "the operator's name in another cluster",
   "the jobs' name in another cluster",
+  "a robot",
+  "a ServiceAccount's token as password",
+  "a CI job",
+  "a CI job that says it is the operator",
 ] as const;
 const withoutRun = ["run that has ended", "job without a run", "job without a Pod"] as const;
-const known: readonly Caller[] = [...admins, "operator", ...runs, "reporter", "reporter of another cluster", ...others, ...withoutRun];
+/** They open repositories alone. */
+const accessTokens = ["a user's access token", "an administrator's access token"] as const;
+const operators = ["operator", "the operator's token as password"] as const;
+const known: readonly Caller[] = [...admins, ...operators, ...runs, "reporter", "reporter of another cluster", ...others, ...withoutRun];
 
 interface Row {
   readonly route: string;
@@ -133,30 +151,30 @@ const mint = (run: () => string) => () => ({
 const readers: readonly Caller[] = known.filter((caller) => !(withoutRun as readonly Caller[]).includes(caller));
 
 const table: readonly Row[] = [
-  { route: "GET record", allowed: [...admins, "operator"] },
-  { route: "PUT record", body: () => stale, allowed: [...admins, "operator"] },
+  { route: "GET record", allowed: [...admins, ...operators] },
+  { route: "PUT record", body: () => stale, allowed: [...admins, ...operators] },
   { route: "GET resources", allowed: admins },
-  { route: "POST runs", body: () => ({ kind: "prune", policy: "default/none", trigger: "manual" }), allowed: [...admins, "operator"] },
-  { route: "GET runs", allowed: [...admins, "operator"] },
-  { route: "GET runs/{id}", about: "a tag-sync run", path: () => `runs/${ids.images}`, allowed: [...admins, "operator", "tag-sync run"] },
-  { route: "GET runs/{id}", about: "a prune run", path: () => `runs/${ids.clean}`, allowed: [...admins, "operator", "prune run"] },
-  { route: "GET runs/{id}", about: "an ended run", path: () => `runs/${ids.ended}`, allowed: [...admins, "operator"] },
-  { route: "GET runs/{id}", about: "its own", path: () => "runs/own", allowed: [...admins, "operator", ...runs] },
+  { route: "POST runs", body: () => ({ kind: "prune", policy: "default/none", trigger: "manual" }), allowed: [...admins, ...operators] },
+  { route: "GET runs", allowed: [...admins, ...operators] },
+  { route: "GET runs/{id}", about: "a tag-sync run", path: () => `runs/${ids.images}`, allowed: [...admins, ...operators, "tag-sync run"] },
+  { route: "GET runs/{id}", about: "a prune run", path: () => `runs/${ids.clean}`, allowed: [...admins, ...operators, "prune run"] },
+  { route: "GET runs/{id}", about: "an ended run", path: () => `runs/${ids.ended}`, allowed: [...admins, ...operators] },
+  { route: "GET runs/{id}", about: "its own", path: () => "runs/own", allowed: [...admins, ...operators, ...runs] },
   {
     route: "PATCH runs/{id}",
     about: "a tag-sync run",
     path: () => `runs/${ids.images}`,
     body: () => ({ progress: { step: "test" } }),
-    allowed: [...admins, "operator", "tag-sync run"],
+    allowed: [...admins, ...operators, "tag-sync run"],
   },
   {
     route: "PATCH runs/{id}",
     about: "a prune run",
     path: () => `runs/${ids.clean}`,
     body: () => ({ progress: { step: "test" } }),
-    allowed: [...admins, "operator", "prune run"],
+    allowed: [...admins, ...operators, "prune run"],
   },
-  { route: "GET proposals", allowed: [...admins, "operator"] },
+  { route: "GET proposals", allowed: [...admins, ...operators] },
   { route: "POST proposals", about: "mint", body: mint(() => ids.images), allowed: [...admins, "tag-sync run"] },
   { route: "POST proposals", about: "mint for a prune run", body: mint(() => ids.clean), allowed: admins },
   {
@@ -169,21 +187,21 @@ const table: readonly Row[] = [
     route: "GET proposals/{id}",
     about: "to mint",
     path: () => `proposals/${ids.minting}`,
-    allowed: [...admins, "operator", "tag-sync run"],
+    allowed: [...admins, ...operators, "tag-sync run"],
     hidden: ["tag-sync run of another policy", "prune run", "prune run of another policy"],
   },
   {
     route: "GET proposals/{id}",
     about: "to retire",
     path: () => `proposals/${ids.retiring}`,
-    allowed: [...admins, "operator", "prune run"],
+    allowed: [...admins, ...operators, "prune run"],
     hidden: ["tag-sync run", "tag-sync run of another policy", "prune run of another policy"],
   },
   {
     route: "GET versions/{repository}",
     path: () => "versions/vendor/team/app",
-    allowed: [...admins, "operator", "tag-sync run"],
-    hidden: readers.filter((caller) => ![...admins, "operator", "tag-sync run"].includes(caller)),
+    allowed: [...admins, ...operators, "tag-sync run"],
+    hidden: readers.filter((caller) => ![...admins, ...operators, "tag-sync run"].includes(caller)),
   },
   { route: "GET shadowed/{repository}", path: () => "shadowed/vendor/team/app", allowed: [...admins, "tag-sync run"] },
   { route: "GET shadowed/{repository}", about: "what no policy names", path: () => "shadowed/vendor/team/none", allowed: admins },
@@ -245,16 +263,17 @@ const table: readonly Row[] = [
   { route: "POST gc/resume", allowed: admins },
   { route: "GET repositories", allowed: readers },
   { route: "GET usage", allowed: admins },
-  { route: "GET upstreams", allowed: [...admins, "operator"] },
+  { route: "GET upstreams", allowed: [...admins, ...operators] },
   {
     route: "POST upstreams/{namespace}/{name}/probe",
     path: () => "upstreams/default/nobody/probe",
-    allowed: [...admins, "operator"],
+    allowed: [...admins, ...operators],
   },
   { route: "GET activity", allowed: admins },
 ];
 
 let folder: string;
+let github: TestProvider;
 let home: TokenIssuer;
 let edge: TokenIssuer;
 let foreign: TokenIssuer;
@@ -262,7 +281,18 @@ let upstream: TestRegistry;
 let registry: TestRegistry;
 let ids: Record<"images" | "others" | "clean" | "tidy" | "ended" | "minting" | "retiring", string>;
 
-const basic = (name: string) => `Basic ${Buffer.from(`${name}:${name}-password`).toString("base64")}`;
+const basic = (name: string, password = `${name}-password`) => `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
+const robotPassword = `wfr_${Buffer.alloc(32, 7).toString("base64url")}`;
+/** What the operator's token says, by somebody else. */
+const posing = {
+  sub: `system:serviceaccount:${accounts.operator.namespace}:${accounts.operator.name}`,
+  "kubernetes.io": { namespace: accounts.operator.namespace, serviceaccount: { name: accounts.operator.name } },
+};
+
+async function accessToken(authorization: string): Promise<string> {
+  const reply = await send(registry.url, "GET", "/token?scope=registry:catalog:*", { headers: { authorization } });
+  return (reply.json() as { token: string }).token;
+}
 const bearer = async (parts: TokenParts, issuer = home) => `Bearer ${await issuer.token(parts)}`;
 const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
 const unsigned = (header: unknown) => `${encoded(header)}.${encoded(claimsOf(accounts.operator))}.`;
@@ -295,6 +325,7 @@ function expected({ allowed, hidden = [] }: Row, caller: Caller) {
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "who-may-call-"));
   [home, edge, foreign] = await Promise.all([createTokenIssuer(), createTokenIssuer({ algorithm: "ES256" }), createTokenIssuer()]);
+  github = await startTokenProvider();
   const keys = { home: join(folder, "home.json"), edge: join(folder, "edge.json") };
   await writeFile(keys.home, home.jwks);
   await writeFile(keys.edge, edge.jwks);
@@ -309,6 +340,7 @@ beforeAll(async () => {
         issuers: [
           { name: "in-cluster", issuer, jwks: keys.home },
           { name: "edge", issuer, jwks: keys.edge },
+          { name: "github", kind: "OIDC", issuer: github.issuer, caFile: github.caFile },
         ],
       },
       access: {
@@ -326,12 +358,15 @@ beforeAll(async () => {
   });
   const users = ["ci", "root"].map((name) => `${name}:${hashSync(`${name}-password`, 4)}`);
   registry.secrets.set("default", "wharfinger-users", { htpasswd: `${users.join("\n")}\n` });
+  const sha256 = createHash("sha256").update(robotPassword).digest("hex");
+  registry.secrets.set("default", "wharfinger-robots", { mirror: JSON.stringify({ sha256 }) });
   await publishFirst(registry.url, resources());
   ids = await register();
 });
 afterAll(async () => {
   await registry.stop();
   await upstream.stop();
+  await github.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -419,7 +454,7 @@ describe("of /v2", () => {
   const answers = (status: (caller: Caller) => number) =>
     Object.fromEntries(
       everybody.map((caller) => {
-        if (!known.includes(caller)) return [caller, 401];
+        if (![...known, ...accessTokens].includes(caller)) return [caller, 401];
         return [caller, (withoutRun as readonly Caller[]).includes(caller) ? 403 : status(caller)];
       }),
     );

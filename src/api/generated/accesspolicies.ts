@@ -9,15 +9,15 @@ export interface AccessPolicySpec {
    */
   subjects: {
     /**
-     * `Anonymous`: everybody who shows no credentials. `User`: a name of the users' Secret. `ServiceAccount`: of a cluster. `OIDC`: a token of an issuer with these claims. `Group`: a group of an issuer.
+     * `Anonymous`: everybody who shows no credentials. `User`: a name of the users' Secret. `ServiceAccount`: of a cluster. `OIDC`: a token of an issuer with these claims. `Group`: a group of an issuer, of a cluster `system:serviceaccounts` and `system:serviceaccounts:<namespace>`.
      */
     kind: "Anonymous" | "User" | "ServiceAccount" | "OIDC" | "Group";
     /**
-     * The user, ServiceAccount or group. `*` for a ServiceAccount means all of its namespace.
+     * The user or robot, ServiceAccount or group. `*` for a ServiceAccount means all of its namespace.
      */
     name?: string;
     /**
-     * Name of the issuer in the installation's settings. `in-cluster` by default for a ServiceAccount.
+     * Name of the issuer in the installation's settings (`auth.issuers`). `in-cluster` by default for a ServiceAccount.
      */
     issuer?: string;
     /**
@@ -25,7 +25,7 @@ export interface AccessPolicySpec {
      */
     namespace?: string;
     /**
-     * Claims of the token, all equal.
+     * Claims of the token, all equal to the letter. They are texts, `true` or `false`, or whole numbers.
      */
     claims?: {
       /**
@@ -56,7 +56,7 @@ export interface AccessPolicySpec {
    */
   actions: ("pull" | "push" | "delete")[];
   /**
-   * An RE2 expression for whole tags. In these repositories such tags are created once and never moved or deleted by a client, whoever it is. Retention is not a client.
+   * An RE2 expression for whole tags. In these repositories such tags are created once and never moved or deleted by a client, whoever it is. Retention is not a client, and neither is an administrator's `wharfinger delete`.
    */
   protectedTags?: string;
   /**

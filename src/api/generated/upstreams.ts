@@ -56,7 +56,7 @@ export interface UpstreamSpec {
     };
   };
   /**
-   * A Secret in the same namespace with `ca.crt` (who may sign the registry's certificate), or `tls.crt` and `tls.key` (the certificate that we show), or all three.
+   * A Secret in the same namespace with `ca.crt` (who may sign the registry's certificate), or `tls.crt` and `tls.key` (the certificate that we show), or all three. With `ca.crt` alone the Upstream is one without credentials, so that `access.anonymousPull: PublicUpstreams` means it too.
    */
   certSecretRef?: {
     /**
@@ -124,7 +124,7 @@ export interface UpstreamSpec {
     idle: string;
   };
   /**
-   * Serve what is cached and ask nothing.
+   * Serve what is cached and ask nothing. Nothing is dropped for being unused meanwhile: it could not be fetched again.
    */
   offline: boolean;
   /**

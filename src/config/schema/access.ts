@@ -35,7 +35,13 @@ export const access = group(
     users: group({
       secretRef: group({
         namespace: name("Namespace of the Secret that holds the users."),
-        name: name("Name of the Secret that holds the users: key `htpasswd`, bcrypt."),
+        name: name("Name of the Secret that holds the users: key `htpasswd`, bcrypt or argon2id."),
+      }),
+    }),
+    robots: group({
+      secretRef: group({
+        namespace: name("Namespace of the Secret that holds the robots."),
+        name: name('Name of the Secret that holds the robots: a key each, `{"sha256":"…","expires":"…"}`.'),
       }),
     }),
     operator: account("The operator's ServiceAccount: the one writer of this registry beside administrators."),

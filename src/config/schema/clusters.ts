@@ -12,6 +12,11 @@ const tenant = Type.Object(
     repositories: Type.Array(Type.String({ minLength: 1 }), { default: [], description: "Globs of repositories its policies may select." }),
     kinds: Type.Array(Type.Enum([...kinds]), { default: [], description: "Kinds of resources that count there." }),
     prefixes: Type.Array(Type.String({ minLength: 1 }), { default: [], description: "Prefixes its Upstreams may use." }),
+    hosts: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description:
+        "Hosts for which its Upstreams may answer nodes' mirrors (`?ns=`), for example `docker.io`: whoever has one says what every node gets under that name.",
+    }),
     workloads: Type.Array(name(""), {
       minItems: 1,
       description:

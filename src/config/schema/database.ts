@@ -31,6 +31,11 @@ export const database = group(
         description: "The PostgreSQL database, `postgres://user@host:5432/name`, without the password.",
       }),
     ),
+    urlFile: ofRegistry(
+      file(
+        "Instead of `url`: a file with the whole URL, the password in it, read again at each new connection. Operators of databases write such a Secret (CloudNativePG: its key `uri`).",
+      ),
+    ),
     passwordFile: ofRegistry(file("File with the password, read again at each new connection.")),
     connections: ofRegistry(positiveCount(16, "Connections of one process. A quarter is kept for reads.")),
     preparedStatements: ofRegistry(
@@ -60,7 +65,6 @@ export const database = group(
         "How long is waited for what.",
       ),
     ),
-    startPatience: ofRegistry(duration("How long a start waits for a database that does not answer yet.")),
     lowWaterBytes: bytes(
       "`wharfinger serve`: free bytes of the database's volume below which pushes and changes are refused (507), before PostgreSQL would end; deletes at half of it. 0: never.",
     ),

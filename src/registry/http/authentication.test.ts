@@ -1,4 +1,7 @@
+import { createHash, randomBytes } from "node:crypto";
+
 import { hashSync } from "bcryptjs";
+import { argon2id } from "hash-wasm";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
@@ -23,7 +26,8 @@ function make(part: Partial<AuthenticationOptions> = {}): Authenticator {
   return new Authenticator({ htpasswd: () => current, adminToken: "admin-token", logger, brake, ...part });
 }
 
-const who = (authorization: string | undefined, source = "192.0.2.1") => authenticator.authenticate({ authorization, source });
+const who = async (authorization: string | undefined, source = "192.0.2.1") =>
+  (await authenticator.authenticate({ authorization, source })).identity;
 
 beforeEach(() => {
   lines = [];
@@ -105,7 +109,7 @@ describe("authentication", () => {
   test("lines that cannot be used are named by number", async () => {
     current = Buffer.from(`ci:${hash}\nold:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n`);
     expect(await who(basic("ci", "secret"))).toEqual({ kind: "user", name: "ci" });
-    expect(lines.join("")).toContain("htpasswd, line 2: the hash is not bcrypt");
+    expect(lines.join("")).toContain("htpasswd, line 2: the hash is neither bcrypt nor argon2id");
     expect(lines.join("")).not.toContain("W6ph5");
   });
 
@@ -146,7 +150,26 @@ describe("authentication", () => {
     for (let login = 0; login < 3; login++) expect(await who(basic("ci", "secret"))).toEqual({ kind: "user", name: "ci" });
     const warnings = lines.filter((line) => line.includes("cheap to guess"));
     expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toContain("hashes of weak, ci are cheap to guess against (cost below 10); make new ones with htpasswd -nbB -C 10");
+    expect(warnings[0]).toContain("hashes of weak, ci are cheap to guess against; make new ones with htpasswd -nbB -C 10");
+  });
+
+  test("argon2id is as good as bcrypt, and not cut at 72 bytes", async () => {
+    const password = "ä".repeat(100);
+    const argon = await argon2id({
+      password,
+      salt: randomBytes(16),
+      memorySize: 64,
+      iterations: 2,
+      parallelism: 1,
+      hashLength: 32,
+      outputType: "encoded",
+    });
+    current = Buffer.from(`ci:${hash}\neve:${argon}\n`);
+    expect(await who(basic("eve", password))).toEqual({ kind: "user", name: "eve" });
+    for (const wrong of [`${password}x`, password.slice(1), "", "x"]) await expect(who(basic("eve", wrong))).rejects.toMatchObject(refused);
+    expect(await who(basic("ci", "secret"))).toEqual({ kind: "user", name: "ci" });
+    const message = "The password has 1025 bytes. No more than 1024 are taken: choose one of at most 1024 bytes.";
+    await expect(who(basic("eve", "x".repeat(1025)))).rejects.toMatchObject({ code: "UNAUTHORIZED", message });
   });
 
   test("many at once are answered, each rightly", async () => {
@@ -156,6 +179,75 @@ describe("authentication", () => {
     expect(answers.map(({ status }) => status)).toEqual(
       Array.from({ length: 30 }, (_, index) => (index % 2 === 0 ? "fulfilled" : "rejected")),
     );
+  });
+});
+
+describe("robots", () => {
+  const password = `wfr_${"a".repeat(43)}`;
+  const digest = (text: string) => createHash("sha256").update(text).digest("hex");
+  const robots = (values: Readonly<Record<string, object>>) =>
+    new Map(Object.entries(values).map(([name, value]) => [name, Buffer.from(JSON.stringify(value))]));
+  let data: ReadonlyMap<string, Uint8Array> | undefined;
+  beforeEach(async () => {
+    data = robots({ node: { sha256: digest(password) }, ci: { sha256: digest(password) }, word: { sha256: digest("word") } });
+    await authenticator.close();
+    authenticator = make({ robots: () => data, brake: { free: 0, first: 60_000, longest: 60_000, waiting: 0 } });
+  });
+
+  test("log in with the password that was made for them, and as no user of htpasswd", async () => {
+    const check = vi.spyOn(PasswordCheck.prototype, "matches").mockResolvedValue(false);
+    expect(await who(basic("node", password))).toEqual({ kind: "user", name: "node" });
+    expect(check).not.toHaveBeenCalled();
+    const wrong = [
+      ["node", `${password.slice(0, -1)}b`] as const,
+      ["ci", password] as const,
+      ["word", "word"] as const,
+      ["eve", password] as const,
+    ];
+    for (const [index, [name, shown]] of wrong.entries()) {
+      await expect(who(basic(name, shown), `192.0.2.${index + 10}`)).rejects.toMatchObject(refused);
+      // As much is checked for it as for a name that nobody has.
+      expect(check).toHaveBeenCalledTimes(index + 1);
+    }
+    expect(lines.join("")).toContain("robots, key ci: a user in htpasswd has this name: give the robot another one, or take the user out");
+    expect(lines.filter((line) => line.includes("robots, key"))).toHaveLength(1);
+    // Whoever tried with its name or from its address does not slow it.
+    expect(await who(basic("node", password), "192.0.2.10")).toEqual({ kind: "user", name: "node" });
+    await expect(who(basic("node", "wrong"), "192.0.2.11")).rejects.toMatchObject({ code: "TOOMANYREQUESTS" });
+  });
+
+  test("an end counts at once, is said in the log, and is no guess", async () => {
+    const expires = new Date(Date.now() - 1000).toISOString();
+    data = robots({ node: { sha256: digest(password), expires } });
+    for (let login = 0; login < 5; login++) await expect(who(basic("node", password))).rejects.toMatchObject(refused);
+    expect(lines.join("")).toContain(`the robot has expired at ${expires}; make it a new password`);
+    expect(lines.join("")).not.toContain(password);
+    data = robots({ node: { sha256: digest(password), expires: new Date(Date.now() + 60_000).toISOString() } });
+    expect(await who(basic("node", password))).toEqual({ kind: "user", name: "node" });
+    data = undefined;
+    await expect(who(basic("node", password))).rejects.toMatchObject(refused);
+  });
+});
+
+describe("tokens of ServiceAccounts as passwords", () => {
+  const token = (text: string) => `eyJ${Buffer.from(text).toString("base64url").padEnd(20, "0")}.${"a".repeat(20)}.${"b".repeat(20)}`;
+  const identity = { kind: "serviceAccount", issuer: "in-cluster", namespace: "team-a", name: "builder" } as const;
+
+  test("count under any name, and one that counted once is no guess", async () => {
+    const judge = async (shown: string) => {
+      if (shown === token("good")) return { identity };
+      return { refused: shown === token("old") ? "it has expired" : "no issuer has its key", genuine: shown === token("old") };
+    };
+    await authenticator.close();
+    authenticator = make({ tokens: { judge }, brake: { free: 1, first: 60_000, longest: 60_000, waiting: 0 } });
+    for (const name of ["serviceaccount", "ci", ""]) expect(await who(basic(name, token("good")))).toEqual(identity);
+    const expired = { code: "UNAUTHORIZED", message: "The token does not count: it has expired." };
+    for (let login = 0; login < 5; login++) await expect(who(basic("serviceaccount", token("old")))).rejects.toMatchObject(expired);
+    for (let login = 0; login < 2; login++)
+      await expect(who(basic("serviceaccount", token(`forged ${login}`)))).rejects.toMatchObject(refused);
+    await expect(who(basic("serviceaccount", token("forged")))).rejects.toMatchObject({ code: "TOOMANYREQUESTS" });
+    // Neither the name, which all share, nor the address is a reason to hold back a right one.
+    expect(await who(basic("serviceaccount", token("good")))).toEqual(identity);
   });
 });
 

@@ -1,56 +1,78 @@
-// Who asks: a user of the htpasswd Secret by Basic; by Bearer the installation's admin token, or a ServiceAccount's (design: access.md).
+// Who asks: by Basic a user, a robot or (any name, its token as the password) a ServiceAccount; by Bearer the installation's admin token, a
+// ServiceAccount's, or one of our own access tokens (design: access.md).
 
-import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 
 import { LRUCache } from "lru-cache";
 
-import { admin, anonymous, type Identity } from "../../domain/access.ts";
-import { leastCost, mostPasswordBytes, parseHtpasswd, type Htpasswd } from "../../domain/htpasswd.ts";
-import type { Logger } from "../../observability/logger.ts";
+import { admin, anonymous, type Identity } from "../../domain/identity.ts";
+import { mostArgon2Bytes, mostBcryptBytes } from "../../domain/password-hash.ts";
+import { isRobotPassword } from "../../domain/robots.ts";
+import type { Granted } from "../../domain/scope.ts";
 import { ServiceError } from "../services/errors.ts";
+import { BearerRefused } from "./bearer-refused.ts";
+import { isExpired, KnownLogins, type KnownLoginsOptions } from "./known-logins.ts";
 import { defaultBrake, LoginBrake, type BrakeOptions } from "./login-brake.ts";
 import { networkOf, sourceOf } from "./login-places.ts";
 import { PasswordCheck } from "./password-check.ts";
 
-export const basicChallenge = 'Basic realm="Wharfinger", charset="UTF-8"';
+type Refused = { readonly refused: string; readonly genuine: boolean };
 
-export interface AuthenticationOptions {
-  /** Bytes of the htpasswd file as they are now; undefined when there is none. The same object while nothing changed. */
-  readonly htpasswd: () => Uint8Array | undefined;
-  readonly adminToken: string;
+/** Whom credentials showed. */
+export interface Shown {
+  readonly identity: Identity;
+  /** What an access token opens; undefined: they were credentials themselves. */
+  readonly granted?: Granted;
+  /** Of a user or robot: what it logged in with, as a hash that says nothing of it. */
+  readonly credential?: string;
+}
+
+export interface Login {
+  readonly name: string;
+  readonly password: string;
+  readonly source: string;
+}
+
+export interface AuthenticationOptions extends Omit<KnownLoginsOptions, "secret"> {
+  /** Undefined: there is none, and who administers is named by the settings. */
+  readonly adminToken?: string | undefined;
   /** ServiceAccount tokens; without it none count. `genuine`: its bearer may hear why it does not count. */
   readonly tokens?: {
-    judge(token: string): Promise<{ readonly identity: Identity } | { readonly refused: string; readonly genuine: boolean }>;
+    judge(token: string): Promise<{ readonly identity: Identity } | Refused>;
   };
-  readonly logger: Logger;
+  /** Our own; undefined: it is no token of that kind. */
+  readonly accessTokens?: { read(token: string): Promise<{ readonly content: Shown } | Refused | undefined> };
   readonly brake?: BrakeOptions;
 }
 
 const checkedFor = 5 * 60_000;
 /** Credentials that were right are checked again after a while, but then go before those that nobody has seen. */
 const recognizedFor = 24 * 60 * 60_000;
+/** The three parts of a JSON Web Token: of a password it is one when it looks like one. */
+const tokenPattern = /^eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}$/;
 
 export class Authenticator {
   readonly #options: AuthenticationOptions;
-  readonly #adminToken: Buffer;
+  readonly #adminToken: Buffer | undefined;
   readonly #brake: LoginBrake;
   readonly #passwords = new PasswordCheck();
-  /** Keyed hashes of credentials that were right: no password is kept, and a changed hash line is another key. */
+  readonly #logins: KnownLogins;
+  /** Keyed hashes of credentials that were right: no password is kept. */
   readonly #checked = new LRUCache<string, true>({ max: 10_000, ttl: checkedFor });
   readonly #recognized = new LRUCache<string, true>({ max: 10_000, ttl: recognizedFor });
-  readonly #key = randomBytes(32);
-  #parsed: { readonly bytes: Uint8Array; readonly htpasswd: Htpasswd } | undefined;
 
   constructor(options: AuthenticationOptions) {
     this.#options = options;
-    this.#adminToken = sha256(options.adminToken);
+    const { adminToken } = options;
+    this.#adminToken = adminToken === undefined ? undefined : sha256(adminToken);
     this.#brake = new LoginBrake(options.brake ?? defaultBrake);
+    this.#logins = new KnownLogins({ ...options, secret: options.adminToken });
   }
 
   /** Rejects with ServiceError UNAUTHORIZED: wrong credentials are refused even where none are needed. */
-  async authenticate(request: { readonly authorization: string | undefined; readonly source: string }): Promise<Identity> {
+  async authenticate(request: { readonly authorization: string | undefined; readonly source: string }): Promise<Shown> {
     const { authorization, source } = request;
-    if (authorization === undefined) return anonymous;
+    if (authorization === undefined) return { identity: anonymous };
     const [scheme = "", value = ""] = authorization.split(/ +/, 2);
     switch (scheme.toLowerCase()) {
       case "bearer":
@@ -63,48 +85,78 @@ export class Authenticator {
   }
 
   hasUsers(): boolean {
-    return this.#users().users.size > 0;
+    return this.#logins.any();
   }
 
   async close(): Promise<void> {
     await this.#passwords.close();
   }
 
-  async #bearer(token: string, source: string): Promise<Identity> {
-    if (timingSafeEqual(sha256(token), this.#adminToken)) return admin;
-    const { tokens, logger } = this.#options;
-    const judged = await tokens?.judge(token);
-    if (judged !== undefined && "identity" in judged) return judged.identity;
-    const reason = judged?.refused;
-    logger.warn({ event: "login-refused", source, scheme: "bearer", ...(reason === undefined ? {} : { reason }) }, "Login refused");
-    throw judged?.genuine === true ? new ServiceError("UNAUTHORIZED", `The token does not count: ${judged.refused}.`) : wrongCredentials();
+  async #bearer(token: string, source: string): Promise<Shown> {
+    if (this.#adminToken !== undefined && timingSafeEqual(sha256(token), this.#adminToken)) return { identity: admin };
+    const { tokens, accessTokens } = this.#options;
+    const own = await accessTokens?.read(token);
+    const judged = own === undefined ? await tokens?.judge(token) : this.#stillCounts(own);
+    if (judged === undefined || "refused" in judged) throw this.#refuse({ source, scheme: "bearer" }, judged);
+    return "content" in judged ? judged.content : judged;
   }
 
-  async #basic(value: string, source: string): Promise<Identity> {
+  /** A password that was changed or taken away, and a robot that has expired, take their tokens along. */
+  #stillCounts(read: { readonly content: Shown } | Refused): { readonly content: Shown } | Refused {
+    if ("refused" in read || read.content.identity.kind !== "user") return read;
+    const { identity, credential } = read.content;
+    if (credential !== undefined && credential === this.#logins.credentialOf(identity.name)) return read;
+    return { refused: `${identity.name} logs in with something else by now, or not at all`, genuine: true };
+  }
+
+  async #basic(value: string, source: string): Promise<Shown> {
     const decoded = Buffer.from(value, "base64").toString("utf8");
     const colon = decoded.indexOf(":");
     if (colon < 0) throw wrongCredentials();
-    const name = decoded.slice(0, colon);
-    const password = decoded.slice(colon + 1);
+    return this.login({ name: decoded.slice(0, colon), password: decoded.slice(colon + 1), source });
+  }
+
+  /** Rejects like `authenticate`. */
+  async login({ name, password, source }: Login): Promise<Shown> {
     // podman without a login answers a challenge with an empty name and password.
-    if (name === "" && password === "") return anonymous;
-    if (!(await this.#isRight(name, password, source))) {
-      this.#options.logger.warn({ event: "login-refused", source, user: name.slice(0, 64) }, "Login refused");
-      throw wrongCredentials();
+    if (name === "" && password === "") return { identity: anonymous };
+    if (tokenPattern.test(password)) return { identity: await this.#account(name, password, source) };
+    if (!(await this.#isRight(name, password, source))) throw this.#refuse({ source, user: name.slice(0, 64) });
+    const credential = this.#logins.credentialOf(name);
+    return { identity: { kind: "user", name }, ...(credential === undefined ? {} : { credential }) };
+  }
+
+  /**
+   * `docker login` and the kubelet have no other place for a token than the password's; the name says nothing. Nobody guesses tokens, so whoever
+   * has a right one waits for nobody, and one that was right once is no guess.
+   */
+  async #account(name: string, token: string, source: string): Promise<Identity> {
+    const judged = await this.#options.tokens?.judge(token);
+    if (judged !== undefined && "identity" in judged) return judged.identity;
+    if (judged?.genuine !== true) {
+      const guess = `token ${sha256(token).toString("base64")}`;
+      await this.#brake.hold(source, guess);
+      this.#brake.failed(source, guess);
     }
-    return { kind: "user", name };
+    throw this.#refuse({ source, user: name.slice(0, 64) }, judged);
+  }
+
+  /** One line in the log, and what its sender may hear. */
+  #refuse(who: Readonly<Record<string, string>>, judged?: Refused): ServiceError {
+    const reason = judged === undefined ? {} : { reason: judged.refused };
+    this.#options.logger.warn({ event: "login-refused", ...who, ...reason }, "Login refused");
+    const message = judged?.genuine === true ? `The token does not count: ${judged.refused}.` : wrong;
+    return who["scheme"] === "bearer" ? new BearerRefused("invalid_token", message) : new ServiceError("UNAUTHORIZED", message);
   }
 
   async #isRight(name: string, password: string, source: string): Promise<boolean> {
-    const bytes = Buffer.byteLength(password);
-    if (bytes > mostPasswordBytes) throw tooLong(bytes);
+    if (this.#isRobot(name, password, source)) return true;
+    const hash = this.#logins.hashOf(name);
+    const checked = hash ?? this.#logins.decoyFor(name);
+    refuseLength(password, checked);
     // bcrypt repeats a password with a NUL behind it: "x\0x" would be as right as "x". RFC 7617 allows no control characters.
     if (password.includes("\0")) return false;
-    const { users, costs } = this.#users();
-    const hash = users.get(name);
-    const key = createHmac("sha256", this.#key)
-      .update(JSON.stringify([name, password, hash]))
-      .digest("base64");
+    const key = this.#logins.keyFor(name, password);
     if (this.#checked.has(key)) return true;
     await this.#brake.hold(source, name);
     const recognized = this.#recognized.has(key);
@@ -114,7 +166,7 @@ export class Authenticator {
       failing: !recognized && this.#brake.hasFailed(source),
       known: recognized || this.#brake.hasSucceeded(source),
     };
-    const matches = (await this.#passwords.matches(password, hash ?? this.#nobody(name, costs), attempt)) && hash !== undefined;
+    const matches = (await this.#passwords.matches(password, checked, attempt)) && hash !== undefined;
     if (!matches) {
       this.#brake.failed(source, name);
       return false;
@@ -126,47 +178,38 @@ export class Authenticator {
   }
 
   /**
-   * What is checked for a name that does not exist, so that it takes as long as others: the cost of one of the users, always the same for the
-   * same name. With the highest cost for all of them every cheaper name would be known to exist.
+   * Without the brake: 32 bytes by chance are not guessed, and whoever has them does not wait for those who try. What is wrong goes the way of
+   * every wrong password, so that nobody learns by the time it takes which names are robots'.
    */
-  #nobody(name: string, costs: readonly number[]): string {
-    const drawn = createHmac("sha256", this.#adminToken).update(name).digest().readUInt32BE() / 2 ** 32;
-    const cost = costs[Math.floor(drawn * costs.length)] ?? leastCost;
-    return `$2b$${String(cost).padStart(2, "0")}$5o.KFgq/jtfVr4dH6kyiMOCOqz7fvaDuKE57U8u46/zzpzL9Lckh.`;
-  }
-
-  #users(): Pick<Htpasswd, "users" | "costs"> {
-    const bytes = this.#options.htpasswd();
-    if (bytes === undefined) return none;
-    if (this.#parsed?.bytes !== bytes) {
-      const htpasswd = parseHtpasswd(Buffer.from(bytes).toString("utf8"));
-      const { logger } = this.#options;
-      for (const { line, reason } of htpasswd.problems) logger.warn({ line }, `htpasswd, line ${line}: ${reason}`);
-      if (htpasswd.weak.length > 0) logger.warn({ users: htpasswd.weak }, weakHashes(htpasswd.weak));
-      this.#parsed = { bytes, htpasswd };
+  #isRobot(name: string, password: string, source: string): boolean {
+    const robot = this.#logins.robot(name);
+    if (robot === undefined || !isRobotPassword(password)) return false;
+    if (!timingSafeEqual(sha256(password), Buffer.from(robot.sha256, "hex"))) return false;
+    if (isExpired(robot)) {
+      const reason = `the robot has expired at ${new Date(robot.expires ?? 0).toISOString()}; make it a new password`;
+      throw this.#refuse({ source, user: name }, { refused: reason, genuine: false });
     }
-    return this.#parsed.htpasswd;
+    this.#brake.succeeded(source, name);
+    return true;
   }
 }
 
-const none: Pick<Htpasswd, "users" | "costs"> = { users: new Map(), costs: [] };
-
-function weakHashes(names: readonly string[]): string {
-  const shown = names.slice(0, 5).join(", ") + (names.length > 5 ? ` and ${names.length - 5} others` : "");
-  return `htpasswd: the bcrypt hashes of ${shown} are cheap to guess against (cost below ${leastCost}); make new ones with htpasswd -nbB -C ${leastCost}`;
-}
-
-function tooLong(bytes: number): ServiceError {
-  return new ServiceError(
-    "UNAUTHORIZED",
-    `The password has ${bytes} bytes. bcrypt looks at no more than ${mostPasswordBytes}: choose one of at most ${mostPasswordBytes} bytes.`,
-  );
+/** Throws ServiceError UNAUTHORIZED. */
+function refuseLength(password: string, hash: string): void {
+  const bytes = Buffer.byteLength(password);
+  const ofBcrypt = !hash.startsWith("$argon2");
+  const most = ofBcrypt ? mostBcryptBytes : mostArgon2Bytes;
+  if (bytes <= most) return;
+  const why = ofBcrypt ? `bcrypt looks at no more than ${most}` : `No more than ${most} are taken`;
+  throw new ServiceError("UNAUTHORIZED", `The password has ${bytes} bytes. ${why}: choose one of at most ${most} bytes.`);
 }
 
 function sha256(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }
 
+const wrong = "The credentials are wrong.";
+
 function wrongCredentials(): ServiceError {
-  return new ServiceError("UNAUTHORIZED", "The credentials are wrong.");
+  return new ServiceError("UNAUTHORIZED", wrong);
 }

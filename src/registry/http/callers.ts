@@ -1,8 +1,8 @@
 // Who asks, and as what: credentials to an identity, the identity to a role by the settings, a job's Pod to its run (design: access.md).
 
-import type { Identity } from "../../domain/access.ts";
 import { roleOf, type BoundRun, type Principals, type Role } from "../../domain/control-access.ts";
-import type { Authenticator } from "./authentication.ts";
+import type { Authenticator, Login, Shown } from "./authentication.ts";
+import { BearerRefused } from "./bearer-refused.ts";
 
 export interface CallersOptions {
   readonly authenticator: Authenticator;
@@ -11,9 +11,13 @@ export interface CallersOptions {
   readonly runOf: (pod: string | undefined) => Promise<BoundRun>;
 }
 
-export interface Caller {
-  readonly identity: Identity;
+export interface Caller extends Shown {
   readonly role: Role;
+}
+
+interface Request {
+  readonly authorization: string | undefined;
+  readonly source: string;
 }
 
 export class Callers {
@@ -23,15 +27,32 @@ export class Callers {
     this.#options = options;
   }
 
-  /** Rejects with ServiceError UNAUTHORIZED (wrong credentials, also where none are needed) or DENIED (a job without a run). */
-  async know(request: { readonly authorization: string | undefined; readonly source: string }): Promise<Caller> {
-    const { authenticator, principals, runOf } = this.#options;
-    const identity = await authenticator.authenticate(request);
-    const role = roleOf(identity, principals);
-    return { identity, role: role.kind === "job" ? { kind: "run", run: await runOf(role.pod) } : role };
+  /**
+   * By credentials themselves: an access token opens repositories and nothing else. Rejects with ServiceError UNAUTHORIZED (wrong credentials,
+   * also where none are needed) or DENIED (a job without a run).
+   */
+  async know(request: Request): Promise<Caller> {
+    const caller = await this.knowBearer(request);
+    if (caller.granted === undefined) return caller;
+    throw new BearerRefused("invalid_token", "An access token is for /v2/ alone: show the credentials that it was given for.");
+  }
+
+  /** By credentials or by an access token that was given for some. Rejects likewise. */
+  async knowBearer(request: Request): Promise<Caller> {
+    return this.#inRole(await this.#options.authenticator.authenticate(request));
+  }
+
+  /** By a name and a password that did not come as Basic. Rejects likewise. */
+  async login(login: Login): Promise<Caller> {
+    return this.#inRole(await this.#options.authenticator.login(login));
   }
 
   hasUsers(): boolean {
     return this.#options.authenticator.hasUsers();
+  }
+
+  async #inRole(shown: Shown): Promise<Caller> {
+    const role = roleOf(shown.identity, this.#options.principals);
+    return { ...shown, role: role.kind === "job" ? { kind: "run", run: await this.#options.runOf(role.pod) } : role };
   }
 }

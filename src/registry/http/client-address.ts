@@ -1,4 +1,4 @@
-// Whose request it is when it comes through proxies: setting access.trustedProxies. Anybody can send X-Forwarded-For, so it is read from its
+// Whose request it is, and how it was sent, when it comes through proxies: setting access.trustedProxies. Anybody can send X-Forwarded-For, so it is read from its
 // end, where the proxies that are known have written, and no further than the first address that is not one of theirs.
 
 import type { IncomingMessage } from "node:http";
@@ -9,19 +9,10 @@ export type ClientAddress = (request: IncomingMessage) => string;
 
 /** `trusted`: networks (CIDR) of proxies. Resolves to the address of the socket where that is none of them. */
 export function clientAddressBehind(trusted: readonly string[]): ClientAddress {
-  const networks = trusted.map((cidr) => ipaddr.parseCIDR(cidr));
-  const isProxy = (address: string): boolean => {
-    const parsed = ipaddr.process(address);
-    return networks.some(([network, bits]) => {
-      // An IPv4 network may be written as an IPv6 one.
-      const mapped = network instanceof ipaddr.IPv6 && network.isIPv4MappedAddress() && bits >= 96;
-      const [plain, length] = mapped ? [network.toIPv4Address(), bits - 96] : [network, bits];
-      return parsed.kind() === plain.kind() && parsed.match(plain, length);
-    });
-  };
+  const isProxy = proxiesOf(trusted);
   return (request) => {
     let address = request.socket.remoteAddress ?? "";
-    if (networks.length === 0 || !ipaddr.isValid(address)) return address;
+    if (trusted.length === 0 || !ipaddr.isValid(address)) return address;
     const hops = String(request.headers["x-forwarded-for"] ?? "").split(",");
     for (let hop = hops.pop(); isProxy(address); hop = hops.pop()) {
       const before = hop === undefined ? undefined : withoutPort(hop.trim());
@@ -29,6 +20,30 @@ export function clientAddressBehind(trusted: readonly string[]): ClientAddress {
       address = before;
     }
     return address;
+  };
+}
+
+/** How the client spoke to the outermost proxy (X-Forwarded-Proto), where the nearest one is known; undefined: nobody says so. */
+export function forwardedSchemeBehind(trusted: readonly string[]): (request: IncomingMessage) => "http" | "https" | undefined {
+  const isProxy = proxiesOf(trusted);
+  return (request) => {
+    const address = request.socket.remoteAddress ?? "";
+    const scheme = request.headers["x-forwarded-proto"];
+    if ((scheme !== "http" && scheme !== "https") || !ipaddr.isValid(address) || !isProxy(address)) return undefined;
+    return scheme;
+  };
+}
+
+function proxiesOf(trusted: readonly string[]): (address: string) => boolean {
+  const networks = trusted.map((cidr) => ipaddr.parseCIDR(cidr));
+  return (address) => {
+    const parsed = ipaddr.process(address);
+    return networks.some(([network, bits]) => {
+      // An IPv4 network may be written as an IPv6 one.
+      const mapped = network instanceof ipaddr.IPv6 && network.isIPv4MappedAddress() && bits >= 96;
+      const [plain, length] = mapped ? [network.toIPv4Address(), bits - 96] : [network, bits];
+      return parsed.kind() === plain.kind() && parsed.match(plain, length);
+    });
   };
 }
 

@@ -4,7 +4,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Type, type TSchema } from "typebox";
 
-import { describeIdentity, type Access } from "../../domain/access.ts";
+import type { Access } from "../../domain/access.ts";
+import { describeIdentity } from "../../domain/identity.ts";
 import { accessOf, mayCall, mayTry, readsAll, type Right } from "../../domain/control-access.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";

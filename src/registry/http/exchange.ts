@@ -2,7 +2,9 @@
 
 import type { IncomingMessage } from "node:http";
 
-import type { Access, Identity } from "../../domain/access.ts";
+import type { Access } from "../../domain/access.ts";
+import type { Identity } from "../../domain/identity.ts";
+import type { Granted } from "../../domain/scope.ts";
 import type { Role } from "../../domain/control-access.ts";
 import type { V2Path } from "../../domain/v2-path.ts";
 import type { Body } from "../services/push-service.ts";
@@ -18,6 +20,11 @@ export interface Exchange<Path extends V2Path = V2Path> {
   readonly headers: IncomingMessage["headers"];
   readonly identity: Identity;
   readonly role: Role;
+  /** What the access token that was shown opens; undefined: credentials themselves were shown, or none. */
+  readonly granted: Granted | undefined;
+  /** What the caller may. */
+  readonly rights: Access;
+  /** What this request may: the caller's rights, within what a token opens. */
   readonly access: Access;
   /** Whose share of limited things it takes: an identity, or an address that shows none. */
   readonly sender: string;

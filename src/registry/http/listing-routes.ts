@@ -36,14 +36,14 @@ export async function listTags({ path, query, repository, caller }: RepositoryEx
 }
 
 /** Only what the caller may pull. */
-export async function listRepositories({ query, identity, access }: Exchange, catalog: RepositoryNames, hold: Hold): Promise<Answer> {
+export async function listRepositories({ query, identity, rights }: Exchange, catalog: RepositoryNames, hold: Hold): Promise<Answer> {
   const page = parsePage(query);
   const repositories: string[] = [];
   let { after } = page;
   let more = page.limit > 0;
   while (more && repositories.length <= page.limit) {
     const found = await catalog.names({ limit: largestPage, ...(after === undefined ? {} : { after }) });
-    repositories.push(...found.names.filter((name) => access.may(identity, "pull", name)));
+    repositories.push(...found.names.filter((name) => rights.may(identity, "pull", name)));
     after = found.names.at(-1);
     more = found.more;
   }

@@ -1,5 +1,6 @@
 // Slows whoever guesses passwords, per source and per name, in bounded memory. Nobody is locked out: a right password only comes later.
 
+import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { LRUCache } from "lru-cache";
@@ -51,7 +52,7 @@ export class LoginBrake {
    */
   async hold(address: string, name: string): Promise<void> {
     const source = sourceOf(address);
-    const delay = Math.max(this.#delayOf(`source ${source}`), this.#delayOf(`name ${name}`));
+    const delay = Math.max(this.#delayOf(`source ${source}`), this.#delayOf(nameKey(name)));
     if (delay === 0) return;
     const failing = this.hasFailed(address);
     const wait = () => sleep(delay, undefined, { ref: false });
@@ -75,7 +76,7 @@ export class LoginBrake {
 
   failed(address: string, name: string): void {
     const source = sourceOf(address);
-    for (const key of [`source ${source}`, `name ${name}`]) this.#failures.set(key, (this.#failures.get(key) ?? 0) + 1);
+    for (const key of [`source ${source}`, nameKey(name)]) this.#failures.set(key, (this.#failures.get(key) ?? 0) + 1);
     const pair = pairOf(source, name);
     this.#ofPair.set(pair, (this.#ofPair.get(pair) ?? 0) + 1);
   }
@@ -90,7 +91,7 @@ export class LoginBrake {
     if (left > 0) this.#failures.set(key, left, { ttl: this.#failures.getRemainingTTL(key) });
     else this.#failures.delete(key);
     this.#ofPair.delete(pair);
-    this.#failures.delete(`name ${name}`);
+    this.#failures.delete(nameKey(name));
     this.#successes.set(source, true);
   }
 
@@ -100,6 +101,11 @@ export class LoginBrake {
   }
 }
 
+// By hash: a stranger chooses the names, and how long they are.
+function nameKey(name: string): string {
+  return `name ${createHash("sha256").update(name).digest("base64url")}`;
+}
+
 function pairOf(source: string, name: string): string {
-  return JSON.stringify([source, name]);
+  return `${source} ${nameKey(name)}`;
 }

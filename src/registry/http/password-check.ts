@@ -1,9 +1,9 @@
-// Checks passwords against bcrypt hashes in a thread of its own, one at a time, with a bounded queue.
+// Checks passwords against their hashes in a thread of its own, one at a time, with a bounded queue.
 
 import { Worker } from "node:worker_threads";
 
 import { ServiceError } from "../services/errors.ts";
-import type { BcryptAnswer, BcryptQuestion } from "./bcrypt-worker.ts";
+import type { PasswordAnswer, PasswordQuestion } from "./password-worker.ts";
 import { LoginPlaces, type LoginAttempt, type PlaceLimits } from "./login-places.ts";
 
 /** More logins than these wait for nothing, or for others to wait in vain. */
@@ -37,7 +37,7 @@ export class PasswordCheck {
 
   #ask(password: string, hash: string): Promise<boolean> {
     const worker = this.#start();
-    const question: BcryptQuestion = { id: ++this.#lastId, password, hash };
+    const question: PasswordQuestion = { id: ++this.#lastId, password, hash };
     return new Promise((resolve, reject) => {
       this.#waiting.set(question.id, { resolve, reject });
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
@@ -50,7 +50,7 @@ export class PasswordCheck {
     const worker = new Worker(program());
     // Logins alone do not keep the process running.
     worker.unref();
-    worker.on("message", ({ id, matches }: BcryptAnswer) => {
+    worker.on("message", ({ id, matches }: PasswordAnswer) => {
       this.#waiting.get(id)?.resolve(matches);
       this.#waiting.delete(id);
     });
@@ -70,7 +70,7 @@ export class PasswordCheck {
 
 /** The build renames its files, but not what a string says. */
 function program(): URL {
-  const url = new URL("./bcrypt-worker.ts", import.meta.url);
+  const url = new URL("./password-worker.ts", import.meta.url);
   if (import.meta.url.endsWith(".js")) url.pathname = url.pathname.replace(/\.ts$/, ".js");
   return url;
 }

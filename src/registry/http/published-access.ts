@@ -2,10 +2,14 @@
 
 import { compileAccess, type Access } from "../../domain/access.ts";
 import { prefixOf } from "../../domain/reference.ts";
+import type { SecretSource } from "../../domain/secrets.ts";
+import { isAuthorityAlone } from "../../domain/tls-secret.ts";
 import type { Configuration, ConfigurationSource } from "../services/configuration.ts";
 
 export interface PublishedAccessOptions {
   readonly configuration: ConfigurationSource;
+  /** Of Upstreams. */
+  readonly secrets: Pick<SecretSource, "secret">;
   readonly anonymousPull: "None" | "PublicUpstreams" | "All";
   /** A loopback listener or `--allow-anonymous`: open until the first AccessPolicy ever. */
   readonly openUntilFirstPolicy: boolean;
@@ -28,7 +32,7 @@ export class PublishedAccess {
   }
 
   #compile(configuration: Configuration): Access {
-    const { anonymousPull, openUntilFirstPolicy } = this.#options;
+    const { secrets, anonymousPull, openUntilFirstPolicy } = this.#options;
     return compileAccess({
       rules: configuration.accessPolicies.map(({ namespace, spec }) => {
         const within = this.#grantOf(namespace);
@@ -37,7 +41,7 @@ export class PublishedAccess {
       everHadPolicy: configuration.everHadAccessPolicy,
       openUntilFirstPolicy,
       anonymousPull,
-      isPublicUpstream: (repository) => isPublic(configuration, prefixOf(repository)),
+      isPublicUpstream: (repository) => isPublic(configuration, secrets, prefixOf(repository)),
     });
   }
 
@@ -48,10 +52,13 @@ export class PublishedAccess {
   }
 }
 
-/** Asked without credentials of ours: what it serves, anybody could get there. */
-function isPublic(configuration: Configuration, prefix: string): boolean {
+/** Asked without credentials of ours: what it serves, anybody could get there. What a Secret that is not here holds may be one. */
+function isPublic(configuration: Configuration, secrets: Pick<SecretSource, "secret">, prefix: string): boolean {
   const upstream = configuration.upstreamByPrefix(prefix);
   if (upstream === undefined) return false;
   const { auth, certSecretRef } = upstream.spec;
-  return auth.provider === "generic" && auth.secretRef === undefined && certSecretRef === undefined;
+  if (auth.provider !== "generic" || auth.secretRef !== undefined) return false;
+  if (certSecretRef === undefined) return true;
+  const data = secrets.secret(upstream.namespace, certSecretRef.name);
+  return data !== undefined && isAuthorityAlone(data);
 }

@@ -14,10 +14,18 @@ export interface Repository {
 
 export interface Repositories {
   /**
-   * `namespace` is the value of `?ns=`. Undefined when nobody serves the name: an unknown `ns`, a prefix alone, or what an Upstream's filter
+   * `namespace` is the value of `?ns=`; a name of this registry is as none. Undefined when nobody serves the name: an unknown `ns`, a prefix alone, or what an Upstream's filter
    * leaves out.
    */
   find(name: string, namespace: string | undefined): Repository | undefined;
+}
+
+export interface RepositoriesOptions {
+  readonly configuration: ConfigurationSource;
+  readonly own: PullService;
+  readonly proxied: PullService;
+  /** What this registry is called in image references, host[:port]: a node whose hosts.toml leads elsewhere for such a name says it as `?ns=`. */
+  readonly hosts: readonly string[];
 }
 
 /** Looks the name up in the published configuration. */
@@ -25,16 +33,18 @@ export class PublishedRepositories implements Repositories {
   readonly #configuration: ConfigurationSource;
   readonly #own: PullService;
   readonly #proxied: PullService;
+  readonly #hosts: ReadonlySet<string>;
 
-  constructor(options: { configuration: ConfigurationSource; own: PullService; proxied: PullService }) {
+  constructor(options: RepositoriesOptions) {
     this.#configuration = options.configuration;
     this.#own = options.own;
     this.#proxied = options.proxied;
+    this.#hosts = new Set(options.hosts.map((host) => host.toLowerCase()));
   }
 
   find(name: string, namespace: string | undefined): Repository | undefined {
     const configuration = this.#configuration.current();
-    if (namespace !== undefined) {
+    if (namespace !== undefined && !this.#hosts.has(namespace.toLowerCase())) {
       const upstream = configuration.upstreamByHost(namespace);
       return upstream && this.#proxy(findByRepository(upstream.spec, name));
     }

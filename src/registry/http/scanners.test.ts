@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import type { Identity } from "../../domain/access.ts";
+import type { Identity } from "../../domain/identity.ts";
 import { scannersBy } from "./scanners.ts";
 
 const ci: Identity = { kind: "user", name: "ci" };

@@ -1,6 +1,6 @@
 // Who looks at images and runs none of them: their pulls say nothing about use (design: retention.md).
 
-import type { Identity } from "../../domain/access.ts";
+import type { Identity } from "../../domain/identity.ts";
 
 export interface ScannerSettings {
   readonly users: readonly string[];

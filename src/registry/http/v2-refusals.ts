@@ -4,6 +4,7 @@ import type { Action } from "../../domain/access.ts";
 import type { V2PathProblem } from "../../domain/v2-path.ts";
 import { ServiceError } from "../services/errors.ts";
 import type { Answer } from "./answer.ts";
+import { BearerRefused } from "./bearer-refused.ts";
 import { HttpError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { referrersAnswer } from "./pull-routes.ts";
@@ -13,11 +14,19 @@ export function problem({ code, message }: V2PathProblem): Error {
 }
 
 /** Nobody learns from a refusal whether the repository exists. */
-export function refusal({ identity, path, query }: Exchange, action: Action): Answer {
-  if (identity.kind === "anonymous") throw new ServiceError("UNAUTHORIZED", `This needs a user who may ${action} here. Log in first.`);
+export function refusal({ identity, granted, path, query }: Exchange, action: Action): Answer {
+  if (identity.kind === "anonymous") {
+    const message = `This needs a user who may ${action} here. Log in first.`;
+    throw granted === undefined ? new ServiceError("UNAUTHORIZED", message) : new BearerRefused("insufficient_scope", message);
+  }
   if (action !== "pull") throw new ServiceError("DENIED", `An AccessPolicy must allow you to ${action} here; none does.`);
   if (path.kind === "referrers") return referrersAnswer([], { filtered: query.has("artifactType") });
   throw unknownName();
+}
+
+/** Its bearer may do this; the token was not asked for it. */
+export function insufficient(what: string): BearerRefused {
+  return new BearerRefused("insufficient_scope", `This token was not given to ${what}: ask for one with the scope of the challenge.`);
 }
 
 export function unknownName(): ServiceError {

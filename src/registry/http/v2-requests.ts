@@ -2,8 +2,10 @@
 
 import type { IncomingMessage } from "node:http";
 
-import { describeIdentity, type Action, type Identity } from "../../domain/access.ts";
+import type { Action } from "../../domain/access.ts";
+import { describeIdentity, type Identity } from "../../domain/identity.ts";
 import type { Role } from "../../domain/control-access.ts";
+import { neededScope } from "../../domain/scope.ts";
 import type { V2Path } from "../../domain/v2-path.ts";
 import { HttpError } from "./errors.ts";
 import { sourceOf } from "./login-places.ts";
@@ -57,6 +59,18 @@ export function actionOf(kind: RepositoryPath["kind"], method: string): Action {
   if (kind === "uploads" || kind === "upload") return "push";
   if (method === "PUT") return "push";
   return method === "DELETE" ? "delete" : "pull";
+}
+
+/** The scope that a token needs for the request. `name`: of the repository, where that is not the path's. */
+export function scopeOf(
+  path: V2Path,
+  method: string,
+  { name, from }: { readonly name: string | undefined; readonly from: URLSearchParams },
+): string | undefined {
+  if (path.kind === "base") return undefined;
+  if (path.kind === "catalog") return neededScope("catalog");
+  const mounted = path.kind === "uploads" && from.has("mount") ? (from.get("from") ?? undefined) : undefined;
+  return neededScope(actionOf(path.kind, method), name ?? path.name, mounted);
 }
 
 /** Requests with a blob in one direction or the other. */

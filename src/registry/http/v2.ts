@@ -4,18 +4,21 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { runHeader } from "../../api/control/protocol.ts";
-import { describeIdentity, type Access, type Action } from "../../domain/access.ts";
+import type { Access, Action } from "../../domain/access.ts";
+import { describeIdentity } from "../../domain/identity.ts";
 import { accessOf, mayRevalidate } from "../../domain/control-access.ts";
 import { headers } from "../../domain/media-types.ts";
+import { limitedTo } from "../../domain/scope.ts";
 import { parseV2Path, type V2Path, type V2PathProblem } from "../../domain/v2-path.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import type { PushService } from "../services/push-service.ts";
 import type { Writability } from "../services/writability.ts";
 import { failureAnswer, jsonAnswer, sendAnswer, type Answer } from "./answer.ts";
-import { basicChallenge } from "./authentication.ts";
+import { BearerRefused } from "./bearer-refused.ts";
 import { BlobBuffers } from "./blob-buffers.ts";
 import type { Callers } from "./callers.ts";
+import type { Challenges } from "./challenge.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { describeFailure, HttpError } from "./errors.ts";
 import type { Exchange, NotedChange, PathOf, RepositoryExchange } from "./exchange.ts";
@@ -27,7 +30,7 @@ import type { Repositories, Repository } from "./repositories.ts";
 import { declaredLength, leastUploadRate, readBody } from "./request-body.ts";
 import type { ScannerTest } from "./scanners.ts";
 import type { Transfers } from "./transfers.ts";
-import { problem, refusal, unknownName } from "./v2-refusals.ts";
+import { insufficient, problem, refusal, unknownName } from "./v2-refusals.ts";
 import {
   actionOf,
   asksAnew,
@@ -38,6 +41,7 @@ import {
   methods,
   refuseEncoding,
   runOf,
+  scopeOf,
   senderOf,
   splitTarget,
   type RepositoryPath,
@@ -48,6 +52,7 @@ export interface V2Options {
   readonly push: PushService;
   readonly catalog: RepositoryNames;
   readonly callers: Callers;
+  readonly challenges: Pick<Challenges, "for">;
   readonly access: () => Access;
   /** Resolves when `repositories` and `access` are what a request must see that comes now. `evenOld`: rather than that it fails. */
   readonly confirm: (options: { readonly evenOld: boolean }) => Promise<void>;
@@ -62,6 +67,8 @@ export interface V2Options {
   /** Nobody pushes, so that nobody's HEAD raises a lease. */
   readonly readOnly?: boolean;
   readonly logger: Logger;
+  /** A token was shown that is not good for what was asked. */
+  readonly onTokenRefused?: (reason: BearerRefused["error"]) => void;
   /** A manifest was pushed, or something deleted: for the history that people read. */
   readonly onChange?: (change: Change) => void;
   readonly onAnswer?: (answer: {
@@ -99,21 +106,22 @@ export class V2 {
       const seconds = (performance.now() - started) / 1000;
       this.#options.onAnswer?.({ handler: handlerNames[path.kind], method: request.method ?? "", status: response.statusCode, seconds });
     });
+    const needs: Needs = {};
     const onStall = () => this.#options.logger.info({ path: target }, "A client took nothing any more");
     const sending = { buffers: this.#buffers, stallTimeout: this.#options.stallTimeout, onStall };
     try {
-      await sendAnswer(request, response, await this.#answer(request, response, path, query), sending);
+      await sendAnswer(request, response, await this.#answer(request, response, { path, query, needs }), sending);
     } catch (error) {
       if (response.headersSent || response.destroyed) {
         this.#options.logger.debug({ error: (error as Error).message, path: target }, "The connection was lost");
         response.destroy();
         return;
       }
-      await sendAnswer(request, response, this.#refuse(error, target), sending);
+      await sendAnswer(request, response, this.#refuse(error, request, { path: target, needs }), sending);
     }
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse, path: V2Path | V2PathProblem, query: URLSearchParams): Promise<Answer> {
+  async #answer(request: IncomingMessage, response: ServerResponse, { path, query, needs }: Target): Promise<Answer> {
     if (path.kind === "invalid") throw problem(path);
     const method = request.method ?? "";
     refuseEncoding(request);
@@ -123,10 +131,13 @@ export class V2 {
     if (path.kind !== "base") await this.#options.confirm({ evenOld: isByDigest(path, method) });
     const namespace = query.get("ns") ?? undefined;
     const repository = "name" in path ? this.#find(path.name, namespace) : undefined;
+    // With `ns` the path is of another registry; what a token opens is named as here.
+    needs.scope = scopeOf(path, method, { name: namespace === undefined ? undefined : repository?.name, from: query });
     const { authorization } = request.headers;
     const source = this.#options.clientAddress(request);
-    const { identity, role } = await this.#options.callers.know({ authorization, source });
-    const access = accessOf(role, this.#options.access());
+    const { identity, role, granted } = await this.#options.callers.knowBearer({ authorization, source });
+    const rights = accessOf(role, this.#options.access());
+    const access = limitedTo(rights, granted);
     const exchange: Exchange = {
       method,
       path,
@@ -134,6 +145,8 @@ export class V2 {
       headers: request.headers,
       identity,
       role,
+      granted,
+      rights,
       access,
       sender: senderOf(identity, source),
       length: declaredLength(request),
@@ -142,6 +155,7 @@ export class V2 {
       body: (limits) => readBody(request, response, { stallTimeout: this.#options.stallTimeout, ...leastUploadRate, ...limits }),
     };
     if (path.kind === "base") return this.#base(exchange, authorization !== undefined);
+    if (path.kind === "catalog" && granted?.catalog === false && !rights.open) throw insufficient("list the repositories");
     if (path.kind === "catalog") this.#options.pressure.refuse({ asksDatabase: true, bytes: false });
     if (path.kind === "catalog") return listRepositories(exchange, this.#options.catalog, this.#list(exchange));
     if (repository === undefined) return this.#nowhere({ ...exchange, path }, source);
@@ -154,8 +168,8 @@ export class V2 {
    * answered with, and does not learn that the prefix is one.
    */
   #nowhere(exchange: Exchange<RepositoryPath>, source: string): Answer {
-    const { identity, access, path, method } = exchange;
-    if (access.may(identity, "pull", path.name)) throw unknownName();
+    const { identity, rights, path, method } = exchange;
+    if (rights.may(identity, "pull", path.name)) throw unknownName();
     return this.#forbid(exchange, { action: actionOf(path.kind, method), repository: path.name, source });
   }
 
@@ -166,27 +180,30 @@ export class V2 {
     return repository;
   }
 
-  #base({ identity, access }: Exchange, showedCredentials: boolean): Answer {
-    // Docker's and podman's clients show credentials later only if this answer asked for them.
-    const logins = this.#options.callers.hasUsers() || access.namesUsers;
-    const welcome = identity.kind !== "anonymous" || access.open || (access.anonymousMayPull && !logins);
+  #base({ identity, granted, rights }: Exchange, showedCredentials: boolean): Answer {
+    // Docker's and podman's clients show credentials later only if this answer asked for them; who shows a token has been asked.
+    const logins = granted === undefined && (this.#options.callers.hasUsers() || rights.namesSomebody);
+    const welcome = identity.kind !== "anonymous" || rights.open || (rights.anonymousMayPull && !logins);
     if (!welcome) throw new ServiceError("UNAUTHORIZED", "Log in with a user of this registry.");
-    if (showedCredentials) this.#options.logger.info({ event: "login", identity: describeIdentity(identity) }, "Login");
+    // A token was a login when it was given out.
+    if (showedCredentials && granted === undefined)
+      this.#options.logger.info({ event: "login", identity: describeIdentity(identity) }, "Login");
     return jsonAnswer({});
   }
 
   async #inRepository(exchange: Exchange<RepositoryPath>, repository: Repository, source: string): Promise<Answer> {
-    const { identity, role, access, path, method } = exchange;
+    const { identity, role, rights, access, path, method } = exchange;
     const action = actionOf(path.kind, method);
     const may = (action: Action) => access.may(identity, action, repository.name);
     const who = describeIdentity(identity);
-    if (repository.kind === "proxied" && action !== "pull" && may("pull")) {
+    if (repository.kind === "proxied" && action !== "pull" && rights.may(identity, "pull", repository.name)) {
       throw new ServiceError(
         "UNSUPPORTED",
         "This repository is another registry's, served from here: nothing can be pushed to it or deleted from it.",
       );
     }
-    if (!may(action)) return this.#forbid(exchange, { action, repository: repository.name, source });
+    if (!rights.may(identity, action, repository.name)) return this.#forbid(exchange, { action, repository: repository.name, source });
+    if (!may(action)) throw insufficient(`${action} here`);
     const refused = action === "pull" ? undefined : await this.#options.writability.refusal(action === "push" ? "Add" : "TakeAway");
     if (refused !== undefined) throw refused;
     const run = runOf(role, exchange.headers[runHeader]);
@@ -268,13 +285,28 @@ export class V2 {
     }
   }
 
-  #refuse(error: unknown, path: string): Answer {
+  #refuse(error: unknown, request: IncomingMessage, { path, needs }: { readonly path: string; readonly needs: Needs }): Answer {
     if (describeFailure(error).unexpected) this.#options.logger.error({ err: error, path }, "A request failed");
+    const reason = error instanceof BearerRefused ? error.error : undefined;
+    if (reason !== undefined) this.#options.onTokenRefused?.(reason);
     // Whether a repository is unknown or hidden, its refusal reads the same.
     const shown = error instanceof ServiceError && error.code === "NAME_UNKNOWN" ? unknownName() : error;
     const answer = failureAnswer(shown);
-    return answer.status === 401 ? { ...answer, headers: { ...answer.headers, "www-authenticate": basicChallenge } } : answer;
+    if (answer.status !== 401) return answer;
+    const challenge = this.#options.challenges.for(request, { scope: needs.scope, error: reason });
+    return { ...answer, headers: { ...answer.headers, "www-authenticate": challenge } };
   }
+}
+
+/** What a request needs, as far as it was judged. */
+interface Needs {
+  scope?: string | undefined;
+}
+
+interface Target {
+  readonly path: V2Path | V2PathProblem;
+  readonly query: URLSearchParams;
+  readonly needs: Needs;
 }
 
 /** Bytes of an answer in memory beyond which it is a transfer: as much as a download has on its way. */

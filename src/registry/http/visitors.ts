@@ -39,11 +39,16 @@ export function checkVisitor(request: IncomingMessage, options: VisitorOptions):
   if (site === "cross-site" || site === "same-site" || (origin !== undefined && !isOwnOrigin(origin, host, options))) throw foreignPage();
 }
 
-function isThisMachine(host: string, { loopbackHost, hosts }: VisitorOptions): boolean {
+function isThisMachine(host: string, options: VisitorOptions): boolean {
+  return isLoopbackName(host, options) || isListed(host, options.hosts);
+}
+
+/** A name that this machine has for itself, where the listener is on a loopback address. */
+export function isLoopbackName(host: string, { loopbackHost }: VisitorOptions): boolean {
   const name = withoutPort(host);
-  if (name === undefined) return false;
+  if (name === undefined || loopbackHost === undefined) return false;
   const own = name === "localhost" || name === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(name);
-  return own || name === bracketed(loopbackHost ?? "") || isListed(host, hosts);
+  return own || name === bracketed(loopbackHost);
 }
 
 /** `https` counts where a proxy may have ended TLS. */
@@ -56,7 +61,8 @@ function isOwnOrigin(origin: string, host: string, { loopbackHost, hosts }: Visi
   return parsed !== null && parsed.origin === origin && isListed(parsed.host, hosts);
 }
 
-function isListed(host: string, hosts: readonly string[]): boolean {
+/** Named in the setting access.hosts. */
+export function isListed(host: string, hosts: readonly string[]): boolean {
   const name = withoutPort(host);
   return name !== undefined && hosts.some((listed) => [name, host.toLowerCase()].includes(bracketed(listed)));
 }

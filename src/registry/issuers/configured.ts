@@ -5,29 +5,53 @@ import { join } from "node:path";
 
 import { decodeJwt } from "jose";
 
+import { ownCluster } from "../../domain/subjects.ts";
 import type { Issuer } from "./key-ring.ts";
 
 /** As the settings say it. */
-export type IssuerSettings = Pick<Issuer, "name" | "caFile" | "tokenFile"> & Partial<Pick<Issuer, "issuer" | "jwks">>;
+export type IssuerSettings = Pick<Issuer, "name" | "jwks" | "caFile" | "tokenFile" | "groupsClaim"> &
+  Partial<Pick<Issuer, "kind" | "issuer">>;
 
-const inCluster = "in-cluster";
 const mounted = "/var/run/secrets/kubernetes.io/serviceaccount";
 const ownKeys = "https://kubernetes.default.svc/openid/v1/jwks";
 
-/** Rejects with an Error that says which setting is wrong. */
-export async function configuredIssuers(settings: readonly IssuerSettings[]): Promise<Issuer[]> {
+/** `agent`: how OpenID providers are connected to. Rejects with an Error that says which setting is wrong. */
+export async function configuredIssuers(settings: readonly IssuerSettings[], agent?: Issuer["agent"]): Promise<Issuer[]> {
   const twice = settings.find(({ name }, index) => settings.findIndex((other) => other.name === name) < index);
-  if (twice !== undefined) throw new Error(`auth.issuers names ${twice.name} twice: each cluster has a name of its own.`);
-  return Promise.all(settings.map(complete));
+  if (twice !== undefined) throw new Error(`auth.issuers names ${twice.name} twice: each issuer has a name of its own.`);
+  const issuers = await Promise.all(settings.map(async (issuer) => (issuer.kind === "OIDC" ? provider(issuer, agent) : cluster(issuer))));
+  for (const one of issuers.filter(({ kind }) => kind === "OIDC")) {
+    const other = issuers.find(({ name, issuer }) => name !== one.name && issuer === one.issuer);
+    if (other !== undefined) {
+      throw new Error(`auth.issuers ${one.name} and ${other.name} have the issuer ${one.issuer}: nobody could tell their tokens apart.`);
+    }
+  }
+  return issuers;
 }
 
-async function complete({ name, issuer, jwks, caFile, tokenFile }: IssuerSettings): Promise<Issuer> {
-  if (name === inCluster && jwks === undefined) {
+function provider({ name, issuer = "", ...rest }: IssuerSettings, agent: Issuer["agent"]): Issuer {
+  const url = URL.parse(issuer);
+  const plain = url !== null && url.protocol === "https:" && `${url.username}${url.password}${url.search}${url.hash}` === "";
+  if (!plain || /[?#\s]/.test(issuer)) {
+    throw new Error(
+      `auth.issuers ${name}: the issuer of kind OIDC is an https URL without a query, as the \`iss\` of its tokens says it, for example https://token.actions.githubusercontent.com`,
+    );
+  }
+  if (name === ownCluster) throw new Error(`auth.issuers ${name} is the name of the cluster that this registry runs in: choose another.`);
+  return { ...rest, kind: "OIDC", name, issuer, ...(agent === undefined ? {} : { agent }) };
+}
+
+async function cluster({ name, issuer, jwks, caFile, tokenFile, groupsClaim }: IssuerSettings): Promise<Issuer> {
+  const kind = "Kubernetes";
+  if (groupsClaim !== undefined)
+    throw new Error(`auth.issuers ${name}: groupsClaim is for issuers of kind OIDC; a cluster's tokens name no groups.`);
+  if (name === ownCluster && jwks === undefined) {
     const files = { caFile: caFile ?? join(mounted, "ca.crt"), tokenFile: tokenFile ?? join(mounted, "token") };
-    return { name, issuer: issuer ?? (await issuerOf(name, files.tokenFile)), jwks: ownKeys, ...files };
+    return { kind, name, issuer: issuer ?? (await issuerOf(name, files.tokenFile)), jwks: ownKeys, ...files };
   }
   if (jwks === undefined) throw new Error(`auth.issuers ${name} needs jwks: the URL or file of its keys.`);
   return {
+    kind,
     name,
     issuer: issuer ?? (await issuerOf(name, tokenFile ?? join(mounted, "token"))),
     jwks,

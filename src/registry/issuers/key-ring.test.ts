@@ -5,6 +5,7 @@ import { KeyRing, type Issuer } from "./key-ring.ts";
 import { KeySetError, type IssuerKey } from "./key-set.ts";
 
 const issuer = (name: string): Issuer => ({
+  kind: "Kubernetes",
   name,
   issuer: "https://kubernetes.default.svc.cluster.local",
   jwks: `https://${name}.example.com/jwks`,
@@ -25,8 +26,8 @@ async function open(...names: string[]): Promise<KeyRing> {
     logger: pino({ level: "warn" }, { write: (line: string) => lines.push(JSON.parse(line) as (typeof lines)[number]) }),
     now: () => now,
     read: async ({ jwks }) => {
-      asked.push(jwks);
-      const found = published[new URL(jwks).hostname.split(".")[0] ?? ""] ?? [];
+      asked.push(jwks ?? "");
+      const found = published[new URL(jwks ?? "").hostname.split(".")[0] ?? ""] ?? [];
       if (found instanceof Error) throw found;
       return found;
     },

@@ -5,10 +5,12 @@ import type { Logger } from "../../observability/logger.ts";
 import { KeySetError, readKeySet, type IssuerKey, type KeySetPlace } from "./key-set.ts";
 
 export interface Issuer extends KeySetPlace {
+  /** A cluster, of which others may call themselves the same, or an OpenID provider, whose URL nobody else has. */
+  readonly kind: "Kubernetes" | "OIDC";
   /** What identities call it. */
   readonly name: string;
-  /** What its tokens call it (`iss`). */
-  readonly issuer: string;
+  /** OIDC: the claim that says its bearer's groups. */
+  readonly groupsClaim?: string;
 }
 
 export interface FoundKey {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { createCertificates } from "../../../test/support/certificates.ts";
-import { createTokenIssuer } from "../../../test/support/token-issuer.ts";
+import { clusterIssuer, createTokenIssuer } from "../../../test/support/token-issuer.ts";
 import { configuredIssuers } from "./configured.ts";
 import { KeySetError, readKeySet } from "./key-set.ts";
 
@@ -19,6 +19,7 @@ let server: Server;
 let url: string;
 let answer: RequestListener;
 let requests: IncomingMessage[];
+const issuer = clusterIssuer;
 const file = (name: string) => join(folder, name);
 
 beforeAll(async () => {
@@ -41,7 +42,7 @@ afterAll(async () => {
 
 async function keysIn(content: unknown) {
   await writeFile(file("keys.json"), JSON.stringify(content));
-  return (await readKeySet({ jwks: file("keys.json") })).map(({ id, algorithm }) => `${id} ${algorithm}`);
+  return (await readKeySet({ issuer, jwks: file("keys.json") })).map(({ id, algorithm }) => `${id} ${algorithm}`);
 }
 
 const jwkOf = (pair: { publicKey: { export(options: { format: "jwk" }): object } }, more: object) => ({
@@ -79,19 +80,19 @@ describe("a file of keys", () => {
   });
 
   test("with private keys gives public ones", async () => {
-    const [read] = await readKeySet({ jwks: await written({ keys: [{ ...rsa.privateKey.export({ format: "jwk" }), kid: "a" }] }) });
+    const [read] = await readKeySet({ issuer, jwks: await written({ keys: [{ ...rsa.privateKey.export({ format: "jwk" }), kid: "a" }] }) });
     expect(read?.key).toMatchObject({ type: "public" });
   });
 
   test.each([["no JSON"], [{ keys: "none" }], [[]], [null]])("that holds %j is refused, for good", async (content) => {
     const jwks = await written(content);
-    await expect(readKeySet({ jwks })).rejects.toEqual(
+    await expect(readKeySet({ issuer, jwks })).rejects.toEqual(
       new KeySetError(`${jwks} holds no set of keys (JSON with a list "keys")`, { temporary: false }),
     );
   });
 
   test("that is not there is refused, for good", async () => {
-    await expect(readKeySet({ jwks: file("none.json") })).rejects.toMatchObject({
+    await expect(readKeySet({ issuer, jwks: file("none.json") })).rejects.toMatchObject({
       temporary: false,
       message: expect.stringContaining("ENOENT"),
     });
@@ -104,7 +105,7 @@ async function written(content: unknown): Promise<string> {
 }
 
 describe("keys of an API server", () => {
-  const place = () => ({ jwks: url, caFile: file("ca.crt"), tokenFile: file("token") });
+  const place = () => ({ issuer, jwks: url, caFile: file("ca.crt"), tokenFile: file("token") });
 
   test("are asked for with the Pod's token as it is now, of the server that the authority knows", async () => {
     const issuer = await createTokenIssuer();
@@ -144,6 +145,7 @@ describe("the setting auth.issuers", () => {
     );
     expect(await configuredIssuers([{ name: "in-cluster", tokenFile }])).toEqual([
       {
+        kind: "Kubernetes",
         name: "in-cluster",
         issuer: "https://oidc.example.com/id/1",
         jwks: "https://kubernetes.default.svc/openid/v1/jwks",
@@ -156,7 +158,32 @@ describe("the setting auth.issuers", () => {
 
   test("takes other clusters as they are written, each once", async () => {
     const edge = { name: "edge", issuer: "https://kubernetes.default.svc", jwks: "/etc/edge.json" };
-    expect(await configuredIssuers([edge])).toEqual([edge]);
+    expect(await configuredIssuers([edge])).toEqual([{ kind: "Kubernetes", ...edge }]);
     await expect(configuredIssuers([edge, edge])).rejects.toThrow("auth.issuers names edge twice");
+    await expect(configuredIssuers([{ ...edge, groupsClaim: "groups" }])).rejects.toThrow("groupsClaim is for issuers of kind OIDC");
   });
+
+  const github = { kind: "OIDC" as const, name: "github", issuer: "https://token.actions.githubusercontent.com" };
+
+  test("takes OpenID providers by their URL, which is theirs alone", async () => {
+    expect(await configuredIssuers([{ ...github, groupsClaim: "groups" }])).toEqual([{ ...github, groupsClaim: "groups" }]);
+    const again = configuredIssuers([github, { ...github, name: "ghes" }]);
+    await expect(again).rejects.toThrow("github and ghes have the issuer https://token.actions.githubusercontent.com");
+    const cluster = configuredIssuers([{ name: "edge", issuer: github.issuer, jwks: "/etc/edge.json" }, github]);
+    await expect(cluster).rejects.toThrow("github and edge have the issuer");
+    await expect(configuredIssuers([{ ...github, name: "in-cluster" }])).rejects.toThrow("choose another");
+  });
+
+  test.each([
+    "http://a.example",
+    "https://a.example/?x",
+    "https://a.example/#x",
+    "https://u:p@a.example",
+    "a.example",
+    " https://a.example",
+    "",
+  ])(
+    "takes no OpenID provider at %j",
+    async (issuer) => await expect(configuredIssuers([{ ...github, issuer }])).rejects.toThrow("is an https URL without a query"),
+  );
 });

@@ -9,18 +9,18 @@ import {
   type TokenIssuer,
   type TokenParts,
 } from "../../../test/support/token-issuer.ts";
-import { ServiceAccountTokens } from "./service-account-tokens.ts";
+import { IssuerTokens } from "./issuer-tokens.ts";
 
 const builder = { namespace: "team-a", name: "builder" };
 const minute = 60_000;
 let issuer: TokenIssuer;
-let tokens: ServiceAccountTokens;
+let tokens: IssuerTokens;
 let later = 0;
 
-async function tokensOf(issuer: TokenIssuer, algorithm: string): Promise<ServiceAccountTokens> {
+async function tokensOf(issuer: TokenIssuer, algorithm: string): Promise<IssuerTokens> {
   const key = { id: issuer.keyId, algorithm, key: await importSPKI(issuer.publicPem, algorithm) };
-  const found = { issuer: { name: "in-cluster", issuer: clusterIssuer, jwks: "" }, key };
-  return new ServiceAccountTokens({
+  const found = { issuer: { kind: "Kubernetes" as const, name: "in-cluster", issuer: clusterIssuer, jwks: "" }, key };
+  return new IssuerTokens({
     keys: { find: async (id) => (id === issuer.keyId ? found : undefined) },
     audience,
     now: () => new Date(Date.now() + later),

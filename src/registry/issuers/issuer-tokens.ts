@@ -1,19 +1,18 @@
-// Kubernetes ServiceAccount tokens, checked offline: a JWT (RFC 7519, RFC 8725) that the API server of a configured cluster signed for this
+// Tokens of configured issuers, checked offline: a JWT (RFC 7519, RFC 8725) that the API server of a cluster, or a CI system, signed for this
 // registry (design: access.md). The price: the token of a Pod that was deleted lives until it expires.
 
-import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from "jose";
+import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from "jose";
 
-import type { Identity } from "../../domain/access.ts";
 import { printable } from "../../domain/printable.ts";
+import { bearerOf, type IssuedIdentity } from "./bearers.ts";
 import type { FoundKey } from "./key-ring.ts";
 
-export type ServiceAccountIdentity = Extract<Identity, { kind: "serviceAccount" }>;
-
-/** `genuine`: a configured cluster signed it, so that its bearer may hear why it does not count. */
-export type Judged = { readonly identity: ServiceAccountIdentity } | { readonly refused: string; readonly genuine: boolean };
+/** `genuine`: a configured issuer signed it, so that its bearer may hear why it does not count. */
+export type Judged = { readonly identity: IssuedIdentity } | { readonly refused: string; readonly genuine: boolean };
 
 export interface TokenOptions {
-  readonly keys: { find(id: string): Promise<FoundKey | undefined> };
+  /** `issuer`: what the token says that nobody has verified yet. */
+  readonly keys: { find(id: string, issuer: string | undefined): Promise<FoundKey | undefined> };
   /** The one thing that a token is for: the host of `externalURL`. */
   readonly audience: string;
   readonly now?: () => Date;
@@ -26,7 +25,7 @@ const longestLife = 24 * 3_600;
 const maxLength = 16 * 1024;
 const notYet = "it is not valid yet; compare the clocks";
 
-export class ServiceAccountTokens {
+export class IssuerTokens {
   readonly #options: TokenOptions;
 
   constructor(options: TokenOptions) {
@@ -37,7 +36,7 @@ export class ServiceAccountTokens {
     const header = headerOf(token);
     if (header === undefined) return forged("it is no JSON Web Token with the id of a key");
     // Whatever else the header says of keys (jwk, jku, x5u) counts for nothing.
-    const found = await this.#options.keys.find(header.kid);
+    const found = await this.#options.keys.find(header.kid, issuerIn(token));
     if (found === undefined) return forged(`no issuer of auth.issuers has its key ${printable(header.kid, 100)}`);
     const { issuer, key } = found;
     if (header.alg !== key.algorithm) return forged(`its algorithm is ${printable(header.alg, 20)}, and that of the key ${key.algorithm}`);
@@ -51,7 +50,7 @@ export class ServiceAccountTokens {
         currentDate,
       });
       if ((payload.iat ?? 0) > currentDate.getTime() / 1000 + skew) return refused(notYet);
-      return this.#identify(issuer.name, payload);
+      return this.#identify(issuer, payload);
     } catch (error) {
       if (error instanceof errors.JWTExpired) return refused("it has expired");
       if (error instanceof errors.JWTClaimValidationFailed) return refused(claimProblem(error, issuer.issuer));
@@ -59,40 +58,18 @@ export class ServiceAccountTokens {
     }
   }
 
-  #identify(issuer: string, payload: JWTPayload): Judged {
+  #identify(issuer: FoundKey["issuer"], payload: JWTPayload): Judged {
     const { audience } = this.#options;
-    const { aud, sub, exp = Infinity, iat = 0 } = payload;
+    const { aud, exp = Infinity, iat = 0 } = payload;
     const audiences = [aud ?? []].flat();
     // One that others are shown too could be taken there and used here.
     if (audiences.length !== 1 || audiences[0] !== audience) {
       return refused(`it is for the audience ${printable(audiences.join(", "), 200)}; ask for one that is for ${audience} alone`);
     }
     if (exp - iat > longestLife) return refused("it lives longer than 24 hours; ask for one that expires sooner");
-    const account = accountIn(payload);
-    if (account === undefined || sub !== `system:serviceaccount:${account.namespace}:${account.name}`) {
-      return refused("it names no ServiceAccount");
-    }
-    return { identity: { kind: "serviceAccount", issuer, ...account } };
+    const bearer = bearerOf(issuer, payload);
+    return "problem" in bearer ? refused(bearer.problem) : { identity: bearer };
   }
-}
-
-/** What Kubernetes says of the bearer (`kubernetes.io` in the claims of bound tokens). */
-function accountIn(payload: JWTPayload): { readonly namespace: string; readonly name: string; readonly pod?: string } | undefined {
-  const claims = payload["kubernetes.io"];
-  const namespace = text(claims, "namespace");
-  const name = text(member(claims, "serviceaccount"), "name");
-  const pod = text(member(claims, "pod"), "name");
-  if (namespace === undefined || name === undefined) return undefined;
-  return { namespace, name, ...(pod === undefined ? {} : { pod }) };
-}
-
-function member(value: unknown, key: string): unknown {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
-}
-
-function text(value: unknown, key: string): string | undefined {
-  const found = member(value, key);
-  return typeof found === "string" && found !== "" ? found : undefined;
 }
 
 function headerOf(token: string): { readonly kid: string; readonly alg: string } | undefined {
@@ -100,6 +77,14 @@ function headerOf(token: string): { readonly kid: string; readonly alg: string }
   try {
     const { kid, alg } = decodeProtectedHeader(token);
     return typeof kid === "string" && typeof alg === "string" ? { kid, alg } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function issuerIn(token: string): string | undefined {
+  try {
+    return decodeJwt(token).iss;
   } catch {
     return undefined;
   }

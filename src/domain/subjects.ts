@@ -1,0 +1,49 @@
+// Whom a rule is about (design: access.md, "Identities"): subjects of AccessPolicies against the identity that credentials showed.
+
+import type { Identity } from "./identity.ts";
+
+/** The cluster that this registry runs in, among the issuers: the one that is meant where a subject names none. */
+export const ownCluster = "in-cluster";
+
+/** Whom a rule is about: one of `spec.subjects` of an AccessPolicy. */
+export type AccessSubject =
+  | { readonly kind: "Anonymous" }
+  | { readonly kind: "User"; readonly name: string }
+  /** `*`: every account of the namespace. */
+  | { readonly kind: "ServiceAccount"; readonly issuer?: string; readonly namespace: string; readonly name: string }
+  | { readonly kind: "OIDC"; readonly issuer: string; readonly claims: readonly { readonly name: string; readonly value: string }[] }
+  | { readonly kind: "Group"; readonly issuer: string; readonly name: string };
+
+/** Whether one of the subjects is the identity. What they name is exact: no patterns, no case folding, no prefixes. */
+export function coversOf(subjects: readonly AccessSubject[]): (identity: Identity) => boolean {
+  const users = new Set(subjects.flatMap((subject) => (subject.kind === "User" ? [subject.name] : [])));
+  // What is given to everybody without credentials is not taken away by showing some.
+  if (subjects.some(({ kind }) => kind === "Anonymous")) return () => true;
+  return (identity) => (identity.kind === "user" ? users.has(identity.name) : subjects.some((subject) => isMeant(subject, identity)));
+}
+
+/** Of those who came with a token of an issuer. Names count together with it: many clusters have a `team-a`. */
+function isMeant(subject: AccessSubject, identity: Identity): boolean {
+  if (identity.kind !== "serviceAccount" && identity.kind !== "oidc") return false;
+  switch (subject.kind) {
+    case "ServiceAccount": {
+      const { issuer = ownCluster, namespace, name } = subject;
+      if (identity.kind !== "serviceAccount" || identity.issuer !== issuer || identity.namespace !== namespace) return false;
+      return name === "*" || name === identity.name;
+    }
+    case "OIDC":
+      if (identity.kind !== "oidc" || identity.issuer !== subject.issuer || subject.claims.length === 0) return false;
+      return subject.claims.every(({ name, value }) => Object.hasOwn(identity.claims, name) && identity.claims[name] === value);
+    case "Group":
+      return identity.issuer === subject.issuer && groupsOf(identity).includes(subject.name);
+    case "User":
+    case "Anonymous":
+      return false;
+  }
+}
+
+/** Kubernetes' own groups of a ServiceAccount; no token of it says others. */
+function groupsOf(identity: Extract<Identity, { kind: "serviceAccount" | "oidc" }>): readonly string[] {
+  if (identity.kind === "oidc") return identity.groups;
+  return ["system:serviceaccounts", `system:serviceaccounts:${identity.namespace}`];
+}

@@ -1,0 +1,66 @@
+// Of whom a verified token speaks: a ServiceAccount, by what Kubernetes writes into its tokens, or whoever an OpenID provider says it is.
+
+import type { JWTPayload } from "jose";
+
+import type { Identity } from "../../domain/identity.ts";
+import type { Issuer } from "./key-ring.ts";
+
+export type IssuedIdentity = Extract<Identity, { kind: "serviceAccount" | "oidc" }>;
+
+/** Why it speaks of nobody, as the end of a sentence about the token. */
+export interface NoBearer {
+  readonly problem: string;
+}
+
+/** `claims`: of a token whose signature, issuer, audience and times were checked. */
+export function bearerOf({ kind, name, groupsClaim }: Issuer, claims: JWTPayload): IssuedIdentity | NoBearer {
+  return kind === "Kubernetes" ? accountOf(name, claims) : providedBearer(name, claims, groupsClaim);
+}
+
+/** `kubernetes.io` in the claims of bound tokens. */
+function accountOf(issuer: string, payload: JWTPayload): IssuedIdentity | NoBearer {
+  const claims = payload["kubernetes.io"];
+  const namespace = text(claims, "namespace");
+  const name = text(member(claims, "serviceaccount"), "name");
+  const pod = text(member(claims, "pod"), "name");
+  if (namespace === undefined || name === undefined || payload.sub !== `system:serviceaccount:${namespace}:${name}`) {
+    return { problem: "it names no ServiceAccount" };
+  }
+  return { kind: "serviceAccount", issuer, namespace, name, ...(pod === undefined ? {} : { pod }) };
+}
+
+/** It names its bearer in logs, in the history and in upload sessions: whole, and on one line. */
+const subjects = /^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,512}$/u;
+/** About the token, not about who has it. */
+const ofTheToken: ReadonlySet<string> = new Set(["iss", "aud", "exp", "nbf", "iat", "jti"]);
+
+function providedBearer(issuer: string, payload: JWTPayload, groupsClaim: string | undefined): IssuedIdentity | NoBearer {
+  const { sub } = payload;
+  if (typeof sub !== "string" || !subjects.test(sub) || !sub.isWellFormed())
+    return { problem: "its sub is no name of at most 512 characters" };
+  const claims = Object.entries(payload).flatMap(([name, value]) =>
+    ofTheToken.has(name) || !isPlain(value) ? [] : [[name, String(value)] as const],
+  );
+  const groups = groupsClaim !== undefined && Object.hasOwn(payload, groupsClaim) ? [payload[groupsClaim]].flat() : [];
+  return {
+    kind: "oidc",
+    issuer,
+    subject: sub,
+    claims: Object.fromEntries(claims),
+    groups: groups.filter((group) => typeof group === "string"),
+  };
+}
+
+/** What is written in one way only: `1e400` and numbers that JSON rounds are not. */
+function isPlain(value: unknown): value is string | boolean | number {
+  return typeof value === "string" || typeof value === "boolean" || Number.isSafeInteger(value);
+}
+
+function member(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
+}
+
+function text(value: unknown, key: string): string | undefined {
+  const found = member(value, key);
+  return typeof found === "string" && found !== "" ? found : undefined;
+}
