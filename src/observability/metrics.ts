@@ -5,6 +5,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import { backupMetrics, type BackupMetrics } from "./backup-metrics.ts";
 import { collectorMetrics, type CollectorMetrics } from "./collector-metrics.ts";
 import { loadMetrics, type LoadMetrics } from "./load-metrics.ts";
+import { tokenMetrics, type TokenMetrics } from "./token-metrics.ts";
 import { workloadMetrics, type WorkloadMetrics } from "./workload-metrics.ts";
 
 export interface HttpAnswer {
@@ -16,7 +17,7 @@ export interface HttpAnswer {
 
 export type ProxiedKind = "blob" | "manifest";
 
-export interface RegistryMetrics extends BackupMetrics, CollectorMetrics, LoadMetrics, WorkloadMetrics {
+export interface RegistryMetrics extends BackupMetrics, CollectorMetrics, LoadMetrics, TokenMetrics, WorkloadMetrics {
   readonly registry: Registry;
   answered(answer: HttpAnswer): void;
   /** A pull through an Upstream (`namespace/name`): `hit` when nothing had to be fetched. */
@@ -77,6 +78,7 @@ export function createMetrics(options: { version: string; revision: () => string
     ...backupMetrics(registry),
     ...collectorMetrics(registry),
     ...loadMetrics(registry),
+    ...tokenMetrics(registry),
     ...workloadMetrics(registry),
     answered({ handler, method, status, seconds: taken }) {
       const known = methods.has(method) ? method : "other";

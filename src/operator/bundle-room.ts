@@ -4,7 +4,7 @@
 export const mostBytes = 900 * 1024;
 
 export interface Precedence {
-  /** The users' Secret, where it is gathered too: without it nobody logs in. */
+  /** The Secrets of users and robots, where they are gathered too: without them nobody logs in. */
   readonly users: readonly { readonly namespace: string; readonly name: string }[];
   readonly administrators: string;
   /** Namespaces that have a grant. */

@@ -61,7 +61,13 @@ async function open(pace: ConstructorParameters<typeof ChangePace>[0]) {
       const fields = { generation: undefined, annotations: {}, source: undefined, lineOf: () => undefined };
       return { kind: "AccessPolicy" as const, namespace, name, spec, ...fields };
     });
-  const tenants = ["team-a", "team-b"].map((namespace) => ({ namespace, repositories: ["**"], kinds: ["AccessPolicy"], prefixes: [] }));
+  const tenants = ["team-a", "team-b"].map((namespace) => ({
+    namespace,
+    repositories: ["**"],
+    kinds: ["AccessPolicy"],
+    prefixes: [],
+    hosts: [],
+  }));
   const rounds = new Rounds({
     source: { snapshot: () => ({ resources: resources(), problems: [], complete: true }) },
     record,
@@ -77,7 +83,7 @@ async function open(pace: ConstructorParameters<typeof ChangePace>[0]) {
     grants: { administrators: "registry", tenants },
     committer: { installation: record.installation, appliedBy: "wharfinger" },
     others: () => [],
-    narrator: { committed: () => undefined },
+    narrator: { committed: () => undefined, notPublished: () => undefined },
     howToSay: () => "",
     pace: new ChangePace({ ...pace, now: () => clock.now }),
     logger,

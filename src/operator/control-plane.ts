@@ -6,11 +6,13 @@ import type { ControlClient } from "../client/control-client.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { SecretSource } from "../domain/secrets.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Announce } from "../observability/obstacles.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import type { GitRecord } from "../record/repository.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import { every } from "./every.ts";
 import type { Grant } from "./grants.ts";
+import type { KnownIssuer } from "./known-issuers.ts";
 import { knownUsers, type UsersSecret } from "./known-users.ts";
 import { Narrator } from "./narrator.ts";
 import { passageOf, type Outcome } from "./passages.ts";
@@ -44,6 +46,8 @@ export interface ControlPlaneOptions {
   readonly jobs: JobRunner;
   readonly jobsAtOnce: number;
   readonly logger: Logger;
+  /** Events of the Pod that this runs in. */
+  readonly announce?: Announce | undefined;
   /** Grants of the settings. */
   readonly tenants: readonly Grant[];
   /** Where `secretRef`s are looked up for the conditions. */
@@ -52,6 +56,8 @@ export interface ControlPlaneOptions {
   readonly delivery?: CredentialsDelivery;
   /** The Secret that holds the users whom AccessPolicies name; without it nothing is said of them. */
   readonly users?: UsersSecret;
+  /** Issuers that AccessPolicies may name; without them nothing is said of these. */
+  readonly issuers?: readonly KnownIssuer[];
   /** The namespace that needs no grant; default: `default`, where a folder's resources are. */
   readonly administrators?: string;
   /** Field manager that the commits name. */
@@ -113,7 +119,7 @@ class LevelTriggered implements ControlPlane {
     this.#options = options;
     const { logger, record } = options;
     const committer = { installation: record.installation, appliedBy: options.appliedBy ?? "wharfinger" };
-    this.#narrator = new Narrator(logger);
+    this.#narrator = new Narrator(options);
     this.#statuses = new StatusStore({ changed: (view, before) => this.#narrator.changed(view, before) });
     this.#schedules = new Schedules({
       jobs: options.jobs,
@@ -139,12 +145,12 @@ class LevelTriggered implements ControlPlane {
       grants: { administrators: options.administrators ?? defaultAdministrators, tenants: options.tenants },
       committer,
       others: () => this.#outcomes.commits(),
-      narrator: { committed: (id, commit) => this.#committed(id, commit) },
+      narrator: { committed: (id, commit) => this.#committed(id, commit), notPublished: (error) => this.#narrator.notPublished(error) },
       howToSay: options.howToSay ?? byCommand,
     });
     this.#queue = new BatchQueue({
       work: () => this.#round(),
-      onError: (error) => logger.error({ err: error }, "a round of the control plane failed; it is tried again"),
+      onError: (error) => this.#narrator.notPublished(error),
     });
     this.ready = new Promise((resolve) => (this.#firstPublish = resolve));
   }
@@ -205,6 +211,7 @@ class LevelTriggered implements ControlPlane {
 
   #conclude(plan: RoundPlan, outcome: Outcome): void {
     if (outcome.publishProblem === undefined) {
+      this.#narrator.published();
       this.#schedules.update("tag-sync", scheduledPolicies("TagPolicy", plan.judgements, outcome));
       this.#schedules.update("prune", scheduledPolicies("RetentionPolicy", plan.judgements, outcome));
       this.#schedules.halt((key) => haltOf(key, plan.judgements, outcome));
@@ -222,6 +229,7 @@ class LevelTriggered implements ControlPlane {
       secrets,
       delivery,
       users: knownUsers(secrets, users, delivery),
+      issuers: this.#options.issuers,
       administrators: this.#options.administrators ?? defaultAdministrators,
       runsOf: (key: ResourceKey) => this.#schedules.stateOf(key.kind === "TagPolicy" ? "tag-sync" : "prune", key),
     };

@@ -11,7 +11,7 @@ import { judge } from "./reconcilers/skeleton.ts";
 
 const grants = {
   administrators: "registry",
-  tenants: ["team-a", "team-b"].map((namespace) => ({ namespace, repositories: ["**"], kinds: ["AccessPolicy"], prefixes: [] })),
+  tenants: ["team-a", "team-b"].map((namespace) => ({ namespace, repositories: ["**"], kinds: ["AccessPolicy"], prefixes: [], hosts: [] })),
 };
 /** Some 15 KiB: 273 of them are 4 MiB. */
 const include = Array.from({ length: 64 }, (_, index) => `team/${"x".repeat(220)}-${index}`);

@@ -50,6 +50,7 @@ async function said(state: SecretContent["state"], before: Files | undefined) {
     secrets,
     delivery,
     users,
+    issuers: undefined,
     administrators: "a",
     awaitsProbe: () => false,
     runsOf: () => undefined,

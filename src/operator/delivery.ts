@@ -32,7 +32,7 @@ export interface DeliveryOptions {
     /** Other Secrets are wanted than before. */
     look(): void;
   };
-  /** The users' Secret, which no resource names; none where somebody else brings it. */
+  /** The Secrets of users and robots, which no resource names; none where somebody else brings them. */
   readonly users: readonly WantedSecret[];
   /** Who comes first where not everything fits. */
   readonly precedence: Omit<Precedence, "users">;

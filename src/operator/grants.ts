@@ -1,6 +1,7 @@
 // Who may configure what (design: api, "Who may configure what"): the administrators' namespace everything, others what they were granted.
 
 import type { Kind, ResourceKey } from "../domain/resource.ts";
+import { canonicalHost } from "../domain/upstream-names.ts";
 
 /** `tenants` of the settings. */
 export interface Grant {
@@ -8,6 +9,7 @@ export interface Grant {
   readonly repositories: readonly string[];
   readonly kinds: readonly string[];
   readonly prefixes: readonly string[];
+  readonly hosts: readonly string[];
 }
 
 export interface Grants {
@@ -36,15 +38,21 @@ export function refuseGrant(grants: Grants, key: ResourceKey, spec: unknown): Gr
     const message = `namespace ${key.namespace} may not have resources of kind ${key.kind}: add the kind to its grant in ${where}`;
     return { path: "kind", message };
   }
-  return key.kind === "Upstream" ? refusePrefix(key.kind, granted, spec) : undefined;
+  return key.kind === "Upstream" ? refuseUpstream(key.kind, granted, spec) : undefined;
 }
 
-function refusePrefix(kind: Kind, granted: readonly Grant[], spec: unknown): GrantRefusal | undefined {
-  const { prefix = "", auth } = (spec ?? {}) as { prefix?: string; auth?: { provider?: string } };
+function refuseUpstream(kind: Kind, granted: readonly Grant[], spec: unknown): GrantRefusal | undefined {
+  const { prefix = "", hosts = [], auth } = (spec ?? {}) as { prefix?: string; hosts?: string[]; auth?: { provider?: string } };
   const prefixes = granted.flatMap((grant) => grant.prefixes);
   if (!prefixes.includes(prefix)) {
     const message = `prefix ${prefix} is not granted (granted: ${prefixes.join(", ") || "none"}): add it to the grant's \`prefixes\``;
     return { path: "spec.prefix", message };
+  }
+  const answered = granted.flatMap((grant) => grant.hosts.map(canonicalHost));
+  const index = hosts.findIndex((host) => !answered.includes(canonicalHost(host)));
+  if (index !== -1) {
+    const message = `host ${hosts[index]} is not granted (granted: ${answered.join(", ") || "none"}): remove it, or add it to the grant's \`hosts\``;
+    return { path: `spec.hosts[${index}]`, message };
   }
   if (auth?.provider === undefined || auth.provider === "generic") return undefined;
   return {

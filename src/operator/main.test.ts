@@ -11,7 +11,7 @@ test("a namespace that is named twice is watched once", async () => {
     access: { server: "https://127.0.0.1:1", namespace: "a", credentials: async () => ({ tls: {} }) },
     namespaces: ["a", "b", "a", "b"],
     settings: defaultSettings,
-    registry: { url: "http://127.0.0.1:1", tokenFile: "token" },
+    registry: { url: "http://127.0.0.1:1", pullFrom: "http://127.0.0.1:1", tokenFile: "token" },
     record: "record",
     jobs: { run: async () => undefined },
     listen: { host: "127.0.0.1", port: 0 },

@@ -6,13 +6,14 @@ import type { Registry } from "prom-client";
 
 import { conditionTypes } from "../api/conditions.ts";
 import { localUrl } from "../config/listen.ts";
+import type { Listening } from "../listeners/listening.ts";
+import { startProbes, type Check } from "../listeners/probes.ts";
+import { Obstacles } from "../observability/obstacles.ts";
 import { operatorMetrics } from "../observability/operator-metrics.ts";
 import type { GitRecord } from "../record/repository.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { installationIn } from "./kube/installation.ts";
 import { Leases } from "./kube/leases.ts";
-import type { Listening } from "./listening.ts";
-import { startProbes } from "./probes.ts";
 import { administratorsOf } from "./record-callers.ts";
 import { startRecordServer } from "./record-server.ts";
 import { lead } from "./wiring/leading.ts";
@@ -34,6 +35,7 @@ export async function startOperator(options: OperatorOptions): Promise<RunningOp
   return operator;
 }
 
+const over = { reason: "RecordFollowed", message: "The record is followed and written again." };
 /** Milliseconds between two attempts to read the installation. */
 const askAgainAfter = 2_000;
 
@@ -53,6 +55,8 @@ class Operator implements RunningOperator {
   #record: GitRecord | undefined;
   /** Where people's git finds it; undefined: at its remote. */
   #recordPort: number | undefined;
+  /** Of the record: what it holds is served on meanwhile. */
+  readonly #troubles: Obstacles;
   /** Why the installation is not known yet. */
   #obstacle: string | undefined = "the API server was not heard yet";
   #work: Promise<void> = Promise.resolve();
@@ -63,6 +67,7 @@ class Operator implements RunningOperator {
     [this.failed, this.#fail] = [failed.promise, failed.resolve];
     this.#parts = partsOf(options, (namespace) => this.#leases?.barred(namespace));
     const { source, jobs } = this.#parts;
+    this.#troubles = new Obstacles({ logger: options.logger, announce: options.announce, over });
     this.#metrics = operatorMetrics({
       version: options.version,
       leases: () => this.#leases?.states() ?? [],
@@ -81,7 +86,12 @@ class Operator implements RunningOperator {
   }
 
   async start(): Promise<void> {
-    this.#probes = await startProbes({ listen: this.#options.listen, obstacles: () => this.#obstacles(), metrics: this.#metrics });
+    this.#probes = await startProbes({
+      listen: this.#options.listen,
+      option: "--listen",
+      checks: () => this.#checks(),
+      metrics: this.#metrics,
+    });
     this.#closing.push(() => this.#probes?.stop() ?? Promise.resolve());
     await this.#serveRecord().catch(async (error: unknown) => {
       await this.#probes?.stop();
@@ -110,12 +120,23 @@ class Operator implements RunningOperator {
     if (settings.record.remote !== undefined) return;
     const server = await startRecordServer({
       listen: recordListen,
-      admit: administratorsOf(registry.url),
+      admit: administratorsOf(registry),
       record: () => this.#record,
       logger,
     });
     this.#recordPort = server.port;
     this.#closing.push(() => server.stop());
+  }
+
+  #checks(): readonly Check[] {
+    const found = this.#obstacles();
+    const trouble = this.#troubles.current;
+    return [
+      ...(found.length === 0 ? [{ name: "cluster", ready: true, message: "everything that is watched was seen" }] : []),
+      ...found.map((message) => ({ name: "cluster", ready: false, message })),
+      // For people: what is published is served while Git is away.
+      ...(trouble === undefined ? [] : [{ name: "record", ready: true, message: `${trouble.reason}: ${trouble.message}` }]),
+    ];
   }
 
   /** Not Git: what is published is served while Git is away, and a new pod must not wait for it. */
@@ -157,7 +178,14 @@ class Operator implements RunningOperator {
     await Promise.race([this.#parts.source.lookNow(), ended]);
     if (signal.aborted) return;
     const hold = (record: GitRecord | undefined) => void (this.#record = record);
-    this.#plane = await lead({ installation, options: this.#options, parts: this.#parts, closing: this.#closing, hold });
+    this.#plane = await lead({
+      installation,
+      options: this.#options,
+      parts: this.#parts,
+      closing: this.#closing,
+      hold,
+      troubles: this.#troubles,
+    });
   }
 
   /** Undefined: stopped before it was known. */

@@ -1,20 +1,37 @@
-// What the log says of the control plane's work: changes, each once, in sentences.
+// What the log says of the control plane's work, and the events of its Pod of what keeps it from it: changes, each once, in sentences.
 
 import type { Condition, ResourceView } from "../api/control/resources.ts";
 import { conditionTypes, reasons } from "../api/conditions.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
+import { ClientError } from "../client/errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { Obstacles, type Announce } from "../observability/obstacles.ts";
 import type { PlannedCommit } from "../record/commits.ts";
+import { RecordError } from "../record/errors.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
 import type { JobKind, JobOutcome } from "./ports.ts";
 import type { RecordStatus } from "./record-status.ts";
 
 export class Narrator {
   readonly #logger: Logger;
+  readonly #obstacles: Obstacles;
   #told: ReadonlySet<string> = new Set();
 
-  constructor(logger: Logger) {
+  constructor({ logger, announce }: { readonly logger: Logger; readonly announce?: Announce | undefined }) {
     this.#logger = logger;
+    this.#obstacles = new Obstacles({ logger, announce, over: { reason: "Published", message: "The record is published again." } });
+  }
+
+  /** What is committed waits, and is tried again. */
+  notPublished(error: unknown): void {
+    if (error instanceof ClientError)
+      this.#obstacles.meet({ reason: "NotPublished", message: `The record is not published: ${error.message}` });
+    else if (error instanceof RecordError) this.#obstacles.meet({ reason: error.code, message: `The record: ${error.message}` });
+    else this.#logger.error({ err: error }, "a round of the control plane failed; it is tried again");
+  }
+
+  published(): void {
+    this.#obstacles.overcome();
   }
 
   committed(id: string, commit: PlannedCommit | undefined): void {

@@ -14,12 +14,12 @@ export type Admission =
 
 export type Admit = (authorization: string | undefined) => Promise<Admission>;
 
-/** `url`: of the registry's control API. */
-export function administratorsOf(url: string): Admit {
+/** Of the registry whose control API is there. */
+export function administratorsOf({ url, caFile }: { readonly url: string; readonly caFile?: string | undefined }): Admit {
   return async (authorization) => {
     const token = tokenOf(authorization);
     if (token === undefined) return { state: "unknown", message: "The record is for administrators: show a token of one." };
-    const control = new ControlClient({ url, token });
+    const control = new ControlClient({ url, caFile, token });
     try {
       // Any route that is for administrators alone; this one only looks.
       await control.gc();

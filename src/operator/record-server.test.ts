@@ -151,7 +151,7 @@ test("while the registry is away nobody is let in, and git says what to do", asy
   await once(nobody, "listening");
   const { port } = nobody.address() as AddressInfo;
   await new Promise((resolve) => nobody.close(resolve));
-  const url = await serve(await open(), administratorsOf(`http://127.0.0.1:${port}`));
+  const url = await serve(await open(), administratorsOf({ url: `http://127.0.0.1:${port}` }));
   const { stderr } = await git("ls-remote", url.replace("//", "//git:a-token@"));
   expect(stderr).toContain("remote: The registry, which knows the administrators, does not say whether you are one.");
   expect(stderr).toContain(`remote: No answer from the registry at http://127.0.0.1:${port}`);

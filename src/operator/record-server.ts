@@ -7,9 +7,9 @@ import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 
 import type { ListenAddress } from "../config/listen.ts";
+import { listening, type Listening } from "../listeners/listening.ts";
 import type { Logger } from "../observability/logger.ts";
 import { mostPushed, type GitAnswer, type GitExchange, type GitStep } from "../record/http-backend.ts";
-import { listening, type Listening } from "./listening.ts";
 import type { Admission, Admit } from "./record-callers.ts";
 
 export interface RecordServerOptions {

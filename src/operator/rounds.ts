@@ -38,7 +38,7 @@ export interface RoundsOptions {
   readonly committer: Committer;
   /** Commits that are ready as they are. */
   readonly others: () => readonly PlannedCommit[];
-  readonly narrator: Pick<Narrator, "committed">;
+  readonly narrator: Pick<Narrator, "committed" | "notPublished">;
   readonly howToSay: HowToSay;
   readonly logger: Logger;
   readonly pace?: ChangePace;
@@ -192,7 +192,7 @@ export class Rounds {
   }
 
   async #publish(plan: RoundPlan, commitProblem: Finding | undefined): Promise<Outcome> {
-    const { record, grants, logger } = this.#options;
+    const { record, grants, narrator } = this.#options;
     const suspended = new Set(plan.judgements.filter(({ observed }) => isSuspended(observed.spec)).map(({ key }) => keyString(key)));
     const served = servedRecord(record.view, record.history, { grants, suspended: (key) => suspended.has(keyString(key)) });
     const everHadAccessPolicy = record.history.paths().some((path) => isAccessPolicy(parsePath(path)));
@@ -213,7 +213,7 @@ export class Rounds {
       return { ...base, state: this.#publisher.state, publishProblem: { reason: "RevisionNotAccepted", message } };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      logger.warn({ error: why }, "the record could not be published; it is tried again");
+      narrator.notPublished(error);
       const message = `recorded, not published yet: ${why}`;
       return { ...base, state: this.#publisher.state, publishProblem: { reason: "NotPublished", message } };
     }

@@ -1,20 +1,26 @@
 // The registry process: database, blob store, services and HTTP, wired by hand.
 
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 
+import { localUrl } from "../config/listen.ts";
+import { startProbes } from "../listeners/probes.ts";
 import { freeBytesOf } from "../observability/free-bytes.ts";
+import { certificateMetrics } from "../observability/certificate-metrics.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import { openBlobStore } from "./blobs/open-store.ts";
 import { Authenticator } from "./http/authentication.ts";
 import { Callers } from "./http/callers.ts";
-import { clientAddressBehind } from "./http/client-address.ts";
-import { drain, listen } from "./http/listening.ts";
+import { Certificate } from "./http/certificate.ts";
+import { Challenges, serviceOf } from "./http/challenge.ts";
+import { clientAddressBehind, forwardedSchemeBehind } from "./http/client-address.ts";
+import { openListeners } from "./http/listeners.ts";
 import { Pressure } from "./http/pressure.ts";
 import { PublishedAccess } from "./http/published-access.ts";
 import { PublishedRepositories } from "./http/repositories.ts";
 import { scannersBy } from "./http/scanners.ts";
-import { buildServer } from "./http/server.ts";
+import { TokenRoute } from "./http/token-route.ts";
 import { Transfers } from "./http/transfers.ts";
 import { V2 } from "./http/v2.ts";
 import { Database } from "./metadata/database.ts";
@@ -26,17 +32,20 @@ import { Marker } from "./services/marker.ts";
 import { readinessOf } from "./services/readiness.ts";
 import { openWhole, type Closing } from "./closing.ts";
 import type { RegistryOptions } from "./options.ts";
+import { openAccessTokens } from "./access-tokens.ts";
 import { openTokens, principalsOf } from "./principals.ts";
 import { startServices } from "./services-wiring.ts";
 
 export interface RunningRegistry {
-  /** `http://host:port`, with the port that was taken. */
+  /** `http://host:port` of the images, with the port that was taken. */
   readonly url: string;
-  /** Readiness off, no new connections, running transfers to their end or the grace period, then everything closed. */
+  /** Of the control API: the same, unless that has a listener of its own. */
+  readonly controlUrl: string;
+  /** Of probes and metrics, where they have a listener of their own. */
+  readonly adminUrl: string | undefined;
+  /** Readiness off and, after `stop.delay`, no new connections; running transfers to their end or the grace period, then everything closed. */
   stop(): Promise<void>;
 }
-
-const defaultGrace = 10_000;
 
 /** Rejects when the database is newer than this program, the store is another installation's or process's, or the address is taken; nothing stays open then. */
 export function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
@@ -54,10 +63,18 @@ async function openMarker(options: RegistryOptions, database: Database, { named 
   return marker;
 }
 
+async function openCertificate({ tls, logger }: RegistryOptions, closing: Closing): Promise<Certificate | undefined> {
+  if (tls === undefined) return undefined;
+  const certificate = await Certificate.open(tls, { logger });
+  closing.add(async () => certificate.close());
+  return certificate;
+}
+
 async function start(options: RegistryOptions, closing: Closing): Promise<RunningRegistry> {
   const { settings, secrets, logger } = options;
   const principals = principalsOf(settings);
-  const tokens = await openTokens(settings, { logger, closing });
+  const tokens = await openTokens(settings, { logger, closing, trustHosts: options.trustUpstreamHosts ?? false });
+  const certificate = await openCertificate(options, closing);
   const database = new Database({
     ...options.database,
     readOnly: settings.readOnly,
@@ -67,11 +84,10 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
     },
   });
   closing.add(() => database.close());
-  const { startPatience } = options.database;
   const onWait = (why: string) => logger.info(why);
   const { readOnly } = settings;
-  for (const warning of await checkServer(database, { patience: startPatience, readOnly, onWait })) logger.warn(warning);
-  const store = await openBlobStore(options.blobs, settings.storage);
+  for (const warning of await checkServer(database, { readOnly })) logger.warn(warning);
+  const store = await openBlobStore(options.blobs, { ...settings.storage, readOnly });
   closing.add(() => store.close());
   const backup = { database, named: store.named, times: settings.backup, version: options.version, logger, pod: randomUUID() };
   const migrated = readOnly ? await requireSchema(database) : await backedUp(backup, () => migrate(database, { onWait }));
@@ -85,25 +101,30 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const { configuration } = services;
   revision = () => configuration.current().revision;
 
-  const { namespace, name } = settings.access.users.secretRef;
+  const accessTokens = await openAccessTokens(options, database, closing);
+  const { users, robots } = settings.access;
   const authenticator = new Authenticator({
-    htpasswd: () => secrets.secret(namespace, name)?.get("htpasswd"),
+    htpasswd: () => secrets.secret(users.secretRef.namespace, users.secretRef.name)?.get("htpasswd"),
+    robots: () => secrets.secret(robots.secretRef.namespace, robots.secretRef.name),
     adminToken: options.adminToken,
     ...(tokens === undefined ? {} : { tokens }),
+    accessTokens,
     logger,
   });
   closing.add(() => authenticator.close());
   const callers = new Callers({ authenticator, principals, runOf: (pod) => services.boundRuns.of(pod) });
-  const repositories = new PublishedRepositories({ configuration, own: services.ownPull, proxied: services.proxyPull });
+  const ownHosts = [...(settings.externalURL === undefined ? [] : [new URL(settings.externalURL).host]), ...settings.access.hosts];
+  const repositories = new PublishedRepositories({ configuration, own: services.ownPull, proxied: services.proxyPull, hosts: ownHosts });
   const rights = new PublishedAccess({
     configuration,
+    secrets,
     anonymousPull: settings.access.anonymousPull,
     openUntilFirstPolicy: options.openOnLoopback || options.allowAnonymous,
     tenants: settings.tenants,
   });
   const access = () => rights.current();
   const nameOf = (name: string) => repositories.find(name, undefined)?.name;
-  const stopping = new AbortController();
+  const [leaving, stopping] = [new AbortController(), new AbortController()];
   const { hosts, trustedProxies } = settings.access;
   const behindProxy = hosts.length > 0 || trustedProxies.length > 0;
   const clientAddress = clientAddressBehind(trustedProxies);
@@ -115,7 +136,43 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const { databaseFolder } = options;
   if (databaseFolder !== undefined) metrics.measureFree("database", () => freeBytesOf(databaseFolder));
 
-  const app = buildServer({
+  const readiness = readinessOf({
+    database,
+    store,
+    configuration,
+    stopping: leaving.signal,
+    controlPlane: () => options.controlPlane?.status(),
+    looked: options.looked,
+  });
+  await options.beforeListening?.();
+  const { adminListen } = options;
+  const admin =
+    adminListen &&
+    (await startProbes({
+      listen: adminListen,
+      option: "--admin-listen",
+      checks: () => readiness({ detailed: true }),
+      metrics: metrics.registry,
+    }));
+  // Last: while transfers end, it says why the process is not ready.
+  if (admin !== undefined) closing.add(() => admin.stop());
+
+  if (certificate !== undefined) certificateMetrics(metrics.registry, certificate);
+  const { listen, controlListen, openOnLoopback, headersTimeout } = options;
+  const visitors = { hosts, ...(openOnLoopback ? { loopbackHost: listen.host } : {}) };
+  const { externalURL } = settings;
+  const serving = {
+    listen,
+    controlListen,
+    certificate,
+    shares: options.connections,
+    direct: openOnLoopback || options.controlPlane !== undefined,
+    visitors,
+    stallTimeout: settings.uploads.stallTimeout,
+    logger,
+    ...(headersTimeout === undefined ? {} : { headersTimeout }),
+  };
+  const listeners = await openListeners(serving, {
     v2: new V2({
       repositories,
       push: services.push,
@@ -126,6 +183,12 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
         },
       },
       callers,
+      challenges: new Challenges({
+        ...(externalURL === undefined ? {} : { externalURL }),
+        visitors,
+        forwardedScheme: forwardedSchemeBehind(trustedProxies),
+        ready: () => accessTokens.ready,
+      }),
       access,
       confirm: (evenOld) => configuration.confirm(evenOld),
       stallTimeout: settings.uploads.stallTimeout,
@@ -137,7 +200,20 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       readOnly,
       logger,
       onChange: (change) => services.history.note(change),
+      onTokenRefused: (reason) => metrics.tokenRefused(reason),
       onAnswer: (answer) => metrics.answered(answer),
+    }),
+    token: new TokenRoute({
+      callers,
+      access,
+      confirm: () => configuration.confirm({ evenOld: true }),
+      nameOf,
+      issue: (content) => accessTokens.issue(content),
+      service: serviceOf(externalURL),
+      clientAddress,
+      logger,
+      metrics,
+      stallTimeout: settings.uploads.stallTimeout,
     }),
     control: {
       services: services.control,
@@ -150,31 +226,29 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
       logger,
       stopping: stopping.signal,
     },
-    probes: {
-      readiness: readinessOf({
-        database,
-        store,
-        configuration,
-        stopping: stopping.signal,
-        controlPlane: () => options.controlPlane?.status(),
-      }),
-      metrics,
-      callers,
-      clientAddress,
-      // Behind a proxy (a named host is one's) anybody comes from loopback.
-      openMetrics: () => options.openOnLoopback && !behindProxy && access().open,
-    },
-    direct: options.openOnLoopback || options.controlPlane !== undefined,
-    visitors: { hosts, ...(options.openOnLoopback ? { loopbackHost: options.listen.host } : {}) },
-    stallTimeout: settings.uploads.stallTimeout,
-    logger,
-    ...(options.headersTimeout === undefined ? {} : { headersTimeout: options.headersTimeout }),
+    ...(admin === undefined
+      ? {
+          probes: {
+            readiness,
+            metrics,
+            callers,
+            clientAddress,
+            // Behind a proxy (a named host is one's) anybody comes from loopback.
+            openMetrics: () => options.openOnLoopback && !behindProxy && access().open,
+          },
+        }
+      : {}),
   });
-  const url = await listen(app, options.listen);
   if (readOnly) logger.warn("read-only: pulls go on, nothing is pushed, deleted, collected or published");
-  closing.add(() => {
+  closing.add(async () => {
+    leaving.abort();
+    listeners.leave();
+    // Whoever sends clients here has to notice first: a connection that is refused is a pull that failed.
+    await sleep(settings.stop.delay);
     stopping.abort();
-    return drain(app, { grace: options.grace ?? defaultGrace });
+    await listeners.drain({ grace: options.grace ?? settings.stop.grace });
   });
-  return { url, stop: () => closing.run() };
+  const { url, controlUrl } = listeners;
+  const adminUrl = admin && adminListen && localUrl({ ...adminListen, port: admin.port });
+  return { url, controlUrl, adminUrl, stop: () => closing.run() };
 }

@@ -151,7 +151,7 @@ export async function startServices(
   const beforeDeletion = () => marker.raise();
   // Whom it protects against depends on the policies alone.
   const { tenants } = settings;
-  const access = new PublishedAccess({ configuration, anonymousPull: "None", openUntilFirstPolicy: false, tenants });
+  const access = new PublishedAccess({ configuration, secrets, anonymousPull: "None", openUntilFirstPolicy: false, tenants });
   const isProtected = (repository: string, tag: string) => access.current().isProtected(repository, tag);
   const collector = new Collector({
     database,

@@ -24,7 +24,8 @@ export function dataFlag(path: string): string {
 export interface DataFolder {
   /** As it was given, for messages; those below are absolute. */
   readonly path: string;
-  readonly adminToken: string;
+  /** Of this installation: made when it is asked for first. */
+  adminToken(): Promise<string>;
   readonly postgres: string;
   readonly blobs: string;
   readonly record: string;
@@ -44,7 +45,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     const real = await realpath(path);
     const folder = {
       path,
-      adminToken: await adminToken(join(path, dataFiles.adminToken)),
+      adminToken: () => adminToken(join(path, dataFiles.adminToken)),
       postgres: join(real, "postgres"),
       blobs: join(real, "blobs"),
       record: join(real, "record"),

@@ -11,7 +11,11 @@ import type { Logger } from "../observability/logger.ts";
 import type { JobOutcome, JobRequest } from "../operator/ports.ts";
 
 export interface JobRunnerOptions {
+  /** Of the registry's control API. */
   readonly url: string;
+  /** Where its images are; default: at the same address. */
+  readonly pullFrom?: string;
+  readonly caFile?: string | undefined;
   readonly token?: string | undefined;
   readonly tokenFile?: string;
   readonly logger: Logger;
@@ -27,18 +31,18 @@ export interface InProcessJobs {
   run(request: JobRequest, signal: AbortSignal): Promise<JobOutcome>;
 }
 
-export function createJobRunner({ url, token, tokenFile, logger, progress }: JobRunnerOptions): InProcessJobs {
-  const client = { url, ...(token === undefined ? {} : { token }), ...(tokenFile === undefined ? {} : { tokenFile }) };
+export function createJobRunner({ url, pullFrom = url, caFile, token, tokenFile, logger, progress }: JobRunnerOptions): InProcessJobs {
+  const sender = { caFile, ...(token === undefined ? {} : { token }), ...(tokenFile === undefined ? {} : { tokenFile }) };
   return {
     async run({ kind, policy, trigger, approve }, signal) {
       const log = logger.child({ job: kind, policy });
-      const control = new ControlClient(client);
+      const control = new ControlClient({ url, ...sender });
       const approval = approve === undefined ? {} : { approve };
       let registry: RegistryClient | undefined;
       try {
         const context = { control, signal, progress: progress ?? ((line: string) => log.info(line)) };
         const run = await register(control, { kind, policy, trigger, ...approval }, context);
-        registry = new RegistryClient({ ...client, run });
+        registry = new RegistryClient({ url: pullFrom, ...sender, run, signal });
         const end = await jobs[kind]({ ...context, registry, run, ...approval });
         return { run, ...end };
       } catch (error) {

@@ -1,6 +1,6 @@
 // Everything in one process, wired by hand: database, registry, control plane, jobs, and the folder that configures them.
 
-import { existsSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,12 +16,11 @@ import { recordOptionsOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
 import { openWhole, type Closing } from "../registry/closing.ts";
-import { dataFiles, dataFlag, openDataFolder } from "./data-folder.ts";
+import { dataFlag, openDataFolder } from "./data-folder.ts";
+import { startEmbedded } from "./embedded.ts";
 import { isLoopback, refuseOpenAddress } from "./exposure.ts";
 import { openFolderSource } from "./folder-source.ts";
 import { createJobRunner } from "./job-runner.ts";
-import { lostDatabase } from "./lost-database.ts";
-import { startEmbeddedPostgres } from "./postgres/server.ts";
 import { summaryLine } from "./summary.ts";
 
 export interface StandaloneOptions {
@@ -61,6 +60,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   const loopback = await isLoopback(listen);
   const folder = await openDataFolder(options.data);
   closing.add(() => folder.release());
+  const adminToken = await folder.adminToken();
   const source = await openFolderSource(await configurationFolder(options), { logger });
   closing.add(() => source.close());
   const accessPolicies =
@@ -70,18 +70,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     logger.warn("--allow-anonymous: until the first AccessPolicy everybody who reaches the address may pull, push and delete");
 
   signal.throwIfAborted();
-  const postgres = await startEmbeddedPostgres({
-    folder: folder.postgres,
-    signal,
-    onLaunched: (pid) =>
-      options.beforeForcedExit(() => {
-        kill(pid);
-        rmSync(join(options.data, dataFiles.address), { force: true });
-      }),
-  });
-  closing.add(() => postgres.stop());
-  const lost = await lostDatabase({ made: postgres.made, data: options.data, blobs: folder.blobs });
-  if (lost !== undefined) logger.warn(lost);
+  const { failed, ...embedded } = await startEmbedded({ folder, logger, signal, beforeForcedExit: options.beforeForcedExit, closing });
 
   signal.throwIfAborted();
   // Without it nothing is decided: what was published is served.
@@ -93,13 +82,11 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   signal.throwIfAborted();
   let plane: ControlPlane | undefined; // started last: it is a client of the registry
   const registry = await startRegistry({
-    database: { url: postgres.url },
-    databaseFolder: folder.postgres,
-    blobs: { folder: folder.blobs },
+    ...embedded,
     listen,
     settings,
     secrets: source,
-    adminToken: folder.adminToken,
+    adminToken,
     controlPlane: { resources: () => plane?.views() ?? [], status: () => (plane === undefined ? undefined : shownStatus(plane.record())) },
     pod: "standalone",
     alone: true,
@@ -115,7 +102,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   closing.add(() => registry.stop());
 
   const url = localUrl({ host: listen.host, port: Number(new URL(registry.url).port) });
-  const control = new ControlClient({ url, token: folder.adminToken });
+  const control = new ControlClient({ url, token: adminToken });
   closing.add(() => control.close());
   let revision: string | null;
   if (record === undefined) ({ revision } = await control.record());
@@ -123,10 +110,11 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
     plane = await startControlPlane({
       source,
       secrets: source,
-      users: settings.access.users.secretRef,
+      users: { ...settings.access.users.secretRef, robots: settings.access.robots.secretRef },
+      issuers: settings.auth.issuers,
       record,
       client: control,
-      jobs: createJobRunner({ url, token: folder.adminToken, logger }),
+      jobs: createJobRunner({ url, token: adminToken, logger }),
       jobsAtOnce: settings.jobs.maxConcurrent,
       logger,
       tenants: settings.tenants,
@@ -142,7 +130,7 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   return {
     url,
     summary: summaryLine({ url, upstreams: await control.upstreams(), record: join(options.data, "record"), revision }),
-    failed: postgres.died.then((lastWords) => new Error(lastWords)),
+    failed,
     stop: () => closing.run(),
   };
 }
@@ -162,12 +150,4 @@ async function configurationFolder({ config, logger }: StandaloneOptions): Promi
 async function recordedAccessPolicies(record: string): Promise<number> {
   const files = await readdir(join(record, "accesspolicies"), { recursive: true }).catch(() => []);
   return files.filter((file) => file.endsWith(".yaml")).length;
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGQUIT"); // PostgreSQL: at once; it recovers at the next start
-  } catch {
-    // ended already
-  }
 }

@@ -10,7 +10,6 @@ import { Database, statement } from "../../src/registry/metadata/database.ts";
 import type { DatabaseOptions } from "../../src/registry/metadata/database-options.ts";
 import { checkServer } from "../../src/registry/metadata/server-check.ts";
 import { createCertificates, type Certificates } from "../support/certificates.ts";
-import { eventually } from "../support/eventually.ts";
 import { startPostgresServer, type PostgresServer } from "../support/postgres-server.ts";
 import { startTestRegistry } from "../support/registry.ts";
 
@@ -74,7 +73,7 @@ function connect(options: DatabaseOptions): Database {
   open.push(database);
   return database;
 }
-const check = (options: DatabaseOptions, patience?: number) => checkServer(connect(options), { patience });
+const check = (options: DatabaseOptions) => checkServer(connect(options));
 const whoAmI = statement("test-who", "SELECT current_user AS role, (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls");
 
 test("a database that works is taken, and what could lose data is said", async () => {
@@ -167,6 +166,10 @@ describe("refused with what to do", () => {
   ])("%s", (url, message) => {
     expect(() => connect({ url })).toThrow(message);
   });
+
+  test("a file with the URL that is not there", () => {
+    expect(() => connect({ urlFile: file("no-such-file") })).toThrow(/URL for the database cannot be read from .*no-such-file \(ENOENT\)/);
+  });
 });
 
 function standbyUrl(parameters = ""): string {
@@ -196,16 +199,22 @@ describe("connections", () => {
     await server.run("ALTER ROLE guarded PASSWORD 'first'");
     await writeFile(file("password"), "first\n");
   });
-});
 
-test("a database that is still starting is waited for", async () => {
-  const waits: string[] = [];
-  await standby.signal("SIGSTOP");
-  const database = connect({ url: standbyUrl(), timeouts: { connect: 300 } });
-  const checked = checkServer(database, { patience: 60_000, onWait: (why) => waits.push(why) });
-  await eventually(() => expect(waits.length).toBeGreaterThan(0));
-  await standby.signal("SIGCONT");
-  await standby.promote();
-  expect(await checked).toEqual([expect.stringMatching(/fsync/)]);
-  expect(waits[0]).toMatch(/waited for/);
+  test("read a file with the whole URL again each time, and go by the one before while it is broken", async () => {
+    const troubles: string[] = [];
+    await writeFile(file("url"), `${as("secretive:first")}\n`);
+    const database = connect({ urlFile: file("url"), onTrouble: (message) => troubles.push(message) });
+    const whoElse = async (role: string) => {
+      await server.run(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`);
+      const [row] = await database.query<{ role: string }>(whoAmI);
+      return row?.role;
+    };
+    expect(await whoElse("nobody")).toBe("secretive");
+    await writeFile(file("url"), "postgresql://half:");
+    expect(await whoElse("secretive")).toBe("secretive");
+    expect(troubles.join()).toMatch(/URL cannot be used.*It is read from .*url; the one before is used/);
+    expect(troubles.join()).not.toContain("half");
+    await writeFile(file("url"), as("guarded:first", "registry", "?sslmode=require"));
+    expect(await whoElse("secretive")).toBe("guarded");
+  });
 });

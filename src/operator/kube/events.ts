@@ -24,25 +24,37 @@ export interface Regarding {
   readonly uid?: string | undefined;
 }
 
-const reporter = "wharfinger.dev/operator";
+const operator = "wharfinger.dev/operator";
 /** As the API server has it. */
 const longestNote = 1_024;
 const longestName = 253;
 /** The server forgets events after an hour; so many are remembered to count them up. */
 const mostRemembered = 2_000;
 
+export interface EventsOptions {
+  readonly client: KubeClient;
+  /** The process that reports. */
+  readonly instance: string;
+  /** What it is: the operator by default. */
+  readonly controller?: string;
+  /** What it did or tried. */
+  readonly action?: string;
+  readonly logger: Logger;
+}
+
 export class Events {
   readonly #client: KubeClient;
-  readonly #instance: string;
+  readonly #said: { readonly action: string; readonly reportingController: string; readonly reportingInstance: string };
   readonly #logger: Logger;
+  /** Namespaces in which we may write none: said once. */
+  readonly #forbidden = new Set<string>();
   /** Name of the event → how often it came. */
   readonly #seen = new Map<string, number>();
 
-  /** `instance`: the process that reports. */
-  constructor(options: { readonly client: KubeClient; readonly instance: string; readonly logger: Logger }) {
-    this.#client = options.client;
-    this.#instance = options.instance.slice(0, 128);
-    this.#logger = options.logger;
+  constructor({ client, instance, controller = operator, action = "Reconcile", logger }: EventsOptions) {
+    this.#client = client;
+    this.#said = { action, reportingController: controller, reportingInstance: instance.slice(0, 128) };
+    this.#logger = logger;
   }
 
   /** Never rejects: an event that could not be written is no reason to stop. */
@@ -57,6 +69,10 @@ export class Events {
     try {
       await this.#write(name, regarding, { ...draft, note });
     } catch (error) {
+      if (error instanceof KubeError && error.status === 403) {
+        if (this.#forbidden.has(regarding.namespace)) return;
+        this.#forbidden.add(regarding.namespace);
+      }
       this.#logger.warn(
         { error: String(error) },
         `an event of ${regarding.kind} ${regarding.namespace}/${regarding.name} could not be written`,
@@ -84,10 +100,8 @@ export class Events {
       type,
       reason,
       note,
-      action: "Reconcile",
+      ...this.#said,
       eventTime: microTime(new Date()),
-      reportingController: reporter,
-      reportingInstance: this.#instance,
     };
     try {
       await this.#client.send({ method: "POST", path: paths.events(namespace), query: { fieldManager }, body: event });

@@ -24,6 +24,8 @@ export interface KubernetesJobsOptions {
   readonly control: ControlClient;
   readonly namespace: string;
   readonly settings: PodSettings;
+  /** PEM of who signed the registry's certificate, for a Pod that is made now; undefined: somebody whom Node knows. */
+  readonly authority?: () => Promise<string | undefined>;
   /** An event of a policy. */
   readonly say: (policy: ResourceKey, event: EventDraft) => void;
   readonly logger: Logger;
@@ -112,10 +114,12 @@ export class KubernetesJobs implements JobRunner {
 
   /** The one that is under way, whoever made it; else a new one. */
   async #make(job: ScheduledJob, signal: AbortSignal): Promise<Made> {
-    const { client, namespace, settings, logger } = this.#options;
+    const { client, namespace, settings, authority = async () => undefined, logger } = this.#options;
     const underWay = this.#unfinished().find((object) => isSame(jobOf(object), job));
     if (underWay !== undefined) return { job: underWay };
-    const body = jobManifest(job, settings, namespace);
+    const trusted = await authority().catch((error: unknown) => error as Error);
+    if (trusted instanceof Error) return failed(`no Job could be made: ${trusted.message}`);
+    const body = jobManifest(job, { ...settings, authority: trusted }, namespace);
     const { name } = body.metadata;
     while (!signal.aborted) {
       try {

@@ -20,7 +20,7 @@ const settings: Settings = {
   access: { ...defaultSettings.access, jobs: account },
   jobs: { ...defaultSettings.jobs, image: "example.com/wharfinger:1" },
 };
-const at = { namespace: "registry", registry: "http://wharfinger.registry.svc:5000" };
+const at = { namespace: "registry", registry: "http://wharfinger.registry.svc:5000", pullFrom: "http://wharfinger.registry.svc:5000" };
 const pods = podSettings(settings, at)!;
 const folder = "/var/run/secrets/wharfinger.dev/registry";
 const job: ScheduledJob = { kind: "tag-sync", policy: "team-a/nginx", trigger: "schedule", slot: "29380200" };
@@ -55,6 +55,14 @@ test("a Pod is restricted, has no token but the registry's of ten minutes, and g
   ]);
   const source = { serviceAccountToken: { path: "token", audience: "registry.example.com:8443", expirationSeconds: 600 } };
   expect(template.spec["volumes"]).toEqual([{ name: "registry-token", projected: { sources: [source] } }]);
+});
+
+test("where the control API has an address of its own, a Pod is told both", () => {
+  const both = podSettings(settings, { ...at, registry: "http://wharfinger-control.registry.svc:5001" })!;
+  const [container] = jobManifest(job, both, "registry").spec.template.spec.containers;
+  expect(container?.["args"]).toEqual(
+    expect.arrayContaining(["--registry", "http://wharfinger-control.registry.svc:5001", "--pull-from", at.pullFrom]),
+  );
 });
 
 test("a Job ends: it has a deadline, retries for Pods that were killed, none for what the job itself calls failed; drained nodes do not count", () => {

@@ -1,12 +1,12 @@
 // The Job of a run. No field of a resource reaches the template of its Pod but the policy's name, as an argument of its own: what a tenant may
 // write must not choose an image, a command, an account or a node (design: operator, "Jobs").
 
-import { failedAndTold, jobAnnotations, jobLabel } from "../../api/job-pods.ts";
+import { authorityAnnotation, failedAndTold, jobAnnotations, jobLabel } from "../../api/job-pods.ts";
 import type { ScheduledJob } from "../ports.ts";
 import { jobName } from "./job-name.ts";
 import type { PodSettings } from "./pod-settings.ts";
 
-const tokenFolder = "/var/run/secrets/wharfinger.dev/registry";
+const folder = "/var/run/secrets/wharfinger.dev/registry";
 /** Seconds; the least that an API server takes. The kubelet replaces it long before its end. */
 const tokenFor = 600;
 
@@ -23,7 +23,10 @@ export interface JobManifest {
 }
 
 export interface PodTemplate {
-  readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+  readonly metadata: {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
   readonly spec: Readonly<Record<string, unknown>> & { readonly containers: readonly Readonly<Record<string, unknown>>[] };
 }
 
@@ -55,11 +58,18 @@ export function jobManifest(job: ScheduledJob, settings: PodSettings, namespace:
 }
 
 function podTemplate(job: ScheduledJob, settings: PodSettings): PodTemplate {
-  const { registry, audience, image, command, imagePullPolicy, imagePullSecrets, priorityClassName } = settings;
-  const { serviceAccount, nodeSelector, tolerations, resources } = settings;
-  const args = ["job", job.kind, "--own-run", "--policy", job.policy, "--registry", registry, "--token-file", `${tokenFolder}/token`];
+  const { registry, pullFrom, audience, image, command, imagePullPolicy, imagePullSecrets, priorityClassName } = settings;
+  const { authority, serviceAccount, nodeSelector, tolerations, resources } = settings;
+  // Left out where it says nothing new: the program of the version before does not know it.
+  const addresses = ["--registry", registry, ...(pullFrom === registry ? [] : ["--pull-from", pullFrom])];
+  const files = ["--token-file", `${folder}/token`, ...(authority === undefined ? [] : ["--ca", `${folder}/ca.crt`])];
+  const args = ["job", job.kind, "--own-run", "--policy", job.policy, ...addresses, ...files];
+  const token = { serviceAccountToken: { path: "token", audience, expirationSeconds: tokenFor } };
+  // With the Pod, and not by the name of a Secret: it needs no right, and is what the operator itself goes by at this moment.
+  const fieldPath = `metadata.annotations['${authorityAnnotation}']`;
+  const trusted = authority === undefined ? [] : [{ downwardAPI: { items: [{ path: "ca.crt", fieldRef: { fieldPath } }] } }];
   return {
-    metadata: { labels: labelsOf(job) },
+    metadata: { labels: labelsOf(job), ...(authority === undefined ? {} : { annotations: { [authorityAnnotation]: authority } }) },
     spec: {
       restartPolicy: "Never",
       serviceAccountName: serviceAccount,
@@ -87,13 +97,13 @@ function podTemplate(job: ScheduledJob, settings: PodSettings): PodTemplate {
             seccompProfile: { type: "RuntimeDefault" },
           },
           terminationMessagePolicy: "FallbackToLogsOnError",
-          volumeMounts: [{ name: "registry-token", mountPath: tokenFolder, readOnly: true }],
+          volumeMounts: [{ name: "registry-token", mountPath: folder, readOnly: true }],
         },
       ],
       volumes: [
         {
           name: "registry-token",
-          projected: { sources: [{ serviceAccountToken: { path: "token", audience, expirationSeconds: tokenFor } }] },
+          projected: { sources: [token, ...trusted] },
         },
       ],
     },

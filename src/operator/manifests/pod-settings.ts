@@ -8,14 +8,18 @@ export interface PodSettings extends JobsSettings {
   readonly serviceAccount: string;
   /** Of their tokens. */
   readonly audience: string;
-  /** scheme://host:port of the registry. */
+  /** scheme://host:port of the registry's control API. */
   readonly registry: string;
+  /** The same of its images. */
+  readonly pullFrom: string;
+  /** PEM of who signed its certificate; undefined: somebody whom Node knows. */
+  readonly authority?: string | undefined;
 }
 
 /** Undefined: jobs are to run inside of the process. Throws an Error that says which setting is missing. */
 export function podSettings(
   { jobs, externalURL, access }: Settings,
-  { namespace, registry }: { readonly namespace: string; readonly registry: string },
+  { namespace, registry, pullFrom }: { readonly namespace: string; readonly registry: string; readonly pullFrom: string },
 ): PodSettings | undefined {
   const { image } = jobs;
   if (image === undefined) return undefined;
@@ -33,5 +37,5 @@ export function podSettings(
     throw new Error(
       `The setting jobs.deadline (${formatDuration(jobs.deadline)}) must be longer than jobs.startWithin (${formatDuration(jobs.startWithin)}).`,
     );
-  return { ...jobs, image, serviceAccount: account.name, audience: new URL(externalURL).host, registry };
+  return { ...jobs, image, serviceAccount: account.name, audience: new URL(externalURL).host, registry, pullFrom };
 }

@@ -1,4 +1,4 @@
-// What an AccessPolicy says of the users that it names.
+// What an AccessPolicy says of the users and issuers that it names.
 
 import { expect, test } from "vitest";
 
@@ -6,6 +6,7 @@ import type { AccessPolicySpec } from "../../api/kinds.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { emptyView } from "../../record/record-view.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
+import type { KnownIssuer } from "../known-issuers.ts";
 import { knownUsers } from "../known-users.ts";
 import { accessPolicyReconciler } from "./access-policy.ts";
 
@@ -26,21 +27,32 @@ function specFor(subjects: readonly unknown[]): AccessPolicySpec {
 function report(
   spec: AccessPolicySpec,
   data: Readonly<Record<string, string>> | undefined,
-  { administrators = key.namespace, unseen }: { administrators?: string; unseen?: string } = {},
+  {
+    administrators = key.namespace,
+    unseen,
+    issuers,
+    robots,
+  }: { administrators?: string; unseen?: string; issuers?: readonly KnownIssuer[]; robots?: Record<string, string> } = {},
 ) {
-  const found = data && new Map(Object.entries(data).map(([name, text]) => [name, new TextEncoder().encode(text)]));
+  const bytesOf = (texts: Readonly<Record<string, string>> | undefined) =>
+    texts && new Map(Object.entries(texts).map(([name, text]) => [name, new TextEncoder().encode(text)]));
+  const found = new Map([
+    ["default/users", bytesOf(data)],
+    ["default/robots", bytesOf(robots)],
+  ]);
   const secrets: SecretSource = {
-    secret: (namespace, name) => (`${namespace}/${name}` === "default/users" ? found : undefined),
+    secret: (namespace, name) => found.get(`${namespace}/${name}`),
     configMap: () => undefined,
     onChange: () => () => undefined,
   };
-  const users = knownUsers(secrets, { namespace: "default", name: "users", unseen });
+  const users = knownUsers(secrets, { namespace: "default", name: "users", unseen, robots: { namespace: "default", name: "robots" } });
   return accessPolicyReconciler.report(key, spec, {
     view: emptyView,
     delivery: undefined,
     upstreams: new Map(),
     secrets,
     users,
+    issuers,
     administrators,
     awaitsProbe: () => false,
     runsOf: () => undefined,
@@ -67,7 +79,7 @@ test.each([
     ["ci"],
     `# people\nci:secret\neve\n`,
     1,
-    "Secret default/users has no user ci; its line 2 cannot be used, because the hash is not bcrypt; make it with htpasswd -B (and 1 more lines like it)",
+    "Secret default/users has no user ci; its line 2 cannot be used, because the hash is neither bcrypt nor argon2id; make it with htpasswd -B (and 1 more lines like it)",
   ],
   [["a", "b", "c", "d", "e", "f"], "", 1, "Secret default/users has no user a, b, c, d, e … (6 names)"],
 ])("%j of %j: the policy stays ready and says who is missing", (names, htpasswd, subject, message) => {
@@ -131,4 +143,68 @@ test("its subjects in short", () => {
     { kind: "OIDC", issuer: "github", claims: [{ name: "repository", value: "a/b" }] },
   ];
   expect(report(specFor(subjects), undefined).details).toEqual({ subjects: "Group ops, ServiceAccount ci/builder, OIDC github" });
+});
+
+const builders = { kind: "ServiceAccount", namespace: "team-a", name: "*" };
+const workflow = { kind: "OIDC", issuer: "github", claims: [{ name: "repository", value: "octo/app" }] };
+const group = (issuer: string, name: string) => ({ kind: "Group", issuer, name });
+const known: readonly KnownIssuer[] = [
+  { name: "in-cluster" },
+  { name: "edge", kind: "Kubernetes" },
+  { name: "github", kind: "OIDC" },
+  { name: "corp", kind: "OIDC", groupsClaim: "groups" },
+];
+
+test("subjects whose tokens could come are said nothing of", () => {
+  const groups = [group("edge", "system:serviceaccounts"), group("in-cluster", "system:serviceaccounts:team-a"), group("corp", "registry")];
+  const said = report(specFor([builders, { ...builders, issuer: "edge" }, workflow, ...groups]), {}, { issuers: known });
+  expect(said).toEqual({ conditions: [], details: { subjects: expect.any(String) as string } });
+});
+
+test.each([
+  [{ ...builders, issuer: "prod" }, ".issuer", "the settings have no issuer prod (auth.issuers)"],
+  [group("nobody", "a"), ".issuer", "the settings have no issuer nobody (auth.issuers)"],
+  [{ ...builders, issuer: "github" }, ".issuer", "issuer github is no cluster (auth.issuers, kind: OIDC) and has no ServiceAccounts"],
+  [
+    { ...workflow, issuer: "edge" },
+    ".issuer",
+    "issuer edge is a cluster (auth.issuers), whose tokens have no such claims: name a ServiceAccount or a Group",
+  ],
+  [group("github", "octo"), ".issuer", "auth.issuers does not say which claim of github holds groups (groupsClaim)"],
+  [
+    group("edge", "system:authenticated"),
+    ".issuer",
+    "the ServiceAccounts of cluster edge are in the groups system:serviceaccounts and system:serviceaccounts:<namespace>, and in no other",
+  ],
+] as const)("%j is nobody, and the policy is not ready", (subject, field, why) => {
+  const said = report(specFor([{ kind: "User", name: "ci" }, subject]), { htpasswd: `ci:${hash}\n` }, { issuers: known });
+  const message = `${why}; nobody is this subject, and it opens nothing`;
+  expect(said.notReady).toEqual({ reason: "IssuerNotFound", path: `spec.subjects[1]${field}`, message });
+});
+
+test("the cluster that is meant where none is named needs to be in the settings, too", () => {
+  const [, , github] = known;
+  expect(report(specFor([builders]), {}, { issuers: [github!] }).notReady).toEqual({
+    reason: "IssuerNotFound",
+    path: "spec.subjects[0]",
+    message: "the settings have no issuer in-cluster (auth.issuers); nobody is this subject, and it opens nothing",
+  });
+});
+
+test("a robot is a user too, with or without others, and what is wrong with its key is said", () => {
+  const good = JSON.stringify({ sha256: "0f".repeat(32) });
+  const said = (...args: Parameters<typeof report>) => report(...args).conditions.map(({ status, message }) => [status, message]);
+  expect(said(specOf("ci", "node"), { htpasswd: `ci:${hash}\n` }, { robots: { node: good } })).toEqual([
+    ["True", "Secrets default/users and default/robots have every user that is named"],
+  ]);
+  expect(said(specOf("node"), undefined, { robots: { node: good } })).toEqual([
+    ["True", "Secret default/robots has every user that is named"],
+  ]);
+  const robots = { ci: good, node: "wfr_password", other: "{}" };
+  expect(said(specOf("ci", "node"), { htpasswd: `ci:${hash}\n` }, { robots })).toEqual([
+    [
+      "False",
+      "Secrets default/users and default/robots have no user node; the key ci of default/robots cannot be used, because a user in htpasswd has this name: give the robot another one, or take the user out (and 2 more keys like it)",
+    ],
+  ]);
 });

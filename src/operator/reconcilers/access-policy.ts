@@ -1,7 +1,9 @@
-// AccessPolicy: recorded and published by the skeleton; here whether the users that it names can log in.
+// AccessPolicy: recorded and published by the skeleton; here whether the users that it names can log in, and whether tokens of the issuers that it
+// names count.
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { AccessPolicySpec } from "../../api/kinds.ts";
+import { whyNobody, type KnownIssuer } from "../known-issuers.ts";
 import type { KnownUsers } from "../known-users.ts";
 import type { Reconciler } from "./reconciler.ts";
 import type { OwnReport } from "./skeleton.ts";
@@ -12,13 +14,29 @@ const mostNamed = 5;
 
 export const accessPolicyReconciler: Reconciler<"AccessPolicy"> = {
   kind: "AccessPolicy",
-  report({ namespace }, spec, { users, administrators }) {
+  report({ namespace }, spec, { users, issuers, administrators }) {
     const named = usersOf(spec);
     const report = namespace === administrators ? reportUsers : reportToTenant;
     const found = users === undefined || named.size === 0 ? { conditions: [] } : report(named, users);
-    return { ...found, details: { subjects: describeSubjects(spec) } };
+    const nobody = issuers === undefined ? undefined : nobodyIn(spec, issuers);
+    return { ...found, ...(nobody === undefined ? {} : { notReady: nobody }), details: { subjects: describeSubjects(spec) } };
   },
 };
+
+/** The first subject that nobody can be, whatever token he shows: it opens nothing, and the others count. */
+function nobodyIn({ subjects }: AccessPolicySpec, issuers: readonly KnownIssuer[]): OwnReport["notReady"] {
+  for (const [index, subject] of subjects.entries()) {
+    const why = whyNobody(subject, issuers);
+    if (why === undefined) continue;
+    const field = "issuer" in subject && subject.issuer !== undefined ? ".issuer" : "";
+    return {
+      reason: reasons.issuerNotFound,
+      path: `spec.subjects[${index}]${field}`,
+      message: `${why}; nobody is this subject, and it opens nothing`,
+    };
+  }
+  return undefined;
+}
 
 /** Users that are named, each with the first field that does. */
 function usersOf({ subjects }: AccessPolicySpec): ReadonlyMap<string, string> {
@@ -56,13 +74,13 @@ function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): Om
     const notReady = { reason: users.reason, ...placeOf(named[0]), message };
     return { notReady, conditions: [{ type, status: "False", ...notReady }] };
   }
-  const missing = named.filter((name) => !users.users.has(name));
+  const missing = named.filter((name) => !users.names.has(name));
   if (missing.length === 0) {
-    const message = `Secret ${users.secret} has every user that is named`;
+    const message = `${users.holders} every user that is named`;
     return { conditions: [{ type, status: "True", reason: reasons.succeeded, message }] };
   }
   // Taking a user out of the Secret is how access is revoked at once: it must not make the policy fail, only say so.
-  const message = [`Secret ${users.secret} has no user ${list(missing, "and no user")}`, ...unusable(users)].join("; ");
+  const message = [`${users.holders} no user ${list(missing, "and no user")}`, ...users.problems].join("; ");
   const note = { ...placeOf(missing[0]), message };
   return { notes: [note], conditions: [{ type, status: "False", reason: reasons.userNotFound, ...note }] };
 }
@@ -74,14 +92,6 @@ function reportToTenant(places: ReadonlyMap<string, string>, users: KnownUsers):
   const message = `this installation has no users that could log in: until its administrators have mended that nobody can as ${list(named, "or")}`;
   const notReady = { reason: users.reason, path: places.get(named[0] ?? "") ?? "spec.subjects", message };
   return { notReady, conditions: [{ type, status: "False", ...notReady }] };
-}
-
-/** A user whose line cannot be read is missing too; lines are named by their numbers, never by what they say. */
-function unusable({ problems }: KnownUsers & { state: "known" }): string[] {
-  const [first] = problems;
-  if (first === undefined) return [];
-  const more = problems.length === 1 ? "" : ` (and ${problems.length - 1} more lines like it)`;
-  return [`its line ${first.line} cannot be used, because ${first.reason}${more}`];
 }
 
 function list(names: readonly string[], conjunction: string): string {

@@ -5,6 +5,7 @@ import type { Specs } from "../../api/kinds.ts";
 import type { Kind, ResourceKey } from "../../domain/resource.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { RecordView } from "../../record/record-view.ts";
+import type { KnownIssuer } from "../known-issuers.ts";
 import type { KnownUsers } from "../known-users.ts";
 import type { CredentialsDelivery } from "../ports.ts";
 import type { RunState } from "../run-states.ts";
@@ -22,6 +23,8 @@ export interface ReportContext {
   readonly delivery: Pick<CredentialsDelivery, "stateOf"> | undefined;
   /** Who can log in; undefined where that is somebody else's to look at. */
   readonly users: KnownUsers | undefined;
+  /** Of the setting `auth.issuers`; undefined where the settings are somebody else's. */
+  readonly issuers: readonly KnownIssuer[] | undefined;
   /** The namespace to which it may be told who that is. */
   readonly administrators: string;
   runsOf(key: ResourceKey): RunState | undefined;

@@ -71,6 +71,7 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
     secrets,
     delivery: undefined,
     users: { state: "missing", reason: "SecretNotFound", message: "there is no Secret" },
+    issuers: undefined,
     administrators: "default",
     awaitsProbe: () => false,
     runsOf: () => world.runs,
@@ -272,9 +273,12 @@ test("of resources that are looked at again only what has changed is judged agai
     lineOf: () => undefined,
   });
   const specsOf = (...resources: readonly ObservedResource[]) =>
-    judge(resources, { files: new Map(), inOrder: [], grants: { administrators: "default", tenants: [] }, verdicts }).map((judgement) =>
-      judgement.state === "good" ? judgement.desired.spec : judgement.state,
-    );
+    judge(resources, {
+      files: new Map(),
+      inOrder: [],
+      grants: { administrators: "default", tenants: [] },
+      verdicts,
+    }).map((judgement) => (judgement.state === "good" ? judgement.desired.spec : judgement.state));
   const [one, two] = specsOf(observe("one", "https://example.org"), observe("two", "https://example.org"));
   const [again, changed] = specsOf(observe("one", "https://example.org"), observe("two", "https://example.net"));
   expect(again).toBe(one);

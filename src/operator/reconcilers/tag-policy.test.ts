@@ -52,6 +52,7 @@ function report(options: Reported) {
     secrets: secretsOf(data, root),
     delivery,
     users: undefined,
+    issuers: undefined,
     administrators: "default",
     awaitsProbe: () => false,
     runsOf: () => runs,

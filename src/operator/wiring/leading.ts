@@ -1,5 +1,7 @@
 // What a process does once it leads: it holds the record, hears what people say, runs jobs, and the control plane begins.
 
+import { reasons } from "../../api/conditions.ts";
+import type { Obstacles } from "../../observability/obstacles.ts";
 import { recordOptionsOf } from "../../record/remote-options.ts";
 import { openRecord, type GitRecord } from "../../record/repository.ts";
 import { startControlPlane, type ControlPlane } from "../control-plane.ts";
@@ -22,10 +24,12 @@ export interface Leading {
   readonly closing: (() => Promise<void>)[];
   /** Called with the record when it is open, and with undefined before it is closed. */
   readonly hold: (record: GitRecord | undefined) => void;
+  /** Where it is said that the record can be neither followed nor written. */
+  readonly troubles: Obstacles;
 }
 
 /** Rejects with RecordError where there is no record to write to. */
-export async function lead({ installation, options, parts, closing, hold }: Leading): Promise<ControlPlane> {
+export async function lead({ installation, options, parts, closing, hold, troubles }: Leading): Promise<ControlPlane> {
   const { settings, logger, record: folder } = options;
   const { client, control, events, source, delivery, writer, say, jobs: inPods } = parts;
   const [home] = parts.namespaces;
@@ -53,6 +57,7 @@ export async function lead({ installation, options, parts, closing, hold }: Lead
     logger,
   });
   const users = settings.access.users.secretRef;
+  const robots = settings.access.robots.secretRef;
   inPods?.start();
   closing.push(async () => inPods?.stop());
   const unseen = source.unwatched(users.namespace);
@@ -64,12 +69,14 @@ export async function lead({ installation, options, parts, closing, hold }: Lead
     source,
     secrets: source,
     delivery,
-    users: { ...users, unseen },
+    users: { ...users, unseen, robots: { ...robots, unseen: source.unwatched(robots.namespace) } },
+    issuers: settings.auth.issuers,
     record,
     client: control,
     jobs: inPods ?? options.jobs,
     jobsAtOnce: settings.jobs.maxConcurrent,
     logger,
+    announce: options.announce,
     tenants: settings.tenants,
     administrators: home,
     howToSay,
@@ -80,6 +87,9 @@ export async function lead({ installation, options, parts, closing, hold }: Lead
     told: (views, status) => {
       writer.take(views);
       reporter.take(shownStatus(status));
+      const { problem } = status;
+      if (problem === undefined) troubles.overcome();
+      else troubles.meet({ reason: record.problem?.code ?? reasons.notRecorded, message: `The record: ${problem}` });
       waiting.take(status.waitingRemovals);
       void word.hear();
     },

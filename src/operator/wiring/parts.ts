@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 
+import { readAuthority } from "../../client/authority.ts";
 import { ControlClient } from "../../client/control-client.ts";
 import type { ResourceKey } from "../../domain/resource.ts";
 import { Delivery } from "../delivery.ts";
@@ -13,6 +14,7 @@ import { KubeClient } from "../kube/kube-client.ts";
 import { KubernetesJobs } from "../kube/kubernetes-jobs.ts";
 import { groupVersion } from "../kube/objects.ts";
 import { StatusWriter } from "../kube/status-writer.ts";
+import type { WantedSecret } from "../secret-references.ts";
 import { podSettings } from "../manifests/pod-settings.ts";
 import type { OperatorOptions } from "./options.ts";
 
@@ -54,12 +56,18 @@ export function partsOf(options: OperatorOptions, barred: (namespace: string) =>
     barred,
     logger,
   });
-  const users = settings.access.users.secretRef;
+  const { users, robots } = settings.access;
+  const signing = settings.auth.signingKeySecret;
+  const logins: WantedSecret[] = [
+    { kind: "Secret", ...users.secretRef, uses: (key) => key === "htpasswd" },
+    { kind: "Secret", ...robots.secretRef, uses: () => true },
+    ...(signing === undefined ? [] : [{ kind: "Secret" as const, ...signing, uses: (key: string) => key.endsWith(".pem") }]),
+  ];
   const delivery: Delivery = new Delivery({
     store: new CredentialsSecret({ client, home, namespace: home, name: credentialsName, ...options.credentials }),
     source,
     // Where the users are somebody else's to look at, somebody else brings them.
-    users: namespaces.includes(users.namespace) ? [{ kind: "Secret", ...users, uses: (key) => key === "htpasswd" }] : [],
+    users: logins.filter(({ namespace }) => namespaces.includes(namespace)),
     precedence: {
       administrators: home,
       tenants: settings.tenants.map(({ namespace }) => namespace).filter((one) => namespaces.includes(one)),
@@ -73,12 +81,19 @@ export function partsOf(options: OperatorOptions, barred: (namespace: string) =>
     const uid = source.object(key)?.metadata.uid;
     void events.say({ apiVersion: groupVersion, kind, namespace, name, uid }, event);
   };
-  const pods = podSettings(settings, { namespace: home, registry: registry.url });
-  const jobs = pods && new KubernetesJobs({ client, control, namespace: home, settings: pods, say, logger });
+  const pods = podSettings(settings, { namespace: home, registry: registry.url, pullFrom: registry.pullFrom });
+  const jobs =
+    pods &&
+    new KubernetesJobs({ client, control, namespace: home, settings: pods, authority: () => authorityIn(registry.caFile), say, logger });
   return { namespaces, identity, client, control, events, source, delivery, writer, jobs, say };
 }
 
 function watched({ access, namespaces }: OperatorOptions): readonly [string, ...string[]] {
   const [home = access.namespace, ...others] = namespaces;
   return [home, ...new Set(others.filter((namespace) => namespace !== home))];
+}
+
+/** As it is now: it may be another one for the next Pod. */
+async function authorityIn(file: string | undefined): Promise<string | undefined> {
+  return file === undefined ? undefined : readAuthority(file);
 }

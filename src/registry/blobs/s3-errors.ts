@@ -1,7 +1,6 @@
 // What an answer of the service means to the store.
 
 import { BlobStoreError } from "./blob-store.ts";
-import type { S3Settings } from "./s3-settings.ts";
 
 // An invalid part is one that another writer of the session has replaced: the upload as this writer knows it is gone.
 const absent = new Set(["NoSuchKey", "NotFound", "NoSuchUpload", "InvalidPart", "InvalidPartOrder"]);
@@ -29,30 +28,7 @@ export function s3Failure(what: string, error: unknown): BlobStoreError {
   return new BlobStoreError("Failed", `The bucket's service refused to ${what} (${answer}).`, { cause: error });
 }
 
-/** Why a process cannot begin with this bucket, and what to do. A question about a bucket has no body: the status is all there is. */
-export function cannotStart({ bucket, endpoint, region }: S3Settings, error: unknown): BlobStoreError {
-  const where = endpoint === undefined ? `AWS in ${region}` : endpoint;
-  const { name, status } = describe(error);
-  const { code: systemCode } = error as { code?: unknown };
-  const reasons: Readonly<Record<number, string>> = {
-    301: `is in another region than ${region}: set storage.s3.region`,
-    400: `cannot be asked for at ${where} (400): check storage.s3.region, endpoint and forcePathStyle`,
-    403: `refuses these credentials at ${where} (403): check the access key, its secret, and what its policy allows`,
-    404: `does not exist at ${where}: make it, or correct storage.s3.bucket`,
-  };
-  const nobodyAsked =
-    "is not asked, because no credentials were found: set storage.s3.accessKeyIdFile and storage.s3.secretAccessKeyFile, or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-  const reason =
-    name === "CredentialsProviderError"
-      ? nobodyAsked
-      : status === undefined
-        ? `cannot be reached at ${where} (${typeof systemCode === "string" ? systemCode : name}): check storage.s3.endpoint`
-        : (reasons[status] ?? `cannot be used: ${where} answers ${status}`);
-  const code = status === undefined || status >= 500 ? "Unavailable" : status === 404 ? "NotFound" : "Failed";
-  return new BlobStoreError(code, `The bucket ${bucket} ${reason}.`, { cause: error });
-}
-
-function describe(error: unknown): { name: string; status: number | undefined } {
+export function describe(error: unknown): { name: string; status: number | undefined } {
   const { name, $metadata } = error as { name?: unknown; $metadata?: { httpStatusCode?: unknown } };
   const status = $metadata?.httpStatusCode;
   return { name: typeof name === "string" ? name : "Error", status: typeof status === "number" ? status : undefined };

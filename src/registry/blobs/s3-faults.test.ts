@@ -435,9 +435,9 @@ test("an upload that was completed with other bytes is not taken for ours", asyn
 });
 
 test.each([
-  ["no bucket", { bucket: "nowhere" }, "NotFound"],
-  ["wrong credentials", { credentials: { accessKeyId: "wharfinger", secretAccessKey: "wrong" } }, "Failed"],
-  ["nobody there", { endpoint: "http://127.0.0.1:9" }, "Unavailable"],
-])("a start with %s is refused", async (_, wrong, code) => {
-  await expect(S3BlobStore.open({ ...service.settings, ...wrong })).rejects.toMatchObject({ name: "BlobStoreError", code });
+  ["no bucket", { bucket: "nowhere" }, "BucketMissing"],
+  ["wrong credentials", { credentials: { accessKeyId: "wharfinger", secretAccessKey: "wrong" } }, "BucketKeyRefused"],
+  ["nobody there", { endpoint: "http://127.0.0.1:9" }, "BucketUnreachable"],
+])("a start with %s says what is in the way", async (_, wrong, reason) => {
+  await expect(S3BlobStore.open({ ...service.settings, ...wrong })).rejects.toMatchObject({ name: "Obstacle", reason });
 });

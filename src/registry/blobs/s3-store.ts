@@ -22,7 +22,6 @@ import { ReadPlaces } from "./read-places.ts";
 import { smallestPart } from "./part-size.ts";
 import { readWhole } from "./read-whole.ts";
 import { connectS3, type S3 } from "./s3-client.ts";
-import { cannotStart } from "./s3-errors.ts";
 import { S3NamedObjects } from "./s3-named.ts";
 import { S3Objects } from "./s3-objects.ts";
 import { fromBegin, S3Reader, type Get } from "./s3-reader.ts";
@@ -30,6 +29,7 @@ import { linkMaker, type Link } from "./s3-link.ts";
 import { listObjects, listUploads } from "./s3-listing.ts";
 import { removeFromS3 } from "./s3-removal.ts";
 import type { S3Settings } from "./s3-settings.ts";
+import { askBucket, requireRights } from "./s3-start.ts";
 import { formatState, parseState, type S3State } from "./s3-state.ts";
 import { S3Writer } from "./s3-writer.ts";
 import { spooled } from "./spool.ts";
@@ -46,6 +46,7 @@ export class S3BlobStore implements BlobStore {
   readonly #downloads: S3Objects;
   readonly #places: ReadPlaces;
   readonly #memory: PartMemory;
+  readonly #settings: S3Settings;
   readonly #spoolFolder: string;
   readonly #tails = new LRUCache<string, Buffer>({ ...tailMemory, sizeCalculation: ({ byteLength }) => byteLength || 1 });
 
@@ -60,21 +61,27 @@ export class S3BlobStore implements BlobStore {
     this.#objects = new S3Objects(s3, "blobs/");
     this.named = new S3NamedObjects(s3);
     this.#memory = new PartMemory(settings.partMemory);
+    this.#settings = settings;
     this.#spoolFolder = settings.spoolFolder;
   }
 
-  /** Rejects with BlobStoreError when the bucket cannot be reached, is missing, or refuses the credentials. */
+  /** Rejects with Obstacle when the bucket cannot be reached, is missing, or refuses the credentials. */
   static async open(settings: S3Settings): Promise<S3BlobStore> {
     const { downloads, others } = connectionsOf(settings);
     const s3 = await connectS3({ ...settings, connections: others });
     try {
-      await s3.client.send(new s3.sdk.HeadBucketCommand({ Bucket: s3.bucket }));
+      await askBucket(s3, settings);
     } catch (error) {
       s3.client.destroy();
-      throw cannotStart(settings, error);
+      throw error;
     }
     const reading = await connectS3({ ...settings, connections: downloads });
     return new S3BlobStore(s3, reading, settings, await linkMaker(settings));
+  }
+
+  /** Rejects with Obstacle that names what the credentials may not do; s3:PutObject shows when the marker is written. */
+  requireRights(needs: { readonly readOnly: boolean }): Promise<void> {
+    return requireRights(this.#s3, this.#settings, needs);
   }
 
   async create(announce: Announce, options: { readonly bytes?: number } = {}): Promise<BlobWriter> {

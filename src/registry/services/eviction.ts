@@ -105,12 +105,15 @@ export class Eviction {
   async #evict({ spec, namespace, name }: Published<UpstreamSpec>, countedFor: number): Promise<number> {
     const { database, logger } = this.#options;
     const key = `${namespace}/${name}`;
-    const { unusedFor, maxSize } = spec.cache;
+    const { maxSize } = spec.cache;
+    // What is offline cannot be fetched again.
+    const unusedFor = spec.offline ? Infinity : milliseconds(spec.cache.unusedFor);
+    if (unusedFor === Infinity && maxSize === undefined) return 0;
     const rows = await listCachedManifests(database, key);
     const blobs = maxSize === undefined || this.#stopping ? [] : await listCachedBlobs(database, key);
     if (this.#stopping) return 0;
     const going = planEviction(cachedManifests(rows, blobs), {
-      unusedFor: milliseconds(unusedFor),
+      unusedFor,
       countedFor,
       ...(maxSize === undefined ? {} : { maxSize: bytesOf(maxSize) }),
     });

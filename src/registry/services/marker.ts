@@ -13,6 +13,7 @@
 // reads the store first and the database then sees a database at least as high, since a number is committed there before the store hears of it.
 
 import type { GcPauseReason } from "../../api/control/gc.ts";
+import { Obstacle } from "../../domain/obstacle.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { NamedObjects } from "../blobs/named-objects.ts";
 import type { Database } from "../metadata/database.ts";
@@ -55,14 +56,14 @@ export class Marker {
     const markers = await readMarkers(named, installation.id);
     const wrong = refusal(installation, markers, words);
     if (wrong !== undefined) {
-      if (options.acceptStore !== true || options.readOnly === true) throw new Error(wrong);
+      if (options.acceptStore !== true || options.readOnly === true) throw new Obstacle("StoreOfAnotherInstallation", wrong);
       await marker.#accept(installation, markers);
     }
     if (options.readOnly === true) return marker;
     await marker.raise();
     const { others } = await readMarkers(named, installation.id);
     // Two that began at the same moment: each sees the other now, and neither goes on.
-    if (others.length > 0) throw new Error(refusal(installation, { counter: 1, others }, words));
+    if (others.length > 0) throw new Obstacle("StoreOfAnotherInstallation", refusal(installation, { counter: 1, others }, words) ?? "");
     return marker;
   }
 

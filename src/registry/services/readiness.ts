@@ -24,6 +24,8 @@ export interface ReadinessOptions {
   readonly stopping: AbortSignal;
   /** What a person should know of Git, where the control plane runs in the same process. */
   readonly controlPlane?: () => ControlPlaneStatus | undefined;
+  /** Told of what was found, each time. */
+  readonly looked?: ((checks: readonly ReadinessCheck[]) => void) | undefined;
 }
 
 /** Milliseconds for a part to answer. */
@@ -49,7 +51,9 @@ export function readinessOf(options: ReadinessOptions): Readiness {
       }),
       ...(detailed ? [forPeople("record", () => describeRecord(options)), forPeople("collector", () => describeCollector(database))] : []),
     ]);
-    return [...checks, processCheck(stopping)];
+    const found = [...checks, processCheck(stopping)];
+    options.looked?.(found);
+    return found;
   };
 }
 

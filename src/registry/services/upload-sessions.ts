@@ -5,7 +5,7 @@ import { failpoint } from "#failpoints";
 
 import { randomUUID } from "node:crypto";
 
-import { admin, describeIdentity } from "../../domain/access.ts";
+import { admin, describeIdentity } from "../../domain/identity.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm } from "../../domain/digest.ts";
 import { prefixOf } from "../../domain/reference.ts";
 import { isUuid } from "../../domain/uuid.ts";

@@ -26,11 +26,17 @@ export async function initialise(launcher: Launcher, folder: string): Promise<bo
     });
     const lastWords = collect(child);
     child.on("error", reject);
-    child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`initdb failed (exit code ${code}): ${lastWords()}`))));
+    child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(explained(lastWords(), code)))));
   });
   await writeFile(join(folder, "wharfinger-initialised"), "");
   await launcher.adopt(folder);
   return true;
+}
+
+function explained(lastWords: string, code: number | null): string {
+  const [, nameless] = /could not look up effective user ID (\d+)/.exec(lastWords) ?? [];
+  if (nameless === undefined) return `initdb failed (exit code ${code}): ${lastWords}`;
+  return `PostgreSQL makes no database for the user ${nameless}, who has no line in /etc/passwd. Run as a user who has one; in the image that is 65532.`;
 }
 
 /** What a program said last on stderr. */

@@ -49,6 +49,8 @@ const silencePatience = 60_000;
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const launcher = await createLauncher(await findPostgres(), { forbidNamespace: options.forbidNamespace === true });
   await mkdir(options.folder, { recursive: true, mode: 0o700 });
+  // PostgreSQL takes no folder that others may write, and a kubelet opens a volume's to its group (`fsGroup`) whenever a Pod starts.
+  await chmod(options.folder, 0o700);
   await clearLeftover(options.folder);
   const made = await initialise(launcher, options.folder);
   for (const deadline = performance.now() + leftoverPatience; ; await sleep(200)) {
