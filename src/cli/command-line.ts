@@ -43,12 +43,14 @@ function judged<T>(judge: (text: string) => T, text: string): T {
 
 /** A subcommand that asks the registry at an address or of a data folder, and none in a cluster. */
 export function directCommand(name: string, description: string): Command {
-  return new Command(name)
-    .description(description)
+  return direct(new Command(name).description(description)).addOption(option(clientOptions.ca)).addOption(option(clientOptions.output));
+}
+
+function direct(command: Command): Command {
+  return command
     .addOption(option(clientOptions.registry, parseUrl))
     .addOption(option(clientOptions.data))
     .addOption(option(clientOptions.tokenFile))
-    .addOption(option(clientOptions.output))
     .addOption(option(clientOptions.verbose));
 }
 
@@ -59,7 +61,15 @@ cluster, if there is a kubeconfig. The command line counts before the environmen
 
 /** A subcommand that asks the registry, wherever it is. */
 export function clientCommand(name: string, description: string): Command {
-  const command = clusterCommand(directCommand(name, description));
+  return withPods(clusterCommand(directCommand(name, description)));
+}
+
+/** The same for a command whose result has a form of its own, and which says itself what the registry's authority is for: without --output and --ca. */
+export function askingCommand(name: string, description: string): Command {
+  return withPods(clusterCommand(direct(new Command(name).description(description))));
+}
+
+function withPods(command: Command): Command {
   for (const definition of Object.values(podOptions)) command.addOption(option(definition));
   return command.addHelpText("after", whichOne);
 }

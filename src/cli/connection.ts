@@ -15,6 +15,7 @@ export interface ConnectionOptions {
   /** --data was given (or its twin), so its token is meant for --registry. */
   readonly dataGiven: boolean;
   readonly tokenFile?: string;
+  readonly ca?: string;
   readonly verbose?: boolean;
   /** The command asks no cluster. */
   readonly onlyDirect?: boolean;
@@ -23,6 +24,8 @@ export interface ConnectionOptions {
 export interface Connection {
   readonly url: string;
   readonly token: string | undefined;
+  /** File with the authority of its certificate. */
+  readonly ca: string | undefined;
   /** Of resources that are named without one. */
   readonly namespace: string;
   /** The folder of the registry's record; undefined where nothing says that the registry is the one of the data folder. */
@@ -44,10 +47,17 @@ export async function connected<T>(options: ConnectionOptions, work: (connection
   const { token, from } = await findToken(url, running, options);
   if (options.verbose === true)
     note(`Asking the registry at ${url} ${from === undefined ? "without a token" : `with the token from ${from}`}.`);
-  const control = new ControlClient({ url, ...(token === undefined ? {} : { token }) });
+  const control = new ControlClient({ url, caFile: options.ca, ...(token === undefined ? {} : { token }) });
   try {
     const ours = options.dataGiven || sameOrigin(url, running);
-    return await work({ url, token, control, record: ours ? join(options.data, "record") : undefined, namespace: "default" });
+    return await work({
+      url,
+      token,
+      ca: options.ca,
+      control,
+      record: ours ? join(options.data, "record") : undefined,
+      namespace: "default",
+    });
   } catch (error) {
     throw explain(error, { url, tokenFrom: from });
   } finally {

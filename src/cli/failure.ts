@@ -15,6 +15,8 @@ export function explain(error: unknown, connection: { url: string; tokenFrom: st
   const { url, tokenFrom } = connection;
   switch (error.code) {
     case "Unreachable":
+      if (isUntrusted(error.cause))
+        return new CommandError(`${error.message}\nName the file with the authority of its certificate with --ca.`, { cause: error });
       return new CommandError(`${error.message}\nIs it running? Start it with \`npm start\`, or name another one with --registry.`, {
         cause: error,
       });
@@ -33,4 +35,10 @@ export function explain(error: unknown, connection: { url: string; tokenFrom: st
     case "Failed":
       return new CommandError(error.message, { cause: error });
   }
+}
+
+/** Its certificate is nobody's that is trusted here. */
+function isUntrusted(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === "string" && /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/.test(code);
 }

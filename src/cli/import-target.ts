@@ -16,19 +16,20 @@ export interface ImportTarget {
 }
 
 /** A login that somebody set counts before the token of a data folder, that before what `docker login` left behind. Rejects with CommandError. */
-export async function findTarget({ url, token }: Pick<Connection, "url" | "token">): Promise<ImportTarget> {
+export async function findTarget({ url, token, ca }: Pick<Connection, "url" | "token" | "ca">): Promise<ImportTarget> {
   const places = loginFromEnvironment("target");
+  const there = { url, caFile: ca };
   const both = places.variables.join(" and ");
   const named = places.username !== undefined || places.password !== undefined;
   if (named && tokenFromEnvironment() !== undefined)
     throw new CommandError(`Set ${both} for a user, or ${tokenVariable} for the admin token, not both.`);
-  if (!named && token !== undefined) return { target: { url, token }, explained: (error) => error };
+  if (!named && token !== undefined) return { target: { ...there, token }, explained: (error) => error };
   const { credentials, credentialsFrom } = await findLogin(new URL(url), places).catch((error: unknown) => {
     throw error instanceof SourceError ? new CommandError(error.message, { cause: error }) : error;
   });
   if (credentials.state !== "loaded")
     return {
-      target: { url },
+      target: there,
       explained: unauthorized(
         `${url} wants to know who pushes. Set ${both} of a user who may, log in with docker, or set ${tokenVariable}.`,
       ),
@@ -37,7 +38,7 @@ export async function findTarget({ url, token }: Pick<Connection, "url" | "token
   if (identityToken !== undefined)
     throw new CommandError(`${credentialsFrom} has a token for ${url} where users log in with a password. Set ${both}.`);
   return {
-    target: { url, login: { username, password } },
+    target: { ...there, login: { username, password } },
     explained: unauthorized(`${url} does not accept the login of ${username} from ${credentialsFrom}.`),
   };
 }

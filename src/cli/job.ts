@@ -6,7 +6,7 @@ import { failedAndTold } from "../api/job-pods.ts";
 import { jobOptions } from "../config/options/operator.ts";
 import type { TagSyncResult } from "../jobs/tag-sync.ts";
 import type { JobKind } from "../operator/ports.ts";
-import { askDirect, directCommand, fullName, option, parseResourceName, type WrittenName } from "./command-line.ts";
+import { askDirect, directCommand, fullName, option, parseResourceName, parseUrl, type WrittenName } from "./command-line.ts";
 import { CommandError } from "./failure.ts";
 import { note, printResult } from "./output.ts";
 import { renderPruned, renderSynced } from "./render/job.ts";
@@ -36,6 +36,8 @@ interface JobValues {
   readonly policy: WrittenName;
   readonly approve?: string;
   readonly registry?: string;
+  readonly pullFrom?: string;
+  readonly ca?: string;
   readonly tokenFile?: string;
   readonly ownRun?: boolean;
 }
@@ -46,6 +48,8 @@ interface PodValues {
   readonly policy: string;
   readonly approve: string | undefined;
   readonly registry: string | undefined;
+  readonly pullFrom: string | undefined;
+  readonly ca: string | undefined;
   readonly tokenFile: string | undefined;
 }
 
@@ -59,14 +63,22 @@ interface JobForm {
 function kindCommand(kind: JobKind, { description, render, failed = () => false }: JobForm): Command {
   return directCommand(kind, description)
     .requiredOption("--policy <namespace/name>", "the policy", parseResourceName)
+    .addOption(option(jobOptions.pullFrom, parseUrl))
     .addOption(option(jobOptions.ownRun))
-    .action(async ({ policy, approve, registry, tokenFile, ownRun }: JobValues, command: Command) => {
-      if (ownRun === true) return runInPod({ kind, policy: fullName(policy, "default"), approve, registry, tokenFile });
+    .action(async ({ policy, approve, registry, pullFrom, ca, tokenFile, ownRun }: JobValues, command: Command) => {
+      if (ownRun === true) return runInPod({ kind, policy: fullName(policy, "default"), approve, registry, pullFrom, ca, tokenFile });
       return askDirect(command, async ({ url, token, namespace }, output) => {
         const { createJobRunner } = await import("../standalone/job-runner.ts");
         const { createLogger } = await import("../observability/logger.ts");
         const signal = interruption("interrupted");
-        const runner = createJobRunner({ url, token, logger: createLogger({ level: "warn" }), progress: note });
+        const runner = createJobRunner({
+          url,
+          caFile: ca,
+          ...(pullFrom === undefined ? {} : { pullFrom }),
+          token,
+          logger: createLogger({ level: "warn" }),
+          progress: note,
+        });
         const request = {
           kind,
           policy: fullName(policy, namespace),
@@ -84,12 +96,21 @@ function kindCommand(kind: JobKind, { description, render, failed = () => false 
 }
 
 /** In the Pod of a Job: whose run this is, and which plan is approved, the registry says. */
-async function runInPod({ kind, policy, approve, registry, tokenFile }: PodValues): Promise<void> {
+async function runInPod({ kind, policy, approve, registry, pullFrom, ca, tokenFile }: PodValues): Promise<void> {
   if (registry === undefined || tokenFile === undefined) throw new CommandError("--own-run needs --registry and --token-file.");
   if (approve !== undefined) throw new CommandError("--approve is for runs by hand: a Pod applies the plan that was approved for its run.");
   const { runPodJob } = await import("../jobs/main.ts");
   const signal = interruption("its Pod was told to end: deleted, evicted, or past jobs.deadline");
-  const { succeeded, told, message } = await runPodJob({ kind, policy, url: registry, tokenFile, signal, progress: note });
+  const { succeeded, told, message } = await runPodJob({
+    kind,
+    policy,
+    url: registry,
+    pullFrom: pullFrom ?? registry,
+    caFile: ca,
+    tokenFile,
+    signal,
+    progress: note,
+  });
   if (!succeeded && !told) throw new CommandError(message);
   note(message);
   if (!succeeded) process.exitCode = failedAndTold;

@@ -11,6 +11,8 @@ import { namespaceOf, option, parseUrl, repeatable, parseResourceName, type Writ
 
 interface OperatorValues {
   readonly registry: string;
+  readonly pullFrom?: string;
+  readonly ca?: string;
   readonly tokenFile: string;
   readonly namespace?: readonly string[];
   readonly record: string;
@@ -23,10 +25,13 @@ interface OperatorValues {
 }
 
 export function operatorCommand(): Command {
-  const { registry, tokenFile, namespaces, record, credentials, listen, recordListen, kubeconfig, settings, logLevel } = operatorOptions;
+  const { registry, pullFrom, ca, tokenFile, namespaces, record, credentials, listen, recordListen, kubeconfig, settings, logLevel } =
+    operatorOptions;
   return new Command("operator")
     .description("configure a registry by the resources of a Kubernetes cluster, recorded in Git; in a pod, or with KUBECONFIG")
     .addOption(option(registry, parseUrl).makeOptionMandatory())
+    .addOption(option(pullFrom, parseUrl))
+    .addOption(option(ca))
     .addOption(option(tokenFile).makeOptionMandatory())
     .addOption(repeatable(namespaces, namespaceOf))
     .addOption(option(record))
@@ -46,9 +51,13 @@ export function operatorCommand(): Command {
           const { startOperator } = await import("../operator/main.ts");
           const { createJobRunner } = await import("../standalone/job-runner.ts");
           const { programVersion } = await import("../config/version.ts");
-          const connection = { url: values.registry, tokenFile: await readable(values.tokenFile) };
-          return startOperator({
+          const pullFrom = values.pullFrom ?? values.registry;
+          const connection = { url: values.registry, pullFrom, caFile: values.ca, tokenFile: await readable(values.tokenFile) };
+          const { podEventsOf } = await import("./pod-events.ts");
+          const events = await podEventsOf("operator", logger);
+          const operator = await startOperator({
             ...values,
+            announce: events.announce,
             access: await openClusterAccess(values.kubeconfig === undefined ? process.env : { KUBECONFIG: values.kubeconfig }),
             namespaces: values.namespace ?? [],
             settings: await loadSettings(values.settings),
@@ -57,6 +66,11 @@ export function operatorCommand(): Command {
             version: programVersion(),
             logger,
           });
+          const stop = async () => {
+            await operator.stop();
+            await events.close();
+          };
+          return { summary: operator.summary, failed: operator.failed, stop };
         },
       });
     });

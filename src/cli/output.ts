@@ -22,6 +22,11 @@ function write(text: string): void {
   if (text !== "") process.stdout.write(`${text}\n`);
 }
 
+/** Text that is the result, for programs: as it is, but for what would write to a terminal. */
+export function print(text: string): void {
+  write(escapedControls(text.trimEnd()));
+}
+
 /** One line that is a result by itself: that something is ready, and where. */
 export function announce(text: string): void {
   write(printableLine(text));

@@ -1,5 +1,6 @@
 // A subcommand that serves until it is told to end: starts, says that it is ready, and ends in order whatever ends it.
 
+import { leaveLastWords } from "./last-words.ts";
 import { isInPod } from "../config/program-name.ts";
 import { announce } from "./output.ts";
 import { createLogger, type Logger, type LogLevel } from "../observability/logger.ts";
@@ -8,6 +9,8 @@ import { createLogger, type Logger, type LogLevel } from "../observability/logge
 export interface Served {
   /** One line on stdout: it is ready, and where. */
   readonly summary: string;
+  /** Milliseconds that transfers which are under way may take of a stop. */
+  readonly grace?: number;
   /** Resolves when a part has ended by itself; the rest still runs. */
   readonly failed?: Promise<Error>;
   /** Nothing new, running transfers to their end or the grace period, then everything closed. */
@@ -26,8 +29,9 @@ export type Start = (part: Starting) => Promise<Served>;
 
 /** npm, a shell and a terminal may each deliver the same Ctrl-C: only a later one means "now". Milliseconds. */
 const samePress = 1000;
-/** Longest orderly stop, milliseconds. */
-const stopWithin = 30_000;
+/** Longest orderly stop beside what transfers are given, milliseconds. */
+const restWithin = 20_000;
+const usualGrace = 10_000;
 
 const lingerFor = 2000;
 
@@ -49,11 +53,13 @@ async function runToTheEnd({ logLevel, start }: { readonly logLevel: LogLevel; r
     served = await start({ logger, signal: ending.signal, beforeForcedExit: ending.beforeForcedExit });
   } catch (error) {
     if (ending.signal.aborted) return ending.code();
+    leaveLastWords((error as Error).message);
     throw error;
   }
   if (served.failed !== undefined) ending.alsoWhen(served.failed);
   announce(served.summary);
   await ending.asked;
+  const stopWithin = (served.grace ?? usualGrace) + restWithin;
   const late = setTimeout(() => ending.force(`not everything stopped within ${stopWithin / 1000} s`), stopWithin);
   await served.stop().then(
     () => logger.info("stopped"),
@@ -83,6 +89,7 @@ function endings(logger: Logger) {
   const fail = (error: unknown, message: string) => {
     code = 1;
     logger.fatal({ err: error }, message);
+    leaveLastWords(message);
     ask();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {

@@ -11,9 +11,11 @@ import { explainCommand } from "./explain.ts";
 import { exitCodes } from "./failure.ts";
 import { gcCommand } from "./gc.ts";
 import { getCommand } from "./get.ts";
+import { hostsCommand } from "./hosts.ts";
 import { importCommand } from "./import.ts";
 import { jobCommand } from "./job.ts";
 import { operatorCommand } from "./operator.ts";
+import { nodesCommand } from "./nodes.ts";
 import { noteFailure } from "./output.ts";
 import { planCommand } from "./plan.ts";
 import { reconcileCommand } from "./reconcile.ts";
@@ -22,6 +24,7 @@ import { registryCommand } from "./registry.ts";
 import { reportCommand } from "./report.ts";
 import { restoreCommand } from "./restore.ts";
 import { restoreMetadataCommand } from "./restore-metadata.ts";
+import { robotCommand } from "./robot.ts";
 import { serveCommand } from "./serve.ts";
 import { validateCommand } from "./validate.ts";
 
@@ -62,6 +65,9 @@ export async function run(args: readonly string[]): Promise<number> {
     auditCommand,
     gcCommand,
     importCommand,
+    hostsCommand,
+    robotCommand,
+    nodesCommand,
     backupCommand,
     restoreMetadataCommand,
     validateCommand,

@@ -85,8 +85,8 @@ function decision(name: PersonsDecision, { what, argument, description, done }: 
       if (cluster !== undefined) {
         return cluster(async (opened) => {
           const { sayDecision } = await import("./cluster/record-report.ts");
-          await sayDecision(opened, name, said);
-          note(`${said} is noted on ConfigMap ${opened.namespace}/wharfinger: once the operator has heard it, ${done}.`);
+          const home = await sayDecision(opened, name, said);
+          note(`${said} is noted on ConfigMap ${home}/wharfinger: once the operator has heard it, ${done}.`);
         });
       }
       const { confirm, findCommit } = await import("../record/confirm.ts");

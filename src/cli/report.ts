@@ -2,6 +2,7 @@
 
 import { Command } from "commander";
 
+import { localUrl, parseListen, type ListenAddress } from "../config/listen.ts";
 import { reportOptions } from "../config/options/operator.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import type { ReporterProcessOptions } from "../reporter/main.ts";
@@ -11,19 +12,22 @@ import { note } from "./output.ts";
 
 interface ReportValues extends Omit<ReporterProcessOptions, "namespaces" | "logger"> {
   readonly namespace?: readonly string[];
+  readonly adminListen?: ListenAddress;
   readonly once?: boolean;
   readonly logLevel: LogLevel;
 }
 
 export function reportCommand(): Command {
-  const { registry, tokenFile, cluster, kubeconfig, namespace, once, logLevel } = reportOptions;
+  const { registry, ca, tokenFile, cluster, kubeconfig, namespace, adminListen, once, logLevel } = reportOptions;
   return new Command("report")
     .description("tell a registry which images a cluster uses, so that retention keeps them")
     .addOption(option(registry, parseUrl).makeOptionMandatory())
     .addOption(option(tokenFile).makeOptionMandatory())
+    .addOption(option(ca))
     .addOption(option(cluster).makeOptionMandatory())
     .addOption(option(kubeconfig))
     .addOption(repeatable(namespace, namespaceOf))
+    .addOption(option(adminListen, parseListen))
     .addOption(option(once))
     .addOption(option(logLevel))
     .addHelpText(
@@ -31,7 +35,7 @@ export function reportCommand(): Command {
       "\nIt reads pods, replicasets, controllerrevisions, deployments, statefulsets, daemonsets, jobs and cronjobs (list; watch for pods). Without rights for the" +
         "\nwhole cluster it reports the namespace of its credentials. Exit codes of --once: 0 a whole report was taken, 1 not, 2 wrong usage.",
     )
-    .action(async ({ namespace = [], once, logLevel, ...values }: ReportValues) => {
+    .action(async ({ namespace = [], adminListen, once, logLevel, ...values }: ReportValues) => {
       const { createReporter } = await import("../reporter/main.ts");
       const options = { ...values, namespaces: namespace };
       if (once === true) await reportOnce(options, logLevel);
@@ -40,13 +44,22 @@ export function reportCommand(): Command {
         process.exitCode = await serveUntilToldToEnd({
           logLevel,
           start: async ({ logger }) => {
+            const { startReporterProbes } = await import("../reporter/probes.ts");
+            const { programVersion } = await import("../config/version.ts");
+            const { podEventsOf } = await import("./pod-events.ts");
+            const events = await podEventsOf("reporter", logger);
+            const reporter = createReporter({ ...options, announce: events.announce, logger });
+            const probes = adminListen && (await startReporterProbes({ reporter, listen: adminListen, version: programVersion() }));
             const stop = new AbortController();
-            const running = createReporter({ ...options, logger }).run(stop.signal);
+            const running = reporter.run(stop.signal);
+            const where = adminListen && probes ? `; probes and metrics on ${localUrl({ ...adminListen, port: probes.port })}` : "";
             return {
-              summary: `Reporting what cluster ${options.cluster} uses to ${options.registry}.`,
-              stop: () => {
+              summary: `Reporting what cluster ${options.cluster} uses to ${options.registry}${where}.`,
+              stop: async () => {
                 stop.abort();
-                return running;
+                await running;
+                await probes?.stop();
+                await events.close();
               },
             };
           },

@@ -36,7 +36,8 @@ async function restore({ snapshot, settings: file, data }: RestoreMetadataValues
   const settings = await loadSettings(file);
   const onTable = ({ table, done, total }: { table: string; done: number; total: number }) => progressLine(`${table}: ${done} of ${total}`);
   const options = { settings, onTable, ...(snapshot === undefined ? {} : { snapshot }) };
-  if (settings.database.url !== undefined) {
+  const { url, urlFile } = settings.database;
+  if (url !== undefined || urlFile !== undefined) {
     const { restoreInstallation } = await import("../registry/restore-installation.ts");
     return restoreInstallation(options);
   }

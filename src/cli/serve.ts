@@ -45,7 +45,8 @@ export function serveCommand(): Command {
         const { programVersion } = await import("../config/version.ts");
         const allowAnonymous = values.allowAnonymous === true;
         const acceptStore = values.acceptStore === true;
-        return startStandalone({ ...values, settings, allowAnonymous, acceptStore, ...part, version: programVersion() });
+        const running = await startStandalone({ ...values, settings, allowAnonymous, acceptStore, ...part, version: programVersion() });
+        return { ...running, grace: settings.stop.delay + settings.stop.grace };
       },
     });
   });

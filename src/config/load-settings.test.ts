@@ -34,7 +34,7 @@ test("what the file says, over the defaults; durations and bytes in units", () =
   expect(settings.uploads).toEqual({ expireAfter: 1000, stallTimeout: 86_400_000 });
   expect(settings.spool).toEqual({ lowWaterBytes: 2 ** 30, maxBlobBytes: 2 ** 20 });
   expect(settings.storage.lowWaterBytes).toBe(7);
-  expect(settings.tenants).toEqual([{ namespace: "team-a", repositories: ["team-a/**"], kinds: [], prefixes: [] }]);
+  expect(settings.tenants).toEqual([{ namespace: "team-a", repositories: ["team-a/**"], kinds: [], prefixes: [], hosts: [] }]);
   expect(settings.access).toEqual(defaultSettings.access);
 });
 
@@ -164,6 +164,7 @@ auth:
   issuers:
     - name: in-cluster
     - {name: edge, issuer: https://kubernetes.default.svc, jwks: /etc/edge.json}
+    - {name: gitlab, kind: OIDC, issuer: https://gitlab.com, groupsClaim: groups_direct}
 access:
   admins: [root, {kind: ServiceAccount, namespace: ops, name: admin}]
   operator: {namespace: wharfinger, name: operator}
@@ -177,6 +178,7 @@ clusters:
   expect(settings.auth.issuers).toEqual([
     { name: "in-cluster" },
     { name: "edge", issuer: "https://kubernetes.default.svc", jwks: "/etc/edge.json" },
+    { name: "gitlab", kind: "OIDC", issuer: "https://gitlab.com", groupsClaim: "groups_direct" },
   ]);
   expect(settings.access).toEqual({
     ...defaultSettings.access,
@@ -194,6 +196,8 @@ clusters:
 test.each([
   ["auth: {issuers: [{name: edge, jwks: /etc/edge.json}]}", "s.yaml:1: auth.issuers[0]: issuer is missing"],
   ["auth: {issuers: [{name: edge, issuer: https://a.example}]}", "s.yaml:1: auth.issuers[0]: jwks is missing"],
+  ["auth: {issuers: [{name: github, kind: OIDC}]}", "s.yaml:1: auth.issuers[0]: issuer is missing"],
+  ["auth: {issuers: [{name: github, kind: oidc, issuer: a, jwks: b}]}", "s.yaml:1: auth.issuers[0].kind: must be one of Kubernetes, OIDC"],
   ["auth: {issuers: [{name: in-cluster, jwks: http://a.example/keys}]}", "s.yaml:1: auth.issuers[0].jwks: neither a file nor an https URL"],
   ["access: {admins: ['']}", "s.yaml:1: access.admins[0]: must NOT have fewer than 1 characters"],
   ["access: {admins: [{kind: User, namespace: ops, name: root}]}", "s.yaml:1: access.admins[0].kind: must be one of ServiceAccount"],

@@ -29,8 +29,8 @@ export class SettingsError extends Error {
 }
 
 export interface LoadOptions {
-  /** Who goes by them: `wharfinger serve` refuses what only `wharfinger registry` would heed. */
-  readonly role?: "serve" | "registry";
+  /** Who goes by them: what brings its own database and folder refuses settings that name others. `embedded`: `wharfinger registry --data`. */
+  readonly role?: "serve" | "registry" | "embedded";
 }
 
 /** The defaults with what the file says over them. Rejects with SettingsError. */
@@ -52,8 +52,8 @@ export function parseSettings(text: string, file: string, { role }: LoadOptions 
   if (malformed.length > 0) throw new SettingsError(malformed);
   const value = valueOf(document, file);
   const found = validate(value)
-    ? role === "serve"
-      ? unheeded(settingsSchema, defaultSettings, value, [])
+    ? role === "serve" || role === "embedded"
+      ? unheeded(settingsSchema, { base: defaultSettings, given: value, path: [], message: ofOthers[role] })
       : []
     : (validate.errors ?? []).filter(({ keyword }) => keyword !== "if").map(explain);
   if (found.length > 0) {
@@ -125,7 +125,8 @@ function isRemote(text: string): boolean {
   return user && pathname.length > 1 && search === "" && hash === "";
 }
 
-const examples: Record<string, string> = {
+/** What a text of another form is told, by format. The chart says the same before anything is installed. */
+export const formatSentences: Record<string, string> = {
   [formats.duration]: 'not a duration; write for example "24h", "90s" or "200ms"',
   [formats.positiveDuration]: 'not a duration above zero; write for example "24h", "90s" or "200ms"',
   [formats.quantity]: 'not a number of bytes; write for example "512Mi" or 1000000',
@@ -146,17 +147,27 @@ interface Problem {
   readonly message: string;
 }
 
-/** What somebody wants otherwise than it is, and `serve` would not heed. */
-function unheeded(schema: SchemaNode, base: unknown, given: unknown, path: readonly string[]): Problem[] {
+const ofOthers = {
+  serve:
+    "for `wharfinger registry` only: `wharfinger serve` brings its own database and a folder for the bytes. Take it out, or start `npx wharfinger registry`",
+  embedded: "with --data the database and the bytes are in that folder. Take it out, or start without --data",
+} as const;
+
+interface Unheeded {
+  readonly base: unknown;
+  readonly given: unknown;
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** What somebody wants otherwise than it is, and who brings its own would not heed. */
+function unheeded(schema: SchemaNode, { base, given, path, message }: Unheeded): Problem[] {
   if (given === undefined) return [];
-  if (schema[registryOnly] === true) {
-    if (isDeepStrictEqual(overlay(schema, base, given), base)) return [];
-    const message =
-      "for `wharfinger registry` only: `wharfinger serve` brings its own database and a folder for the bytes. Take it out, or start `npx wharfinger registry`";
-    return [{ path, message }];
-  }
+  if (schema[registryOnly] === true) return isDeepStrictEqual(overlay(schema, base, given), base) ? [] : [{ path, message }];
   const [left, right] = [base, given] as (Record<string, unknown> | undefined)[];
-  return Object.entries(schema.properties ?? {}).flatMap(([key, child]) => unheeded(child, left?.[key], right?.[key], [...path, key]));
+  return Object.entries(schema.properties ?? {}).flatMap(([key, child]) =>
+    unheeded(child, { base: left?.[key], given: right?.[key], path: [...path, key], message }),
+  );
 }
 
 function explain({ instancePath, keyword, params, message, parentSchema }: ErrorObject): Problem {
@@ -168,7 +179,7 @@ function explain({ instancePath, keyword, params, message, parentSchema }: Error
     const known = Object.keys(properties ?? {});
     return { path: [...path, String(param["additionalProperty"])], message: `unknown key; known here: ${known.join(", ")}` };
   }
-  if (format !== undefined && (keyword === "format" || keyword === "type")) return { path, message: examples[format] ?? "" };
+  if (format !== undefined && (keyword === "format" || keyword === "type")) return { path, message: formatSentences[format] ?? "" };
   if (keyword === least || keyword === most) {
     return { path, message: `must be at ${keyword === least ? "least" : "most"} ${writtenLimit(node, node[keyword] ?? 0)}` };
   }

@@ -11,6 +11,7 @@ import { jobs } from "./schema/jobs.ts";
 import { backup, gc, uploads } from "./schema/keeping.ts";
 import { limits } from "./schema/limits.ts";
 import { record } from "./schema/record.ts";
+import { stop } from "./schema/stop.ts";
 import { spool, storage } from "./schema/storage.ts";
 
 export const settingsSchema = group({
@@ -53,6 +54,7 @@ export const settingsSchema = group({
   spool,
   storage,
   limits,
+  stop,
   readOnly: Type.Boolean({
     description: "Pulls only: nothing is written to the database or the blob store, and the collector rests (as with `--read-only`).",
   }),

@@ -8,6 +8,8 @@ export interface Tenant {
   readonly repositories: readonly string[];
   readonly kinds: readonly string[];
   readonly prefixes: readonly string[];
+  /** Hosts of `?ns=` that its Upstreams may answer for. */
+  readonly hosts: readonly string[];
   /** Namespaces of the clusters in which its images run; undefined: any. */
   readonly workloads?: readonly string[];
 }
@@ -52,13 +54,17 @@ export interface AccountSettings {
   readonly name: string;
 }
 
-/** A cluster whose ServiceAccount tokens count. */
+/** Whose tokens count: a cluster, of its ServiceAccounts, or an OpenID provider. */
 export interface IssuerSettings {
   readonly name: string;
+  /** Undefined: Kubernetes. */
+  readonly kind?: "Kubernetes" | "OIDC";
   /** `iss` of its tokens; undefined: as the process's own token says. */
   readonly issuer?: string;
-  /** URL or file of its keys; undefined: as the API server of this cluster publishes them. */
+  /** URL or file of its keys; undefined: as the API server of this cluster publishes them, or as the OpenID provider says. */
   readonly jwks?: string;
+  /** OIDC: claim with the groups. */
+  readonly groupsClaim?: string;
   readonly caFile?: string;
   readonly tokenFile?: string;
 }
@@ -93,11 +99,17 @@ export interface JobsSettings {
 export interface Settings {
   /** Where clients find the registry: its host is what tokens must be for. */
   readonly externalURL?: string;
-  readonly auth: { readonly issuers: readonly IssuerSettings[] };
+  readonly auth: {
+    readonly issuers: readonly IssuerSettings[];
+    /** Keys for access tokens, instead of those in the database. */
+    readonly signingKeySecret?: { readonly namespace: string; readonly name: string };
+  };
   /** `wharfinger registry` only; standalone brings its own. */
   readonly database: {
     /** postgres://user@host:5432/name, without the password. */
     readonly url?: string;
+    /** Instead: a file with the whole URL, password included. */
+    readonly urlFile?: string;
     readonly passwordFile?: string;
     /** Connections of one process. */
     readonly connections: number;
@@ -126,8 +138,6 @@ export interface Settings {
       /** For the answer to a COMMIT. */
       readonly commit: number;
     };
-    /** How long a start waits for a database that does not answer yet. */
-    readonly startPatience: number;
     /** Free bytes of an embedded database's volume below which nothing is written to it. */
     readonly lowWaterBytes: number;
   };
@@ -168,6 +178,8 @@ export interface Settings {
     readonly trustedProxies: readonly string[];
     readonly anonymousPull: "None" | "PublicUpstreams" | "All";
     readonly users: { readonly secretRef: { readonly namespace: string; readonly name: string } };
+    /** Users for machines, a key each. */
+    readonly robots: { readonly secretRef: { readonly namespace: string; readonly name: string } };
     /** The one writer beside administrators. */
     readonly operator?: AccountSettings;
     /** As whom the Pods of jobs run. */
@@ -196,6 +208,12 @@ export interface Settings {
     readonly s3?: BucketSettings;
   };
   readonly limits: Limits;
+  readonly stop: {
+    /** Not ready, and still taking connections. */
+    readonly delay: number;
+    /** For transfers that are under way after that. */
+    readonly grace: number;
+  };
   /** Nothing is written, neither to the database nor to the blob store. */
   readonly readOnly: boolean;
   /** Globs of repositories whose manifests may name layers and configs that are not here. */
@@ -220,7 +238,6 @@ export const defaultSettings: Settings = {
       idleInTransaction: 30 * second,
       commit: 10 * second,
     },
-    startPatience: minute,
     // Less than the blob store's: where both share a volume, pushes stop first, and what frees space goes on.
     lowWaterBytes: 256 * 1024 * 1024,
   },
@@ -241,6 +258,7 @@ export const defaultSettings: Settings = {
     trustedProxies: [],
     anonymousPull: "PublicUpstreams",
     users: { secretRef: { namespace: "default", name: "wharfinger-users" } },
+    robots: { secretRef: { namespace: "default", name: "wharfinger-robots" } },
   },
   jobs: {
     command: ["wharfinger"],
@@ -263,6 +281,7 @@ export const defaultSettings: Settings = {
   // Several times the largest layers that are in use: models and toolchains of some GiB.
   spool: { lowWaterBytes: 512 * 1024 * 1024, maxBlobBytes: 16 * 1024 ** 3 },
   storage: { lowWaterBytes: 512 * 1024 * 1024 },
+  stop: { delay: 0, grace: 10 * second },
   limits: { repositoryBytes: 0, overrides: [], uploadsPerIdentity: 1_000, uploads: 10_000, transfersPerIdentity: 1_000 },
   readOnly: false,
   allowMissingBlobs: [],

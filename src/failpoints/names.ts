@@ -91,6 +91,9 @@ export const failpoints = [
   "session.advanced",
   "session.cancelling",
   "session.cancelled",
+  // A key for access tokens: it is about to be stored; it is, and nobody here has read it.
+  "keys.making",
+  "keys.made",
   // The operator's way from a resource to its status. `decided`: what is to be committed, and nothing is written; `written`: commits that no
   // branch has; `pushed`: the remote has them, and nothing here says so; `moved`: the branch here too.
   "record.decided",

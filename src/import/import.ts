@@ -4,7 +4,7 @@ import { LRUCache } from "lru-cache";
 
 import { PushClient } from "../client/push-client.ts";
 import { RegistryClient } from "../client/registry-client.ts";
-import type { Sender } from "../client/transport.ts";
+import type { ClientOptions } from "../client/transport.ts";
 import type { Digest } from "../domain/digest.ts";
 import { isRepositoryName } from "../domain/reference.ts";
 import { BlobCopies } from "./blob-copies.ts";
@@ -19,7 +19,7 @@ import { createTraffic, kindOf, RepositoryRefused } from "./traffic.ts";
 export interface ImportOptions {
   readonly source: ImportSource;
   /** The registry here, and somebody who may push. */
-  readonly target: Sender & { readonly url: string };
+  readonly target: ClientOptions;
   readonly names: NameOptions;
   /** Repositories, and requests and blobs on their way, at a time. */
   readonly concurrency: number;

@@ -13,8 +13,12 @@ export interface PodJobOptions {
   readonly kind: Run["kind"];
   /** namespace/name */
   readonly policy: string;
-  /** Of the registry. */
+  /** Of the registry's control API. */
   readonly url: string;
+  /** Where its images are. */
+  readonly pullFrom: string;
+  /** Whom both addresses' certificates are trusted from; undefined: whom Node knows. */
+  readonly caFile: string | undefined;
   /** Read for each request: the kubelet replaces it. */
   readonly tokenFile: string;
   readonly signal: AbortSignal;
@@ -32,14 +36,14 @@ const askAgainAfter = 1_000;
 const patience = 5 * 60_000;
 
 /** Rejects with an Error when no run came, or one that is not this job's. */
-export async function runPodJob({ kind, policy, url, tokenFile, signal, progress }: PodJobOptions): Promise<PodJobEnd> {
-  const control = new ControlClient({ url, tokenFile });
+export async function runPodJob({ kind, policy, url, pullFrom, caFile, tokenFile, signal, progress }: PodJobOptions): Promise<PodJobEnd> {
+  const control = new ControlClient({ url, caFile, tokenFile });
   let registry: RegistryClient | undefined;
   try {
     const { approve, ...run } = await ownRun(control, { signal, progress });
     if (run.kind !== kind || run.policy !== policy)
       throw new Error(`The run of this Pod, ${run.id}, is ${run.kind} ${run.policy}, and not ${kind} ${policy}.`);
-    registry = new RegistryClient({ url, tokenFile, run: run.id });
+    registry = new RegistryClient({ url: pullFrom, caFile, tokenFile, run: run.id, signal });
     const end = await jobs[kind]({ control, registry, run: run.id, ...(approve === undefined ? {} : { approve }), signal, progress });
     return { ...end, told: end.succeeded || (await hasEnded(control)) };
   } finally {

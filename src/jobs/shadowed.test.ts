@@ -6,13 +6,18 @@ import { ClientError } from "../client/errors.ts";
 import { shadowedOf, ShadowTally } from "./shadowed.ts";
 
 test("a registry that does not answer, or is older than the question, leaves it unknown", async () => {
-  const failing = (failure: Error) => ({ shadowedTags: () => Promise.reject(failure) });
+  const failing = (failure: Error, signal = new AbortController().signal) => ({
+    control: { shadowedTags: () => Promise.reject(failure) },
+    signal,
+  });
   await expect(shadowedOf(failing(new ClientError("NotFound", "no such route", { status: 404 })), "a/b")).resolves.toEqual({
     total: 0,
     tags: [],
     unknown: "no such route",
   });
   await expect(shadowedOf(failing(new TypeError("a mistake")), "a/b")).rejects.toThrow("a mistake");
+  const ended = failing(new ClientError("Unreachable", "aborted"), AbortSignal.abort(new Error("the policy is gone")));
+  await expect(shadowedOf(ended, "a/b")).rejects.toThrow("the policy is gone");
 });
 
 test("all images together: at most twenty are named, all are counted, and why something is not known", () => {

@@ -15,11 +15,17 @@ export interface ShadowedResult {
 
 const maxNamed = 20;
 
-/** Never rejects for an answer that cannot be had: no version is wrong for it. `repository` with its prefix. */
-export async function shadowedOf(control: Pick<ControlClient, "shadowedTags">, repository: string): Promise<ShadowedTags> {
+export interface ShadowedContext {
+  readonly control: Pick<ControlClient, "shadowedTags">;
+  readonly signal: AbortSignal;
+}
+
+/** Never rejects for an answer that cannot be had: no version is wrong for it; only when `signal` aborts. `repository` with its prefix. */
+export async function shadowedOf({ control, signal }: ShadowedContext, repository: string): Promise<ShadowedTags> {
   try {
-    return await control.shadowedTags(repository);
+    return await control.shadowedTags(repository, { signal });
   } catch (error) {
+    signal.throwIfAborted();
     if (!(error instanceof ClientError)) throw error;
     return { total: 0, tags: [], unknown: printable(error.message, 500) };
   }

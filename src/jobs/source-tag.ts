@@ -128,13 +128,13 @@ function namesOf(text: string, spec: TagPolicySpec, source: SourceTag): { versio
  * have read may still be on its way into the store). What could not be had is the registry's to judge, when it gets the proposal.
  */
 async function copy(
-  { control, spec }: SyncContext,
+  { control, spec, signal }: SyncContext,
   { repository, digest }: Resolved,
   evidence: readonly Digest[],
 ): Promise<readonly string[]> {
   const wanted = spec.copy === "Image" ? [digest, ...evidence] : evidence;
   const [reference, ...also] = wanted;
-  return reference === undefined ? [] : (await control.prefetch({ repository, reference, also })).missing;
+  return reference === undefined ? [] : (await control.prefetch({ repository, reference, also }, { signal })).missing;
 }
 
 async function propose({ control }: SyncContext, missing: readonly string[], proposal: MintProposal): Promise<Proposal> {

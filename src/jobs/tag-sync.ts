@@ -141,7 +141,7 @@ async function syncImage(
   }
   if (repository !== undefined) {
     context.signal.throwIfAborted();
-    const shadowed = await shadowedOf(context.control, repository);
+    const shadowed = await shadowedOf(context, repository);
     tally.noteShadowed(repository, shadowed);
     if (shadowed.total > 0) progress(describeShadowed(repository, shadowed));
   }

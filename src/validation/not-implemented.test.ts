@@ -33,9 +33,10 @@ test.each([
         { kind: "User", name: "ci" },
         { kind: "Group", issuer: "corp", name: "a" },
         { kind: "ServiceAccount", namespace: "a", name: "*" },
+        { kind: "OIDC", issuer: "github", claims: [{ name: "repository", value: "octo/app" }] },
       ],
     },
-    ["spec.subjects[1]", "spec.subjects[2]"],
+    [],
     [],
   ],
 ] as const)("%s %j", (kind, spec, stalled, notes) => {

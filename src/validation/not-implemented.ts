@@ -1,7 +1,7 @@
 // What is accepted, because it is part of the API, and not built yet. Such a resource is `Stalled: NotImplemented`, never silently ignored.
 // Whoever builds one of these takes its line out.
 
-import type { AccessPolicySpec, Specs, TagPolicySpec, UpstreamSpec } from "../api/kinds.ts";
+import type { Specs, TagPolicySpec, UpstreamSpec } from "../api/kinds.ts";
 import type { Kind } from "../domain/resource.ts";
 
 export interface NotImplemented {
@@ -16,13 +16,11 @@ export interface Readiness {
   readonly notes: readonly NotImplemented[];
 }
 
-const builtSubjects = new Set(["Anonymous", "User"]);
-
 const judges: { readonly [K in Kind]: (spec: Specs[K]) => Readiness } = {
   Upstream: judgeUpstream,
   TagPolicy: judgeTagPolicy,
   RetentionPolicy: () => ({ stalled: [], notes: [] }),
-  AccessPolicy: judgeAccessPolicy,
+  AccessPolicy: () => ({ stalled: [], notes: [] }),
 };
 
 export function notImplemented<K extends Kind>(kind: K, spec: Specs[K]): Readiness {
@@ -51,17 +49,6 @@ function judgeTagPolicy({ backfill }: TagPolicySpec): Readiness {
       backfill === undefined
         ? []
         : [{ path: "spec.backfill", message: "backfill is not built yet: remove it, or wait for a later release" }],
-    notes: [],
-  };
-}
-
-function judgeAccessPolicy(spec: AccessPolicySpec): Readiness {
-  const later = spec.subjects.map(({ kind }, index) => ({ kind, index })).filter(({ kind }) => !builtSubjects.has(kind));
-  return {
-    stalled: later.map(({ kind, index }) => ({
-      path: `spec.subjects[${index}]`,
-      message: `subjects of kind ${kind} are not built yet: use User or Anonymous, or wait for a later release`,
-    })),
     notes: [],
   };
 }

@@ -47,6 +47,7 @@ test.each([
   ["https://kubernetes.default.svc.cluster.local"],
   // k3s calls its API server so.
   ["k3s"],
+  ["localhost"],
   ["user@registry.example.com"],
   ["registry.example.com/path"],
   [""],
@@ -55,6 +56,6 @@ test.each([
   expect(new AdminToken(cluster, { serviceAccount: "a", audience: "k3s" }, said).bearer).toContain("a token for k3s");
 });
 
-test.each(["registry.example.com", "registry.example.com:5000", "10.0.0.1:5000"])("%s is a host", (said) => {
+test.each(["registry.example.com", "registry.example.com:5000", "10.0.0.1:5000", "localhost:30500"])("%s is a host", (said) => {
   expect(new AdminToken(cluster, { serviceAccount: "a" }, said).bearer).toBe(`ServiceAccount registry/a, with a token for ${said}`);
 });

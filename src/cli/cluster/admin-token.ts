@@ -77,7 +77,7 @@ function audienceOf({ audience: given }: AccountValues, said: string | undefined
     );
   }
   // API servers call themselves by URLs, and some by a word (k3s): a token that opens the cluster is not asked for because a Pod says so.
-  if (URL.parse(`https://${said}`)?.host === said && said.includes(".")) return said;
+  if (URL.parse(`https://${said}`)?.host === said && (said.includes(".") || /^localhost:\d+$/.test(said))) return said;
   throw new CommandError(
     `The ${whose}'s Pods say that a token has to be for ${said} (${annotations.audience}), which is no host: it should be that of externalURL, ` +
       "for example registry.example.com. If it is right, give it with --audience.",

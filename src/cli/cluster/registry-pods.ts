@@ -13,26 +13,29 @@ import { explainRefusal } from "./refusals.ts";
 export interface PodValues {
   /** Label selector. */
   readonly pods: string;
-  /** Name or number. */
-  readonly podPort: string;
+  /** Name or number; undefined: the control API's own, else that of everything. */
+  readonly podPort?: string;
 }
 
 /** Which program the Pods run, and what a person can do where they are not found. */
 interface Sought {
   readonly name: "registry" | "operator";
   readonly otherwise: string;
+  /** Names of the port, the one that is meant first. */
+  readonly ports: readonly string[];
   /** Where no port has the name that was asked for. */
   readonly port?: number;
 }
 
 const registry: Sought = {
   name: "registry",
+  ports: ["control", "registry"],
   otherwise: "Name its namespace with -n, its labels with --pods, or its address with --registry.",
 };
 
 /** The operator's, where it serves the record: its port is declared where other Pods may come to it. */
-const operator: Sought = { name: "operator", otherwise: "Name its namespace with -n.", port: 8082 };
-const operatorPods = { pods: "app.kubernetes.io/name=wharfinger,app.kubernetes.io/component=operator", podPort: "record" } as const;
+const operator: Sought = { name: "operator", ports: ["record"], otherwise: "Name its namespace with -n.", port: 8082 };
+export const operatorPods = { pods: "app.kubernetes.io/name=wharfinger,app.kubernetes.io/component=operator" } as const;
 
 export interface RegistryPod {
   readonly name: string;
@@ -159,14 +162,17 @@ function noneReady(pods: readonly Pod[], namespace: string, { name }: Sought): s
   return `No Pod of the ${name} in namespace ${namespace} is Ready: ${how.join(", ")}.\n\`kubectl -n ${namespace} describe pod ${pods[0]?.metadata.name ?? ""}\` says more.`;
 }
 
-function portOf({ metadata, spec }: Pod, wanted: string, { port }: Sought): number {
-  if (/^\d+$/.test(wanted)) return Number(wanted);
+function portOf({ metadata, spec }: Pod, wanted: string | undefined, { ports: usual, port }: Sought): number {
+  if (wanted !== undefined && /^\d+$/.test(wanted)) return Number(wanted);
   const ports = spec.containers.flatMap((container) => container.ports ?? []);
-  const found = ports.find(({ name }) => name === wanted)?.containerPort;
-  if (found !== undefined) return found;
+  const names = wanted === undefined ? usual : [wanted];
+  for (const sought of names) {
+    const found = ports.find(({ name }) => name === sought);
+    if (found !== undefined) return found.containerPort;
+  }
   if (port !== undefined) return port;
   const known = ports.map(({ name, containerPort }) => (name === undefined ? String(containerPort) : `${name} (${containerPort})`));
   throw new CommandError(
-    `Pod ${metadata.name} has no port called ${wanted}${known.length === 0 ? "" : `, only ${known.join(", ")}`}. Name the registry's with --pod-port.`,
+    `Pod ${metadata.name} has no port called ${names.join(" or ")}${known.length === 0 ? "" : `, only ${known.join(", ")}`}. Name the registry's with --pod-port.`,
   );
 }

@@ -7,6 +7,7 @@ import { CommandError } from "../failure.ts";
 import { AdminToken, type AccountValues } from "./admin-token.ts";
 import type { Cluster } from "./open-cluster.ts";
 import { RegistryPods, type PodValues } from "./registry-pods.ts";
+import { Tunnel } from "./tunnel.ts";
 
 export type ThroughValues = PodValues & AccountValues;
 
@@ -31,13 +32,14 @@ export async function throughCluster<T>(cluster: Cluster, through: Through, work
   through.tell(`Asking the registry in namespace ${cluster.namespace} of ${cluster.name} (Pod ${pods.first.name}) as ${bearer}.`);
   // Nobody resolves this: connections are to Pods. It is the Host that `kubectl port-forward` brings, and that every listener takes.
   const url = "http://localhost";
+  const tunnel = new Tunnel(() => pods.connect());
   const control = new ControlClient({
     url,
     ...(account === undefined ? { token: given?.token ?? "" } : { issueToken: () => account.token() }),
-    dial: () => pods.connect(),
+    dial: () => tunnel.connect(),
   });
   try {
-    return await work({ url, token: given?.token, control, record: undefined, namespace: cluster.namespace });
+    return await work({ url, token: given?.token, ca: undefined, control, record: undefined, namespace: cluster.namespace });
   } catch (error) {
     throw explain(error, { pod: `${cluster.namespace}/${pods.first.name}`, bearer, cluster });
   } finally {

@@ -3,6 +3,14 @@
 import type { OptionDefinition } from "./option.ts";
 import { dataOption } from "./registry.ts";
 
+/** Of whoever asks a registry whose certificate is nobody's that Node knows. */
+export const caOption: OptionDefinition = {
+  flags: "--ca <file>",
+  variable: "WHARFINGER_CA",
+  description: "file with the authority of the registry's certificate (PEM), which alone is trusted then; read for each new connection",
+  fallbackDescription: "those that Node knows",
+};
+
 export const clientOptions = {
   registry: {
     flags: "--registry <url>",
@@ -17,6 +25,7 @@ export const clientOptions = {
     description: "file with the token to show",
     fallbackDescription: "the admin token of the data folder; in a cluster a token of --service-account",
   },
+  ca: caOption,
   verbose: {
     flags: "--verbose [true|false]",
     variable: "WHARFINGER_VERBOSE",
@@ -66,7 +75,7 @@ export const podOptions = {
     flags: "--pod-port <port>",
     variable: "WHARFINGER_POD_PORT",
     description: "their port, by its name or number",
-    fallback: "registry",
+    fallbackDescription: "`control`, else `registry`",
   },
   serviceAccount: {
     flags: "--service-account <name>",

@@ -1,14 +1,25 @@
 // The flags of what stands beside a registry: the operator, its jobs, reporters.
 
 import type { OptionDefinition } from "./option.ts";
+import { caOption } from "./client.ts";
 import { serveOptions } from "./registry.ts";
+
+/** Jobs ask for their run at one address, and read images at the other. */
+export const pullFrom: OptionDefinition = {
+  flags: "--pull-from <url>",
+  variable: "WHARFINGER_PULL_FROM",
+  description: "where jobs pull images: scheme://host:port of the registry's --listen, where its control API has a listener of its own",
+  fallbackDescription: "--registry",
+};
 
 export const operatorOptions = {
   registry: {
     flags: "--registry <url>",
     variable: "WHARFINGER_REGISTRY",
-    description: "the registry to configure: scheme://host:port of its Service",
+    description: "the registry to configure: scheme://host:port of its control API",
   },
+  pullFrom,
+  ca: { ...caOption, description: `${caOption.description}. The Pods of jobs get it, too` },
   tokenFile: {
     flags: "--token-file <file>",
     variable: "WHARFINGER_TOKEN_FILE",
@@ -57,6 +68,7 @@ export const operatorOptions = {
 } as const satisfies Record<string, OptionDefinition>;
 
 export const jobOptions = {
+  pullFrom,
   ownRun: {
     flags: "--own-run",
     variable: "WHARFINGER_OWN_RUN",
@@ -76,6 +88,7 @@ export const reportOptions = {
     variable: "WHARFINGER_TOKEN_FILE",
     description: "file with the token for the registry, read again for every report",
   },
+  ca: caOption,
   cluster: {
     flags: "--cluster <name>",
     variable: "WHARFINGER_CLUSTER",
@@ -92,6 +105,12 @@ export const reportOptions = {
     variable: "WHARFINGER_NAMESPACES",
     description: "report this namespace only; repeatable, in the environment separated by commas",
     fallbackDescription: "the whole cluster",
+  },
+  adminListen: {
+    flags: "--admin-listen <host:port>",
+    variable: "WHARFINGER_ADMIN_LISTEN",
+    description: "address of the probes (/livez, /readyz with its reasons) and of /metrics, in plain HTTP; port 0 takes any free one",
+    fallbackDescription: "there are none",
   },
   once: {
     flags: "--once",

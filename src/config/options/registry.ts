@@ -59,16 +59,53 @@ export const serveOptions = {
 } as const satisfies Record<string, OptionDefinition>;
 
 export const registryOptions = {
-  listen: { ...serveOptions.listen, fallback: "0.0.0.0:5000" },
+  listen: {
+    ...serveOptions.listen,
+    description: "address of the images (/v2/), and of everything that has no listener of its own; port 0 takes any free one",
+    fallback: "0.0.0.0:5000",
+  },
+  controlListen: {
+    flags: "--control-listen <host:port>",
+    variable: "WHARFINGER_CONTROL_LISTEN",
+    description: "address of the control API (/api/v1), for the operator, jobs, reporters and administrators; for the cluster's inside",
+    fallbackDescription: "it is on --listen",
+  },
+  adminListen: {
+    flags: "--admin-listen <host:port>",
+    variable: "WHARFINGER_ADMIN_LISTEN",
+    description:
+      "address of the probes (/livez, /readyz with its reasons) and of /metrics, which need no token there, in plain HTTP; for the cluster's inside",
+    fallbackDescription: "they are on --listen",
+  },
+  tlsCertificate: {
+    flags: "--tls-certificate <file>",
+    variable: "WHARFINGER_TLS_CERTIFICATE",
+    description:
+      "certificate of --listen and --control-listen, which speak TLS with it; those that lead to its authority behind it (PEM). Read again when it changes",
+    fallbackDescription: "they speak plain HTTP",
+  },
+  tlsKey: {
+    flags: "--tls-key <file>",
+    variable: "WHARFINGER_TLS_KEY",
+    description: "its key, without a passphrase (PEM). Read again when it changes",
+  },
   settings: {
     flags: "--settings <file>",
     variable: "WHARFINGER_SETTINGS",
-    description: "settings of the installation (YAML, docs/reference/settings.md); `database.url` and a place for the bytes are needed",
+    description:
+      "settings of the installation (YAML, docs/reference/settings.md); `database.url` and a place for the bytes are needed, unless --data is given",
+  },
+  data: {
+    flags: "--data <dir>",
+    variable: "WHARFINGER_DATA",
+    description: "folder for a database and the bytes of its own, for one process alone: no `database.url`, no bucket",
+    fallbackDescription: "what the settings name",
   },
   adminTokenFile: {
     flags: "--admin-token-file <file>",
     variable: "WHARFINGER_ADMIN_TOKEN_FILE",
     description: "file with the token that may use the whole control API, at least 32 characters; the same in every process",
+    fallbackDescription: "with --data one in that folder, which is made; else `access.operator` or `access.admins` must name somebody",
   },
   secrets: {
     flags: "--secrets <dir>",
