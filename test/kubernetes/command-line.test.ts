@@ -3,17 +3,19 @@
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 import { run } from "../../src/cli/program.ts";
 import { openClusterAccess } from "../../src/operator/kube/cluster-access.ts";
 import { connectToPod } from "../../src/operator/kube/port-forward.ts";
+import { createCertificates } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { createNamespace, serviceAccountIssuer } from "../support/kubernetes.ts";
 import type { KubernetesApi } from "../support/kubernetes-access.ts";
@@ -69,7 +71,8 @@ spec: {repositories: {include: ["team/**"]}, keep: [{name: newest, mostRecentlyP
 }
 
 async function addPod(home: string, name: string, more: Partial<Parameters<PortForwardNode["startPod"]>[0]> = {}): Promise<void> {
-  const ports = { 5000: Number(new URL(world.registry.url).port) };
+  const { url, controlUrl } = world.registry;
+  const ports = { 5000: Number(new URL(url).port), 5001: Number(new URL(controlUrl).port) };
   await node.startPod({ namespace: home, name, labels, annotations: { "wharfinger.dev/audience": audience }, ports, ...more });
 }
 
@@ -191,7 +194,7 @@ test("a cluster without a registry, with one that is not Ready, and with two", a
   await addPod(home, "one", { labels: { ...labels, "app.kubernetes.io/instance": "one" }, annotations: {} });
   expect(await complaint()).toContain("they lack the annotation wharfinger.dev/audience");
   expect(await complaint("--pod-port", "http")).toContain(
-    "Pod one has no port called http, only registry (5000). Name the registry's with --pod-port.",
+    "Pod one has no port called http, only registry (5000), control (5001). Name the registry's with --pod-port.",
   );
   const wrong = { "wharfinger.dev/audience": serviceAccountIssuer };
   await addPod(home, "two", { labels: { ...labels, "app.kubernetes.io/instance": "two" }, annotations: wrong });
@@ -226,6 +229,22 @@ test("what the registry refuses says who asked, and what the settings lack", asy
   );
   await writeFile(tokenFile, processToken);
   expect(await inHome("record", "status", "--token-file", tokenFile)).toMatchObject({ code: 0 });
+});
+
+test("a Pod whose port speaks TLS is spoken to in TLS", async () => {
+  const { home, ask } = await another();
+  const { server: pair } = await createCertificates();
+  const { port } = new URL(world.registry.controlUrl);
+  const ended = createTlsServer(
+    { ...pair },
+    (socket) => void pipeline(socket, connect(Number(port), "127.0.0.1"), socket).catch(() => undefined),
+  );
+  ended.listen(0, "127.0.0.1");
+  await once(ended, "listening");
+  world.defer(async () => void ended.close());
+  await addPod(home, "secure", { ports: { 5000: (ended.address() as AddressInfo).port } });
+  // That it is nobody's administrator, it was told by the registry.
+  expect((await ask("gc", "status")).stderr).toContain(`Asked as ServiceAccount ${home}/wharfinger-admin`);
 });
 
 test("a Pod that is gone is no matter while another one is there; one that goes in the middle is told of", async () => {
@@ -337,6 +356,16 @@ test("record: where it stands, what waits, and a person's word to it", async () 
     stderr: expect.stringMatching(/^There is no operator in namespace \S+ of context test: no Pod has the labels .*component=operator\.\n/),
   });
   expect(await inHome("record", "confirm-removal", "abcd")).toMatchObject({
+    code: 1,
+    stderr: "Nothing waits at commit abcd for `record confirm-removal`. Nothing else waits either.\n",
+  });
+  // The registry and its operator may be in a namespace of their own: their Pods say where resources are.
+  const apart = await createNamespace(api);
+  const ofOperator = { "app.kubernetes.io/name": "wharfinger", "app.kubernetes.io/component": "operator" };
+  await addPod(apart, "registry-0");
+  await addPod(apart, "operator-0", { labels: ofOperator, annotations: { "wharfinger.dev/record-namespace": namespace } });
+  await becomeAdministrator("jane", apart);
+  expect(await wharfinger(["record", "confirm-removal", "abcd", "-n", apart])).toMatchObject({
     code: 1,
     stderr: "Nothing waits at commit abcd for `record confirm-removal`. Nothing else waits either.\n",
   });

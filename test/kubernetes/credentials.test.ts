@@ -228,6 +228,11 @@ test("a trusted root comes from its ConfigMap to every process, is followed, and
 
 test("an operator that starts anew says nothing new, and nothing secret is in a log", async () => {
   const said = async () => Promise.all(["Ready", "CredentialsLoaded"].map((type) => world.condition("Upstream", "private", type)));
+  // An operator that starts while a Secret is on its way does not know what the processes had before.
+  await eventually(async () => {
+    const hash = hashOf(filesOf(await gathered()));
+    expect((await world.control.record()).pods.map(({ credentials }) => credentials)).toEqual([hash, hash]);
+  }, 30);
   const before = await said();
   const stopped = world.operator;
   await stopped?.stop();
@@ -312,4 +317,38 @@ spec: {subjects: [{kind: User, name: jane}], repositories: {include: ["team/**"]
     message: expect.stringContaining(`whether anybody can log in as jane is not known here: ${says}`) as string,
   });
   expect(world.operator?.logs()).toContain(says);
+});
+
+test("users, robots and signing keys of a watched namespace are brought, of each what is used, and a policy says of a robot what is wrong", async () => {
+  const refTo = (name: string) => ({ namespace: world.namespace, name });
+  await world.apply(
+    secret("users", { htpasswd: "", note: "of nobody's business" }),
+    secret("robots", { jane: JSON.stringify({ sha256: "0f".repeat(32) }), node: "wfr_canary" }),
+    secret("signing", { "signing.pem": "PRIVATE KEY", note: "of nobody's business" }),
+  );
+  await world.operator?.stop();
+  await world.startOperator({
+    settings: {
+      access: { users: { secretRef: refTo("users") }, robots: { secretRef: refTo("robots") } },
+      auth: { signingKeySecret: refTo("signing") },
+    },
+  });
+  const names = ["users_htpasswd", "robots_jane", "robots_node", "signing_signing.pem"].map((name) => `${world.namespace}_${name}`);
+  await eventually(async () => {
+    const files = [...filesOf(await gathered()).keys()];
+    expect(files).toEqual(expect.arrayContaining(names));
+    expect(files.filter((file) => file.endsWith("_note"))).toEqual([]);
+  }, 30);
+  const says = (status: string, message: string) =>
+    eventually(
+      async () => expect(await world.condition("AccessPolicy", "pushers", "CredentialsLoaded")).toMatchObject({ status, message }),
+      30,
+    );
+  const both = `Secrets ${world.namespace}/users and ${world.namespace}/robots have`;
+  await says("True", `${both} every user that is named`);
+  await world.apply(secret("robots", { node: "wfr_canary" }));
+  await says(
+    "False",
+    `spec.subjects[0].name: ${both} no user jane; the key node of ${world.namespace}/robots cannot be used, because it is not {"sha256":"…","expires":"…"} in JSON; make it with wharfinger robot create`,
+  );
 });

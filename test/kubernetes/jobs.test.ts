@@ -82,7 +82,7 @@ async function operator(settings: Partial<JobsSettings> = {}, { url = cluster.re
     client,
     control,
     namespace,
-    settings: podSettings(all, { namespace, registry: registry.url })!,
+    settings: podSettings(all, { namespace, registry: registry.url, pullFrom: registry.url })!,
     say: (_, event) => events.push(event),
     logger: pino({ level: "silent" }),
   });

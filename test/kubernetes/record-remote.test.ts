@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { eventually } from "../support/eventually.ts";
 import { credentials, GitHost, type BareRepository } from "../support/git-remote.ts";
+import { send } from "../support/http.ts";
 import { offlineUpstream, OperatorWorld } from "../support/operator-world.ts";
 import { gitAsPerson, PersonsClone } from "../support/persons-git.ts";
 import { program } from "../support/programs.ts";
@@ -20,9 +21,24 @@ const upstream = (tagTTL: string) => offlineUpstream({ fields: `, cache: {tagTTL
 const condition = (type: string) => world.condition("Upstream", "chainguard", type);
 const becomes = (type: string, expected: object) => eventually(async () => expect(await condition(type)).toMatchObject(expected), 30);
 
+/** As the downward API tells it where it runs. */
+const pod = { POD_NAME: "operator", POD_UID: "1f4a4d5e-3a0c-4b52-9a44-0a4e1f4fbb01" };
+
 async function start(): Promise<void> {
   const remote = { url: host.urlOf(repository), interval: "1s", secretRef: { namespace: world.namespace, name: "record" } };
-  await world.startOperator({ settings: { record: { remote } } });
+  await world.startOperator({ settings: { record: { remote } }, env: { ...pod, POD_NAMESPACE: world.namespace } });
+}
+
+async function saidOfPod(): Promise<readonly string[]> {
+  const path = `/apis/events.k8s.io/v1/namespaces/${world.namespace}/events`;
+  const { body } = await world.api.send<{ items: readonly PodEvent[] }>("GET", path);
+  return body.items.filter(({ regarding }) => regarding.uid === pod.POD_UID).map(({ reason, note }) => `${reason}: ${note}`);
+}
+
+interface PodEvent {
+  readonly reason: string;
+  readonly note: string;
+  readonly regarding: { readonly uid?: string };
 }
 
 beforeAll(async () => {
@@ -37,10 +53,18 @@ afterAll(() => world?.close());
 test("what is missing for the remote is said at the resource, and counts as soon as it is there", async () => {
   await world.apply(upstream("5m"));
   await becomes("Recorded", { reason: "AuthenticationFailed" });
-  expect((await condition("Ready"))?.message).toContain(`there is no Secret ${world.namespace}/record`);
+  const why = `there is no Secret ${world.namespace}/record`;
+  expect((await condition("Ready"))?.message).toContain(why);
+  await eventually(async () => expect((await saidOfPod()).join("\n")).toContain(why));
+  // Git being away keeps no operator from being ready: it is said for people.
+  const probed = await send(world.operator?.url ?? "", "GET", "/readyz");
+  expect(probed.status).toBe(200);
+  expect(probed.body.toString()).toContain(why);
+  expect(world.operator?.logs()).toContain(why);
   const literals = Object.entries(host.secret).map(([key, text]) => `--from-literal=${key}=${text}`);
   await world.kubectl(["create", "secret", "generic", "record", ...literals]);
   await world.hasCondition("Ready", "upstream/chainguard");
+  await eventually(async () => expect(await saidOfPod()).toContain("RecordFollowed: The record is followed and written again."));
   expect(repository.git("log", "--format=%s", "wharfinger").split("\n")).toEqual([
     `upstream ${world.namespace}/chainguard: generation 1`,
     "record: begins",
