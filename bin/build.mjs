@@ -58,7 +58,8 @@ export function builtImports() {
   return JSON.parse(JSON.stringify(imports).replaceAll(/"\.\/src\/([^"]*)\.ts"/g, '"./$1.js"'));
 }
 
-function isBuilt() {
+/** Whether dist/ is what the sources say. */
+export function isBuilt() {
   try {
     return readFileSync(join(dist, stamp), "utf8") === hashSources();
   } catch {

@@ -1,17 +1,16 @@
 // `npm test [-- FILTER …]`: everything that can fail, cheapest first, and a plain last line. Plain Node.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { ensureBuilt } from "./build.mjs";
 import { ensureInstalled } from "./install.mjs";
 import { endWithNpm, modernNode, root, run } from "./node-version.mjs";
+import { runTests } from "./vitest.mjs";
 
 const tool = (name) => join(root, "node_modules", name);
 const checks = [
   ["typecheck", tool("typescript/bin/tsc"), "-p", "tsconfig.json", "--noEmit"],
   ["lint", tool("oxlint/bin/oxlint"), "--type-aware"],
-  ["format (mend it with `npm run format`)", tool("oxfmt/bin/oxfmt"), "--check", "src", "test", "bin", "scripts"],
+  ["format (mend it with `npm run format`)", tool("oxfmt/bin/oxfmt"), "--check", "src", "test", "bin", "scripts", "image"],
   ["unused code", tool("knip/bin/knip.js")],
   ["code that only tests use", tool("knip/bin/knip.js"), "--production"],
 ];
@@ -35,7 +34,9 @@ if (broken.length > 0) {
   failed = broken.length;
   process.exitCode = 1;
 } else {
-  process.exitCode = await tests(process.argv.slice(2));
+  const result = await runTests(process.argv.slice(2));
+  ({ passed, failed } = result);
+  process.exitCode = result.code;
 }
 
 async function step(name, work) {
@@ -43,27 +44,4 @@ async function step(name, work) {
   const code = await work();
   process.stdout.write(`${code === 0 ? "✓" : "✗"} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)\n`);
   return code === 0;
-}
-
-async function tests(filters) {
-  const folder = mkdtempSync(join(tmpdir(), "wharfinger-test-report-"));
-  const report = join(folder, "report.json");
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const code = await run(node, [tool("vitest/vitest.mjs"), "run", ...reporters, ...filters], { cwd: root });
-  const counted = count(report);
-  rmSync(folder, { recursive: true, force: true });
-  passed = counted.passed;
-  // A run may also fail outside of its tests (an unhandled rejection, a file that does not load, a setup): then it is not green either.
-  failed = counted.failed === 0 && code !== 0 ? 1 : counted.failed;
-  return failed === 0 ? 0 : code || 1;
-}
-
-function count(report) {
-  try {
-    const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, "utf8"));
-    const unloadable = testResults.filter(({ status, assertionResults }) => status === "failed" && assertionResults.length === 0);
-    return { passed: numPassedTests, failed: numFailedTests + unloadable.length };
-  } catch {
-    return { passed: 0, failed: 1 };
-  }
 }

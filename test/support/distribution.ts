@@ -9,8 +9,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { hash } from "bcryptjs";
+import { Agent, request } from "undici";
 
 import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
+import type { KeyPair } from "./certificates.ts";
 import { tool } from "./tools.ts";
 
 export interface Distribution {
@@ -25,6 +27,12 @@ export interface Distribution {
 
 export interface DistributionOptions {
   readonly user?: { readonly name: string; readonly password: string };
+  /** Where it listens; 127.0.0.1 by default. */
+  readonly address?: string;
+  /** A free one by default. */
+  readonly port?: number;
+  /** Served by https, with a certificate for `address` of that authority (PEM). */
+  readonly tls?: KeyPair & { readonly authority: string };
   /** Keep the data here; a temporary folder that goes with it by default. */
   readonly folder?: string;
   /** Keep the data in a bucket instead, below `prefix`. */
@@ -35,17 +43,22 @@ export interface DistributionOptions {
 
 export async function startDistribution(options: DistributionOptions = {}): Promise<Distribution> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-distribution-"));
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
+  const host = `${options.address ?? "127.0.0.1"}:${port}`;
   const auth = options.user === undefined ? "" : `auth: {htpasswd: {realm: upstream, path: ${join(folder, "htpasswd")}}}\n`;
   if (options.user !== undefined)
     await writeFile(join(folder, "htpasswd"), `${options.user.name}:${await hash(options.user.password, 4)}\n`);
+  if (options.tls !== undefined) {
+    await writeFile(join(folder, "tls.crt"), options.tls.cert);
+    await writeFile(join(folder, "tls.key"), options.tls.key, { mode: 0o600 });
+  }
   const config = join(folder, "config.yml");
   await writeFile(
     config,
     `version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage: {${storageOf(options, folder)}, delete: {enabled: true}}
-http: {addr: "127.0.0.1:${port}"}
+http: {addr: "${host}"${options.tls === undefined ? "" : `, tls: {certificate: ${join(folder, "tls.crt")}, key: ${join(folder, "tls.key")}}`}}
 validation: {manifests: {urls: {allow: ["^https://layers.example.com/"]}}}
 ${auth}`,
   );
@@ -56,13 +69,15 @@ ${auth}`,
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (lastWords = (lastWords + chunk).slice(-2000)));
   const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
-  const url = `http://127.0.0.1:${port}`;
-  for (let waited = 0; !(await answers(url)); waited += 50) {
+  const url = `${options.tls === undefined ? "http" : "https"}://${host}`;
+  const client = new Agent({ connect: { ca: options.tls?.authority } });
+  for (let waited = 0; !(await answers(url, client)); waited += 50) {
     if (child.exitCode !== null || waited > 20_000) throw new Error(`distribution did not start: ${lastWords}`);
     await sleep(50);
   }
+  await client.close();
   return {
-    host: `127.0.0.1:${port}`,
+    host,
     url,
     pid: child.pid ?? 0,
     config,
@@ -81,10 +96,11 @@ function storageOf({ bucket, folder: data }: DistributionOptions, folder: string
   return `s3: {region: ${bucket.region}, regionendpoint: "${bucket.endpoint}", bucket: ${bucket.bucket}, rootdirectory: /${bucket.prefix}, accesskey: ${accessKeyId}, secretkey: ${secretAccessKey}, secure: false, forcepathstyle: true}`;
 }
 
-async function answers(url: string): Promise<boolean> {
+async function answers(url: string, dispatcher: Agent): Promise<boolean> {
   try {
-    const { status } = await fetch(`${url}/v2/`);
-    return status === 200 || status === 401;
+    const { statusCode, body } = await request(`${url}/v2/`, { dispatcher });
+    await body.dump();
+    return statusCode === 200 || statusCode === 401;
   } catch {
     return false;
   }

@@ -81,21 +81,24 @@ export class GitHost {
   /** `METHOD path?query`, as they came. */
   readonly requests: string[] = [];
   readonly #server: Server;
+  readonly #address: string;
   readonly #authority: string;
   #password = credentials.password;
 
-  private constructor(server: Server, authority: string) {
+  private constructor(server: Server, address: string, authority: string) {
     this.#server = server;
+    this.#address = address;
     this.#authority = authority;
     server.on("connection", (socket) => this.faults.down === true && socket.destroy());
     server.on("request", (request, response) => void this.#serve(request, response).catch(() => response.destroy()));
   }
 
-  static async start(): Promise<GitHost> {
-    const { authority, server: pair } = await createCertificates();
+  /** `address`: where it listens. */
+  static async start(address = "127.0.0.1"): Promise<GitHost> {
+    const { authority, server: pair } = await createCertificates(address);
     const server = createServer({ cert: pair.cert, key: pair.key, keepAlive: false });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    return new GitHost(server, authority);
+    await new Promise<void>((resolve) => server.listen(0, address, resolve));
+    return new GitHost(server, address, authority);
   }
 
   repository(name: string): BareRepository {
@@ -103,7 +106,7 @@ export class GitHost {
   }
 
   urlOf(repository: BareRepository): string {
-    return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}/${repository.path.split("/").at(-1) ?? ""}`;
+    return `https://${this.#address}:${(this.#server.address() as AddressInfo).port}/${repository.path.split("/").at(-1) ?? ""}`;
   }
 
   /** Data of a Secret that opens it. */

@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { request, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { request as requestByTls } from "node:https";
 import { connect } from "node:net";
 
 export interface Reply {
@@ -16,13 +17,16 @@ export interface Reply {
 export interface Sent {
   readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string | Uint8Array;
+  /** Who may have signed the certificate of an https address. */
+  readonly ca?: string;
 }
 
 /** One request on a connection of its own; `path` goes out as it is. Content-Length unless the headers say `transfer-encoding`. */
-export async function send(base: string, method: string, path: string, { headers = {}, body }: Sent = {}): Promise<Reply> {
-  const { hostname, port } = new URL(base);
-  const outgoing = request({
+export async function send(base: string, method: string, path: string, { headers = {}, body, ca }: Sent = {}): Promise<Reply> {
+  const { protocol, hostname, port } = new URL(base);
+  const outgoing = (protocol === "https:" ? requestByTls : request)({
     hostname,
+    ca,
     port,
     method,
     path,

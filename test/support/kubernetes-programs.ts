@@ -11,14 +11,19 @@ import { build, cached, cacheFolder, pinnedVersion, type GoProgram } from "./go-
 const run = promisify(execFile);
 
 export const kubernetesPrograms = ["etcd", "kube-apiserver", "kubectl", "kube-controller-manager"] as const;
-type KubernetesProgram = (typeof kubernetesPrograms)[number];
+/** What a cluster with a node has besides. */
+export const nodePrograms = ["kube-scheduler", "kubelet", "kube-proxy", "coredns"] as const;
+type KubernetesProgram = (typeof kubernetesPrograms)[number] | (typeof nodePrograms)[number];
+
+/** setup-envtest's download has the others. */
+const onlyBuilt: ReadonlySet<string> = new Set(["kube-controller-manager", ...nodePrograms]);
 
 export function isKubernetesProgram(name: string): name is KubernetesProgram {
-  return (kubernetesPrograms as readonly string[]).includes(name);
+  return ([...kubernetesPrograms, ...nodePrograms] as readonly string[]).includes(name);
 }
 
 /**
- * Absolute path of a program: from `KUBEBUILDER_ASSETS`, the cache, what setup-envtest downloads (which has no controller manager), or built.
+ * Absolute path of a program: from `KUBEBUILDER_ASSETS`, the cache, what setup-envtest downloads (a few of them), or built.
  * `setupEnvtest`: where setup-envtest is.
  */
 export async function kubernetesProgram(name: KubernetesProgram, setupEnvtest: () => Promise<string>): Promise<string> {
@@ -27,7 +32,7 @@ export async function kubernetesProgram(name: KubernetesProgram, setupEnvtest: (
   const wanted = await goProgram(name);
   const kept = (await cached(wanted)) ?? (await inDownload(name));
   if (kept !== undefined) return kept;
-  if (name !== "kube-controller-manager") {
+  if (!onlyBuilt.has(name)) {
     downloading ??= download(setupEnvtest);
     await downloading;
     const downloaded = await inDownload(name);
@@ -42,6 +47,10 @@ async function goProgram(name: KubernetesProgram): Promise<GoProgram> {
   if (name === "etcd") {
     const version = await pinnedVersion("etcd", "go.etcd.io/etcd/server/v3");
     return { name, version, package: "go.etcd.io/etcd/server/v3", pinnedIn: "etcd", otherwise };
+  }
+  if (name === "coredns") {
+    const version = await pinnedVersion("coredns", "github.com/coredns/coredns");
+    return { name, version, package: "wharfinger.dev/test/tools/coredns", pinnedIn: "coredns", otherwise };
   }
   const version = await kubernetesVersion();
   const [major = "", minor = ""] = version.slice(1).split(".");

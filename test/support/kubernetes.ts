@@ -1,5 +1,6 @@
 // A real Kubernetes API: etcd, kube-apiserver and, where a test asks for it, kube-controller-manager, on loopback, with RBAC and certificates of
-// its own. There is no kubelet: pods stay Pending until the test says what they did. The run's shared one is ./shared-kubernetes.ts's.
+// its own. There is no kubelet: pods stay Pending until the test says what they did; ./node has a node that runs them. The run's shared server is
+// ./shared-kubernetes.ts's.
 
 import { generateKeyPair, randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -11,6 +12,7 @@ import { createAuthority, forClients, forServers, issue } from "./certificates.t
 import { freePort } from "./distribution.ts";
 import { answerTo } from "./eventually.ts";
 import { openApi, writeKubeconfig, type KubernetesApi } from "./kubernetes-access.ts";
+import { apiServerArguments, controllerArguments, etcdArguments, type ClusterAddresses, type Ports } from "./kubernetes-flags.ts";
 import { launchServer, type LaunchedServer } from "./launched-server.ts";
 import { tool } from "./tools.ts";
 
@@ -32,6 +34,8 @@ export interface ApiServer extends KubernetesApi {
 export interface ApiServerOptions {
   /** With kube-controller-manager: namespaces end, owned objects are collected, Jobs get their pods. */
   readonly controllers?: boolean;
+  /** Where nodes and pods reach it; by default only this machine does. */
+  readonly cluster?: ClusterAddresses;
 }
 
 /** Whom its ServiceAccount tokens are from. */
@@ -51,7 +55,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   }
 }
 
-async function start({ controllers = false }: ApiServerOptions): Promise<ApiServer> {
+async function start({ controllers = false, cluster }: ApiServerOptions): Promise<ApiServer> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-kubernetes-"));
   const running = new Map<string, LaunchedServer>();
   const endAll = async () => {
@@ -60,19 +64,19 @@ async function start({ controllers = false }: ApiServerOptions): Promise<ApiServ
   };
   try {
     const ports = { etcd: await freePort(), peers: await freePort(), api: await freePort() };
-    const url = `https://127.0.0.1:${ports.api}`;
+    const url = `https://${cluster?.machine ?? "127.0.0.1"}:${ports.api}`;
     const launch = async (name: "etcd" | "kube-apiserver" | "kube-controller-manager", args: readonly string[]) => {
       const server = launchServer(await tool(name), args, { log: join(folder, `${name}.log`), folder });
       running.set(name, server);
       return server;
     };
     const etcd = await launch("etcd", etcdArguments(folder, ports));
-    await makeCredentials(folder, url);
+    await makeCredentials(folder, url, cluster);
     // An API server that does not find it within some seconds ends.
     await whenReady("etcd", etcd, () => isHealthy(ports));
     const api = await openApi(folder, url);
     const startServer = async () => {
-      const server = await launch("kube-apiserver", apiServerArguments(folder, ports));
+      const server = await launch("kube-apiserver", apiServerArguments(folder, { ports, cluster, issuer: serviceAccountIssuer }));
       await whenReady("kube-apiserver", server, () => isThere(api, "/readyz"));
     };
     await startServer();
@@ -104,7 +108,7 @@ async function start({ controllers = false }: ApiServerOptions): Promise<ApiServ
 }
 
 /** Rejects with its last words when it ends before. */
-async function whenReady(name: string, server: LaunchedServer, isReady: () => Promise<boolean>): Promise<void> {
+export async function whenReady(name: string, server: LaunchedServer, isReady: () => Promise<boolean>): Promise<void> {
   const ended = server.ended.then((how) => Promise.reject(new Error(`${name} ${how}: ${server.lastWords()}`)));
   const ready = answerTo(`${name} is ready`, async () => ((await isReady()) ? true : undefined), {
     // A limit for what hangs, not for a machine that has much to do: what ends is heard of at once.
@@ -137,79 +141,18 @@ export async function createNamespace(api: KubernetesApi, name = `test-${randomB
   return name;
 }
 
-interface Ports {
-  readonly etcd: number;
-  readonly peers: number;
-  readonly api: number;
-}
-
-const flags = (values: Readonly<Record<string, string>>) => Object.entries(values).map(([name, value]) => `--${name}=${value}`);
-
-function etcdArguments(folder: string, ports: Ports): string[] {
-  const clients = `http://127.0.0.1:${ports.etcd}`;
-  const peers = `http://127.0.0.1:${ports.peers}`;
-  return flags({
-    name: "test",
-    "data-dir": join(folder, "etcd"),
-    "listen-client-urls": clients,
-    "advertise-client-urls": clients,
-    "listen-peer-urls": peers,
-    "initial-advertise-peer-urls": peers,
-    "initial-cluster": `test=${peers}`,
-    "unsafe-no-fsync": "true",
-    "log-level": "error",
-  });
-}
-
-function apiServerArguments(folder: string, ports: Ports): string[] {
-  const at = (file: string) => join(folder, file);
-  return flags({
-    "etcd-servers": `http://127.0.0.1:${ports.etcd}`,
-    "bind-address": "127.0.0.1",
-    "secure-port": String(ports.api),
-    "cert-dir": folder,
-    // Nobody asks for the Service `kubernetes`, whose address may not be a loopback one.
-    "advertise-address": "127.0.0.1",
-    "endpoint-reconciler-type": "none",
-    "service-cluster-ip-range": "10.96.0.0/16",
-    "tls-cert-file": at("server.crt"),
-    "tls-private-key-file": at("server.key"),
-    "client-ca-file": at("ca.crt"),
-    "authorization-mode": "RBAC",
-    "service-account-issuer": serviceAccountIssuer,
-    "service-account-key-file": at("service-accounts.pub"),
-    "service-account-signing-key-file": at("service-accounts.key"),
-  });
-}
-
-function controllerArguments(folder: string): string[] {
-  const at = (file: string) => join(folder, file);
-  const kubeconfig = at("controllers.kubeconfig");
-  return flags({
-    kubeconfig,
-    "authentication-kubeconfig": kubeconfig,
-    "authorization-kubeconfig": kubeconfig,
-    "authentication-skip-lookup": "true",
-    "leader-elect": "false",
-    "use-service-account-credentials": "true",
-    "root-ca-file": at("ca.crt"),
-    "service-account-private-key-file": at("service-accounts.key"),
-    // Its own limit of 20 requests a second would cost a fresh server five seconds.
-    "kube-api-qps": "500",
-    "kube-api-burst": "1000",
-    "secure-port": "0",
-  });
-}
-
-async function makeCredentials(folder: string, url: string): Promise<void> {
+async function makeCredentials(folder: string, url: string, cluster: ClusterAddresses | undefined): Promise<void> {
   const at = (file: string) => join(folder, file);
   await createAuthority(folder, "kubernetes");
   const save = async (name: string, { cert, key }: { cert: string; key: string }) => {
     await writeFile(at(`${name}.crt`), cert);
     await writeFile(at(`${name}.key`), key, { mode: 0o600 });
   };
+  const inCluster =
+    cluster === undefined ? [] : [`IP:${cluster.machine}`, `IP:${cluster.kubernetes}`, "DNS:kubernetes", "DNS:kubernetes.default"];
+  const names = ["IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc", ...inCluster];
   const [server, admin, manager, accounts] = await Promise.all([
-    issue(folder, { name: "kube-apiserver", extensions: forServers("IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc") }),
+    issue(folder, { name: "kube-apiserver", extensions: forServers(...names) }),
     issue(folder, { name: "admin", organizations: ["system:masters"], extensions: forClients }),
     issue(folder, { name: "system:kube-controller-manager", extensions: forClients }),
     // RSA, as in most clusters.

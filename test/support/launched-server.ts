@@ -15,8 +15,8 @@ export interface LaunchedServer {
 export interface LaunchOptions {
   /** The file that stdout and stderr are appended to. */
   readonly log: string;
-  /** Goes when this process ends without having ended the server. */
-  readonly folder: string;
+  /** Goes when this process ends without having ended the server; none by default. */
+  readonly folder?: string;
 }
 
 /**
@@ -29,7 +29,7 @@ export const rarelyCollecting = { GOGC: "400" };
  * Reads a pipe of which we alone hold the other end, whose end is ours: then the server goes, and its folder.
  * A server that is being started while it goes might still write there.
  */
-const guard = 'read -r _; kill -9 "$1"; while ! rm -rf "$2" 2>/dev/null; do sleep 0.1; done';
+const guard = 'read -r _; kill -9 "$1"; while [ -n "$2" ] && ! rm -rf "$2" 2>/dev/null; do sleep 0.1; done';
 
 export function launchServer(file: string, args: readonly string[], { log, folder }: LaunchOptions): LaunchedServer {
   const output = openSync(log, "a");
@@ -38,7 +38,9 @@ export function launchServer(file: string, args: readonly string[], { log, folde
   closeSync(output);
   const pid = child.pid ?? 0;
   const watcher =
-    pid > 0 ? spawn("sh", ["-c", guard, "guard", String(pid), folder], { stdio: ["pipe", "ignore", "ignore"], detached: true }) : undefined;
+    pid > 0
+      ? spawn("sh", ["-c", guard, "guard", String(pid), folder ?? ""], { stdio: ["pipe", "ignore", "ignore"], detached: true })
+      : undefined;
   watcher?.stdin?.on("error", () => {}); // it ends when we say so
   watcher?.on("error", () => child.kill("SIGKILL"));
   const ended = new Promise<string>((resolve) => {

@@ -7,6 +7,7 @@ export interface OperatorProcessOptions {
   /** The administrators' first. */
   readonly namespaces: readonly string[];
   readonly registry: string;
+  readonly pullFrom?: string;
   /** File with the token for the registry's control API; one with `processToken` by default. */
   readonly tokenFile?: string;
   /** Folder of the record. */
@@ -19,7 +20,7 @@ export interface OperatorProcessOptions {
 
 /** Resolves when its probes answer; rejects with its last words when it ends before. */
 export function startOperatorProcess(options: OperatorProcessOptions): Promise<ServingProcess> {
-  const { kubeconfig, namespaces, registry, tokenFile, record, settings = {}, env = {}, node = [] } = options;
+  const { kubeconfig, namespaces, registry, pullFrom = registry, tokenFile, record, settings = {}, env = {}, node = [] } = options;
   const token = tokenFile === undefined ? [] : ["--token-file", tokenFile];
   return startSubcommand("operator", {
     settings,
@@ -28,6 +29,8 @@ export function startOperatorProcess(options: OperatorProcessOptions): Promise<S
       ...token,
       "--registry",
       registry,
+      "--pull-from",
+      pullFrom,
       "--record",
       record,
       "--record-listen",

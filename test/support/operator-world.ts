@@ -82,7 +82,14 @@ export class OperatorWorld implements WorldParts {
   /** Resolves when its probes answer. One more than there is waits until the Lease is free. */
   async startOperator(options: Partial<OperatorProcessOptions> = {}): Promise<ServingProcess> {
     const { kubeconfig, namespace, registry, record } = this;
-    const started = await startOperatorProcess({ kubeconfig, namespaces: [namespace], registry: registry.url, record, ...options });
+    const started = await startOperatorProcess({
+      kubeconfig,
+      namespaces: [namespace],
+      registry: registry.controlUrl,
+      pullFrom: registry.url,
+      record,
+      ...options,
+    });
     this.defer(() => started.stop());
     this.operator = started;
     return started;
@@ -144,10 +151,12 @@ export async function startRegistry(
   const database = await createMigratedDatabase();
   stack.defer(() => database.drop());
   const storage = { folder: await mkdtemp(join(folder, "blobs-")) };
-  const args = secrets === undefined ? [] : ["--secrets", secrets];
+  // As in a cluster: what tells it what to serve, and whether it is well, is not where images are pulled.
+  const apart = ["--control-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+  const args = [...apart, ...(secrets === undefined ? [] : ["--secrets", secrets])];
   const registry = await startRegistryProcess({ settings: { ...settings, database: { url: database.url }, storage }, args });
   stack.defer(async () => void (await registry.stop()));
-  const control = new ControlClient({ url: registry.url, token: processToken });
+  const control = new ControlClient({ url: registry.controlUrl, token: processToken });
   stack.defer(() => control.close());
   return { registry, control };
 }

@@ -31,12 +31,18 @@ interface TokenSource {
   readonly expirationSeconds?: number;
 }
 
+interface ProjectedSource {
+  readonly serviceAccountToken?: TokenSource;
+  readonly downwardAPI?: { readonly items: readonly { readonly path: string; readonly fieldRef: { readonly fieldPath: string } }[] };
+}
+
 export interface TestPod {
   readonly metadata: {
     readonly name: string;
     readonly uid: string;
     readonly creationTimestamp: string;
     readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
     readonly deletionTimestamp?: string;
   };
   readonly spec: {
@@ -54,7 +60,7 @@ export interface TestPod {
     ];
     readonly volumes?: readonly {
       readonly name: string;
-      readonly projected?: { readonly sources: readonly { readonly serviceAccountToken?: TokenSource }[] };
+      readonly projected?: { readonly sources: readonly ProjectedSource[] };
     }[];
   };
   readonly status?: { readonly phase?: string };
@@ -207,13 +213,18 @@ class Executor implements PodExecutor {
     this.#most = Math.max(this.#most, alive.length);
   }
 
-  /** Its projected tokens, bound to it as the kubelet asks for them. Resolves with the paths that are mounted. */
-  async #mount({ metadata: { name }, spec }: TestPod, root: string): Promise<readonly string[]> {
+  /** Its projected tokens, bound to it as the kubelet asks for them, and its annotations. Resolves with the paths that are mounted. */
+  async #mount({ metadata: { name, annotations = {} }, spec }: TestPod, root: string): Promise<readonly string[]> {
     await mkdir(root, { recursive: true });
     const mounts = spec.containers[0].volumeMounts ?? [];
     for (const mount of mounts) {
       const sources = spec.volumes?.find((volume) => volume.name === mount.name)?.projected?.sources ?? [];
-      for (const { serviceAccountToken: source } of sources) {
+      for (const { serviceAccountToken: source, downwardAPI } of sources) {
+        for (const { path, fieldRef } of downwardAPI?.items ?? []) {
+          const annotation = /^metadata\.annotations\['(.+)'\]$/.exec(fieldRef.fieldPath)?.[1] ?? "";
+          await mkdir(join(root, mount.mountPath), { recursive: true });
+          await writeFile(join(root, mount.mountPath, path), annotations[annotation] ?? "");
+        }
         if (source === undefined) continue;
         const { audience = "", expirationSeconds = 3_600, path } = source;
         const wanted = { audience, expirationSeconds, pod: name };

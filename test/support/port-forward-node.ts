@@ -11,12 +11,14 @@ import { WebSocketServer, type WebSocket } from "ws";
 import { createCertificates } from "./certificates.ts";
 import type { KubernetesApi } from "./kubernetes-access.ts";
 
+const portNames = ["registry", "control"];
+
 export interface PodOptions {
   readonly namespace: string;
   readonly name: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
-  /** Port of the Pod → port of this machine. The first is called `registry`. */
+  /** Port of the Pod → port of this machine. The first is called `registry`, the second `control`. */
   readonly ports: Readonly<Record<number, number>>;
   /** True by default. */
   readonly ready?: boolean;
@@ -71,7 +73,7 @@ export async function startPortForwardNode(api: KubernetesApi): Promise<PortForw
       pods.set(`${namespace}/${pod}`, ports);
       const declared = Object.keys(ports).map((number, index) => ({
         containerPort: Number(number),
-        ...(index === 0 ? { name: "registry" } : {}),
+        ...(index < portNames.length ? { name: portNames[index] } : {}),
       }));
       const containers = [{ name: "registry", image: "example.com/registry", ports: declared }];
       const spec = { nodeName: name, automountServiceAccountToken: false, terminationGracePeriodSeconds: 0, containers };

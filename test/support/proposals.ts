@@ -39,6 +39,8 @@ let revision: string | null = null;
 let count = 0;
 
 export async function startFixture(): Promise<void> {
+  // Files of one worker share this module.
+  revision = null;
   fresh = await createMigratedDatabase();
   database = new Database({ url: fresh.url, connections: 6 });
   secrets = new TestSecrets();

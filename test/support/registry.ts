@@ -81,7 +81,7 @@ export async function publishFirst(
 /** Open on loopback by default, and on a database of its own. `stop` drops that and the folder too. */
 export async function startTestRegistry(part: Partial<RegistryOptions> & { settings?: Settings } = {}): Promise<TestRegistry> {
   const own = part.database === undefined ? await createMigratedDatabase() : undefined;
-  const { url } = part.database ?? own!;
+  const { url = "" } = part.database ?? own!;
   const folder = await mkdtemp(join(tmpdir(), "registry-"));
   const log: Record<string, unknown>[] = [];
   const secrets = new TestSecrets();

@@ -59,24 +59,30 @@ const rclone: Server = {
 
 const server = process.env["WHARFINGER_TEST_S3"] === "rclone" ? rclone : versitygw;
 
-/** `versions`: buckets may keep what was deleted. */
-export async function startS3Service({ versions: keeps = false }: { readonly versions?: boolean } = {}): Promise<S3Service> {
+export interface S3ServiceOptions {
+  /** Buckets may keep what was deleted; false by default. */
+  readonly versions?: boolean;
+  /** Where it listens; 127.0.0.1 by default. */
+  readonly address?: string;
+}
+
+export async function startS3Service({ versions = false, address = "127.0.0.1" }: S3ServiceOptions = {}): Promise<S3Service> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-s3-"));
   for (const name of ["data", "meta", "spool", "users", "versions"]) await mkdir(join(folder, name));
   await mkdir(join(folder, "data", bucket));
-  return launch(folder, await freePort(), keeps);
+  return launch(folder, `${address}:${await freePort()}`, versions);
 }
 
-async function launch(folder: string, port: number, versions: boolean): Promise<S3Service> {
+async function launch(folder: string, host: string, versions: boolean): Promise<S3Service> {
   const program = await tool(server.tool);
-  const child = spawn(program, server.args(folder, `127.0.0.1:${port}`, { versions }), {
+  const child = spawn(program, server.args(folder, host, { versions }), {
     stdio: ["ignore", "ignore", "pipe"],
     env: { ...process.env, ...server.env },
   });
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (lastWords = (lastWords + chunk).slice(-2000)));
   const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
-  const endpoint = `http://127.0.0.1:${port}`;
+  const endpoint = `http://${host}`;
   const stop = async () => {
     child.kill();
     await ended;
@@ -109,5 +115,5 @@ async function launch(folder: string, port: number, versions: boolean): Promise<
     child.kill("SIGKILL");
     await ended;
   };
-  return { settings, pid: child.pid ?? 0, addUser, stop, kill9, restart: () => launch(folder, port, versions) };
+  return { settings, pid: child.pid ?? 0, addUser, stop, kill9, restart: () => launch(folder, host, versions) };
 }

@@ -16,6 +16,9 @@ const program = resolve(import.meta.dirname, "../../src/cli/main.ts");
 export interface ServingProcess {
   /** http://127.0.0.1:<port> */
   readonly url: string;
+  /** Of a registry's control API and of its probes, where they have listeners of their own. */
+  readonly controlUrl: string;
+  readonly adminUrl: string;
   /** The line that said it serves. */
   readonly ready: string;
   readonly pid: number;
@@ -35,7 +38,11 @@ export interface ServingOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What it gets when this process ends: SIGKILL by default. */
   readonly lastSignal?: NodeJS.Signals;
+  /** Called at once, for what is to be seen of a process that does not serve yet. */
+  readonly launched?: (process: Launched) => void;
 }
+
+export type Launched = Pick<ServingProcess, "stop" | "logs" | "exited">;
 
 /** Resolves when it serves; rejects with its last words when it ends before. */
 export async function startServing(command: readonly string[], options: ServingOptions): Promise<ServingProcess> {
@@ -54,6 +61,11 @@ export async function startServing(command: readonly string[], options: ServingO
   const signal = (name: NodeJS.Signals) => {
     if (child.exitCode === null && child.signalCode === null) child.kill(name);
   };
+  const stop = () => {
+    signal("SIGTERM");
+    return exited;
+  };
+  options.launched?.({ stop, exited, logs: () => logs });
   const ready = await new Promise<string>((done, failed) => {
     createInterface({ input: child.stdout }).on("line", (line) => {
       logs += `${line}\n`;
@@ -63,15 +75,16 @@ export async function startServing(command: readonly string[], options: ServingO
     child.once("error", failed);
     void exited.then((code) => failed(new Error(`${words.join(" ")} ended with ${code} before it was ready:\n${logs}`)));
   });
+  const url = /https?:\/\/\S+:\d+/.exec(ready)?.[0] ?? "";
+  const apart = (what: string) => new RegExp(`; ${what} on (\\S+:\\d+)`).exec(ready)?.[1] ?? url;
   return {
-    url: /http:\/\/\S+:\d+/.exec(ready)?.[0] ?? "",
+    url,
+    controlUrl: apart("the control API"),
+    adminUrl: apart("probes and metrics"),
     ready,
     pid: child.pid ?? 0,
     exited,
-    stop: () => {
-      signal("SIGTERM");
-      return exited;
-    },
+    stop,
     kill9: async () => {
       signal("SIGKILL");
       await exited;
@@ -84,8 +97,8 @@ export async function startServing(command: readonly string[], options: ServingO
 export interface SubcommandOptions extends ServingOptions {
   /** As in a settings file. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** The option that takes the file with `processToken`. */
-  readonly tokenOption: string;
+  /** The option that takes the file with `processToken`; undefined: it gets none. */
+  readonly tokenOption: string | undefined;
   readonly args: readonly string[];
   /** Arguments of Node itself, for example `--conditions=failpoints`. */
   readonly node?: readonly string[];
@@ -98,7 +111,13 @@ export async function startSubcommand(subcommand: string, options: SubcommandOpt
   const files = { settings: join(folder, "settings.yaml"), token: join(folder, "token") };
   await writeFile(files.settings, stringify(settings));
   await writeFile(files.token, processToken);
-  const common = ["--listen", "127.0.0.1:0", "--settings", files.settings, tokenOption, files.token];
+  const common = [
+    "--listen",
+    "127.0.0.1:0",
+    "--settings",
+    files.settings,
+    ...(tokenOption === undefined ? [] : [tokenOption, files.token]),
+  ];
   const removeFiles = () => rm(folder, { recursive: true, force: true });
   try {
     const started = await startServing([process.execPath, ...node, program, subcommand, ...common, ...args], options);

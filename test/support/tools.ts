@@ -2,14 +2,10 @@
 // exist as packages come from the machine, and are installed with Debian's apt where we may. Nothing is skipped: what cannot be had fails
 // the run with what to do.
 
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
-
 import { isExecutable, onPath } from "./executables.ts";
 import { build, cached, variableOf } from "./go-programs.ts";
-import { isKubernetesProgram, kubernetesProgram, kubernetesPrograms } from "./kubernetes-programs.ts";
-
-const run = promisify(execFile);
+import { isKubernetesProgram, kubernetesProgram, kubernetesPrograms, nodePrograms } from "./kubernetes-programs.ts";
+import { installPackages } from "./packages.ts";
 
 const goTools = {
   crane: { package: "github.com/google/go-containerregistry/cmd/crane", version: "v0.22.1" },
@@ -20,6 +16,7 @@ const goTools = {
   /** Another S3 service, which shares no code with the first. */
   rclone: { package: "github.com/rclone/rclone", version: "v1.76.0" },
   cosign: { package: "github.com/sigstore/cosign/v3/cmd/cosign", version: "v3.1.3" },
+  helm: { package: "helm.sh/helm/v3/cmd/helm", version: "v3.22.0" },
   /** Downloads what an API server needs, where there is an internet. */
   "setup-envtest": { package: "sigs.k8s.io/controller-runtime/tools/setup-envtest", version: "v0.25.1" },
 } as const;
@@ -32,10 +29,12 @@ const packagedTools = {
   git: "git",
   pgbouncer: "pgbouncer",
   sshd: "openssh-server",
+  /** The language of Argo CD's health checks, of the same version. */
+  "lua5.1": "lua5.1",
 } as const;
 const packages = Object.values(packagedTools);
 
-export type Tool = keyof typeof goTools | (typeof kubernetesPrograms)[number] | keyof typeof packagedTools;
+export type Tool = keyof typeof goTools | (typeof kubernetesPrograms)[number] | (typeof nodePrograms)[number] | keyof typeof packagedTools;
 
 const pending = new Map<Tool, Promise<string>>();
 
@@ -51,6 +50,9 @@ export function tool(name: Tool): Promise<string> {
 
 /** What only tests on an API server need. */
 export const ensureKubernetes = () => ensure(kubernetesPrograms);
+
+/** What only tests on a node need (./node/requirements.ts has the rest). */
+export const ensureNodeTools = () => ensure([...kubernetesPrograms, ...nodePrograms, "crane", "registry", "helm"]);
 
 /** rclone: only `npm run test:s3` drives it, which has its own setup, and it takes about three minutes to build. setup-envtest: what uses it asks. */
 const builtLater: readonly string[] = ["rclone", "setup-envtest"] satisfies Tool[];
@@ -81,21 +83,11 @@ let installing: Promise<void> | undefined;
 async function packaged(name: string): Promise<string> {
   const present = await onPath(name);
   if (present !== undefined) return present;
-  installing ??= installPackages();
+  installing ??= installPackages(packages);
   await installing;
   const installed = await onPath(name);
   if (installed !== undefined) return installed;
   throw new Error(
     `The tests need ${name}. Install it (Debian, Ubuntu: apt-get install ${packages.join(" ")}; Fedora: dnf install …; macOS: brew install …) and run them again.`,
   );
-}
-
-async function installPackages(): Promise<void> {
-  const apt = await onPath("apt-get");
-  if (apt === undefined || process.getuid?.() !== 0) return;
-  process.stderr.write(`installing ${packages.join(", ")}\n`);
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const options = { env, maxBuffer: 64 * 1024 * 1024 };
-  await run(apt, ["update", "-qq"], options);
-  await run(apt, ["install", "-y", "-qq", "--no-install-recommends", ...packages], options);
 }
