@@ -48,7 +48,7 @@ const packages: Record<string, readonly string[]> = {
   commander: ["cli"],
   ws: ["operator/kube"],
   undici: ["client", "operator/kube", "registry/upstream", "registry/issuers"],
-  jose: ["registry/issuers"],
+  jose: ["registry/issuers", "registry/tokens"],
   croner: ["validation", "operator"],
 };
 
@@ -58,17 +58,20 @@ const packages: Record<string, readonly string[]> = {
  * to the API server of the cluster (operator/kube): a file that is added here has to show that it does.
  */
 const network: Readonly<Record<string, readonly string[]>> = {
-  http: ["operator/probes.ts", "operator/record-server.ts"],
-  https: [],
+  http: ["listeners/probes.ts", "operator/record-server.ts", "registry/http/server.ts"],
+  // Listens.
+  https: ["registry/http/tls-server.ts"],
   http2: [],
   // Listens on 127.0.0.1, for what a person's git sends into a Pod.
   net: ["cli/cluster/way-to-record.ts"],
   dgram: [],
-  tls: ["registry/upstream/connector.ts"],
+  // The second looks at certificates; the third speaks through a connection of operator/kube/port-forward.ts.
+  tls: ["registry/upstream/connector.ts", "registry/http/certificate.ts", "cli/cluster/tunnel.ts"],
   dns: [],
   "dns/promises": ["registry/upstream/egress.ts", "standalone/exposure.ts"],
   undici: [
     "client/transport.ts",
+    "client/authority.ts",
     "operator/kube/kube-client.ts",
     "registry/upstream/connector.ts",
     "registry/upstream/exchange.ts",

@@ -14,7 +14,7 @@ import { validateResource } from "../src/validation/validate-resource.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
-test.each(["generate-types.mjs", "generate-reference.mjs", "generate-trusted-root.mjs"])(
+test.each(["generate-types.mjs", "generate-reference.mjs", "generate-trusted-root.mjs", "generate-chart.mjs"])(
   "scripts/%s has nothing to write",
   async (script) => {
     const { stderr } = await promisify(execFile)(process.execPath, [resolve(root, "scripts", script), "--check"], { cwd: root });

@@ -1,6 +1,8 @@
 // `npm run bench`: what a request costs the server, beside CNCF distribution in the same run. Processor seconds of the whole process tree
 // (ours with its PostgreSQL) come first: they hold on a noisy machine. Nothing here is asserted; see docs/design/performance.md.
 // `npm run bench -- collect`: deleting and collecting alone (collect.ts).
+// `npm run bench -- logins`: pulls by those who show who they are (logins.ts).
+// `npm run bench -- tls`: what TLS costs (tls.ts).
 // `npm run bench -- operator`: the whole operator on an API server (operator.ts).
 
 import { createHash } from "node:crypto";
@@ -32,7 +34,7 @@ interface Row {
 
 const blobBytes = 256 * 1024 * 1024;
 const rounds = 3;
-/** `npm run bench -- manifests`, or `-- blobs`: those alone. */
+/** `npm run bench -- manifests`, or `-- blobs`: those alone. Without the plural, if it is one. */
 const only = process.argv[2]?.replace(/s$/, "");
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
@@ -146,5 +148,7 @@ async function main(): Promise<void> {
 }
 
 if (only === "collect") await (await import("./collect.ts")).benchCollect(process.argv.slice(3).map(Number));
+else if (only === "login") await (await import("./logins.ts")).benchLogins();
+else if (only === "tl") await (await import("./tls.ts")).benchTls();
 else if (only === "operator") await (await import("./operator.ts")).benchOperator(process.argv.slice(3));
 else await main();

@@ -40,7 +40,7 @@ const longestRest = 1_500;
 /** Steps that these clients reach: they restore, mount and cancel nothing, and have no referrers. */
 const reachable = failpoints.filter(
   (name) =>
-    !/^(?:restore|pin|publish|record|status|D1\.blob|U3\.mount|G3|G2\.retried|M1\.children|session\.cancel|D1\.noted|D1\.followed)/.test(
+    !/^(?:restore|pin|publish|record|status|keys|D1\.blob|U3\.mount|G3|G2\.retried|M1\.children|session\.cancel|D1\.noted|D1\.followed)/.test(
       name,
     ),
 );

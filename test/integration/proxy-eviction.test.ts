@@ -72,6 +72,17 @@ test("unused images go with their tags and bytes at once, without trash; the oth
   expect((await proxy.pull.manifest("hub/team/app", { tag: "old" }, someone)).digest).toBe(old.manifest);
 });
 
+test("of an Upstream that is offline nothing goes for being unused, and by size what somebody said", async () => {
+  const old = await pull("old", "old");
+  const newer = await pull("newer", "a longer layer");
+  await pass("1000 hours");
+  proxy.configuration.publish({ hub: upstreamSpec(upstream.url, "hub", { offline: true }) });
+  expect(await proxy.eviction.runOnce()).toBe(0);
+  expect((await cached()).toSorted()).toEqual([old.manifest, newer.manifest].toSorted());
+  proxy.configuration.publish({ hub: upstreamSpec(upstream.url, "hub", { offline: true, cache: { maxSize: "1" } }) });
+  expect(await proxy.eviction.runOnce()).toBe(2);
+});
+
 test("evicted bytes do not wait for doomDelay, unless an own repository had them too", async () => {
   const times = { lease: 3_600_000, trashFor: 0, doomDelay: 48 * 3_600_000, interval: 3_600_000, uploadAbandonedAfter: 3_600_000 };
   await writeGcTimes(proxy.database, times);

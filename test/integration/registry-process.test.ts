@@ -13,7 +13,7 @@ import { eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
 import { imageOf, describe as described } from "../support/own-registry.ts";
 import { createDatabase, type TestDatabase } from "../support/postgres.ts";
-import { bucketOf, credentialsOf, startRegistryProcess } from "../support/registry-process.ts";
+import { bucketOf, credentialsOf, startRegistryProcess, startWaitingRegistry } from "../support/registry-process.ts";
 import { startS3Service, type S3Service } from "../support/s3-service.ts";
 import { processToken, type ServingProcess } from "../support/serving-process.ts";
 import { createTokenIssuer } from "../support/token-issuer.ts";
@@ -103,8 +103,10 @@ test("one folder is one process's", async () => {
   const both = { settings: { database: { url: own.url }, storage: { folder: join(folder, "blobs") } } };
   await mkdir(join(folder, "blobs"));
   const one = await startRegistryProcess(both);
-  await expect(startRegistryProcess(both)).rejects.toThrow(/in use by|process \d+/i);
+  const other = await startWaitingRegistry(both);
+  await other.says(/^FolderInUse: .*in use by process \d+/);
   await one.stop();
+  expect(await (await other.serving).stop()).toBe(0);
   await own.drop();
 });
 
@@ -136,18 +138,13 @@ test("users come from the folder of secrets, and a swapped mount takes effect", 
 
 test.each<[string, () => Record<string, unknown>, RegExp]>([
   ["no database", () => ({ storage: { folder } }), /no database\.url/],
+  [
+    "two databases",
+    () => ({ ...settings(), database: { url: database.url, urlFile: join(folder, "url") } }),
+    /database\.url and database\.urlFile/,
+  ],
   ["no place for the bytes", () => ({ database: { url: database.url } }), /storage\.s3 .* or storage\.folder/],
   ["two places", () => ({ ...settings(), storage: { folder, s3: bucketOf(s3.settings) } }), /one place for the bytes/],
-  [
-    "a bucket that is not there",
-    () => ({ ...settings(), storage: { s3: { ...bucketOf(s3.settings), bucket: "another" } } }),
-    /The bucket another does not exist at http:.*storage\.s3\.bucket/,
-  ],
-  [
-    "a service that is not there",
-    () => ({ ...settings(), storage: { s3: { ...bucketOf(s3.settings), endpoint: "http://127.0.0.1:1" } } }),
-    /cannot be reached at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)/,
-  ],
   [
     "a password in the settings",
     () => ({ ...settings(), database: { url: "postgres://a:b@c/d" } }),
@@ -174,16 +171,49 @@ test.each<[string, () => Record<string, unknown>, RegExp]>([
   await expect(startRegistryProcess({ settings: wrong(), env: credentialsOf(s3.settings) })).rejects.toThrow(says);
 });
 
-test("refuses to start with credentials that the service does not know", async () => {
-  const env = { ...credentialsOf(s3.settings), AWS_SECRET_ACCESS_KEY: "another" };
-  await expect(startRegistryProcess({ settings: settings(), env })).rejects.toThrow(/refuses these credentials .*403/);
+test("needs no admin token where the settings name who administers", async () => {
+  const options = { env: credentialsOf(s3.settings), token: false };
+  const one = await startRegistryProcess({ ...options, settings: { ...settings(), access: { admins: ["ci"] } } });
+  pods.push(one);
+  const asks = (token: string) => send(one.url, "GET", "/api/v1/record", { headers: { authorization: `Bearer ${token}` } });
+  expect([(await asks("")).status, (await asks("undefined")).status, (await asks(processToken)).status]).toEqual([401, 401, 401]);
+  await expect(startRegistryProcess({ ...options, settings: settings() })).rejects.toThrow(
+    /Nobody could use the control API: .*--admin-token-file, or .* access\.operator or access\.admins/,
+  );
 });
 
-test("refuses to start without credentials, and says that the service was never asked", async () => {
-  const env = { AWS_ACCESS_KEY_ID: "", AWS_SECRET_ACCESS_KEY: "", AWS_PROFILE: "", HOME: folder, AWS_EC2_METADATA_DISABLED: "true" };
-  await expect(startRegistryProcess({ settings: settings(), env })).rejects.toThrow(
-    /The bucket \S+ is not asked, because no credentials were found: set storage\.s3\.accessKeyIdFile and /,
-  );
+test.each<[string, () => Record<string, unknown>, () => Readonly<Record<string, string>>, RegExp]>([
+  [
+    "a bucket that is not there",
+    () => ({ ...bucketOf(s3.settings), bucket: "another" }),
+    () => ({}),
+    /^BucketMissing: The bucket another does not exist at http:.*storage\.s3\.bucket/,
+  ],
+  [
+    "a service that is not there",
+    () => ({ ...bucketOf(s3.settings), endpoint: "http://127.0.0.1:1" }),
+    () => ({}),
+    /^BucketUnreachable: .* cannot be reached at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)/,
+  ],
+  [
+    "credentials that the service does not know",
+    () => bucketOf(s3.settings),
+    () => ({ AWS_SECRET_ACCESS_KEY: "another" }),
+    /^BucketKeyRefused: .*refuses these credentials .*SignatureDoesNotMatch.*secret access key/,
+  ],
+  [
+    "no credentials",
+    () => bucketOf(s3.settings),
+    () => ({ AWS_ACCESS_KEY_ID: "", AWS_SECRET_ACCESS_KEY: "", AWS_PROFILE: "", HOME: folder, AWS_EC2_METADATA_DISABLED: "true" }),
+    /^BucketKeyRefused: The bucket \S+ is not asked, because no credentials were found: set storage\.s3\.accessKeyIdFile and /,
+  ],
+])("waits with %s, and says what to do", async (_, bucket, env, says) => {
+  const waiting = await startWaitingRegistry({
+    settings: { ...settings(), storage: { s3: bucket() } },
+    env: { ...credentialsOf(s3.settings), ...env() },
+  });
+  await waiting.says(says);
+  expect(await waiting.stop()).toBe(0);
 });
 
 test("an address that cannot be had is said in words, and what to do", async () => {

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { defaultSettings } from "../../src/config/settings.ts";
 import { digestOf, pushImage } from "../conformance/content.ts";
 import { send } from "../support/http.ts";
 import { publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
@@ -12,7 +13,12 @@ let url: string;
 let digest: string;
 
 beforeAll(async () => {
-  [upstream, registry] = await Promise.all([startTestRegistry(), startTestRegistry()]);
+  const settings = {
+    ...defaultSettings,
+    externalURL: "https://registry.example.com:5000",
+    access: { ...defaultSettings.access, hosts: ["images.internal", "127.0.0.1"] },
+  };
+  [upstream, registry] = await Promise.all([startTestRegistry(), startTestRegistry({ settings })]);
   url = registry.url;
   digest = (await pushImage(upstream.url, "chainguard/nginx", "latest")).digest;
   await pushImage(upstream.url, "secret/app", "latest");
@@ -38,11 +44,13 @@ describe("pulls", () => {
     ["by prefix", "cgr/chainguard/nginx", ""],
     ["by a prefix with a repository prefix", "cg/nginx", ""],
     ["by ns", "chainguard/nginx", "?ns=cgr.dev"],
+    ["by prefix, under our own name as ns", "cgr/chainguard/nginx", "?ns=Registry.example.com:5000"],
+    ["by prefix, under another name of ours as ns", "cgr/chainguard/nginx", "?ns=images.internal"],
   ])("%s", async (_, name, query) => {
     for (const method of ["HEAD", "GET"]) {
       const reply = await send(url, method, `/v2/${name}/manifests/latest${query}`);
       expect([reply.status, reply.headers["docker-content-digest"]]).toEqual([200, digest]);
-      expect(reply.headers["oci-namespace"]).toBe(query === "" ? undefined : "cgr.dev");
+      expect(reply.headers["oci-namespace"]).toBe(new URLSearchParams(query).get("ns") ?? undefined);
     }
     const blob = await send(url, "GET", `/v2/${name}/blobs/${digestOf("{}")}${query}`);
     expect([blob.status, blob.body.toString()]).toEqual([200, "{}"]);

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { createServer, type AddressInfo } from "node:net";
@@ -288,6 +289,47 @@ test("a running transfer ends before the process does", async () => {
   const again = await running.restart();
   processes.push(again);
   expect(await (await fetch(`${again.url}/v2/team-a/app/blobs/${push.digest}`)).text()).toBe("begun and ended");
+});
+
+test("a run that waits for an upstream does not keep the process", async () => {
+  const asked = Promise.withResolvers<void>();
+  const silent = createServer((socket) => {
+    // A probe comes, too.
+    socket.on("data", (request) => request.includes("/team/app/") && asked.resolve());
+    socket.on("error", () => undefined);
+  });
+  silent.listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const config = join(folder, "config");
+  await mkdir(config);
+  await writeFile(
+    join(config, "all.yaml"),
+    `apiVersion: wharfinger.dev/v1alpha1
+kind: Upstream
+metadata: {name: silent}
+spec:
+  url: http://127.0.0.1:${(silent.address() as AddressInfo).port}
+  insecure: true
+  prefix: silent
+  timeouts: {firstByte: 1h}
+---
+apiVersion: wharfinger.dev/v1alpha1
+kind: TagPolicy
+metadata: {name: versions}
+spec:
+  upstreamRef: {name: silent}
+  images: [{repository: team/app}]
+  verify: {mode: Unverified}
+`,
+  );
+  try {
+    const running = await start({ config });
+    await asked.promise;
+    expect(await running.stop()).toBe(0);
+    expect(running.logs()).not.toContain("ended at once");
+  } finally {
+    silent.close();
+  }
 });
 
 test("a second signal does not wait for a running transfer", async () => {
