@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { compileAccess, type AccessRule, type AccessSituation, type Action } from "./access.ts";
+import { compileSelector } from "./glob.ts";
 import { admin, anonymous, describeIdentity, type Identity } from "./identity.ts";
 
 const ci: Identity = { kind: "user", name: "ci" };
@@ -93,6 +94,78 @@ describe("access", () => {
         expect(access.may(eve, action, repository)).toBe(false);
         expect(access.may(anonymous, action, repository)).toBe(false);
       }),
+    );
+  });
+});
+
+describe("rules of strangers", () => {
+  const strangers = Array.from({ length: 1_000 }, (_, team) =>
+    rule({ subjects: [{ kind: "User", name: `of-${team}` }], repositories: { include: ["**"], exclude: [] }, within: [`team-${team}/**`] }),
+  );
+
+  /** A user whose name is read as often as somebody asks whether a rule covers him. */
+  function counted(): { readonly identity: Identity; readonly reads: () => number } {
+    let reads = 0;
+    const identity = {
+      kind: "user" as const,
+      get name() {
+        reads++;
+        return "of-7";
+      },
+    };
+    return { identity, reads: () => reads };
+  }
+
+  test("are not looked at for a repository that they cannot select, and once for an identity where they can", () => {
+    const access = compileAccess(situation({ rules: strangers }));
+    const { identity, reads } = counted();
+    const repositories = Array.from({ length: 100 }, (_, index) => `team-7/app-${index}`);
+    expect(repositories.map((repository) => access.may(identity, "pull", repository))).toEqual(repositories.map(() => true));
+    expect(reads()).toBe(1);
+    expect(access.may(identity, "pull", "team-8/app")).toBe(false);
+    expect(access.may(identity, "pull", "team-b/app")).toBe(false);
+    expect(reads()).toBe(2);
+  });
+
+  test("globs that leave the first segment open are asked about every repository, once for an identity and segment", () => {
+    const access = compileAccess(
+      situation({ rules: strangers.map(({ subjects }) => rule({ subjects, repositories: { include: ["**"], exclude: [] } })) }),
+    );
+    const { identity, reads } = counted();
+    for (let index = 0; index < 100; index++) expect(access.may(identity, "pull", `any-${index}/app`)).toBe(true);
+    expect(reads()).toBe(1_000);
+  });
+
+  test("answers are those of a look at every rule", () => {
+    const segment = fc.constantFrom("a", "b", "a*", "*", "**");
+    const glob = fc.array(segment, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+    const globs = fc.array(glob, { minLength: 1, maxLength: 3 });
+    const some = fc.record({
+      include: globs,
+      exclude: fc.array(glob, { maxLength: 1 }),
+      within: fc.option(globs, { nil: undefined }),
+      who: fc.constantFrom("ci", "eve"),
+    });
+    const name = fc.array(fc.constantFrom("a", "b", "ab"), { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+    fc.assert(
+      fc.property(fc.array(some, { maxLength: 6 }), fc.array(name, { minLength: 1, maxLength: 5 }), (rules, repositories) => {
+        const written = rules.map(({ include, exclude, within, who }) =>
+          rule({
+            subjects: [{ kind: "User", name: who }],
+            repositories: { include, exclude },
+            ...(within === undefined ? {} : { within }),
+          }),
+        );
+        const access = compileAccess(situation({ rules: written }));
+        for (const repository of repositories) {
+          const selected = ({ include, exclude, within }: (typeof rules)[number]) =>
+            compileSelector({ include, exclude })(repository) &&
+            (within === undefined || compileSelector({ include: within, exclude: [] })(repository));
+          const given = (who: string) => rules.some((one) => one.who === who && selected(one));
+          expect([ci, eve].map((identity) => access.may(identity, "pull", repository))).toEqual([given("ci"), given("eve")]);
+        }
+      }),
+      { numRuns: 2_000 },
     );
   });
 });

@@ -2,8 +2,10 @@
 
 import { RE2JS } from "re2js";
 
-import { compileSelector } from "./glob.ts";
+import { compileSelector, firstSegments } from "./glob.ts";
+import { addTo } from "./groups.ts";
 import { anonymous, type Identity } from "./identity.ts";
+import { prefixOf } from "./reference.ts";
 import { coversOf, type AccessSubject } from "./subjects.ts";
 
 export type Action = "pull" | "push" | "delete";
@@ -44,9 +46,14 @@ export interface Access {
   readonly namesSomebody: boolean;
 }
 
-/** Compiles the policies once for a configuration; the answers are plain lookups. */
+/**
+ * Compiles the policies once for a configuration. An answer looks at the rules that may be about the repository's first segment and, of those, at the ones
+ * that are about the identity: whom a rule covers is asked once for each object that is an identity, so that what strangers wrote costs a request little.
+ */
 export function compileAccess(situation: AccessSituation): Access {
   const rules = situation.rules.map(compileRule);
+  const near = nearbyRules(rules);
+  const covering = coveringRules();
   const open = situation.openUntilFirstPolicy && !situation.everHadPolicy && rules.length === 0;
   const { anonymousPull, isPublicUpstream } = situation;
 
@@ -60,14 +67,36 @@ export function compileAccess(situation: AccessSituation): Access {
     may(identity, action, repository) {
       if (open || identity.kind === "admin") return true;
       if (action === "pull" && pulledByAnyone(repository)) return true;
-      return rules.some((rule) => rule.actions.has(action) && rule.covers(identity) && rule.selects(repository));
+      return covering(identity, near(repository)).some((rule) => rule.actions.has(action) && rule.selects(repository));
     },
-    isProtected: (repository, tag) => rules.some((rule) => rule.protects(tag) && rule.selects(repository)),
+    isProtected: (repository, tag) => near(repository).some((rule) => rule.selects(repository) && rule.protects(tag)),
+  };
+}
+
+/** Rules that may select a repository, by its first segment; those whose globs leave that open are near everything. */
+function nearbyRules(rules: readonly CompiledRule[]): (repository: string) => readonly CompiledRule[] {
+  const everywhere = rules.filter(({ segments }) => segments === undefined);
+  const bySegment = new Map<string, CompiledRule[]>();
+  for (const rule of rules) for (const segment of rule.segments ?? []) addTo(bySegment, segment, rule);
+  for (const group of bySegment.values()) group.push(...everywhere);
+  return (repository) => bySegment.get(prefixOf(repository)) ?? everywhere;
+}
+
+function coveringRules(): (identity: Identity, near: readonly CompiledRule[]) => readonly CompiledRule[] {
+  const known = new WeakMap<Identity, Map<readonly CompiledRule[], readonly CompiledRule[]>>();
+  return (identity, near) => {
+    const ofIdentity = known.get(identity) ?? new Map<readonly CompiledRule[], readonly CompiledRule[]>();
+    known.set(identity, ofIdentity);
+    const found = ofIdentity.get(near) ?? near.filter((rule) => rule.covers(identity));
+    ofIdentity.set(near, found);
+    return found;
   };
 }
 
 interface CompiledRule {
   readonly actions: ReadonlySet<Action>;
+  /** First segments of what it may select; undefined: any. */
+  readonly segments: ReadonlySet<string> | undefined;
   covers(identity: Identity): boolean;
   selects(repository: string): boolean;
   protects(tag: string): boolean;
@@ -79,6 +108,8 @@ function compileRule(rule: AccessRule): CompiledRule {
   const protects = rule.protectedTags === undefined ? () => false : compilePattern(rule.protectedTags);
   return {
     actions: new Set(rule.actions),
+    // Where there is a grant its segments: what a tenant writes about others' is looked at by nobody who asks for those.
+    segments: (rule.within && firstSegments(rule.within)) ?? firstSegments(rule.repositories.include),
     covers: coversOf(rule.subjects),
     // The grant first: who has it writes no globs that cost others more than a look at it.
     selects: (repository) => (within === undefined || within(repository)) && selects(repository),

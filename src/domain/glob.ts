@@ -1,6 +1,8 @@
 // Globs over repository names, as policies and Upstreams write them: `*` within a path segment, `**` any number of segments, none included.
 // So `team-a/**` is team-a and everything below it, `*/nginx` is nginx one level down.
 
+import { prefixOf } from "./reference.ts";
+
 const segmentPattern = /^[a-z0-9._*-]+$/;
 
 export function isGlob(text: string): boolean {
@@ -42,6 +44,12 @@ function matches<T>(pattern: ArrayLike<T>, text: ArrayLike<T>, wildcard: T, equa
 
 const isSameLetter = (pattern: string, letter: string) => pattern === letter;
 const matchesSegment = (pattern: string, segment: string) => matches(pattern, segment, "*", isSameLetter);
+
+/** First segments of the names that the globs can match; undefined: any. */
+export function firstSegments(globs: readonly string[]): ReadonlySet<string> | undefined {
+  const segments = globs.map((glob) => prefixOf(glob));
+  return segments.some((segment) => segment.includes("*")) ? undefined : new Set(segments);
+}
 
 export type NameTest = (name: string) => boolean;
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { Access } from "./access.ts";
-import { grant, limitedTo, mostScopes, neededScope, parseScopes } from "./scope.ts";
+import { grant, limitedTo, mostAnonymousScopes, mostScopes, neededScope, parseScopes } from "./scope.ts";
 
 const ci = { kind: "user", name: "ci" } as const;
 /** Everything of team-a, pull of hub. */
@@ -37,10 +37,11 @@ test.each([
 test("so many and no more", () => {
   expect(parseScopes(["repository:a:pull ".repeat(mostScopes)])).toHaveLength(mostScopes);
   expect(parseScopes(["repository:a:pull ".repeat(mostScopes), "x"])).toBeUndefined();
+  expect(parseScopes(["repository:a:pull ".repeat(mostAnonymousScopes + 1)], mostAnonymousScopes)).toBeUndefined();
 });
 
-test("a token has what was asked for, less what its bearer may not, under the names of this registry", () => {
-  const { granted, scope } = grantTo(
+test("a token has what was asked for, less what its bearer may not, under the names of this registry", async () => {
+  const { granted, scope } = await grantTo(
     "repository:team-a/app:pull,push,fly repository:team-a/app:delete",
     "repository:hub/nginx:pull,push",
     "repository:team-b/app:pull",
@@ -60,11 +61,27 @@ test("a token has what was asked for, less what its bearer may not, under the na
   expect(scope).toBe(
     "repository:team-a/app:pull,push repository:team-a/app:delete repository:hub/nginx:pull repository:team-a/all:pull,push,delete",
   );
-  expect(grantTo("registry:catalog:*")).toMatchObject({ granted: { catalog: true }, scope: "registry:catalog:*" });
+  expect(await grantTo("registry:catalog:*")).toMatchObject({ granted: { catalog: true }, scope: "registry:catalog:*" });
 });
 
-test("it opens what both it and the rights of now open", () => {
-  const { granted } = grantTo("repository:team-a/app:pull repository:hub/nginx:pull");
+test("others have their turn between two scopes", async () => {
+  const order: string[] = [];
+  const slow: Access = {
+    ...access,
+    may: (_identity, _action, repository) => {
+      const until = performance.now() + 30;
+      while (performance.now() < until);
+      order.push(repository);
+      return true;
+    },
+  };
+  setImmediate(() => order.push("another request"));
+  await grant(parseScopes(["repository:a:pull repository:b:pull repository:c:pull"]) ?? [], { identity: ci, access: slow, nameOf });
+  expect(order).toEqual(["a", "another request", "b", "c"]);
+});
+
+test("it opens what both it and the rights of now open", async () => {
+  const { granted } = await grantTo("repository:team-a/app:pull repository:hub/nginx:pull");
   const limited = limitedTo(access, granted);
   expect(limited.may(ci, "pull", "team-a/app")).toBe(true);
   expect(limited.may(ci, "push", "team-a/app")).toBe(false);

@@ -4,6 +4,7 @@
 import type { Access, Action } from "./access.ts";
 import type { Identity } from "./identity.ts";
 import { isRepositoryName } from "./reference.ts";
+import { turns } from "./turns.ts";
 
 /** One thing that was asked for. */
 export interface AskedScope {
@@ -21,34 +22,41 @@ export interface Granted {
 
 /** Lists of mounts are short; each scope costs a decision. */
 export const mostScopes = 100;
+/** Of who shows no credentials: nobody mounts without, and a pull needs one. */
+export const mostAnonymousScopes = 16;
 
 const pattern = /^([a-z0-9]+)(?:\([a-z0-9]+\))?:([^\s:]+(?::\d+\/[^\s:]+)?):([a-z*]+(?:,[a-z*]+)*)$/;
 const everyAction: readonly Action[] = ["pull", "push", "delete"];
 const catalogScope = "registry:catalog:*";
 
-/** `texts`: values of `scope`, each of which may have several, apart by spaces. What is no scope asks for nothing. Undefined: there are too many. */
-export function parseScopes(texts: readonly string[]): readonly AskedScope[] | undefined {
+/** `texts`: values of `scope`, each of which may have several, apart by spaces. What is no scope asks for nothing. Undefined: there are more than `most`. */
+export function parseScopes(texts: readonly string[], most = mostScopes): readonly AskedScope[] | undefined {
   const words = texts.flatMap((text) => text.split(" ").filter((word) => word !== ""));
-  if (words.length > mostScopes) return undefined;
+  if (words.length > most) return undefined;
   return words.flatMap((word) => {
     const [, type, name, actions] = pattern.exec(word) ?? [];
     return type === undefined || name === undefined || actions === undefined ? [] : [{ type, name, actions: actions.split(",") }];
   });
 }
 
-/** `nameOf`: the full name of what a path names, undefined where nobody serves it. `scope`: what was granted, in the words of who asked. */
-export function grant(
+/**
+ * `nameOf`: the full name of what a path names, undefined where nobody serves it. `scope`: what was granted, in the words of who asked. Others have their
+ * turn between two scopes.
+ */
+export async function grant(
   asked: readonly AskedScope[],
   {
     identity,
     access,
     nameOf,
   }: { readonly identity: Identity; readonly access: Access; readonly nameOf: (name: string) => string | undefined },
-): { readonly granted: Granted; readonly scope: string } {
+): Promise<{ readonly granted: Granted; readonly scope: string }> {
+  const turn = turns();
   const repositories = new Map<string, Set<Action>>();
   const said: string[] = [];
   let catalog = false;
   for (const { type, name, actions } of asked) {
+    await turn();
     if (type === "registry" && name === "catalog" && actions.includes("*")) {
       catalog = true;
       said.push(catalogScope);

@@ -2,6 +2,7 @@
 
 import type { OutgoingHttpHeaders } from "node:http";
 
+import { turns } from "../../domain/turns.ts";
 import { jsonAnswer, type Answer } from "./answer.ts";
 import { HttpError } from "./errors.ts";
 import type { Exchange, PathOf, RepositoryExchange } from "./exchange.ts";
@@ -35,15 +36,19 @@ export async function listTags({ path, query, repository, caller }: RepositoryEx
   );
 }
 
-/** Only what the caller may pull. */
+/** Only what the caller may pull. Others have their turn between two names. */
 export async function listRepositories({ query, identity, rights }: Exchange, catalog: RepositoryNames, hold: Hold): Promise<Answer> {
   const page = parsePage(query);
   const repositories: string[] = [];
   let { after } = page;
   let more = page.limit > 0;
+  const turn = turns();
   while (more && repositories.length <= page.limit) {
     const found = await catalog.names({ limit: largestPage, ...(after === undefined ? {} : { after }) });
-    repositories.push(...found.names.filter((name) => rights.may(identity, "pull", name)));
+    for (const name of found.names) {
+      await turn();
+      if (rights.may(identity, "pull", name)) repositories.push(name);
+    }
     after = found.names.at(-1);
     more = found.more;
   }

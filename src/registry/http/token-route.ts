@@ -9,7 +9,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Access } from "../../domain/access.ts";
 import { accessOf } from "../../domain/control-access.ts";
 import { describeIdentity, type Identity } from "../../domain/identity.ts";
-import { grant, mostScopes, parseScopes, type Granted } from "../../domain/scope.ts";
+import { grant, mostAnonymousScopes, mostScopes, parseScopes, type AskedScope, type Granted } from "../../domain/scope.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import { jsonAnswer, sendWhole, type WholeAnswer } from "./answer.ts";
@@ -141,10 +141,9 @@ export class TokenRoute {
     const { access, confirm, nameOf, issue, logger, metrics } = this.#options;
     const { identity, role, credential } = caller;
     if (identity.kind === "admin") throw new OAuthError("invalid_request", "The admin token is no login: show it as Bearer itself.");
-    const asked = parseScopes(parameters.getAll("scope"));
-    if (asked === undefined) throw new OAuthError("invalid_scope", `More than ${mostScopes} scopes are asked for at once.`);
+    const asked = scopesOf(identity, parameters);
     await confirm();
-    const { granted, scope } = grant(asked, { identity, access: accessOf(role, access()), nameOf });
+    const { granted, scope } = await grant(asked, { identity, access: accessOf(role, access()), nameOf });
     const issued = await issue({ identity, granted, ...(credential === undefined ? {} : { credential }) });
     if (issued === undefined) throw new ServiceError("UNAVAILABLE", "The registry has no key to sign tokens with; its log says why.");
     metrics.tokenGranted(identity.kind);
@@ -191,6 +190,16 @@ const oauthErrors: Readonly<Record<number, string>> = {
   500: "server_error",
   503: "temporarily_unavailable",
 };
+
+/** Throws OAuthError. */
+function scopesOf({ kind }: Identity, parameters: URLSearchParams): readonly AskedScope[] {
+  const stranger = kind === "anonymous";
+  const most = stranger ? mostAnonymousScopes : mostScopes;
+  const asked = parseScopes(parameters.getAll("scope"), most);
+  if (asked !== undefined) return asked;
+  const help = stranger ? `, which is as many as there are without a login: log in, or ask for fewer` : ": ask for fewer";
+  throw new OAuthError("invalid_scope", `More than ${most} scopes are asked for at once${help}.`);
+}
 
 const notKept = { "cache-control": "no-store" } as const;
 
