@@ -52,7 +52,7 @@ test("a remote of the record, with its defaults", () => {
 });
 
 test("everything written out is read back as it was", () => {
-  const changed = parseSettings("gc: {lease: 1h30m}\naccess: {admins: [ann], anonymousPull: None}\n", "s.yaml");
+  const changed = parseSettings("gc: {lease: 1h30m}\naccess: {admins: [{kind: User, name: ann}], anonymousPull: None}\n", "s.yaml");
   expect(parseSettings(stringify(describeSettings(changed)), "s.yaml")).toEqual(changed);
 });
 
@@ -166,7 +166,11 @@ auth:
     - {name: edge, issuer: https://kubernetes.default.svc, jwks: /etc/edge.json}
     - {name: gitlab, kind: OIDC, issuer: https://gitlab.com, groupsClaim: groups_direct}
 access:
-  admins: [root, {kind: ServiceAccount, namespace: ops, name: admin}]
+  admins:
+    - {kind: User, name: root}
+    - {kind: ServiceAccount, namespace: ops, name: admin}
+    - {kind: OIDC, issuer: gitlab, claims: [{name: sub, value: "7"}, {name: amr, value: mfa}]}
+    - {kind: Group, issuer: gitlab, name: admins}
   operator: {namespace: wharfinger, name: operator}
   jobs: {issuer: edge, namespace: wharfinger, name: jobs}
 clusters:
@@ -182,7 +186,19 @@ clusters:
   ]);
   expect(settings.access).toEqual({
     ...defaultSettings.access,
-    admins: ["root", { kind: "ServiceAccount", issuer: "in-cluster", namespace: "ops", name: "admin" }],
+    admins: [
+      { kind: "User", name: "root" },
+      { kind: "ServiceAccount", namespace: "ops", name: "admin" },
+      {
+        kind: "OIDC",
+        issuer: "gitlab",
+        claims: [
+          { name: "sub", value: "7" },
+          { name: "amr", value: "mfa" },
+        ],
+      },
+      { kind: "Group", issuer: "gitlab", name: "admins" },
+    ],
     operator: { issuer: "in-cluster", namespace: "wharfinger", name: "operator" },
     jobs: { issuer: "edge", namespace: "wharfinger", name: "jobs" },
   });
@@ -199,9 +215,14 @@ test.each([
   ["auth: {issuers: [{name: github, kind: OIDC}]}", "s.yaml:1: auth.issuers[0]: issuer is missing"],
   ["auth: {issuers: [{name: github, kind: oidc, issuer: a, jwks: b}]}", "s.yaml:1: auth.issuers[0].kind: must be one of Kubernetes, OIDC"],
   ["auth: {issuers: [{name: in-cluster, jwks: http://a.example/keys}]}", "s.yaml:1: auth.issuers[0].jwks: neither a file nor an https URL"],
-  ["access: {admins: ['']}", "s.yaml:1: access.admins[0]: must NOT have fewer than 1 characters"],
-  ["access: {admins: [{kind: User, namespace: ops, name: root}]}", "s.yaml:1: access.admins[0].kind: must be one of ServiceAccount"],
-  ["access: {admins: [7]}", "s.yaml:1: access.admins[0]: must be string,object"],
+  ["access: {admins: [root]}", "s.yaml:1: access.admins[0]: no subject; write for example {kind: User, name: root}"],
+  ["access: {admins: [7]}", "s.yaml:1: access.admins[0]: no subject; write"],
+  ["access: {admins: [{kind: Anonymous}]}", "s.yaml:1: access.admins[0].kind: must be one of User, ServiceAccount, OIDC, Group"],
+  ["access: {admins: [{kind: User, namespace: ops, name: root}]}", "s.yaml:1: access.admins[0].namespace: is of another kind than this"],
+  ["access: {admins: [{kind: User}]}", "s.yaml:1: access.admins[0]: name is missing"],
+  ["access: {admins: [{name: root}]}", "s.yaml:1: access.admins[0]: kind is missing"],
+  ["access: {admins: [{kind: OIDC, issuer: sso, claims: []}]}", "s.yaml:1: access.admins[0].claims: must NOT have fewer than 1 items"],
+  ["access: {admins: [{kind: Group, name: admins}]}", "s.yaml:1: access.admins[0]: issuer is missing"],
   ["access: {operator: {name: operator}}", "s.yaml:1: access.operator: namespace is missing"],
 ])("%s is refused", (text, problem) => expect(problems(text)).toEqual([expect.stringContaining(problem)]));
 

@@ -103,6 +103,8 @@ const validate = new Ajv({
     [formats.cidr]: (text: string) => ipaddr.isValidCIDR(text),
     [formats.glob]: isGlob,
     [formats.signer]: isAllowedSigner,
+    // Of a text its type is the mistake.
+    [formats.administrator]: () => true,
     [formats.host]: (text: string) => /^[^\s/@]{1,253}$/.test(text),
     [formats.url]: (text: string) => isUrl(text, ["http:", "https:"]),
     [formats.keySet]: (text: string) => (text.includes("://") ? isUrl(text, ["https:"]) : text !== ""),
@@ -134,6 +136,7 @@ export const formatSentences: Record<string, string> = {
   [formats.glob]: 'not a glob of repositories; write for example "team-a/**" (lower case, * within a segment, ** for any number of them)',
   [formats.signer]:
     'no line of an ALLOWED SIGNERS file (man ssh-keygen); write for example "jane@example.org ssh-ed25519 AAAA…", without anything private',
+  [formats.administrator]: "no subject; write for example {kind: User, name: root}, or {kind: ServiceAccount, namespace: ops, name: admin}",
   [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
   [formats.url]: 'not a URL without a password; write for example "https://s3.example.com"',
   [formats.keySet]: 'neither a file nor an https URL without a password; write for example "/etc/wharfinger/edge-jwks.json"',
@@ -185,6 +188,7 @@ function explain({ instancePath, keyword, params, message, parentSchema }: Error
   }
   if (keyword === "dependencies")
     return { path, message: `${String(param["missingProperty"])} is missing; ${String(param["property"])} needs it` };
+  if (keyword === "false schema") return { path, message: "is of another kind than this; take it out" };
   if (keyword === "required") return { path, message: `${String(param["missingProperty"])} is missing` };
   if (keyword === "enum") return { path, message: `must be one of ${(param["allowedValues"] as unknown[]).join(", ")}` };
   return { path, message: message ?? "is not valid" };

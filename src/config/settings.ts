@@ -2,6 +2,7 @@
 // Every key has a default; the loader is ./load-settings.ts.
 
 import type { RecordSettings } from "../domain/record-settings.ts";
+import type { SomebodySubject } from "../domain/subjects.ts";
 
 export interface Tenant {
   readonly namespace: string;
@@ -170,8 +171,8 @@ export interface Settings {
   };
   readonly egress: { readonly allowedCIDRs: readonly string[] };
   readonly access: {
-    /** Users (`ci`) and ServiceAccounts that may use the whole control API. */
-    readonly admins: readonly (string | (AccountSettings & { readonly kind: "ServiceAccount" }))[];
+    /** Who may use the whole control API. */
+    readonly admins: readonly SomebodySubject[];
     /** Names of this registry beside those of this machine, for a listener on loopback behind a proxy. */
     readonly hosts: readonly string[];
     /** Networks of reverse proxies whose X-Forwarded-For counts. */

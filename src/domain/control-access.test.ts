@@ -22,8 +22,27 @@ const identity = (name: string, issuer?: string, pod?: string): Identity => ({
   ...account(name, issuer),
   ...(pod === undefined ? {} : { pod }),
 });
+const oidc = (claims: Readonly<Record<string, string>>, groups: readonly string[] = []): Identity => ({
+  kind: "oidc",
+  issuer: "sso",
+  subject: "7",
+  claims,
+  groups,
+});
 const principals: Principals = {
-  admins: ["root", account("root")],
+  admins: [
+    { kind: "User", name: "root" },
+    { kind: "ServiceAccount", ...account("root") },
+    {
+      kind: "OIDC",
+      issuer: "sso",
+      claims: [
+        { name: "sub", value: "7" },
+        { name: "amr", value: "mfa" },
+      ],
+    },
+    { kind: "Group", issuer: "sso", name: "admins" },
+  ],
   operator: account("operator"),
   jobs: account("jobs"),
   reporters: [
@@ -37,6 +56,12 @@ test.each<readonly [string, Identity, unknown]>([
   ["the admin token", admin, { kind: "admin" }],
   ["a user", { kind: "user", name: "ci" }, { kind: "user" }],
   ["a user of access.admins", { kind: "user", name: "root" }, { kind: "admin" }],
+  ["a robot that is called so", { kind: "robot", name: "root" }, { kind: "user" }],
+  ["whom a provider knows by all claims", oidc({ sub: "7", amr: "mfa" }), { kind: "admin" }],
+  ["by one of them", oidc({ sub: "7" }), { kind: "user" }],
+  ["another provider's with the same claims", { ...oidc({ sub: "7", amr: "mfa" }), issuer: "github" } as Identity, { kind: "user" }],
+  ["a member of a group", oidc({ sub: "8" }, ["admins"]), { kind: "admin" }],
+  ["of a group that another provider calls so", { ...oidc({ sub: "8" }, ["admins"]), issuer: "github" } as Identity, { kind: "user" }],
   ["the operator", identity("operator", undefined, "operator-0"), { kind: "operator" }],
   ["another cluster's operator", identity("operator", "edge"), { kind: "user" }],
   ["a job's Pod", identity("jobs", undefined, "clean-1"), { kind: "job", pod: "clean-1" }],
@@ -52,7 +77,9 @@ test.each<readonly [string, Identity, unknown]>([
 test("an account that has two parts is found", () => {
   expect(sharedAccounts(principals)).toEqual([]);
   expect(sharedAccounts({ ...principals, jobs: account("operator") })).toEqual([account("operator")]);
-  expect(sharedAccounts({ ...principals, admins: [account("operator")] })).toEqual([account("operator")]);
+  expect(sharedAccounts({ ...principals, admins: [{ kind: "ServiceAccount", namespace: "wharfinger", name: "operator" }] })).toEqual([
+    account("operator"),
+  ]);
   const twice = [
     { cluster: "prod", account: account("reporter") },
     { cluster: "test", account: account("reporter") },

@@ -3,11 +3,12 @@
 
 import type { Access } from "./access.ts";
 import { anonymous, type Identity, type ServiceAccount } from "./identity.ts";
+import { isPerson, ownCluster, type SomebodySubject } from "./subjects.ts";
 
 /** Whom the settings name. */
 export interface Principals {
-  /** Users, by their names, and accounts with the rights of administrators. */
-  readonly admins: readonly (string | ServiceAccount)[];
+  /** Who has the rights of an administrator: users of htpasswd, accounts, and whom an OpenID provider knows. Never a robot. */
+  readonly admins: readonly SomebodySubject[];
   /** The one writer of the registry beside administrators. */
   readonly operator?: ServiceAccount;
   /** As whom the Pods of jobs run. It may do nothing by itself: each Pod acts for the run that it is bound to. */
@@ -60,16 +61,16 @@ export interface Subject {
 }
 
 export function roleOf(identity: Identity, { admins, operator, jobs, reporters }: Principals): Role | JobPod {
+  if (admins.some((admin) => isPerson(admin, identity))) return { kind: "admin" };
   switch (identity.kind) {
-    case "user":
-      return { kind: admins.includes(identity.name) ? "admin" : "user" };
     case "serviceAccount": {
-      if (admins.some((admin) => typeof admin !== "string" && isSame(identity, admin))) return { kind: "admin" };
       if (isSame(identity, operator)) return { kind: "operator" };
       if (isSame(identity, jobs)) return { kind: "job", pod: identity.pod };
       const reporter = reporters.find(({ account }) => isSame(identity, account));
       return reporter === undefined ? { kind: "user" } : { kind: "reporter", cluster: reporter.cluster };
     }
+    case "user":
+    case "robot":
     case "oidc":
       return { kind: "user" };
     case "anonymous":
@@ -81,7 +82,7 @@ export function roleOf(identity: Identity, { admins, operator, jobs, reporters }
 /** Accounts that the settings give more than one part to: a token must say one thing. */
 export function sharedAccounts({ admins, operator, jobs, reporters }: Principals): ServiceAccount[] {
   const all = [
-    ...admins.filter((admin) => typeof admin !== "string"),
+    ...admins.flatMap((admin) => (admin.kind === "ServiceAccount" ? [accountOf(admin)] : [])),
     ...(operator === undefined ? [] : [operator]),
     ...(jobs === undefined ? [] : [jobs]),
     ...reporters.map(({ account }) => account),
@@ -148,6 +149,11 @@ export function readsAll({ kind }: Role): boolean {
 /** Whether upstream is asked anew because the caller wants so: that costs of its rate limit. */
 export function mayRevalidate(role: Role, repository: string): boolean {
   return role.kind === "admin" || (role.kind === "run" && role.run.kind === "tag-sync" && role.run.covers(repository));
+}
+
+/** Whom a subject of an account names. */
+export function accountOf({ issuer = ownCluster, namespace, name }: Extract<SomebodySubject, { kind: "ServiceAccount" }>): ServiceAccount {
+  return { issuer, namespace, name };
 }
 
 function isSame(left: ServiceAccount, right: ServiceAccount | undefined): boolean {

@@ -22,7 +22,8 @@ export interface TokenBearer {
 /** Whom the credentials of a request showed. Plain data: an access token carries it. */
 export type Identity =
   | { readonly kind: "anonymous" }
-  | { readonly kind: "user"; readonly name: string }
+  /** Of htpasswd, whom somebody wrote in as a person who may be an administrator; a robot never is one, whatever it is called. */
+  | { readonly kind: "user" | "robot"; readonly name: string }
   | ({ readonly kind: "serviceAccount"; /** Name of the Pod that the token is bound to. */ readonly pod?: string } & ServiceAccount)
   | ({ readonly kind: "oidc" } & TokenBearer)
   /** The installation's admin token: everything, protected tags aside. */
@@ -32,13 +33,14 @@ export const anonymous: Identity = { kind: "anonymous" };
 export const admin: Identity = { kind: "admin" };
 
 /**
- * `user:ci`, `serviceaccount:in-cluster/team-a/builder`, `oidc:github/repo:octo/app:ref:refs/heads/main`, `anonymous`, `admin`: how logs,
- * history and metadata name an identity.
+ * `user:ci`, `robot:nodes`, `serviceaccount:in-cluster/team-a/builder`, `oidc:github/repo:octo/app:ref:refs/heads/main`, `anonymous`, `admin`: how
+ * logs, history and metadata name an identity.
  */
 export function describeIdentity(identity: Identity): string {
   switch (identity.kind) {
     case "user":
-      return `user:${identity.name}`;
+    case "robot":
+      return `${identity.kind}:${identity.name}`;
     case "serviceAccount":
       return `serviceaccount:${identity.issuer}/${identity.namespace}/${identity.name}`;
     case "oidc":

@@ -6,8 +6,11 @@ import type { Identity } from "./identity.ts";
 export const ownCluster = "in-cluster";
 
 /** Whom a rule is about: one of `spec.subjects` of an AccessPolicy. */
-export type AccessSubject =
-  | { readonly kind: "Anonymous" }
+export type AccessSubject = { readonly kind: "Anonymous" } | SomebodySubject;
+
+/** Who showed who he is. */
+export type SomebodySubject =
+  /** A user of htpasswd, or a robot: no robot has the name of a user. */
   | { readonly kind: "User"; readonly name: string }
   /** `*`: every account of the namespace. */
   | { readonly kind: "ServiceAccount"; readonly issuer?: string; readonly namespace: string; readonly name: string }
@@ -19,11 +22,19 @@ export function coversOf(subjects: readonly AccessSubject[]): (identity: Identit
   const users = new Set(subjects.flatMap((subject) => (subject.kind === "User" ? [subject.name] : [])));
   // What is given to everybody without credentials is not taken away by showing some.
   if (subjects.some(({ kind }) => kind === "Anonymous")) return () => true;
-  return (identity) => (identity.kind === "user" ? users.has(identity.name) : subjects.some((subject) => isMeant(subject, identity)));
+  return (identity) =>
+    identity.kind === "user" || identity.kind === "robot"
+      ? users.has(identity.name)
+      : subjects.some((subject) => isByToken(subject, identity));
+}
+
+/** Whether the subject of a setting is the identity: `User` is a user of htpasswd there, since robots are made by many. */
+export function isPerson(subject: SomebodySubject, identity: Identity): boolean {
+  return subject.kind === "User" ? identity.kind === "user" && identity.name === subject.name : isByToken(subject, identity);
 }
 
 /** Of those who came with a token of an issuer. Names count together with it: many clusters have a `team-a`. */
-function isMeant(subject: AccessSubject, identity: Identity): boolean {
+function isByToken(subject: AccessSubject, identity: Identity): boolean {
   if (identity.kind !== "serviceAccount" && identity.kind !== "oidc") return false;
   switch (subject.kind) {
     case "ServiceAccount": {

@@ -24,7 +24,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test("the settings name them", () => {
   expect(principalsOf(defaultSettings)).toEqual({ admins: [], reporters: [] });
-  const access = { admins: ["root"], operator: account("operator"), jobs: account("jobs") };
+  const access = { admins: [{ kind: "User" as const, name: "root" }], operator: account("operator"), jobs: account("jobs") };
   expect(principalsOf(settings({ access, clusters: [{ name: "prod", reporter: account("reporter") }, { name: "test" }] }))).toEqual({
     ...access,
     reporters: [{ cluster: "prod", account: account("reporter") }],
@@ -45,6 +45,21 @@ test.each<readonly [string, Parameters<typeof settings>[0], string]>([
       access: { operator: account("operator", "github") },
     },
     "of github, which is no cluster",
+  ],
+  [
+    "administrators by a namespace",
+    { access: { admins: [{ kind: "ServiceAccount", namespace: "ops", name: "*" }] } },
+    "all ServiceAccounts of ops",
+  ],
+  [
+    "an administrator by a group of a cluster",
+    { access: { admins: [{ kind: "Group", issuer: "in-cluster", name: "system:serviceaccounts" }] } },
+    "kind Group of in-cluster, which is no OpenID provider",
+  ],
+  [
+    "an administrator by claims of a provider that is not there",
+    { access: { admins: [{ kind: "OIDC", issuer: "sso", claims: [{ name: "sub", value: "7" }] }] } },
+    "kind OIDC of sso, which is no OpenID provider",
   ],
   ["an account of a cluster without keys", { access: { operator: account("operator", "edge") } }, "of edge, which is no cluster"],
   ["a cluster that is there twice", { clusters: [{ name: "prod" }, { name: "prod" }] }, "names prod twice"],

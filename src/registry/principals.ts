@@ -1,6 +1,6 @@
 // Who is what, by the settings (access.md, "Control API"), and the tokens by which they are known.
 
-import { sharedAccounts, type Principals } from "../domain/control-access.ts";
+import { accountOf, sharedAccounts, type Principals } from "../domain/control-access.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Closing } from "./closing.ts";
 import { configuredIssuers } from "./issuers/configured.ts";
@@ -14,12 +14,12 @@ type Settings = RegistryOptions["settings"];
 
 /** Throws an Error that says which setting is wrong. */
 export function principalsOf({ access, clusters, auth }: Settings): Principals {
-  const { admins, operator, jobs } = access;
+  const { operator, jobs } = access;
   const reporters = clusters.flatMap(({ name, reporter }) => (reporter === undefined ? [] : [{ cluster: name, account: reporter }]));
   const twice = clusters.find(({ name }, index) => clusters.findIndex((other) => other.name === name) < index);
   if (twice !== undefined) throw new Error(`The setting clusters names ${twice.name} twice.`);
   const principals: Principals = {
-    admins,
+    admins: access.admins,
     reporters,
     ...(operator === undefined ? {} : { operator }),
     ...(jobs === undefined ? {} : { jobs }),
@@ -30,11 +30,25 @@ export function principalsOf({ access, clusters, auth }: Settings): Principals {
       `The settings give the ServiceAccount ${shared.namespace}/${shared.name} of ${shared.issuer} two parts: access.operator, access.jobs, each clusters[].reporter and what access.admins names need one of their own.`,
     );
   }
-  const named = [...admins, operator, jobs, ...reporters.map(({ account }) => account)].filter((account) => typeof account === "object");
+  const admins = access.admins.flatMap((admin) => (admin.kind === "ServiceAccount" ? [accountOf(admin)] : []));
+  const named = [...admins, operator, jobs, ...reporters.map(({ account }) => account)].filter((account) => account !== undefined);
   const unknown = named.find(({ issuer }) => !auth.issuers.some(({ name, kind }) => name === issuer && kind !== "OIDC"));
   if (unknown !== undefined) {
     throw new Error(
       `The settings name the ServiceAccount ${unknown.namespace}/${unknown.name} of ${unknown.issuer}, which is no cluster of auth.issuers: say there where its keys are.`,
+    );
+  }
+  const whole = admins.find(({ name }) => name === "*");
+  if (whole !== undefined) {
+    throw new Error(
+      `access.admins names all ServiceAccounts of ${whole.namespace}: whoever makes a Pod there would be an administrator. Name single ones.`,
+    );
+  }
+  for (const admin of access.admins) {
+    if (admin.kind === "User" || admin.kind === "ServiceAccount") continue;
+    if (auth.issuers.some(({ name, kind }) => name === admin.issuer && kind === "OIDC")) continue;
+    throw new Error(
+      `access.admins has a subject of kind ${admin.kind} of ${admin.issuer}, which is no OpenID provider of auth.issuers (kind: OIDC). In clusters name single ServiceAccounts.`,
     );
   }
   return principals;

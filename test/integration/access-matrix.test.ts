@@ -432,7 +432,7 @@ beforeAll(async () => {
       },
       access: {
         ...access,
-        admins: ["root"],
+        admins: [{ kind: "User", name: "root" }],
         anonymousPull: "PublicUpstreams",
         operator: { issuer: "in-cluster", namespace: "wharfinger", name: "wharfinger-operator" },
         jobs: { issuer: "in-cluster", ...jobs },

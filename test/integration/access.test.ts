@@ -50,7 +50,10 @@ const looks = ({ status, headers, body }: Reply) => {
 
 beforeAll(async () => {
   registry = await startTestRegistry({
-    settings: { ...defaultSettings, access: { ...defaultSettings.access, admins: ["root"], anonymousPull: "None" } },
+    settings: {
+      ...defaultSettings,
+      access: { ...defaultSettings.access, admins: [{ kind: "User", name: "root" }], anonymousPull: "None" },
+    },
   });
   url = registry.url;
   client = new ControlClient({ url, token: adminToken });

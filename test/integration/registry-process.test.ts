@@ -119,7 +119,7 @@ test("users come from the folder of secrets, and a swapped mount takes effect", 
   await symlink("..1", join(mount, "..data"));
   await symlink(join("..data", file), join(mount, file));
   const one = await startRegistryProcess({
-    settings: { ...settings(), access: { admins: ["ci"] } },
+    settings: { ...settings(), access: { admins: [{ kind: "User", name: "ci" }] } },
     env: credentialsOf(s3.settings),
     args: ["--secrets", mount],
   });
@@ -173,7 +173,7 @@ test.each<[string, () => Record<string, unknown>, RegExp]>([
 
 test("needs no admin token where the settings name who administers", async () => {
   const options = { env: credentialsOf(s3.settings), token: false };
-  const one = await startRegistryProcess({ ...options, settings: { ...settings(), access: { admins: ["ci"] } } });
+  const one = await startRegistryProcess({ ...options, settings: { ...settings(), access: { admins: [{ kind: "User", name: "ci" }] } } });
   pods.push(one);
   const asks = (token: string) => send(one.url, "GET", "/api/v1/record", { headers: { authorization: `Bearer ${token}` } });
   expect([(await asks("")).status, (await asks("undefined")).status, (await asks(processToken)).status]).toEqual([401, 401, 401]);

@@ -38,6 +38,8 @@ const callers = {
   user: async () => basic("ci"),
   "admin user": async () => basic("root"),
   "admin account": () => bearer(accounts.admin),
+  "admin job of a provider": async () =>
+    `Bearer ${await github.token({ ...githubClaims, repository: "octo/ops", environment: "registry" })}`,
   "admin token": async () => `Bearer ${adminToken}`,
   operator: () => bearer(accounts.operator),
   "tag-sync run": () => bearer({ ...accounts.jobs, pod: "images-1" }),
@@ -78,6 +80,8 @@ const callers = {
   "a ServiceAccount's token as password": async () => basic("serviceaccount", await home.token({ namespace: "team-a", name: "builder" })),
   "the operator's token as password": async () => basic("serviceaccount", await home.token(accounts.operator)),
   "a CI job": async () => `Bearer ${await github.token(githubClaims)}`,
+  "a CI job of the administrators' environment in another repository": async () =>
+    `Bearer ${await github.token({ ...githubClaims, environment: "registry" })}`,
   "a CI job that says it is the operator": async () => `Bearer ${await github.token(posing)}`,
   "a CI job that says it is of the cluster": async () => `Bearer ${await github.token({ ...posing, iss: clusterIssuer })}`,
   "a CI job's token for another audience": async () => `Bearer ${await github.token({ ...githubClaims, aud: "sts.example.com" })}`,
@@ -96,7 +100,7 @@ const callers = {
 type Caller = keyof typeof callers;
 const everybody = Object.keys(callers) as Caller[];
 
-const admins = ["admin user", "admin account", "admin token"] as const;
+const admins = ["admin user", "admin account", "admin job of a provider", "admin token"] as const;
 const runs = ["tag-sync run", "tag-sync run of another policy", "prune run", "prune run of another policy"] as const;
 /** Who showed who he is and has no part in the settings. */
 const others = [
@@ -108,6 +112,7 @@ const others = [
   "a robot",
   "a ServiceAccount's token as password",
   "a CI job",
+  "a CI job of the administrators' environment in another repository",
   "a CI job that says it is the operator",
 ] as const;
 const withoutRun = ["run that has ended", "job without a run", "job without a Pod"] as const;
@@ -345,7 +350,20 @@ beforeAll(async () => {
       },
       access: {
         ...defaultSettings.access,
-        admins: ["root", { kind: "ServiceAccount", issuer: "in-cluster", ...accounts.admin }],
+        admins: [
+          { kind: "User", name: "root" },
+          // The name of a robot, and of nobody else.
+          { kind: "User", name: "mirror" },
+          { kind: "ServiceAccount", ...accounts.admin },
+          {
+            kind: "OIDC",
+            issuer: "github",
+            claims: [
+              { name: "repository", value: "octo/ops" },
+              { name: "environment", value: "registry" },
+            ],
+          },
+        ],
         anonymousPull: "None",
         operator: { issuer: "in-cluster", ...accounts.operator },
         jobs: { issuer: "in-cluster", ...accounts.jobs },

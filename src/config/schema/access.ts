@@ -1,25 +1,61 @@
 // `access`: who may do what, beside the AccessPolicies.
 
-import { Type } from "typebox";
+import { Type, type TSchema } from "typebox";
 
-import { account, accountFields } from "./accounts.ts";
+import { account } from "./accounts.ts";
 import { formats, group, name } from "./fields.ts";
 
-/** Keywords about texts and about objects count for these alone. */
+const kinds = {
+  User: { needs: ["name"], takes: [] },
+  ServiceAccount: { needs: ["namespace", "name"], takes: ["issuer"] },
+  OIDC: { needs: ["issuer", "claims"], takes: [] },
+  Group: { needs: ["issuer", "name"], takes: [] },
+} as const;
+
+const claim = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 128, description: "Its name." }),
+    value: Type.String({ maxLength: 512, description: "Its value, to the letter." }),
+  },
+  { additionalProperties: false, required: ["name", "value"] },
+);
+
+const fields: Readonly<Record<string, TSchema>> = {
+  issuer: Type.String({
+    minLength: 1,
+    maxLength: 63,
+    description:
+      "By its name in `auth.issuers`. `ServiceAccount`: its cluster, `in-cluster` when it is left out. `OIDC` and `Group`: an OpenID provider.",
+  }),
+  namespace: name("`ServiceAccount`: its namespace."),
+  name: name("Of the user (`htpasswd`; a robot is never meant), the account or the group."),
+  claims: Type.Array(claim, { minItems: 1, maxItems: 16, description: "`OIDC`: claims that its token must have, all of them." }),
+};
+
+/** The subjects of AccessPolicies, `Anonymous` aside. A plain name is none: it does not say whose it is. */
 const administrator = Type.Unsafe({
-  type: ["string", "object"],
-  minLength: 1,
-  maxLength: 253,
-  properties: { kind: Type.Enum(["ServiceAccount"], { description: "The kind of subject." }), ...accountFields },
-  required: ["kind", "namespace", "name"],
+  type: "object",
+  format: formats.administrator,
+  properties: { kind: Type.Enum(Object.keys(kinds), { description: "The kind of subject." }), ...fields },
+  required: ["kind"],
   additionalProperties: false,
+  allOf: Object.entries(kinds).map(([kind, { needs, takes }]) => ({
+    if: { properties: { kind: { const: kind } }, required: ["kind"] },
+    // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's word
+    then: {
+      required: needs,
+      properties: Object.fromEntries(
+        Object.keys(fields).flatMap((key) => ([...needs, ...takes].includes(key as never) ? [] : [[key, false]])),
+      ),
+    },
+  })),
 });
 
 export const access = group(
   {
     admins: Type.Array(administrator, {
       description:
-        "Who may use the whole control API: users by their names, `ServiceAccount`s as `{kind: ServiceAccount, namespace: ops, name: admin}`.",
+        "Who may use the whole control API, as subjects of AccessPolicies: `{kind: User, name: root}`, `{kind: ServiceAccount, namespace: ops, name: admin}`, `{kind: OIDC, issuer: sso, claims: [{name: sub, value: …}]}`, `{kind: Group, issuer: sso, name: registry-admins}`. A robot is never one.",
     }),
     hosts: Type.Array(Type.String({ format: formats.host }), {
       description:

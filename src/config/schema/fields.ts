@@ -15,6 +15,7 @@ export const formats = {
   postgres: "postgres-url",
   glob: "glob",
   signer: "allowed-signer",
+  administrator: "administrator",
 } as const;
 
 /** Keywords of our own, in milliseconds or bytes: JSON Schema's are about the text. */

@@ -182,6 +182,21 @@ describe("authentication", () => {
   });
 });
 
+test("a password that is changed while it is checked gives a token of what was checked, which is closed already", async () => {
+  let htpasswd = Buffer.from(`ci:${hashSync("old", 4)}\n`);
+  await authenticator.close();
+  authenticator = make({ htpasswd: () => htpasswd });
+  const before = await authenticator.authenticate({ authorization: basic("ci", "old"), source: "192.0.2.1" });
+  await authenticator.close();
+  authenticator = make({ htpasswd: () => htpasswd });
+  vi.spyOn(PasswordCheck.prototype, "matches").mockImplementation(async () => {
+    htpasswd = Buffer.from(`ci:${hashSync("new", 4)}\n`);
+    return true;
+  });
+  const during = await authenticator.authenticate({ authorization: basic("ci", "old"), source: "192.0.2.1" });
+  expect(during.credential).toBe(before.credential);
+});
+
 describe("robots", () => {
   const password = `wfr_${"a".repeat(43)}`;
   const digest = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -196,7 +211,7 @@ describe("robots", () => {
 
   test("log in with the password that was made for them, and as no user of htpasswd", async () => {
     const check = vi.spyOn(PasswordCheck.prototype, "matches").mockResolvedValue(false);
-    expect(await who(basic("node", password))).toEqual({ kind: "user", name: "node" });
+    expect(await who(basic("node", password))).toEqual({ kind: "robot", name: "node" });
     expect(check).not.toHaveBeenCalled();
     const wrong = [
       ["node", `${password.slice(0, -1)}b`] as const,
@@ -212,7 +227,7 @@ describe("robots", () => {
     expect(lines.join("")).toContain("robots, key ci: a user in htpasswd has this name: give the robot another one, or take the user out");
     expect(lines.filter((line) => line.includes("robots, key"))).toHaveLength(1);
     // Whoever tried with its name or from its address does not slow it.
-    expect(await who(basic("node", password), "192.0.2.10")).toEqual({ kind: "user", name: "node" });
+    expect(await who(basic("node", password), "192.0.2.10")).toEqual({ kind: "robot", name: "node" });
     await expect(who(basic("node", "wrong"), "192.0.2.11")).rejects.toMatchObject({ code: "TOOMANYREQUESTS" });
   });
 
@@ -223,7 +238,7 @@ describe("robots", () => {
     expect(lines.join("")).toContain(`the robot has expired at ${expires}; make it a new password`);
     expect(lines.join("")).not.toContain(password);
     data = robots({ node: { sha256: digest(password), expires: new Date(Date.now() + 60_000).toISOString() } });
-    expect(await who(basic("node", password))).toEqual({ kind: "user", name: "node" });
+    expect(await who(basic("node", password))).toEqual({ kind: "robot", name: "node" });
     data = undefined;
     await expect(who(basic("node", password))).rejects.toMatchObject(refused);
   });

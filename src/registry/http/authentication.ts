@@ -103,9 +103,10 @@ export class Authenticator {
 
   /** A password that was changed or taken away, and a robot that has expired, take their tokens along. */
   #stillCounts(read: { readonly content: Shown } | Refused): { readonly content: Shown } | Refused {
-    if ("refused" in read || read.content.identity.kind !== "user") return read;
+    if ("refused" in read) return read;
     const { identity, credential } = read.content;
-    if (credential !== undefined && credential === this.#logins.credentialOf(identity.name)) return read;
+    if (identity.kind !== "user" && identity.kind !== "robot") return read;
+    if (credential !== undefined && credential === this.#logins.credentialOf(identity)) return read;
     return { refused: `${identity.name} logs in with something else by now, or not at all`, genuine: true };
   }
 
@@ -121,9 +122,12 @@ export class Authenticator {
     // podman without a login answers a challenge with an empty name and password.
     if (name === "" && password === "") return { identity: anonymous };
     if (tokenPattern.test(password)) return { identity: await this.#account(name, password, source) };
-    if (!(await this.#isRight(name, password, source))) throw this.#refuse({ source, user: name.slice(0, 64) });
-    const credential = this.#logins.credentialOf(name);
-    return { identity: { kind: "user", name }, ...(credential === undefined ? {} : { credential }) };
+    const robot = this.#isRobot(name, password, source);
+    const identity = { kind: robot ? "robot" : "user", name } as const;
+    // Of what is checked: a password that changes meanwhile gets a token that is closed already.
+    const credential = this.#logins.credentialOf(identity);
+    if (!robot && !(await this.#isRight(name, password, source))) throw this.#refuse({ source, user: name.slice(0, 64) });
+    return { identity, ...(credential === undefined ? {} : { credential }) };
   }
 
   /**
@@ -150,7 +154,6 @@ export class Authenticator {
   }
 
   async #isRight(name: string, password: string, source: string): Promise<boolean> {
-    if (this.#isRobot(name, password, source)) return true;
     const hash = this.#logins.hashOf(name);
     const checked = hash ?? this.#logins.decoyFor(name);
     refuseLength(password, checked);

@@ -3,6 +3,7 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
 
 import { parseHtpasswd, type Htpasswd } from "../../domain/htpasswd.ts";
+import type { Identity } from "../../domain/identity.ts";
 import { usualDecoy } from "../../domain/password-hash.ts";
 import { parseRobots, type Robot, type Robots } from "../../domain/robots.ts";
 import type { SecretData } from "../../domain/secrets.ts";
@@ -24,6 +25,9 @@ interface Parsed {
   readonly htpasswd: Htpasswd;
   readonly robots: Robots;
 }
+
+/** Who logs in with a name and a password. */
+export type NamedIdentity = Extract<Identity, { readonly name: string; readonly kind: "user" | "robot" }>;
 
 export class KnownLogins {
   readonly #options: KnownLoginsOptions;
@@ -48,10 +52,10 @@ export class KnownLogins {
     return this.#read().robots.robots.get(name);
   }
 
-  /** What a name logs in with, as a hash that says nothing of it: another one as soon as that is; undefined: nobody can log in as this. */
-  credentialOf(name: string): string | undefined {
-    const robot = this.robot(name);
-    const held = this.hashOf(name) ?? (robot === undefined || isExpired(robot) ? undefined : robot.sha256);
+  /** What somebody logs in with, as a hash that says nothing of it: another one as soon as that is; undefined: nobody can log in as this. */
+  credentialOf({ kind, name }: NamedIdentity): string | undefined {
+    const robot = kind === "robot" ? this.robot(name) : undefined;
+    const held = kind === "user" ? this.hashOf(name) : robot === undefined || isExpired(robot) ? undefined : robot.sha256;
     return held === undefined ? undefined : createHash("sha256").update(`${name}\n${held}`).digest("base64url").slice(0, 22);
   }
 

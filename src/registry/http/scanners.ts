@@ -13,5 +13,6 @@ export type ScannerTest = (identity: Identity, userAgent: string | undefined) =>
 export function scannersBy({ users, userAgents }: ScannerSettings): ScannerTest {
   const products = new Set(userAgents.map((name) => name.toLowerCase()));
   return (identity, userAgent = "") =>
-    (identity.kind === "user" && users.includes(identity.name)) || products.has(/^[^/\s]*/.exec(userAgent)?.[0].toLowerCase() ?? "");
+    ((identity.kind === "user" || identity.kind === "robot") && users.includes(identity.name)) ||
+    products.has(/^[^/\s]*/.exec(userAgent)?.[0].toLowerCase() ?? "");
 }

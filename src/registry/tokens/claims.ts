@@ -50,6 +50,7 @@ function isIdentity(value: unknown): value is TokenContent["identity"] {
     case "anonymous":
       return true;
     case "user":
+    case "robot":
       return typeof identity.name === "string";
     case "serviceAccount":
       return [identity.issuer, identity.namespace, identity.name, identity.pod ?? ""].every((part) => typeof part === "string");
