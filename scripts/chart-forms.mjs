@@ -2,6 +2,7 @@
 // to write, by what this makes of the values' schema: `forms` by name, and under `values` which form each value has.
 
 import { formatSentences } from "../src/config/load-settings.ts";
+import { instead } from "../src/config/schema/fields.ts";
 
 const host = String.raw`(\[[0-9A-Fa-f:.]+\]|[^/@?#\s:]+)(:[0-9]{1,5})?`;
 const dnsName = String.raw`[a-z0-9]([-a-z0-9.]*[a-z0-9])?`;
@@ -77,15 +78,9 @@ export const ofTheChart = {
   "storage.s3.secretAccessKeyFile": "storage.s3.existingSecret",
 };
 
-/** What Helm would say of patterns in the settings. */
-const sentences = {
-  "settings.storage.s3.bucket": "not the name of a bucket; write 3 to 63 lower case letters, digits, - and .",
-  "settings.storage.s3.prefix": 'not a prefix of keys; write for example "registry/", or leave it out',
-  "settings.record.remote.folder": 'not a folder of the repository; write for example "clusters/prod", without a slash at its ends',
-  "settings.jobs.image": 'not an image; write for example "registry.example.com/wharfinger:1.2.3"',
-  "settings.auth.issuers[].name": "not a name for a cluster; write lower case letters, digits, - and .",
-  "settings.clusters[].name": "not a name for a cluster; write lower case letters, digits, - and .",
-  "settings.retention.scanners.userAgents[]": 'not the beginning of a User-Agent; write for example "trivy", without a slash',
+/** Patterns of the settings that look ahead, as Go's expressions: the same but for the end ".lock". */
+const goPatterns = {
+  "settings.record.remote.branch": String.raw`^[A-Za-z0-9][\w-]*(\.[\w-]+)*(\.?/[\w-]+(\.[\w-]+)*)*$`,
 };
 
 /** `schema`: of the values, with `definitions.settings` as the program has it. */
@@ -96,15 +91,16 @@ export function chartForms(schema) {
     return name;
   };
   const formOf = (node, path) => {
-    const instead = path.startsWith("settings.") ? ofTheChart[path.slice("settings.".length)] : undefined;
-    if (instead !== undefined)
-      return use(`instead of ${instead}`, { pattern: never, say: `the chart's to set; leave it out and write ${instead}` });
+    const written = path.startsWith("settings.") ? ofTheChart[path.slice("settings.".length)] : undefined;
+    if (written !== undefined)
+      return use(`instead of ${written}`, { pattern: never, say: `the chart's to set; leave it out and write ${written}` });
     if (node.$ref !== undefined) return formOf(schema.definitions[node.$ref.split("/").at(-1)], path);
     if (node["x-form"] !== undefined) return use(node["x-form"], own[node["x-form"]]);
     if (patterns[node.format] !== undefined) return use(node.format, { pattern: patterns[node.format], say: formatSentences[node.format] });
-    if (node.pattern !== undefined && readable(node.pattern)) {
-      if (!(path in sentences)) throw new Error(`scripts/chart-forms.mjs has no sentence for ${path}`);
-      return use(path, { pattern: node.pattern, say: sentences[path] });
+    if (node.pattern !== undefined) {
+      if (node[instead] === undefined)
+        throw new Error(`${path} has a pattern and no sentence: write it with text() of src/config/schema/fields.ts`);
+      return use(path, { pattern: goPatterns[path] ?? node.pattern, say: node[instead] });
     }
     if (node.items !== undefined) {
       const of = formOf(node.items, `${path}[]`);
@@ -120,4 +116,3 @@ export function chartForms(schema) {
 }
 
 const never = String.raw`^\b\B$`;
-const readable = (pattern) => !/\(\?[=!<]/.test(pattern);

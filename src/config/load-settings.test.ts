@@ -6,7 +6,9 @@ import { expect, test } from "vitest";
 import { stringify } from "yaml";
 
 import { describeSettings, loadSettings, parseSettings, SettingsError } from "./load-settings.ts";
+import { instead } from "./schema/fields.ts";
 import { settingsReference } from "./settings-reference.ts";
+import { settingsSchema } from "./settings-schema.ts";
 import { defaultSettings } from "./settings.ts";
 
 function problems(text: string): readonly string[] {
@@ -118,11 +120,11 @@ test.each([
   ],
   ...["-x", "a..b", "a/.b", "x.lock", "a//b", "a/"].map((branch): [string, [unknown]] => [
     `record: {remote: {url: "https://h/r.git", branch: "${branch}"}}\n`,
-    [expect.stringMatching(/^s\.yaml:1: record\.remote\.branch: must match pattern/)],
+    [expect.stringMatching(/^s\.yaml:1: record\.remote\.branch: not the name of a branch; write for example/)],
   ]),
   ...["../up", "/abs", "a/../b", ".git", "a//b", "a/"].map((folder): [string, [unknown]] => [
     `record: {remote: {url: "https://h/r.git", folder: "${folder}"}}\n`,
-    [expect.stringMatching(/^s\.yaml:1: record\.remote\.folder: must match pattern/)],
+    [expect.stringMatching(/^s\.yaml:1: record\.remote\.folder: not a folder of the repository; write for example/)],
   ]),
   ['record: {remote: {url: "https://h/r.git", interval: 10ms}}\n', ["s.yaml:1: record.remote.interval: must be at least 1s"]],
   ["limits: {uploads: 0}\n", ["s.yaml:1: limits.uploads: must be >= 1"]],
@@ -155,6 +157,38 @@ test.each([
   ["a: &x 1\nb: *x\n", ["s.yaml: anchors and aliases are not read here; write the value out"]],
 ])("refused: %j", (text, expected) => {
   expect(problems(text)).toEqual(expected);
+});
+
+interface Node {
+  readonly pattern?: string;
+  readonly [instead]?: string;
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly items?: Node;
+}
+
+/** Of each pattern in the schema: where it is, and settings that do not match it. */
+function* patterns(
+  node: Node,
+  path = "",
+  wrap: (value: unknown) => unknown = (value) => value,
+): Generator<readonly [string, Node, unknown]> {
+  if (node.pattern !== undefined) yield [path, node, wrap("Not/ this!")];
+  if (node.items !== undefined) yield* patterns(node.items, `${path}[0]`, (value) => wrap([value]));
+  for (const [key, child] of Object.entries(node.properties ?? {}))
+    yield* patterns(child, path === "" ? key : `${path}.${key}`, (value) => wrap({ [key]: value }));
+}
+const found = [...patterns(settingsSchema)];
+
+test("patterns are found", () => {
+  const paths = found.map(([path]) => path);
+  expect(paths).toEqual(expect.arrayContaining(["storage.s3.bucket", "auth.issuers[0].name", "retention.scanners.userAgents[0]"]));
+});
+
+test.each(found)("who writes %s wrongly reads what to write, and no expression", (path, node, settings) => {
+  const said = problems(stringify(settings));
+  expect(node[instead]).toMatch(/^not .*; write /);
+  expect(said.some((problem) => problem.endsWith(`: ${path}: ${node[instead]}`))).toBe(true);
+  expect(said.join()).not.toContain("pattern");
 });
 
 test("who is what: clusters, their keys and accounts", () => {

@@ -11,7 +11,7 @@ import { isAllowedSigner } from "../domain/allowed-signers.ts";
 import { formatDuration, parseDuration } from "../domain/duration.ts";
 import { isGlob } from "../domain/glob.ts";
 import { parseQuantity } from "../domain/quantity.ts";
-import { formats, least, most, registryOnly } from "./schema/fields.ts";
+import { formats, instead, least, most, registryOnly } from "./schema/fields.ts";
 import { settingsSchema } from "./settings-schema.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 
@@ -183,6 +183,7 @@ function explain({ instancePath, keyword, params, message, parentSchema }: Error
     return { path: [...path, String(param["additionalProperty"])], message: `unknown key; known here: ${known.join(", ")}` };
   }
   if (format !== undefined && (keyword === "format" || keyword === "type")) return { path, message: formatSentences[format] ?? "" };
+  if (keyword === "pattern") return { path, message: node[instead] ?? "" };
   if (keyword === least || keyword === most) {
     return { path, message: `must be at ${keyword === least ? "least" : "most"} ${writtenLimit(node, node[keyword] ?? 0)}` };
   }
@@ -222,6 +223,7 @@ interface SchemaNode {
   readonly items?: SchemaNode;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly format?: string;
+  readonly [instead]?: string;
   readonly [least]?: number;
   readonly [most]?: number;
   readonly [registryOnly]?: true;

@@ -6,7 +6,7 @@ import { access } from "./schema/access.ts";
 import { auth } from "./schema/auth.ts";
 import { clusters, tenants } from "./schema/clusters.ts";
 import { database } from "./schema/database.ts";
-import { formats, globs, group, name } from "./schema/fields.ts";
+import { formats, globs, group, instead, name, text } from "./schema/fields.ts";
 import { jobs } from "./schema/jobs.ts";
 import { backup, gc, uploads } from "./schema/keeping.ts";
 import { limits } from "./schema/limits.ts";
@@ -41,9 +41,13 @@ export const settingsSchema = group({
       scanners: group(
         {
           users: Type.Array(name(""), { description: "Users, by name." }),
-          userAgents: Type.Array(Type.String({ pattern: "^[!-.0-~]{1,100}$" }), {
-            description: "What User-Agent begins with, up to the first `/`: `trivy`.",
-          }),
+          userAgents: Type.Array(
+            text({
+              pattern: "^[!-.0-~]{1,100}$",
+              [instead]: 'not the beginning of a User-Agent; write for example "trivy", without a slash and without spaces',
+            }),
+            { description: "What User-Agent begins with, up to the first `/`: `trivy`." },
+          ),
         },
         "Clients that look at images and run none of them: for `pulledWithin`, `mostRecentlyPulled` and `inUse` their pulls are none.",
       ),

@@ -2,9 +2,14 @@
 
 import { Type } from "typebox";
 
-import { name } from "./fields.ts";
+import { instead, name, text } from "./fields.ts";
 
-export const clusterName = (description: string) => Type.String({ pattern: "^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$", description });
+export const clusterName = (description: string) =>
+  text({
+    pattern: "^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$",
+    [instead]: 'not a name for a cluster; write at most 63 lower case letters, digits, - and ., for example "edge-1"',
+    description,
+  });
 
 export const accountFields = {
   issuer: Type.String({ minLength: 1, default: "in-cluster", description: "Its cluster, by its name in `auth.issuers`." }),

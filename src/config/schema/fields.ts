@@ -26,6 +26,17 @@ export type Range = { readonly [Keyword in typeof least | typeof most]?: number 
 export const registryOnly = "x-registry-only";
 export const ofRegistry = <Schema extends TSchema>(schema: Schema): Schema => Object.assign(schema, { [registryOnly]: true });
 
+/** Keyword of our own: what a text is told that does not match its `pattern`. */
+export const instead = "x-instead";
+interface Text {
+  readonly pattern: string;
+  readonly [instead]: string;
+  readonly description?: string;
+  readonly maxLength?: number;
+  readonly default?: string;
+}
+export const text = (options: Text) => Type.String({ ...options });
+
 export const group = (properties: Record<string, TSchema>, description?: string) =>
   Type.Object(properties, { additionalProperties: false, required: [], description });
 /** `keys`: each needs the others beside it. */

@@ -2,7 +2,7 @@
 
 import { Type } from "typebox";
 
-import { duration, group, least, most, name, positive, positiveCount } from "./fields.ts";
+import { duration, group, instead, least, most, name, positive, positiveCount, text } from "./fields.ts";
 
 const quantities = (description: string) =>
   Type.Unsafe({ type: "object", additionalProperties: { type: ["string", "integer"] }, description });
@@ -20,8 +20,9 @@ const toleration = Type.Object(
 
 export const jobs = group(
   {
-    image: Type.String({
+    image: text({
       pattern: "^[A-Za-z0-9][\\w.:/@-]{0,511}$",
+      [instead]: 'not an image; write for example "registry.example.com/wharfinger:1.2.3"',
       description:
         "The image of their Pods, which has this program. Without it jobs run inside of the operator's process, whose token has to be an administrator's then.",
     }),

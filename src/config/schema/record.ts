@@ -2,7 +2,7 @@
 
 import { Type } from "typebox";
 
-import { formats, group, least, most, name, needing, positive } from "./fields.ts";
+import { formats, group, instead, least, most, name, needing, positive, text } from "./fields.ts";
 
 const secretRef = (description: string) =>
   Type.Object(
@@ -19,15 +19,17 @@ const recordRemote = Type.Object(
       format: formats.remote,
       description: "The repository: `https://host/path` or `ssh://user@host/path`, without a password. Redirects are not followed.",
     }),
-    branch: Type.String({
+    branch: text({
       pattern: "^(?!.*(?:\\.\\.|//|/\\.|\\.lock(?:/|$)))[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?$",
+      [instead]: 'not the name of a branch; write for example "wharfinger" or "clusters/prod": letters, digits, -, _, . and / between them',
       maxLength: 200,
       default: "wharfinger",
       description:
         "The branch that is the record; made when it is not there. Never the one that Flux or Argo CD reads. Whoever may push to it administers the registry: protect it.",
     }),
-    folder: Type.String({
+    folder: text({
       pattern: "^(?:[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?$",
+      [instead]: 'not a folder of the repository; write for example "clusters/prod", without a slash at its ends and without ".."',
       maxLength: 200,
       default: "",
       description: "Folder of the repository in which the record lies; without it its root.",

@@ -2,12 +2,13 @@
 
 import { Type } from "typebox";
 
-import { bytes, file, formats, group, least, ofRegistry, positiveCount } from "./fields.ts";
+import { bytes, file, formats, group, instead, least, ofRegistry, positiveCount, text } from "./fields.ts";
 
 const bucket = Type.Object(
   {
-    bucket: Type.String({
+    bucket: text({
       pattern: "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+      [instead]: 'not the name of a bucket; write 3 to 63 lower case letters, digits, - and ., for example "wharfinger"',
       description: "Name of the bucket. It must exist, and belong to this installation alone or under `prefix`.",
     }),
     region: Type.String({
@@ -16,8 +17,9 @@ const bucket = Type.Object(
       description: "Region of the bucket; some services of your own take any, others one (versitygw: `us-east-1` by default).",
     }),
     endpoint: Type.String({ format: formats.url, description: "URL of the service; without it AWS." }),
-    prefix: Type.String({
+    prefix: text({
       pattern: "^(?:[A-Za-z0-9._-]+/)*$",
+      [instead]: 'not a prefix of keys; write for example "registry/", with a slash at its end and none at its beginning, or leave it out',
       default: "",
       description: "What all keys begin with, for example `registry/`.",
     }),
