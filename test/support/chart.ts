@@ -70,6 +70,9 @@ export const production = {
   settings: { database: { url: "postgres://wharfinger@db:5432/wharfinger" }, storage: { s3: { bucket: "images" } } },
 };
 
+/** Settings without which nothing is rendered that has a proxy before the registry. */
+export const behindProxy = { access: { trustedProxies: ["10.244.3.0/24"] } };
+
 export const everything = {
   ...production,
   components: ["registry", "operator", "report"],
@@ -77,6 +80,7 @@ export const everything = {
   record: { existingSecret: "git" },
   settings: {
     ...production.settings,
+    ...behindProxy,
     record: { remote: { url: "ssh://git@git.example.com/team/registry.git" } },
     clusters: [{ name: "edge" }],
     auth: { issuers: [{ name: "edge", issuer: "https://edge", jwks: "/etc/edge/jwks.json" }] },

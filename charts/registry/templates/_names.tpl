@@ -141,6 +141,11 @@ annotations:
 {{- if or .Values.ingress.enabled .Values.gateway.enabled (ne .Values.service.type "ClusterIP") -}}true{{- end -}}
 {{- end -}}
 
+{{/* Of the Service that nodes' ports lead to; nothing: none does. */}}
+{{- define "wharfinger.trafficPolicy" -}}
+{{- if ne .Values.service.type "ClusterIP" -}}{{ default "Local" .Values.service.externalTrafficPolicy }}{{- end -}}
+{{- end -}}
+
 {{/* "true" where the record is at a Git host. */}}
 {{- define "wharfinger.hasRemote" -}}
 {{- if dig "record" "remote" "url" "" .Values.settings -}}true{{- end -}}

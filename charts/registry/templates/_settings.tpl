@@ -51,8 +51,12 @@ the same values are the same text.
 {{- end -}}
 {{- $_ := set $made "database" $database -}}
 {{- $_ := set $made "spool" (dict "folder" "/var/spool/wharfinger") -}}
-{{/* Endpoints take a second or two to forget a Pod; a large layer takes minutes, and its Pod waits only where there is one. */}}
-{{- $_ := set $made "stop" (dict "delay" "5s" "grace" "5m") -}}
+{{/*
+Endpoints take a second or two to forget a Pod; a load balancer that chooses among nodes forgets one when its probes have failed (8 s × 3, 10 s × 3). A large
+layer takes minutes, and its Pod waits only where there is one.
+*/}}
+{{- $balanced := and (eq .Values.service.type "LoadBalancer") (eq (include "wharfinger.trafficPolicy" .) "Local") -}}
+{{- $_ := set $made "stop" (dict "delay" (ternary "30s" "5s" $balanced) "grace" "5m") -}}
 {{- if .Values.storage.s3.existingSecret.name -}}
 {{- $files := dict "accessKeyIdFile" "/etc/wharfinger/s3/access-key-id" "secretAccessKeyFile" "/etc/wharfinger/s3/secret-access-key" -}}
 {{- $_ := set $made "storage" (dict "s3" $files) -}}

@@ -23,6 +23,11 @@ const unknownOrOfAnotherKind: readonly Row[] = [
   [{ ...production, registry: { replicas: -1 } }, "registry/replicas", "got -1, want 0"],
   [{ ...production, listenHost: "" }, "listenHost", "got 0, want 1"],
   [{ ...production, service: { type: "Public" } }, "service/type", "one of 'ClusterIP', 'NodePort', 'LoadBalancer'"],
+  [
+    { ...production, service: { type: "NodePort", externalTrafficPolicy: "local" } },
+    "service/externalTrafficPolicy",
+    "one of '', 'Local', 'Cluster'",
+  ],
   [{ ...production, service: { port: 70_000 } }, "service/port", "want 65,535"],
   [{ ...production, image: { pullPolicy: "Sometimes" } }, "image/pullPolicy", "one of 'IfNotPresent'"],
   [{ ...production, image: { repository: "" } }, "image/repository", "got 0, want 1"],
@@ -64,6 +69,8 @@ const ofAnotherForm: readonly Row[] = [
     "https://s3.example.com",
   ],
   [remote({ url: "git@git.example.com:team/registry.git" }), "settings.record.remote.url", "ssh://git@git.example.com/team/registry.git"],
+  [remote({ branch: "a//b" }), "settings.record.remote.branch", 'write for example "wharfinger" or "clusters/prod"'],
+  [remote({ folder: "../up" }), "settings.record.remote.folder", "without a slash at its ends"],
   [remote({ interval: "often" }), "settings.record.remote.interval", 'write for example "24h"'],
   [
     settings({ auth: { issuers: [{ name: "Edge Cluster", issuer: "https://edge", jwks: "/etc/edge.json" }] } }),
@@ -110,6 +117,13 @@ const thatDoNotFit: readonly Row[] = [
   [{ ...production, record: { existingSecret: "git" } }, "record.existingSecret", "settings.record.remote.url"],
   [{ ...production, registry: { autoscaling: { minReplicas: 9 } } }, "registry.autoscaling.minReplicas", "maxReplicas"],
   [{ ...production, service: { nodePort: 30_500 } }, "service.nodePort", "service.type=NodePort"],
+  [{ ...production, service: { externalTrafficPolicy: "Local" } }, "service.externalTrafficPolicy", "set service.type"],
+  [{ ...production, ingress: { enabled: true } }, "settings.access.trustedProxies", "with ingress.enabled all clients come from"],
+  [
+    { ...production, gateway: { enabled: true, parentRefs: [{ name: "g" }] }, tls: { enabled: false } },
+    "settings.access.trustedProxies",
+    "Write trustedProxies: [] where",
+  ],
   [{ ...production, gateway: { enabled: true } }, "gateway.parentRefs", "name the Gateway"],
   [settings({ externalURL: "https://x.example.com" }), "settings.externalURL", "write externalURL"],
   [

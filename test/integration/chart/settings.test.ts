@@ -1,9 +1,11 @@
 // What the chart writes into the settings, and how Pods get them.
 
 import { expect, test } from "vitest";
+import { parse } from "yaml";
 
 import { parseSettings } from "../../../src/config/load-settings.ts";
 import {
+  behindProxy,
   embedded,
   everything,
   named,
@@ -35,14 +37,15 @@ test("settings are what the chart knows and what values say", async () => {
   expect(settings.auth.issuers.map(({ name }) => name)).toEqual(["in-cluster", "edge"]);
 });
 
-const open = { settings: { ...production.settings, access: { anonymousPull: "PublicUpstreams" } } };
+const open = { settings: { ...production.settings, access: { anonymousPull: "PublicUpstreams", ...behindProxy.access } } };
+const proxied = { settings: { ...production.settings, ...behindProxy } };
 
 test.each<[string, Values, string]>([
   ["nothing outside reaches it", {}, "PublicUpstreams"],
   ["a NodePort", { service: { type: "NodePort" } }, "None"],
   ["a load balancer", { service: { type: "LoadBalancer" } }, "None"],
-  ["an Ingress", { ingress: { enabled: true } }, "None"],
-  ["a Gateway", { gateway: everything.gateway }, "None"],
+  ["an Ingress", { ingress: { enabled: true }, ...proxied }, "None"],
+  ["a Gateway", { gateway: everything.gateway, ...proxied }, "None"],
   ["an Ingress, and it is written", { ingress: { enabled: true }, ...open }, "PublicUpstreams"],
   ["nothing outside reaches it, and it is written", { settings: { ...production.settings, access: { anonymousPull: "All" } } }, "All"],
 ])("anonymous pulls with %s", async (_, values, right) => {
@@ -73,6 +76,16 @@ test.each<[stop: Values | undefined, seconds: number]>([
   const settings = stop === undefined ? production.settings : { ...production.settings, stop };
   const { spec } = named(await render({ ...production, settings }), "Deployment", "wharfinger-registry").spec.template;
   expect(spec.terminationGracePeriodSeconds).toBe(seconds);
+});
+
+test.each<[service: Values, delay: string]>([
+  [{ type: "NodePort" }, "5s"],
+  // Whose probes choose among the nodes.
+  [{ type: "LoadBalancer" }, "30s"],
+  [{ type: "LoadBalancer", externalTrafficPolicy: "Cluster" }, "5s"],
+])("a Pod goes on answering until whoever sends clients has noticed: %o", async (service, delay) => {
+  const { stop } = parse(settingsText(await render({ ...production, service }))) as { readonly stop: unknown };
+  expect(stop).toEqual({ delay, grace: "5m" });
 });
 
 test("the profile for trying stops at once: there is no other Pod to wait for", async () => {

@@ -57,7 +57,7 @@ test.each([
 });
 
 test("an Ingress without a certificate of its own shows that of the Pods", async () => {
-  const objects = await render({ ...production, ingress: { enabled: true } });
+  const objects = await render({ ...everything, tls: production.tls, ingress: { enabled: true } });
   expect(ofKind(objects, "Ingress")[0]?.spec["tls"]).toEqual([{ hosts: ["registry.example.com"], secretName: "certificate" }]);
 });
 
