@@ -47,7 +47,7 @@ export const auth = group(
   {
     issuers: Type.Array(issuer, {
       description:
-        "Whose tokens count: of clusters (ServiceAccounts), and of OpenID providers, for example of CI systems. A key id that two clusters have is refused at the start. Needs `externalURL`.",
+        "Whose tokens count: of clusters (ServiceAccounts), and of OpenID providers, for example of CI systems. A key id that is in the files of two clusters is refused at the start. Needs `externalURL`.",
     }),
     signingKeySecret: Type.Object(
       { namespace: name("Its namespace."), name: name("Its name.") },

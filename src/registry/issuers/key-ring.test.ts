@@ -4,11 +4,12 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { KeyRing, type Issuer } from "./key-ring.ts";
 import { KeySetError, type IssuerKey } from "./key-set.ts";
 
+/** `name.json`: with keys out of a file. */
 const issuer = (name: string): Issuer => ({
   kind: "Kubernetes",
-  name,
+  name: name.replace(".json", ""),
   issuer: "https://kubernetes.default.svc.cluster.local",
-  jwks: `https://${name}.example.com/jwks`,
+  jwks: name.endsWith(".json") ? `/etc/${name}` : `https://${name}.example.com/jwks`,
 });
 const key = (id: string): IssuerKey => ({ id, algorithm: "RS256", key: new Uint8Array() });
 const away = new KeySetError("no keys: connect ECONNREFUSED", { temporary: true });
@@ -27,7 +28,7 @@ async function open(...names: string[]): Promise<KeyRing> {
     now: () => now,
     read: async ({ jwks }) => {
       asked.push(jwks ?? "");
-      const found = published[new URL(jwks ?? "").hostname.split(".")[0] ?? ""] ?? [];
+      const found = published[/([\w-]+)\.(?:example|json)/.exec(jwks ?? "")?.[1] ?? ""] ?? [];
       if (found instanceof Error) throw found;
       return found;
     },
@@ -59,9 +60,40 @@ test("a key says whose it is, though the clusters call themselves the same", asy
   expect(asked).toEqual([]);
 });
 
-test("a key id that two clusters have is refused at the start", async () => {
+test("a key id that is in two files is refused at the start", async () => {
   published = { home: [key("same")], edge: [key("same")] };
-  await expect(open("home", "edge")).rejects.toThrow("The key id same is in the keys of home and of edge");
+  await expect(open("home.json", "edge.json")).rejects.toThrow("The key id same is in the keys of home and of edge");
+});
+
+test.each([
+  ["the first one's, of two that publish it", ["home", "edge"], "home"],
+  ["this cluster's, of two that publish it", ["edge", "in-cluster"], "in-cluster"],
+  ["this cluster's, before a file", ["edge.json", "in-cluster"], "in-cluster"],
+  ["that of a file, before who publishes it", ["edge", "home.json"], "home"],
+])("a key id that a cluster publishes as its own does not stop a start: it is %s", async (_, names, owner) => {
+  published = Object.fromEntries(names.map((name) => [name.replace(".json", ""), [key("same"), key(`of-${name}`)]]));
+  const ring = await open(...names);
+  expect(await ownerOf(ring, "same")).toBe(owner);
+  expect(await Promise.all(names.map((name) => ownerOf(ring, `of-${name}`)))).toEqual(names.map((name) => name.replace(".json", "")));
+  expect(lines.map(({ level, msg }) => [level, msg])).toEqual([[50, expect.stringContaining(`It counts as that of ${owner}.`)]]);
+  // Said once.
+  await vi.advanceTimersByTimeAsync(15 * 60_000);
+  expect(lines).toHaveLength(1);
+});
+
+test("this cluster's new key is its own, though another has published it first", async () => {
+  published = { "in-cluster": [key("h1")], edge: [key("e1"), key("h2")] };
+  const ring = await open("edge", "in-cluster");
+  expect(await ownerOf(ring, "h2")).toBe("edge");
+  published["in-cluster"] = [key("h2")];
+  await vi.advanceTimersByTimeAsync(5 * 60_000);
+  expect(await ownerOf(ring, "h2")).toBe("in-cluster");
+});
+
+test("one cluster with two keys of an id has the first", async () => {
+  published = { home: [key("same"), key("same")] };
+  const ring = await open("home");
+  expect([await ownerOf(ring, "same"), lines]).toEqual(["home", []]);
 });
 
 test("a key id that a second cluster comes with later stays the first one's, whichever is named first", async () => {

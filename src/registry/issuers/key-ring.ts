@@ -1,6 +1,9 @@
 // The keys of all issuers, by key id. Two clusters often call themselves the same, so that the key alone says which of them signed a token
-// (design: access.md): a key id of two issuers is refused.
+// (design: access.md): a key id has one owner. Two files with it are a mistake in the settings, and refused at the start. What a cluster publishes is its
+// own word, with which it must neither stop this registry nor take over the key id of another.
 
+import { printable } from "../../domain/printable.ts";
+import { ownCluster } from "../../domain/subjects.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { KeySetError, readKeySet, type IssuerKey, type KeySetPlace } from "./key-set.ts";
 
@@ -39,6 +42,7 @@ export class KeyRing {
   readonly #sets = new Map<string, readonly IssuerKey[]>();
   readonly #problems = new Map<string, string>();
   #byId: ReadonlyMap<string, FoundKey> = new Map();
+  #said = "";
   #reading: Promise<void> | undefined;
   #readAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
@@ -49,14 +53,16 @@ export class KeyRing {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** An issuer that does not answer is asked again later. Rejects when a file of keys is not right, or a key id is of two issuers. */
+  /** An issuer that does not answer is asked again later. Rejects when a file of keys is not right, or a key id is in two files. */
   static async open(options: KeyRingOptions): Promise<KeyRing> {
     const ring = new KeyRing(options);
     const lasting = await ring.#readAll();
     const [problem] = lasting;
     if (problem !== undefined) throw problem;
-    const [twice] = ring.#index();
-    if (twice !== undefined) throw new Error(`${twice} Give each cluster signing keys of its own.`);
+    const twice = ring.#index();
+    const mistake = twice.find(({ issuers }) => issuers.every((one) => !isPublished(one)));
+    if (mistake !== undefined) throw new Error(`${mistake.message} Give each cluster signing keys of its own.`);
+    ring.#tell(twice);
     ring.#timer = setInterval(() => void ring.#again(), readEvery).unref();
     return ring;
   }
@@ -76,7 +82,7 @@ export class KeyRing {
   #again(): Promise<void> {
     this.#reading ??= this.#readAll()
       .then(() => {
-        for (const problem of this.#index()) this.#options.logger.error(problem);
+        this.#tell(this.#index());
       })
       .finally(() => (this.#reading = undefined));
     return this.#reading;
@@ -104,21 +110,45 @@ export class KeyRing {
     return outcomes.filter((outcome) => outcome !== undefined);
   }
 
-  /** Answers what is wrong: a key id that a second issuer came with later stays the first one's. */
-  #index(): string[] {
+  #tell(twice: readonly SharedId[]): void {
+    const said = twice.map(({ message }) => message).join(" ");
+    if (said !== "" && said !== this.#said) this.#options.logger.error(said);
+    this.#said = said;
+  }
+
+  /** Answers what is wrong. Of those who have a key id it stays who had it, but a better founded one comes first: this cluster, then a file. */
+  #index(): SharedId[] {
     const byId = new Map<string, FoundKey>();
-    const twice: string[] = [];
+    const twice: SharedId[] = [];
     const claims = this.#options.issuers.flatMap((issuer) => (this.#sets.get(issuer.name) ?? []).map((key) => ({ issuer, key })));
     const owns = ({ issuer, key }: FoundKey) => this.#byId.get(key.id)?.issuer === issuer;
-    for (const claim of [...claims.filter(owns), ...claims.filter((claim) => !owns(claim))]) {
+    const order = (claim: FoundKey) => 2 * rankOf(claim.issuer) + (owns(claim) ? 0 : 1);
+    for (const claim of claims.toSorted((a, b) => order(a) - order(b))) {
       const owner = byId.get(claim.key.id);
       if (owner === undefined) byId.set(claim.key.id, claim);
-      else
-        twice.push(
-          `The key id ${claim.key.id} is in the keys of ${owner.issuer.name} and of ${claim.issuer.name} (auth.issuers): nobody could tell their tokens apart.`,
-        );
+      else if (owner.issuer !== claim.issuer) twice.push(sharedBy(owner, claim.issuer));
     }
     this.#byId = byId;
     return twice;
   }
+}
+
+interface SharedId {
+  readonly message: string;
+  readonly issuers: readonly Issuer[];
+}
+
+function sharedBy({ issuer: owner, key: { id } }: FoundKey, other: Issuer): SharedId {
+  const message = `The key id ${printable(id, 100)} is in the keys of ${owner.name} and of ${other.name} (auth.issuers): nobody could tell their tokens apart. It counts as that of ${owner.name}.`;
+  return { message, issuers: [owner, other] };
+}
+
+/** From where the issuer says it, and not out of a file that came with the settings. */
+function isPublished({ jwks }: Issuer): boolean {
+  return jwks === undefined || jwks.startsWith("https://");
+}
+
+function rankOf(issuer: Issuer): number {
+  if (issuer.name === ownCluster) return 0;
+  return isPublished(issuer) ? 2 : 1;
 }

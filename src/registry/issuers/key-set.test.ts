@@ -52,6 +52,12 @@ const jwkOf = (pair: { publicKey: { export(options: { format: "jwk" }): object }
 const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
 const elliptic = generateKeyPairSync("ec", { namedCurve: "P-256" });
 
+test("a hundred keys are taken, and no more", async () => {
+  const keys = Array.from({ length: 101 }, (_, index) => jwkOf(elliptic, { kid: `k${index}` }));
+  expect(await keysIn({ keys: keys.slice(1) })).toHaveLength(100);
+  await expect(keysIn({ keys })).rejects.toThrow("holds 101 keys: more than 100 are not taken");
+});
+
 describe("a file of keys", () => {
   test("gives what API servers sign with, each for its one algorithm", async () => {
     const keys = [

@@ -42,6 +42,8 @@ export class KeySetError extends Error {
 }
 
 const maxBytes = 1024 * 1024;
+/** Each is imported, again every few minutes. Who publishes more than a rotation needs makes work. */
+const mostKeys = 100;
 const answersWithin = 5_000;
 
 /** What API servers sign with, and no secret keys: whoever can verify with one of those can sign. */
@@ -54,6 +56,8 @@ export async function readKeySet(place: KeySetPlace): Promise<readonly IssuerKey
   const text = temporary ? await fetchText(jwks, place) : await readText(jwks, "keys");
   const keys = keysIn(text);
   if (keys === undefined) throw new KeySetError(`${jwks} holds no set of keys (JSON with a list "keys")`, { temporary });
+  if (keys.length > mostKeys)
+    throw new KeySetError(`${jwks} holds ${keys.length} keys: more than ${mostKeys} are not taken`, { temporary });
   const read = await Promise.all(keys.map(readKey));
   return read.filter((key) => key !== undefined);
 }

@@ -1,5 +1,8 @@
 // Keys that processes share through a real database: how they come, go, and are one.
 
+import { generateKeyPairSync } from "node:crypto";
+
+import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
 import { eventually } from "../../../test/support/eventually.ts";
@@ -92,6 +95,42 @@ test("whoever makes up key ids makes nobody ask the database each time", async (
   for (let guess = 0; guess < 200; guess++) expect(await keys.find(`guess ${guess}`)).toBeUndefined();
   expect([asked - before, keys.current() === undefined]).toEqual([0, false]);
   await keys.stop();
+});
+
+test.each<[string, string, (key: string) => string]>([
+  ["no JSON", "x", () => "not a key"],
+  ["nothing", "x", () => ""],
+  [
+    "another kind of key",
+    "x",
+    () => JSON.stringify(generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey.export({ format: "jwk" })),
+  ],
+  ["a public key alone", "x", () => JSON.stringify(generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }))],
+  ["a key under another id", "x", () => JSON.stringify(generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }))],
+  ["the key that signs, under another id", "x", (key) => key],
+])("a row with %s stops no start and no rotation, and counts for nothing", async (_, id, make) => {
+  const lines: string[] = [];
+  const telling = pino({ level: "error" }, { write: (line: string) => void lines.push(line) });
+  const start = (times: Partial<typeof keyTimes> = {}) =>
+    StoredKeys.open({ database, readOnly: false, logger: telling, times: { ...keyTimes, ...times } });
+  const before = await open();
+  const [one = ""] = await ids();
+  const [{ key }] = (await database.query<{ key: string }>({ name: "", text: "SELECT key FROM token_keys" })) as [{ key: string }];
+  await database.execute({ name: "", text: "INSERT INTO token_keys (generation, id, key) VALUES (7, $1, $2)" }, [id, make(key)]);
+  const beside = await start();
+  expect([beside.current()?.id, await beside.find(id), await ids()]).toEqual([one, undefined, [one, id]]);
+  expect(lines.join("")).toContain(`"key":"${id}"`);
+  expect(lines.join("")).not.toContain('"d\\":');
+  // It neither keeps the next key from being made, nor takes the one before away with its age.
+  await pass(24 * 60);
+  const rotated = await start();
+  const [, , two = ""] = await ids();
+  expect([rotated.current()?.id, rotated.known(two)?.id, await ids()]).toEqual([one, two, [one, id, two]]);
+  // Alone it is as if there were none.
+  await run(`DELETE FROM token_keys WHERE id <> '${id}'`);
+  const alone = await start();
+  expect([alone.current() === undefined, (await ids()).length]).toEqual([false, 2]);
+  for (const keys of [before, beside, rotated, alone]) await keys.stop();
 });
 
 test("read-only writes nothing: what is there is used, else a key of its own", async () => {

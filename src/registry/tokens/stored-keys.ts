@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { failpoint } from "#failpoints";
 
+import { printable } from "../../domain/printable.ts";
 import type { Logger } from "../../observability/logger.ts";
 import type { Queryable } from "../metadata/database.ts";
 import { addTokenKey, dropTokenKeys, readTokenKeys, type StoredKey } from "../metadata/token-keys.ts";
@@ -41,7 +42,8 @@ export class StoredKeys implements SigningKeys {
   readonly #times: typeof keyTimes;
   #keys: ReadonlyMap<string, SigningKey> = new Map();
   #current: SigningKey | undefined;
-  #reading: Promise<readonly StoredKey[]> | undefined;
+  #reading: Promise<ReadKeys> | undefined;
+  #told: ReadonlySet<string> = new Set();
   #readAt = -Infinity;
   readonly #stopping = new AbortController();
   #following: Promise<void> = Promise.resolve();
@@ -93,7 +95,8 @@ export class StoredKeys implements SigningKeys {
 
   async #look(): Promise<void> {
     const { database, readOnly, logger } = this.#options;
-    const newest = (await this.#read()).at(-1);
+    const { usable, odd } = await this.#read();
+    const newest = usable.at(-1);
     if (newest !== undefined && newest.age < this.#times.rotate) return;
     const made = await makeKey();
     if (readOnly) {
@@ -104,28 +107,54 @@ export class StoredKeys implements SigningKeys {
       return;
     }
     await failpoint("keys.making");
-    await addTokenKey(database, { id: made.id, key: writeJwk(made) }, this.#times.rotate);
+    await addTokenKey(database, { id: made.id, key: writeJwk(made) }, { milliseconds: this.#times.rotate, odd });
     await failpoint("keys.made");
-    await dropTokenKeys(database, this.#times.keep);
+    await dropTokenKeys(database, { milliseconds: this.#times.keep, odd });
     // Not an answer that was on its way before.
     await this.#readNow();
     if (this.#keys.has(made.id)) logger.info({ key: made.id }, "a new key for access tokens was made");
   }
 
   /** Those who ask at once share one answer. */
-  #read(): Promise<readonly StoredKey[]> {
+  #read(): Promise<ReadKeys> {
     this.#reading ??= this.#readNow().finally(() => (this.#reading = undefined));
     return this.#reading;
   }
 
-  async #readNow(): Promise<readonly StoredKey[]> {
+  async #readNow(): Promise<ReadKeys> {
     this.#readAt = performance.now();
     const stored = await readTokenKeys(this.#options.database);
-    if (stored.length === 0) return stored;
-    const keys = await Promise.all(stored.map(async ({ id, key }) => this.#keys.get(id) ?? readJwk(key)));
-    this.#keys = new Map(keys.map((key) => [key.id, key]));
-    const settled = stored.findLastIndex(({ age }) => age >= this.#times.settle);
-    this.#current = keys[Math.max(settled, 0)];
-    return stored;
+    const read = await Promise.all(stored.map(async (one) => ({ one, key: this.#keys.get(one.id) ?? (await keyOf(one)) })));
+    const usable = read.flatMap(({ one, key }) => (key === undefined ? [] : [{ age: one.age, key }]));
+    const odd = read.flatMap(({ one, key }) => (key === undefined ? [one.id] : []));
+    this.#tell(odd);
+    if (usable.length === 0) return { usable, odd };
+    this.#keys = new Map(usable.map(({ key }) => [key.id, key]));
+    const settled = usable.findLastIndex(({ age }) => age >= this.#times.settle);
+    this.#current = usable[Math.max(settled, 0)]?.key;
+    return { usable, odd };
   }
+
+  #tell(odd: readonly string[]): void {
+    for (const id of odd.filter((one) => !this.#told.has(one))) {
+      this.#options.logger.error(
+        { key: printable(id, 100) },
+        "a key for access tokens in the database (token_keys) cannot be read, or has another key's id: nothing is signed or verified with it",
+      );
+    }
+    this.#told = new Set(odd);
+  }
+}
+
+interface ReadKeys {
+  /** Oldest first; ages in milliseconds. */
+  readonly usable: readonly { readonly age: number; readonly key: SigningKey }[];
+  /** Ids of rows that are none: of a version that is newer, or damaged. They count for nothing. */
+  readonly odd: readonly string[];
+}
+
+/** Undefined: it is no key, or not the one that its id says. */
+async function keyOf({ id, key }: StoredKey): Promise<SigningKey | undefined> {
+  const read = await readJwk(key).catch(() => undefined);
+  return read?.id === id ? read : undefined;
 }
