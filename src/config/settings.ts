@@ -66,6 +66,7 @@ export interface IssuerSettings {
   readonly jwks?: string;
   /** OIDC: claim with the groups. */
   readonly groupsClaim?: string;
+  readonly requiredClaims?: readonly { readonly name: string; readonly values: readonly string[] }[];
   readonly caFile?: string;
   readonly tokenFile?: string;
 }

@@ -27,6 +27,20 @@ const issuer = Type.Object(
       maxLength: 128,
       description: "`OIDC`: the claim that says its bearer's groups, for example `groups_direct` of GitLab. Without it nobody is in any.",
     }),
+    requiredClaims: Type.Array(
+      Type.Object(
+        {
+          name: Type.String({ minLength: 1, maxLength: 128, description: "Name of a claim." }),
+          values: Type.Array(Type.String({ maxLength: 512 }), { minItems: 1, maxItems: 64, description: "One of these, to the letter." }),
+        },
+        { additionalProperties: false, required: ["name", "values"] },
+      ),
+      {
+        maxItems: 16,
+        description:
+          "`OIDC`: claims that every token must have, all of them, before it says anything about anybody. Of a provider that everybody can use name whose tokens count, for example `{name: repository_owner_id, values: ['65']}` of GitHub.",
+      },
+    ),
     caFile: file("File with the authority of that URL (PEM), where it is none that Node knows. `in-cluster`: that of its Pod."),
     tokenFile: file("File with a token for that URL. `in-cluster`: that of its Pod."),
   },

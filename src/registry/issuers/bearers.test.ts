@@ -49,6 +49,36 @@ test("texts, truth values and whole numbers are claims, written in one way; list
   expect(Object.keys(claims)).toEqual(["sub", "text", "yes", "no", "seven"]);
 });
 
+describe("claims that the settings demand", () => {
+  const github = {
+    ...provider,
+    requiredClaims: [
+      { name: "repository_owner_id", values: ["65", "66"] },
+      { name: "runner_environment", values: ["github-hosted"] },
+    ],
+  };
+  test.each<readonly [string, Readonly<Record<string, unknown>>, string | undefined]>([
+    ["all are there", {}, undefined],
+    ["another of the values", { repository_owner_id: 66 }, undefined],
+    ["another owner", { repository_owner_id: "67" }, "repository_owner_id"],
+    ["one whose number goes on", { repository_owner_id: "650" }, "repository_owner_id"],
+    ["a list that has it", { repository_owner_id: ["65"] }, "repository_owner_id"],
+    ["an empty one", { repository_owner_id: "" }, "repository_owner_id"],
+    ["none", { repository_owner_id: undefined }, "repository_owner_id"],
+    ["one of two", { runner_environment: "self-hosted" }, "runner_environment"],
+  ])("%s", (_, said, lacking) => {
+    const bearer = bearerOf(github, { ...times, ...githubClaims, ...said });
+    if (lacking === undefined) expect(bearer).toHaveProperty("subject");
+    else expect(bearer).toEqual({ problem: `its claim ${lacking} is none that auth.issuers github asks for (requiredClaims)` });
+  });
+
+  test("a claim that must be empty must be there", () => {
+    const one = { ...provider, requiredClaims: [{ name: "head_ref", values: [""] }] };
+    expect(bearerOf(one, { ...times, ...githubClaims })).toHaveProperty("problem");
+    expect(bearerOf(one, { ...times, ...githubClaims, head_ref: "" })).toHaveProperty("subject");
+  });
+});
+
 describe("its sub", () => {
   test.each([[undefined], [""], ["a\nb"], ["a\u001b[2J"], ["\ud800"], ["x".repeat(513)]])("%j is no name", (sub) => {
     expect(bearerOf(provider, { ...times, ...(sub === undefined ? {} : { sub }) })).toEqual({

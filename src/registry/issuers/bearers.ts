@@ -13,8 +13,8 @@ export interface NoBearer {
 }
 
 /** `claims`: of a token whose signature, issuer, audience and times were checked. */
-export function bearerOf({ kind, name, groupsClaim }: Issuer, claims: JWTPayload): IssuedIdentity | NoBearer {
-  return kind === "Kubernetes" ? accountOf(name, claims) : providedBearer(name, claims, groupsClaim);
+export function bearerOf(issuer: Issuer, claims: JWTPayload): IssuedIdentity | NoBearer {
+  return issuer.kind === "Kubernetes" ? accountOf(issuer.name, claims) : providedBearer(issuer, claims);
 }
 
 /** `kubernetes.io` in the claims of bound tokens. */
@@ -34,13 +34,15 @@ const subjects = /^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,512}$/u;
 /** About the token, not about who has it. */
 const ofTheToken: ReadonlySet<string> = new Set(["iss", "aud", "exp", "nbf", "iat", "jti"]);
 
-function providedBearer(issuer: string, payload: JWTPayload, groupsClaim: string | undefined): IssuedIdentity | NoBearer {
+function providedBearer({ name: issuer, groupsClaim, requiredClaims = [] }: Issuer, payload: JWTPayload): IssuedIdentity | NoBearer {
   const { sub } = payload;
   if (typeof sub !== "string" || !subjects.test(sub) || !sub.isWellFormed())
     return { problem: "its sub is no name of at most 512 characters" };
-  const claims = Object.entries(payload).flatMap(([name, value]) =>
-    ofTheToken.has(name) || !isPlain(value) ? [] : [[name, String(value)] as const],
+  const claims = new Map(
+    Object.entries(payload).flatMap(([name, value]) => (ofTheToken.has(name) || !isPlain(value) ? [] : [[name, String(value)] as const])),
   );
+  const lacking = requiredClaims.find(({ name, values }) => !values.includes(claims.get(name) ?? "") || !claims.has(name));
+  if (lacking !== undefined) return { problem: `its claim ${lacking.name} is none that auth.issuers ${issuer} asks for (requiredClaims)` };
   const groups = groupsClaim !== undefined && Object.hasOwn(payload, groupsClaim) ? [payload[groupsClaim]].flat() : [];
   return {
     kind: "oidc",

@@ -9,7 +9,7 @@ import { ownCluster } from "../../domain/subjects.ts";
 import type { Issuer } from "./key-ring.ts";
 
 /** As the settings say it. */
-export type IssuerSettings = Pick<Issuer, "name" | "jwks" | "caFile" | "tokenFile" | "groupsClaim"> &
+export type IssuerSettings = Pick<Issuer, "name" | "jwks" | "caFile" | "tokenFile" | "groupsClaim" | "requiredClaims"> &
   Partial<Pick<Issuer, "kind" | "issuer">>;
 
 const mounted = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -41,10 +41,12 @@ function provider({ name, issuer = "", ...rest }: IssuerSettings, agent: Issuer[
   return { ...rest, kind: "OIDC", name, issuer, ...(agent === undefined ? {} : { agent }) };
 }
 
-async function cluster({ name, issuer, jwks, caFile, tokenFile, groupsClaim }: IssuerSettings): Promise<Issuer> {
+async function cluster({ name, issuer, jwks, caFile, tokenFile, groupsClaim, requiredClaims }: IssuerSettings): Promise<Issuer> {
   const kind = "Kubernetes";
   if (groupsClaim !== undefined)
     throw new Error(`auth.issuers ${name}: groupsClaim is for issuers of kind OIDC; a cluster's tokens name no groups.`);
+  if (requiredClaims !== undefined)
+    throw new Error(`auth.issuers ${name}: requiredClaims is for issuers of kind OIDC; of a cluster AccessPolicies name accounts.`);
   if (name === ownCluster && jwks === undefined) {
     const files = { caFile: caFile ?? join(mounted, "ca.crt"), tokenFile: tokenFile ?? join(mounted, "token") };
     return { kind, name, issuer: issuer ?? (await issuerOf(name, files.tokenFile)), jwks: ownKeys, ...files };

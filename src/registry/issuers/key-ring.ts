@@ -14,6 +14,8 @@ export interface Issuer extends KeySetPlace {
   readonly name: string;
   /** OIDC: the claim that says its bearer's groups. */
   readonly groupsClaim?: string;
+  /** OIDC: what each of its tokens must say, of each claim one of the values. */
+  readonly requiredClaims?: readonly { readonly name: string; readonly values: readonly string[] }[];
 }
 
 export interface FoundKey {
