@@ -7,15 +7,15 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import type { ServiceError } from "../services/errors.ts";
 import { Authenticator, type AuthenticationOptions } from "./authentication.ts";
-import { LoginBrake } from "./login-brake.ts";
-import { networkOf, sourceOf, type LoginAttempt } from "./login-places.ts";
 import { PasswordCheck } from "./password-check.ts";
 
 const hash = hashSync("secret", 4);
 const basic = (name: string, password: string) => `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
 const refused = { code: "UNAUTHORIZED", message: "The credentials are wrong." };
 /** Without brakes: these tests fail on purpose, many times. */
-const brake = { free: 1000, first: 1, longest: 1, waiting: 10 };
+const brake = { free: 1000, first: 1, longest: 1 };
+/** Who failed is refused where others would pause. */
+const noneForGuesses = { all: 96, ofOneSource: 48, failing: 0, ofOneFailingSource: 0 };
 
 let lines: string[];
 let current: Uint8Array | undefined;
@@ -206,7 +206,7 @@ describe("robots", () => {
   beforeEach(async () => {
     data = robots({ node: { sha256: digest(password) }, ci: { sha256: digest(password) }, word: { sha256: digest("word") } });
     await authenticator.close();
-    authenticator = make({ robots: () => data, brake: { free: 0, first: 60_000, longest: 60_000, waiting: 0 } });
+    authenticator = make({ robots: () => data, brake: { free: 0, first: 60_000, longest: 60_000 }, places: noneForGuesses });
   });
 
   test("log in with the password that was made for them, and as no user of htpasswd", async () => {
@@ -254,7 +254,7 @@ describe("tokens of ServiceAccounts as passwords", () => {
       return { refused: shown === token("old") ? "it has expired" : "no issuer has its key", genuine: shown === token("old") };
     };
     await authenticator.close();
-    authenticator = make({ tokens: { judge }, brake: { free: 1, first: 60_000, longest: 60_000, waiting: 0 } });
+    authenticator = make({ tokens: { judge }, brake: { free: 1, first: 60_000, longest: 60_000 }, places: noneForGuesses });
     for (const name of ["serviceaccount", "ci", ""]) expect(await who(basic(name, token("good")))).toEqual(identity);
     const expired = { code: "UNAUTHORIZED", message: "The token does not count: it has expired." };
     for (let login = 0; login < 5; login++) await expect(who(basic("serviceaccount", token("old")))).rejects.toMatchObject(expired);
@@ -266,90 +266,7 @@ describe("tokens of ServiceAccounts as passwords", () => {
   });
 });
 
-describe("the brake", () => {
-  test("lets the first failures pass, then holds back by source and by name, and forgets after a success", async () => {
-    const brake = new LoginBrake({ free: 2, first: 60_000, longest: 60_000, waiting: 0 });
-    for (let attempt = 0; attempt < 3; attempt++) {
-      await brake.hold("a", "ci");
-      brake.failed("a", "ci");
-    }
-    const tooMany = { code: "TOOMANYREQUESTS", retryAfter: 60 };
-    await expect(brake.hold("a", "other")).rejects.toMatchObject(tooMany);
-    // Of a stranger's failures a source without any hears nothing but a pause, and where there is no place for that, not even this.
-    await brake.hold("b", "ci");
-    await brake.hold("b", "other");
-    brake.succeeded("a", "ci");
-    await brake.hold("a", "ci");
-  });
-
-  test("a right password makes nobody forget what its source tried with other names", async () => {
-    const brake = new LoginBrake({ free: 2, first: 60_000, longest: 60_000, waiting: 0 });
-    for (let guess = 0; guess < 3; guess++) {
-      await brake.hold("a", `victim ${guess}`);
-      brake.failed("a", `victim ${guess}`);
-      brake.failed("a", "mallory");
-      brake.succeeded("a", "mallory");
-      expect(brake.hasFailed("a")).toBe(true);
-    }
-    await expect(brake.hold("a", "victim 3")).rejects.toMatchObject({ code: "TOOMANYREQUESTS" });
-    brake.failed("b", "ci");
-    brake.succeeded("b", "ci");
-    expect([brake.hasFailed("b"), brake.hasSucceeded("b"), brake.hasSucceeded("c")]).toEqual([false, true, false]);
-  });
-
-  test("holds back a quarter of one source, a half of all that fail, and leaves the rest to others", async () => {
-    const brake = new LoginBrake({ free: 0, first: 50, longest: 50, waiting: 8 });
-    for (const source of ["a", "b", "c"]) brake.failed(source, "ci");
-    const ended: string[] = [];
-    const attempts = ["a1", "a2", "a3", "b1", "b2", "b3", "c1", "x1", "x2", "x3", "y1", "y2", "z1"].map(async (attempt) => {
-      await brake.hold(attempt.charAt(0), "ci");
-      ended.push(attempt);
-    });
-    const settled = await Promise.allSettled(attempts);
-    expect(settled.flatMap(({ status }, index) => (status === "rejected" ? [index] : []))).toEqual([2, 5, 6]);
-    expect(ended).toEqual(["x3", "z1", "a1", "a2", "b1", "b2", "x1", "x2", "y1", "y2"]);
-    await brake.hold("a", "ci");
-  });
-});
-
-describe("the check of passwords", () => {
-  const asking = (passwords: PasswordCheck, attempt: Partial<LoginAttempt> & { source: string }, count: number) =>
-    Array.from({ length: count }, () =>
-      passwords
-        .matches("secret", hash, { network: attempt.source, failing: false, known: true, ...attempt })
-        .catch((error: ServiceError) => [error.code, error.retryAfter]),
-    );
-  const right = (count: number) => Array<boolean>(count).fill(true);
-  const busy = ["UNAVAILABLE", 2];
-
-  test("takes 8 of a source that fails and 32 of all that do, 48 of one source and 96 in all, again and again", async () => {
-    const passwords = new PasswordCheck();
-    for (let round = 0; round < 2; round++) {
-      const failing = ["a", "b", "c", "d"].map((source) => asking(passwords, { source, failing: true }, 9));
-      const fifth = asking(passwords, { source: "e", failing: true }, 1);
-      const fresh = asking(passwords, { source: "x" }, 49);
-      const last = asking(passwords, { source: "y" }, 17);
-      for (const answers of failing) expect(await Promise.all(answers)).toEqual([...right(8), busy]);
-      expect(await Promise.all(fifth)).toEqual([busy]);
-      expect(await Promise.all(fresh)).toEqual([...right(48), busy]);
-      expect(await Promise.all(last)).toEqual([...right(16), busy]);
-    }
-    await passwords.close();
-  });
-
-  test("leaves half of the places to whom it has seen before, and takes 32 strangers of one network", async () => {
-    const passwords = new PasswordCheck();
-    for (let round = 0; round < 2; round++) {
-      const site = Array.from({ length: 33 }, (_, n) => asking(passwords, { source: `a${n}`, network: "a", known: false }, 1)).flat();
-      const others = Array.from({ length: 17 }, (_, n) => asking(passwords, { source: `b${n}`, known: false }, 1)).flat();
-      const known = asking(passwords, { source: "x" }, 48);
-      expect(await Promise.all(site)).toEqual([...right(32), busy]);
-      expect(await Promise.all(others)).toEqual([...right(16), busy]);
-      expect(await Promise.all(known)).toEqual(right(48));
-    }
-    await passwords.close();
-  });
-
+describe("a flood of guesses", () => {
   test("a flood from ever new sources does not keep out who logged in before, nor credentials that did", async () => {
     expect(await who(basic("ci", "secret"), "192.0.2.7")).toEqual({ kind: "user", name: "ci" });
     const flood = Array.from({ length: 300 }, (_, n) => who(basic(`user ${n}`, "wrong"), `198.51.${n >> 8}.${n & 255}`));
@@ -394,17 +311,6 @@ describe("the check of passwords", () => {
     expect(await who(basic("ci", "secret"), "2001:db8:0:1::1")).toEqual({ kind: "user", name: "ci" });
     const codes = (await answers).map((answer) => (answer.status === "rejected" ? (answer.reason as ServiceError).code : ""));
     expect(codes.filter((code) => code === "UNAUTHORIZED")).toHaveLength(8);
-    expect(codes.filter((code) => code === "UNAVAILABLE")).toHaveLength(192);
+    expect(codes.filter((code) => code === "TOOMANYREQUESTS")).toHaveLength(192);
   });
-});
-
-test.each([
-  ["192.0.2.1", "192.0.2.1", "192.0.2.1"],
-  ["::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1"],
-  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", "2001:db8:1::/48"],
-  ["2001:db8:1:2::", "2001:db8:1:2::/64", "2001:db8:1::/48"],
-  ["fe80::1%eth0", "fe80:0:0:0::/64", "fe80:0:0::/48"],
-  ["", "", ""],
-])("%j counts as %j of %j", (address, source, network) => {
-  expect([sourceOf(address), networkOf(address)]).toEqual([source, network]);
 });

@@ -13,7 +13,8 @@ import { ServiceError } from "../services/errors.ts";
 import { BearerRefused } from "./bearer-refused.ts";
 import { isExpired, KnownLogins, type KnownLoginsOptions } from "./known-logins.ts";
 import { defaultBrake, LoginBrake, type BrakeOptions } from "./login-brake.ts";
-import { networkOf, sourceOf } from "./login-places.ts";
+import type { PlaceLimits } from "./login-places.ts";
+import { LoginQueue, loginPlaces } from "./login-queue.ts";
 import { PasswordCheck } from "./password-check.ts";
 
 type Refused = { readonly refused: string; readonly genuine: boolean };
@@ -43,6 +44,7 @@ export interface AuthenticationOptions extends Omit<KnownLoginsOptions, "secret"
   /** Our own; undefined: it is no token of that kind. */
   readonly accessTokens?: { read(token: string): Promise<{ readonly content: Shown } | Refused | undefined> };
   readonly brake?: BrakeOptions;
+  readonly places?: PlaceLimits;
 }
 
 const checkedFor = 5 * 60_000;
@@ -55,6 +57,7 @@ export class Authenticator {
   readonly #options: AuthenticationOptions;
   readonly #adminToken: Buffer | undefined;
   readonly #brake: LoginBrake;
+  readonly #queue: LoginQueue;
   readonly #passwords = new PasswordCheck();
   readonly #logins: KnownLogins;
   /** Keyed hashes of credentials that were right: no password is kept. */
@@ -66,6 +69,7 @@ export class Authenticator {
     const { adminToken } = options;
     this.#adminToken = adminToken === undefined ? undefined : sha256(adminToken);
     this.#brake = new LoginBrake(options.brake ?? defaultBrake);
+    this.#queue = new LoginQueue(options.places ?? loginPlaces);
     this.#logins = new KnownLogins({ ...options, secret: options.adminToken });
   }
 
@@ -139,7 +143,8 @@ export class Authenticator {
     if (judged !== undefined && "identity" in judged) return judged.identity;
     if (judged?.genuine !== true) {
       const guess = `token ${sha256(token).toString("base64")}`;
-      await this.#brake.hold(source, guess);
+      const pause = this.#brake.pauseOf(source, guess);
+      if (pause > 0) await this.#queue.wait(this.#brake.attemptOf(source, { recognized: false }), pause, async () => {});
       this.#brake.failed(source, guess);
     }
     throw this.#refuse({ source, user: name.slice(0, 64) }, judged);
@@ -161,15 +166,12 @@ export class Authenticator {
     if (password.includes("\0")) return false;
     const key = this.#logins.keyFor(name, password);
     if (this.#checked.has(key)) return true;
-    await this.#brake.hold(source, name);
     const recognized = this.#recognized.has(key);
-    const attempt = {
-      source: sourceOf(source),
-      network: networkOf(source),
-      failing: !recognized && this.#brake.hasFailed(source),
-      known: recognized || this.#brake.hasSucceeded(source),
-    };
-    const matches = (await this.#passwords.matches(password, checked, attempt)) && hash !== undefined;
+    const attempt = this.#brake.attemptOf(source, { recognized });
+    const check = () => this.#passwords.matches(password, checked, attempt);
+    // What was right with this hash is no guess, whatever others try with its name.
+    const pause = recognized ? 0 : this.#brake.pauseOf(source, name);
+    const matches = (await this.#queue.wait(attempt, pause, check)) && hash !== undefined;
     if (!matches) {
       this.#brake.failed(source, name);
       return false;

@@ -1,12 +1,10 @@
-// Slows whoever guesses passwords, per source and per name, in bounded memory. Nobody is locked out: a right password only comes later.
+// How long whoever guesses passwords is slowed, per source and per name, in bounded memory. Nobody is locked out: a right password only comes later.
 
 import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { LRUCache } from "lru-cache";
 
-import { ServiceError } from "../services/errors.ts";
-import { LoginPlaces, networkOf, sourceOf } from "./login-places.ts";
+import { networkOf, sourceOf, type LoginAttempt } from "./login-places.ts";
 
 export interface BrakeOptions {
   /** Failures that cost nothing yet. */
@@ -14,11 +12,9 @@ export interface BrakeOptions {
   /** Milliseconds after the first one that does; doubled by each further one. */
   readonly first: number;
   readonly longest: number;
-  /** Attempts that may be held back at the same time: of one source a quarter, of all sources that failed a half. */
-  readonly waiting: number;
 }
 
-export const defaultBrake: BrakeOptions = { free: 3, first: 250, longest: 8_000, waiting: 64 };
+export const defaultBrake: BrakeOptions = { free: 3, first: 250, longest: 8_000 };
 
 const rememberedFor = 15 * 60_000;
 
@@ -33,35 +29,24 @@ export class LoginBrake {
   /** By source and name: what a success takes back of its source's failures. */
   readonly #ofPair = new LRUCache<string, number>({ max: remembered, ttl: rememberedFor });
   readonly #successes = new LRUCache<string, true>({ max: remembered, ttl: knownFor });
-  readonly #places: LoginPlaces;
 
   constructor(options: BrakeOptions = defaultBrake) {
     this.#options = options;
-    const quarter = Math.ceil(options.waiting / 4);
-    this.#places = new LoginPlaces({
-      all: options.waiting,
-      ofOneSource: quarter,
-      failing: Math.ceil(options.waiting / 2),
-      ofOneFailingSource: quarter,
-    });
   }
 
-  /**
-   * Resolves when the attempt may be checked; rejects with ServiceError TOOMANYREQUESTS when too many wait. A source that never failed is not
-   * refused for the failures of others with its name: where it finds no place it is checked at once.
-   */
-  async hold(address: string, name: string): Promise<void> {
-    const source = sourceOf(address);
-    const delay = Math.max(this.#delayOf(`source ${source}`), this.#delayOf(nameKey(name)));
-    if (delay === 0) return;
-    const failing = this.hasFailed(address);
-    const wait = () => sleep(delay, undefined, { ref: false });
-    await this.#places.within({ source, network: networkOf(address), failing, known: this.hasSucceeded(address) }, wait, () => {
-      if (!failing) return;
-      throw new ServiceError("TOOMANYREQUESTS", "Too many failed logins. Try again later.", {
-        retryAfter: Math.ceil(this.#options.longest / 1000),
-      });
-    });
+  /** Milliseconds before the attempt may be checked. */
+  pauseOf(address: string, name: string): number {
+    return Math.max(this.#delayOf(`source ${sourceOf(address)}`), this.#delayOf(nameKey(name)));
+  }
+
+  /** How an attempt counts in the queue. `recognized`: these credentials were right lately. */
+  attemptOf(address: string, { recognized }: { readonly recognized: boolean }): LoginAttempt {
+    return {
+      source: sourceOf(address),
+      network: networkOf(address),
+      failing: !recognized && this.hasFailed(address),
+      known: recognized || this.hasSucceeded(address),
+    };
   }
 
   /** Lately, with a name that it had no success with since. */

@@ -38,6 +38,11 @@ export class LoginPlaces {
     this.#limits = limits;
   }
 
+  /** By all together. */
+  get taken(): number {
+    return this.#all;
+  }
+
   /** Runs `work` in a place; `otherwise` says what happens when there is none. */
   async within<T>(attempt: LoginAttempt, work: () => Promise<T>, otherwise: () => T): Promise<T> {
     if (!this.#hasPlace(attempt)) return otherwise();

@@ -1,48 +1,62 @@
-// Checks passwords against their hashes in a thread of its own, one at a time, with a bounded queue.
+// Checks passwords against their hashes in a thread of its own, one at a time, in an order that is fair: of those who logged in lately and of strangers by
+// turns, of the former one source after the other, of the latter one network, so that whoever brings many waits for himself.
 
 import { Worker } from "node:worker_threads";
 
-import { ServiceError } from "../services/errors.ts";
+import { FairQueue } from "./fair-queue.ts";
 import type { PasswordAnswer, PasswordQuestion } from "./password-worker.ts";
-import { LoginPlaces, type LoginAttempt, type PlaceLimits } from "./login-places.ts";
-
-/** More logins than these wait for nothing, or for others to wait in vain. */
-const queue: PlaceLimits = { all: 96, ofOneSource: 48, failing: 32, ofOneFailingSource: 8, unknown: 48, ofOneUnknownNetwork: 32 };
+import type { LoginAttempt } from "./login-places.ts";
 
 interface Waiting {
+  readonly question: Omit<PasswordQuestion, "id">;
   readonly resolve: (matches: boolean) => void;
   readonly reject: (error: Error) => void;
 }
 
 export class PasswordCheck {
-  readonly #places = new LoginPlaces(queue);
-  readonly #waiting = new Map<number, Waiting>();
+  /** Who waits, bounded by login-queue.ts. */
+  readonly #known = new FairQueue<string, Waiting>();
+  readonly #strangers = new FairQueue<string, Waiting>();
+  #strangersTurn = true;
+  #closed = false;
+  #asked: Waiting | undefined;
   #worker: Worker | undefined;
   #lastId = 0;
 
-  /** Rejects with ServiceError UNAVAILABLE when too many logins wait already. */
-  matches(password: string, hash: string, attempt: LoginAttempt): Promise<boolean> {
-    return this.#places.within(
-      attempt,
-      () => this.#ask(password, hash),
-      () => {
-        throw new ServiceError("UNAVAILABLE", "Too many logins at once. Try again in a moment.", { retryAfter: 2 });
-      },
-    );
-  }
-
-  async close(): Promise<void> {
-    await this.#worker?.terminate();
-  }
-
-  #ask(password: string, hash: string): Promise<boolean> {
-    const worker = this.#start();
-    const question: PasswordQuestion = { id: ++this.#lastId, password, hash };
+  matches(password: string, hash: string, { source, network, failing, known }: LoginAttempt): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#waiting.set(question.id, { resolve, reject });
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-      worker.postMessage(question);
+      const waiting = { question: { password, hash }, resolve, reject };
+      if (known && !failing) this.#known.push(source, waiting);
+      else this.#strangers.push(network, waiting);
+      this.#askNext();
     });
+  }
+
+  /** Who waits is refused. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#worker?.terminate();
+    for (let left = this.#next(); left !== undefined; left = this.#next()) left.reject(new Error(ended));
+  }
+
+  #askNext(): void {
+    if (this.#asked !== undefined || this.#closed) return;
+    this.#asked = this.#next();
+    if (this.#asked === undefined) return;
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    this.#start().postMessage({ id: ++this.#lastId, ...this.#asked.question } satisfies PasswordQuestion);
+  }
+
+  #next(): Waiting | undefined {
+    this.#strangersTurn = !this.#strangersTurn;
+    return this.#strangersTurn ? (this.#strangers.next() ?? this.#known.next()) : (this.#known.next() ?? this.#strangers.next());
+  }
+
+  #answered(): Waiting | undefined {
+    const answered = this.#asked;
+    this.#asked = undefined;
+    this.#askNext();
+    return answered;
   }
 
   #start(): Worker {
@@ -51,11 +65,10 @@ export class PasswordCheck {
     // Logins alone do not keep the process running.
     worker.unref();
     worker.on("message", ({ id, matches }: PasswordAnswer) => {
-      this.#waiting.get(id)?.resolve(matches);
-      this.#waiting.delete(id);
+      if (id === this.#lastId) this.#answered()?.resolve(matches);
     });
     worker.on("error", (error) => this.#lose(worker, error));
-    worker.on("exit", () => this.#lose(worker, new Error("The password thread ended")));
+    worker.on("exit", () => this.#lose(worker, new Error(ended)));
     this.#worker = worker;
     return worker;
   }
@@ -63,10 +76,12 @@ export class PasswordCheck {
   #lose(worker: Worker, error: Error): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
+    // The others have another thread: a question that ends one ends nobody else's login.
+    this.#answered()?.reject(error);
   }
 }
+
+const ended = "The password thread ended";
 
 /** The build renames its files, but not what a string says. */
 function program(): URL {
