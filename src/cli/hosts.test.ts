@@ -37,6 +37,11 @@ test.each([
   [["--for", "k3s", ...clusterIp, ...hub, "--ca", "password"], 1, "--ca is for an address with https://"],
   [["--for", "k3s", "--address", "https://r.example.com", ...hub, "--ca", "password"], 1, "has no certificate in it"],
   [["--for", "k3s", "--address", "https://r.example.com", ...hub, "--ca", "nowhere"], 1, "cannot be read: ENOENT"],
+  [
+    ["--for", "k3s", "--address", "http://r.example.com", ...hub, "--password-file", "password"],
+    1,
+    "would go to http://r.example.com as it is",
+  ],
   [["--for", "k3s", ...clusterIp, ...hub, "--password-file", "empty"], 1, "(--password-file) is empty"],
   [["--for", "k3s", ...clusterIp, ...hub, "--user", "a:b"], 1, "has a colon in it"],
   [["--for", "containerd", ...clusterIp], 1, "No registry is running on the data folder"],

@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 
 import type { Mirror } from "../nodes/mirror.ts";
+import { isInternal } from "../nodes/addresses.ts";
 import { CommandError } from "./failure.ts";
 
 export interface MirrorValues {
@@ -22,6 +23,12 @@ export async function mirrorOf({ address, ca, user, passwordFile }: MirrorValues
     throw new CommandError(`${ca} (--ca) has no certificate in it: a PEM file begins with -----BEGIN CERTIFICATE-----.`);
   const password = passwordFile === undefined ? undefined : (await contentOf(passwordFile, "--password-file")).trim();
   if (password === "") throw new CommandError(`${passwordFile} (--password-file) is empty.`);
+  if (password !== undefined && address.startsWith("http://") && !isInternal(address)) {
+    throw new CommandError(
+      `The password of ${user} would go to ${address} as it is, with every pull, and that is no address of an internal network: write https://, the ` +
+        "ClusterIP of the registry's Service, or leave --password-file out.",
+    );
+  }
   return {
     address,
     ...(authority === undefined ? {} : { authority }),

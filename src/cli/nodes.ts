@@ -66,6 +66,10 @@ async function start(values: NodesValues, { logger }: Starting): Promise<Served>
     if (text === "" && told !== "") logger.info("every host is configured");
     told = text;
   };
+  if (values.passwordFile !== undefined && address.startsWith("http://"))
+    logger.warn(
+      `the password of ${values.user} goes to ${address} as it is: who reads the network there may pull what nodes may. Give the Service TLS`,
+    );
   await keep();
   let timer: NodeJS.Timeout | undefined;
   let closed = false;

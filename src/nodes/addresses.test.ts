@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { isLoopback, parseAddress, parseHost, parseNames } from "./addresses.ts";
+import { isInternal, isLoopback, parseAddress, parseHost, parseNames } from "./addresses.ts";
 
 test.each([
   ["http://10.96.0.50:5000", "http://10.96.0.50:5000"],
@@ -59,4 +59,23 @@ test("names are those there, and the prefix here", () => {
   expect(parseNames("cgr.dev/chainguard=cgr")).toEqual({ host: "cgr.dev", repositoryPrefix: "chainguard", prefix: "cgr" });
   for (const text of ["docker.io", "docker.io=", "docker.io=a/b", "docker.io=a=b", "cgr.dev/=cgr", "cgr.dev/../x=cgr"])
     expect(() => parseNames(text)).toThrow("<host>=<prefix>");
+});
+
+test.each([
+  ["http://10.96.0.50:5000", true],
+  ["http://172.20.0.1", true],
+  ["http://192.168.1.1", true],
+  ["http://100.64.0.1", true],
+  ["http://[fd00::1]:5000", true],
+  ["http://[::ffff:10.0.0.1]", true],
+  ["http://34.118.230.7:5000", true],
+  ["http://127.0.0.1:5000", true],
+  ["http://34.119.0.1", false],
+  ["http://192.0.2.1:5000", false],
+  ["http://[2001:db8::1]", false],
+  ["http://172.32.0.1", false],
+  ["http://registry.example.com", false],
+  ["http://10.96.0.50.example.com", false],
+])("%s is of an internal network: %s", (address, internal) => {
+  expect(isInternal(parseAddress(address))).toBe(internal);
 });

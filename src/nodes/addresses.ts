@@ -1,5 +1,7 @@
 // Addresses and names as they are given for nodes, judged before a node fails by them.
 
+import ipaddr from "ipaddr.js";
+
 import { canonicalHost } from "../domain/upstream-names.ts";
 
 /** Of the machine that asks, whichever it is. */
@@ -13,6 +15,19 @@ export function isLoopback(address: string): boolean {
     hostname === "0.0.0.0" ||
     /^127(?:\.\d+){3}$/.test(hostname)
   );
+}
+
+/** GKE's range for Services, unless somebody chose another: of the public ones, used privately. */
+const ofGke = ipaddr.IPv4.parseCIDR("34.118.224.0/20");
+
+/** An address of a network that is not everybody's: what goes there in plain is read by who is inside. A name may lead anywhere, and so is none. */
+export function isInternal(address: string): boolean {
+  if (isLoopback(address)) return true;
+  const text = new URL(address).hostname.replace(/^\[|\]$/g, "");
+  if (!ipaddr.isValid(text)) return false;
+  const parsed = ipaddr.process(text);
+  if (["private", "uniqueLocal", "carrierGradeNat", "linkLocal"].includes(parsed.range())) return true;
+  return parsed instanceof ipaddr.IPv4 && parsed.match(ofGke);
 }
 
 /** scheme://host[:port] of the registry as nodes reach it; nothing is guessed of it. Throws an Error that says how to write it. */

@@ -75,6 +75,16 @@ test("nodes go to the fixed address of the Service, by the scheme that it speaks
   expect(await addressOf({ ...nodes({}, embedded), service: { clusterIP: "fd00::50", port: 80 } })).toBe("--address=http://[fd00::50]:80");
 });
 
+test.each([
+  "http://10.96.0.50:5000",
+  "http://172.31.0.1",
+  "http://34.118.230.7:5000",
+  "http://[fd00::50]:5000",
+  "https://registry.example.com",
+])("a password may go to %s", async (address) => {
+  expect((await helmTemplate(nodes({ address, credentialSecret: "robot" }))).stderr).toBe("");
+});
+
 const refused: readonly (readonly [values: Values, words: string])[] = [
   [nodes({ namespace: "" }), "nodes.namespace is missing"],
   [nodes({ namespace: "registry" }), "nodes.namespace is that of the release"],
@@ -82,6 +92,13 @@ const refused: readonly (readonly [values: Values, words: string])[] = [
   [{ ...nodes(), service: {} }, "nodes.address is missing, and service.clusterIP is not fixed"],
   [{ ...nodes(), service: { clusterIP: "None" } }, "nodes.address is missing"],
   [nodes({ address: "http://10.96.0.50:5000", caSecret: "authority" }), "nodes.caSecret is for an address with https://"],
+  ...[
+    "http://192.0.2.1:5000",
+    "http://registry.example.com",
+    "http://10.96.0.50.example.com",
+    "http://172.32.0.1",
+    "http://[2001:db8::1]",
+  ].map((address) => [nodes({ address, credentialSecret: "robot" }), `nodes would show it to ${address} as it is`] as const),
   [nodes({ hosts: ["https://docker.io"] }), "nodes.hosts[0]"],
   [nodes({ hosts: ["docker.io/library"] }), "without a path"],
   [nodes({ certsDir: "/" }), "nodes.certsDir"],
