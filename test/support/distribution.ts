@@ -13,6 +13,7 @@ import { Agent, request } from "undici";
 
 import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
 import type { KeyPair } from "./certificates.ts";
+import { endWithUs } from "./launched-server.ts";
 import { tool } from "./tools.ts";
 
 export interface Distribution {
@@ -66,6 +67,7 @@ ${auth}`,
     stdio: ["ignore", "ignore", "pipe"],
     env: { ...process.env, OTEL_TRACES_EXPORTER: "none" },
   });
+  endWithUs(child, folder);
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (lastWords = (lastWords + chunk).slice(-2000)));
   const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));

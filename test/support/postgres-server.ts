@@ -13,6 +13,7 @@ import { collect, initialise, user } from "../../src/standalone/postgres/cluster
 import { createLauncher, type Launcher } from "../../src/standalone/postgres/unprivileged.ts";
 import { freePort } from "./distribution.ts";
 import { answerTo } from "./eventually.ts";
+import { endWithUs } from "./launched-server.ts";
 import { program } from "./programs.ts";
 
 export interface PostgresServer {
@@ -76,6 +77,7 @@ async function launch(launcher: Launcher, folder: string, options: PostgresServe
     detached: true,
     env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C" },
   });
+  endWithUs(child, folder);
   const lastWords = collect(child);
   const url = (database = "postgres") => `postgresql://${user}@127.0.0.1:${port}/${database}`;
   const run = async <Row>(text: string, { database, values = [] }: { database?: string; values?: readonly unknown[] } = {}) => {

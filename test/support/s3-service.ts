@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { S3Settings } from "../../src/registry/blobs/s3-settings.ts";
 import { freePort } from "./distribution.ts";
 import { answerTo } from "./eventually.ts";
+import { endWithUs } from "./launched-server.ts";
 import { use } from "./programs.ts";
 import { tool, type Tool } from "./tools.ts";
 
@@ -79,6 +80,7 @@ async function launch(folder: string, host: string, versions: boolean): Promise<
     stdio: ["ignore", "ignore", "pipe"],
     env: { ...process.env, ...server.env },
   });
+  endWithUs(child, folder);
   let lastWords = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (lastWords = (lastWords + chunk).slice(-2000)));
   const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
