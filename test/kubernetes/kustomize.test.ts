@@ -1,13 +1,14 @@
 // deploy/base and deploy/overlays are the chart, rendered: `npm run unit -- --project kubernetes test/kubernetes/kustomize.test.ts --update=all` writes
 // them when it ends, and is green the second time.
 
-import { readFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 
-import { objectsOf, render, type Rendered, type Values } from "../support/chart.ts";
+import { named, objectsOf, ofKind, render, type Rendered, type Values } from "../support/chart.ts";
 import { startApiServer, type ApiServer } from "../support/kubernetes.ts";
 
 const deploy = resolve(import.meta.dirname, "../../deploy");
@@ -78,3 +79,46 @@ test.each(overlays)(
     expect(await api.kubectl(["diff", "--server-side", "-k", folder])).toMatchObject({ code: 0, stdout: "" });
   },
 );
+
+test.each(overlays)("who follows the top of %s's kustomization.yaml has replaced all that is not his own", async (overlay) => {
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-overlay-"));
+  try {
+    await cp(deploy, folder, { recursive: true });
+    const place = join(folder, "overlays", overlay);
+    // Two files: in all others a reader changes nothing.
+    for (const file of ["kustomization.yaml", "settings.yaml"]) {
+      const written = await readFile(join(place, file), "utf8");
+      const his = written
+        .replaceAll(/^( +newName:).*$/gm, "$1 images.internal/wharfinger")
+        .replaceAll(/^( +newTag:).*$/gm, "$1 1.2.3")
+        .replaceAll(/^( +image:) .*$/gm, "$1 images.internal/wharfinger:1.2.3")
+        .replaceAll("example.com", "internal");
+      expect(his).not.toBe(written);
+      await writeFile(join(place, file), his);
+    }
+    const { stdout } = await api.kubectl(["kustomize", place]);
+    // Descriptions of the definitions have examples.
+    const objects = objectsOf(stdout).filter(({ kind }) => kind !== "CustomResourceDefinition");
+    expect(JSON.stringify(objects)).not.toMatch(/example\.com|ghcr\.io/);
+    const pods = ofKind(objects, "Deployment").map(({ spec }) => spec.template);
+    expect(pods.flatMap(({ spec }) => spec.containers.map((each) => (each as unknown as { readonly image: string }).image))).toEqual([
+      "images.internal/wharfinger:1.2.3",
+      "images.internal/wharfinger:1.2.3",
+    ]);
+    const host = overlay === "production" ? "registry.internal" : "localhost:30500";
+    expect(pods.map(({ metadata }) => metadata.annotations?.["wharfinger.dev/audience"])).toEqual([host, host]);
+    expect(JSON.stringify(pods)).toContain(`"audience":"${host}"`);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("production lets nobody in unasked, believes no proxy, and watches a namespace without the registry's Secrets", async () => {
+  const { access } = parse(settings.production) as { readonly access: object };
+  expect(access).toMatchObject({ anonymousPull: "None", trustedProxies: [] });
+  const operator = named(rendered.production, "Deployment", "wharfinger-operator", "wharfinger");
+  const watched = operator.spec.template.spec.containers[0]?.args.filter((flag) => flag.startsWith("--namespace="));
+  expect(watched).toEqual(["--namespace=wharfinger-resources"]);
+  const top = await readFile(join(deploy, "overlays/production/kustomization.yaml"), "utf8");
+  expect(top).toContain("belong into namespace wharfinger-resources");
+});
