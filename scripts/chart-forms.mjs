@@ -1,8 +1,8 @@
 // The forms of texts in the chart's values. Helm says of a pattern that it does not match; charts/registry/templates/checks.yaml says in words what
 // to write, by what this makes of the values' schema: `forms` by name, and under `values` which form each value has.
 
-import { formatSentences } from "../src/config/load-settings.ts";
 import { instead } from "../src/config/schema/fields.ts";
+import { formatPatterns, formatSentences } from "../src/config/schema/forms.ts";
 
 const host = String.raw`(\[[0-9A-Fa-f:.]+\]|[^/@?#\s:]+)(:[0-9]{1,5})?`;
 const dnsName = String.raw`[a-z0-9]([-a-z0-9.]*[a-z0-9])?`;
@@ -53,20 +53,6 @@ const own = {
   },
 };
 
-/** Formats of the settings as Go's expressions, which look neither ahead nor behind; what these let through the program refuses at its start. */
-const duration = String.raw`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`;
-const patterns = {
-  duration,
-  "positive-duration": duration,
-  quantity: String.raw`^[0-9]+(\.[0-9]+)?(|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)$`,
-  cidr: "^[0-9A-Fa-f.:]+/[0-9]{1,3}$",
-  host: String.raw`^[^\s/@]{1,253}$`,
-  "http-url": String.raw`^https?://[^/@\s]+(/\S*)?$`,
-  "https-url-or-file": String.raw`^(https://[^/@\s]+.*|[^:]+)$`,
-  "git-remote": String.raw`^(https://[^/@\s]+/[^\s]+|ssh://[\w][\w.-]*@[^/@\s]+/[^\s]+)$`,
-  "postgres-url": String.raw`^postgres(ql)?://([^:@/\s]+@)?[^@/\s]+(/\S*)?$`,
-};
-
 /** Keys of the settings that the chart sets, and what to write instead: two places for one thing would disagree. */
 export const ofTheChart = {
   externalURL: "externalURL",
@@ -96,7 +82,8 @@ export function chartForms(schema) {
       return use(`instead of ${written}`, { pattern: never, say: `the chart's to set; leave it out and write ${written}` });
     if (node.$ref !== undefined) return formOf(schema.definitions[node.$ref.split("/").at(-1)], path);
     if (node["x-form"] !== undefined) return use(node["x-form"], own[node["x-form"]]);
-    if (patterns[node.format] !== undefined) return use(node.format, { pattern: patterns[node.format], say: formatSentences[node.format] });
+    if (formatPatterns[node.format] !== undefined)
+      return use(node.format, { pattern: formatPatterns[node.format], say: formatSentences[node.format] });
     if (node.pattern !== undefined) {
       if (node[instead] === undefined)
         throw new Error(`${path} has a pattern and no sentence: write it with text() of src/config/schema/fields.ts`);

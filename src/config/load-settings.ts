@@ -12,6 +12,7 @@ import { formatDuration, parseDuration } from "../domain/duration.ts";
 import { isGlob } from "../domain/glob.ts";
 import { parseQuantity } from "../domain/quantity.ts";
 import { formats, instead, least, most, registryOnly } from "./schema/fields.ts";
+import { formatPatterns, formatSentences } from "./schema/forms.ts";
 import { settingsSchema } from "./settings-schema.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 
@@ -105,45 +106,29 @@ const validate = new Ajv({
     [formats.signer]: isAllowedSigner,
     // Of a text its type is the mistake.
     [formats.administrator]: () => true,
-    [formats.host]: (text: string) => /^[^\s/@]{1,253}$/.test(text),
-    [formats.url]: (text: string) => isUrl(text, ["http:", "https:"]),
-    [formats.keySet]: (text: string) => (text.includes("://") ? isUrl(text, ["https:"]) : text !== ""),
-    [formats.remote]: isRemote,
-    [formats.postgres]: (text: string) => isUrl(text, ["postgres:", "postgresql:"]),
+    [formats.host]: (text: string) => hasForm(formats.host, text),
+    [formats.url]: (text: string) => hasForm(formats.url, text) && isUrl(text),
+    [formats.keySet]: (text: string) => hasForm(formats.keySet, text) && (!text.includes("://") || isUrl(text)),
+    [formats.remote]: (text: string) => hasForm(formats.remote, text) && isRemote(text),
+    [formats.postgres]: (text: string) => hasForm(formats.postgres, text) && isUrl(text),
   },
 }).compile(settingsSchema);
 
-/** Secrets come from files: settings are printed. */
-function isUrl(text: string, protocols: readonly string[]): boolean {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  return url !== undefined && protocols.includes(url.protocol) && url.hostname !== "" && url.password === "";
+/** What the chart asks, too. Its scheme, and that there is no password: secrets come from files, settings are printed. */
+function hasForm(format: keyof typeof formatPatterns, text: string): boolean {
+  return new RegExp(formatPatterns[format]).test(text);
+}
+
+function isUrl(text: string): boolean {
+  return URL.canParse(text) && new URL(text).hostname !== "" && new URL(text).password === "";
 }
 
 /** What git can be given as it is: a scheme, a host, a path, and for ssh a user. */
 function isRemote(text: string): boolean {
-  if (/\s/.test(text) || !isUrl(text, ["https:", "ssh:"])) return false;
-  const { protocol, username, pathname, search, hash } = new URL(text);
-  const user = protocol === "ssh:" ? /^\w[\w.-]*$/.test(username) : username === "";
-  return user && pathname.length > 1 && search === "" && hash === "";
+  if (!isUrl(text)) return false;
+  const { pathname, search, hash } = new URL(text);
+  return pathname.length > 1 && search === "" && hash === "";
 }
-
-/** What a text of another form is told, by format. The chart says the same before anything is installed. */
-export const formatSentences: Record<string, string> = {
-  [formats.duration]: 'not a duration; write for example "24h", "90s" or "200ms"',
-  [formats.positiveDuration]: 'not a duration above zero; write for example "24h", "90s" or "200ms"',
-  [formats.quantity]: 'not a number of bytes; write for example "512Mi" or 1000000',
-  [formats.cidr]: 'not a network; write for example "10.20.0.0/16"',
-  [formats.glob]: 'not a glob of repositories; write for example "team-a/**" (lower case, * within a segment, ** for any number of them)',
-  [formats.signer]:
-    'no line of an ALLOWED SIGNERS file (man ssh-keygen); write for example "jane@example.org ssh-ed25519 AAAA…", without anything private',
-  [formats.administrator]: "no subject; write for example {kind: User, name: root}, or {kind: ServiceAccount, namespace: ops, name: admin}",
-  [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
-  [formats.url]: 'not a URL without a password; write for example "https://s3.example.com"',
-  [formats.keySet]: 'neither a file nor an https URL without a password; write for example "/etc/wharfinger/edge-jwks.json"',
-  [formats.remote]:
-    'not the URL of a repository; write "https://git.example.com/team/registry.git" or "ssh://git@git.example.com/team/registry.git"; credentials are in the Secret',
-  [formats.postgres]: 'not a URL without a password; write for example "postgres://wharfinger@db.example.com:5432/wharfinger"',
-};
 
 interface Problem {
   readonly path: readonly string[];
