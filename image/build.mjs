@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { exclusively } from "../bin/lock.mjs";
 import { root } from "../bin/node-version.mjs";
 import { ensureBuildImage } from "./build-image.mjs";
+import { boundLayers, removeLeftovers } from "./earlier-builds.mjs";
 import { requirePrograms, run, said } from "./programs.mjs";
 
 const usage = `npm run image -- --output FILE [--platform linux/amd64,linux/arm64] [--reference NAME]
@@ -34,10 +35,13 @@ export async function buildImage(options) {
 
 async function build({ output, platforms, reference, revision = "", created, fresh = false }) {
   const shared = join(workFolder, "storage");
-  const work = mkdtempSync(join(workFolder, "build-"));
   const storage = ["--root", shared, "--runroot", join(workFolder, "running")];
+  await removeLeftovers({ folder: workFolder, storage });
+  const work = mkdtempSync(join(workFolder, "build-"));
+  const builder = await ensureBuildImage({ storage, work });
+  await boundLayers({ folder: shared, storage, kept: builder });
   const values = {
-    BUILD_IMAGE: await ensureBuildImage({ storage, work }),
+    BUILD_IMAGE: builder,
     NPM_CONFIG_REGISTRY: await said("npm", ["config", "get", "registry"]),
     VERSION: JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version,
     REVISION: revision,
@@ -52,7 +56,8 @@ async function build({ output, platforms, reference, revision = "", created, fre
     // Older ones than 1.29 do not know it by themselves.
     given.push(`--build-arg=BUILDPLATFORM=${ownPlatform}`);
     const how = ["--isolation=chroot", "--pull-never", "--layers", ...(fresh ? ["--no-cache"] : [])];
-    await buildah("bud", ...how, ...same, ...given, `--platform=${platforms.join(",")}`, `--manifest=${list}`, ".");
+    // One after the other: of several at once it takes up in the list what is ready first, and the order is part of the list's digest.
+    for (const platform of platforms) await buildah("bud", ...how, ...same, ...given, `--platform=${platform}`, `--manifest=${list}`, ".");
     const layout = join(work, "layout");
     const target = `oci:${layout}:${reference}`;
     if (platforms.length > 1) await buildah("manifest", "push", "--quiet", "--all", "--format=oci", list, target);

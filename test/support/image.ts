@@ -37,7 +37,7 @@ const { workFolder, ownPlatform, buildImage } = (await import(resolve(root, "ima
 const { ensureBuilt } = (await import(resolve(root, "bin/build.mjs"))) as { ensureBuilt: () => Promise<boolean> };
 
 /** Archives of other contents that stay: those of the checkouts that somebody works on. */
-const kept = 8;
+const kept = 4;
 
 let building: Promise<BuiltImage> | undefined;
 
