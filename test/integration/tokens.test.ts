@@ -294,6 +294,13 @@ describe("who gets a token", () => {
       "invalid_scope",
       /100 scopes/,
     ],
+    [
+      "too many scopes for who shows nothing",
+      () => ask("GET", `/token?${"scope=repository:a:pull&".repeat(17)}`),
+      400,
+      "invalid_scope",
+      /16 scopes .* without a login: log in/,
+    ],
     ["the admin token", () => ask("GET", "/token", bearer(adminToken)), 400, "invalid_request", /show it as Bearer itself/],
     [
       "a form that is JSON",
