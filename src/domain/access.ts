@@ -6,7 +6,7 @@ import { compileSelector, firstSegments } from "./glob.ts";
 import { addTo } from "./groups.ts";
 import { anonymous, type Identity } from "./identity.ts";
 import { prefixOf } from "./reference.ts";
-import { coversOf, type AccessSubject } from "./subjects.ts";
+import { coversOf, namedBearers, type AccessSubject } from "./subjects.ts";
 
 export type Action = "pull" | "push" | "delete";
 
@@ -36,6 +36,8 @@ export interface AccessSituation {
 export interface Access {
   /** `repository` is the full name, with an Upstream's prefix. */
   may(identity: Identity, action: Action, repository: string): boolean;
+  /** Some policy is about him: of a provider that signs for the whole world, whoever is named nowhere is a stranger. */
+  names(identity: Extract<Identity, { kind: "oidc" }>): boolean;
   /** Created once, never moved or deleted by any client. */
   isProtected(repository: string, tag: string): boolean;
   /** Nobody needs credentials for anything. */
@@ -69,6 +71,7 @@ export function compileAccess(situation: AccessSituation): Access {
       if (action === "pull" && pulledByAnyone(repository)) return true;
       return covering(identity, near(repository)).some((rule) => rule.actions.has(action) && rule.selects(repository));
     },
+    names: namedBearers(situation.rules.flatMap(({ subjects }) => subjects)),
     isProtected: (repository, tag) => near(repository).some((rule) => rule.selects(repository) && rule.protects(tag)),
   };
 }

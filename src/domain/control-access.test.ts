@@ -128,6 +128,7 @@ test("what may be tried may be called by somebody, and nobody calls what may not
   const rights: Right[] = ["admin", "operator", "reader", "run", "proposal", "tag-sync", "prune", "reporter"];
   const roles: Role[] = [
     { kind: "anonymous" },
+    { kind: "stranger" },
     { kind: "user" },
     { kind: "operator" },
     { kind: "admin" },
@@ -138,7 +139,7 @@ test("what may be tried may be called by somebody, and nobody calls what may not
   const own: Subject = { run: "r1", policy: "default/clean", repository: "team/app", cluster: "prod" };
   for (const role of roles)
     for (const right of rights) expect(mayCall(role, right, own), `${role.kind} ${right}`).toBe(mayTry(role, right));
-  expect(roles.map((role) => rights.filter((right) => mayTry(role, right)).length)).toEqual([0, 1, 4, 8, 2, 4, 4]);
+  expect(roles.map((role) => rights.filter((right) => mayTry(role, right)).length)).toEqual([0, 0, 1, 4, 8, 2, 4, 4]);
 });
 
 test("what policies give to the account of jobs, no run has; what they give to everybody, it has", () => {

@@ -31,6 +31,8 @@ export interface BoundRun {
 /** As what a caller comes. */
 export type Role =
   | { readonly kind: "anonymous" | "user" | "operator" | "admin" }
+  /** An OpenID provider knows it, and nothing here names it: it may what everybody may. */
+  | { readonly kind: "stranger" }
   | { readonly kind: "reporter"; readonly cluster: string }
   | { readonly kind: "run"; readonly run: BoundRun };
 
@@ -90,9 +92,14 @@ export function sharedAccounts({ admins, operator, jobs, reporters }: Principals
   return all.filter((account, index) => all.findIndex((other) => isSame(account, other)) < index);
 }
 
+/** Shares and limits are those of the address that it comes from. */
+export function isNobody({ kind }: Role): boolean {
+  return kind === "anonymous" || kind === "stranger";
+}
+
 /** Whether the caller may ever do what the route is for; what the request is about is judged by `mayCall`. */
 export function mayTry(role: Role, right: Right): boolean {
-  if (role.kind === "anonymous") return false;
+  if (isNobody(role)) return false;
   if (role.kind === "admin") return true;
   switch (right) {
     case "admin":

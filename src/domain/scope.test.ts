@@ -7,6 +7,7 @@ const ci = { kind: "user", name: "ci" } as const;
 /** Everything of team-a, pull of hub. */
 const access: Access = {
   may: (_, action, repository) => repository.startsWith("team-a/") || (action === "pull" && repository.startsWith("hub/")),
+  names: () => true,
   isProtected: () => true,
   open: false,
   anonymousMayPull: false,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { admin, anonymous, type Identity } from "./identity.ts";
-import { coversOf, type AccessSubject } from "./subjects.ts";
+import { coversOf, namedBearers, type AccessSubject } from "./subjects.ts";
 
 const account = (part: { issuer?: string; namespace?: string; name?: string } = {}): Identity => ({
   kind: "serviceAccount",
@@ -87,4 +87,26 @@ test("any of them counts, and Anonymous is everybody", () => {
   ]);
   const all = coversOf([builder, { kind: "Anonymous" }]);
   expect([anonymous, { kind: "user", name: "eve" } as const, job({})].map(all)).toEqual([true, true, true]);
+});
+
+test("a bearer is named by whom subjects cover as one of their own, and not by what everybody may", () => {
+  const users: AccessSubject = { kind: "User", name: "octo/app" };
+  const named = namedBearers([{ kind: "Anonymous" }, users, builder, workflow, claim("actor", "eve"), group("admins", "corp")]);
+  const rows: readonly (readonly [ReturnType<typeof job>, boolean])[] = [
+    [job(main), true],
+    [job({ ...main, actor: "mallory" }), true],
+    [job({ ...main, ref: "refs/heads/x" }), false],
+    [job({ ref: main.ref }), false],
+    [job({ actor: "eve" }), true],
+    [job({ actor: "eve" }, { issuer: "gitlab" }), false],
+    [job({}, { issuer: "corp", groups: ["people", "admins"] }), true],
+    [job({}, { issuer: "github", groups: ["admins"] }), false],
+    [job({ groups: "admins" }, { issuer: "corp" }), false],
+    [job({}), false],
+  ];
+  for (const [bearer, expected] of rows) {
+    expect(named(bearer as Extract<Identity, { kind: "oidc" }>)).toBe(expected);
+    expect([workflow, claim("actor", "eve"), group("admins", "corp")].some((subject) => coversOf([subject])(bearer))).toBe(expected);
+  }
+  expect(namedBearers([])(job(main) as Extract<Identity, { kind: "oidc" }>)).toBe(false);
 });

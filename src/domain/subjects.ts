@@ -1,5 +1,6 @@
 // Whom a rule is about (design: access.md, "Identities"): subjects of AccessPolicies against the identity that credentials showed.
 
+import { addTo } from "./groups.ts";
 import type { Identity } from "./identity.ts";
 
 /** The cluster that this registry runs in, among the issuers: the one that is meant where a subject names none. */
@@ -26,6 +27,28 @@ export function coversOf(subjects: readonly AccessSubject[]): (identity: Identit
     identity.kind === "user" || identity.kind === "robot"
       ? users.has(identity.name)
       : subjects.some((subject) => isByToken(subject, identity));
+}
+
+/**
+ * Whether one of the subjects is about whoever shows this token of an OpenID provider. Such a provider may sign for the whole world: somebody is who is
+ * named. By the first claim of each subject, since this is asked for each request.
+ */
+export function namedBearers(subjects: readonly AccessSubject[]): (identity: Extract<Identity, { kind: "oidc" }>) => boolean {
+  const groups = new Set<string>();
+  const byClaim = new Map<string, AccessSubject[]>();
+  const keyOf = (...parts: readonly string[]) => JSON.stringify(parts);
+  for (const subject of subjects) {
+    if (subject.kind === "Group") groups.add(keyOf(subject.issuer, subject.name));
+    const [first] = subject.kind === "OIDC" ? subject.claims : [];
+    if (subject.kind === "OIDC" && first !== undefined) addTo(byClaim, keyOf(subject.issuer, first.name, first.value), subject);
+  }
+  return (identity) => {
+    const { issuer, claims } = identity;
+    if (identity.groups.some((name) => groups.has(keyOf(issuer, name)))) return true;
+    return Object.entries(claims).some(([name, value]) =>
+      byClaim.get(keyOf(issuer, name, value))?.some((subject) => isByToken(subject, identity)),
+    );
+  };
 }
 
 /** Whether the subject of a setting is the identity: `User` is a user of htpasswd there, since robots are made by many. */

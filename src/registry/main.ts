@@ -112,7 +112,6 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
     logger,
   });
   closing.add(() => authenticator.close());
-  const callers = new Callers({ authenticator, principals, runOf: (pod) => services.boundRuns.of(pod) });
   const ownHosts = [...(settings.externalURL === undefined ? [] : [new URL(settings.externalURL).host]), ...settings.access.hosts];
   const repositories = new PublishedRepositories({ configuration, own: services.ownPull, proxied: services.proxyPull, hosts: ownHosts });
   const rights = new PublishedAccess({
@@ -123,6 +122,13 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
     tenants: settings.tenants,
   });
   const access = () => rights.current();
+  const callers = new Callers({
+    authenticator,
+    principals,
+    access,
+    confirm: () => configuration.confirm({ evenOld: true }),
+    runOf: (pod) => services.boundRuns.of(pod),
+  });
   const nameOf = (name: string) => repositories.find(name, undefined)?.name;
   const [leaving, stopping] = [new AbortController(), new AbortController()];
   const { hosts, trustedProxies } = settings.access;

@@ -26,8 +26,11 @@ type Area = "team-a" | "team-b" | "public" | "hub" | "priv" | "rest of priv" | "
 interface Caller {
   /** The header that is sent. */
   readonly authorization: () => Promise<string | undefined> | string | undefined;
-  /** `nobody`: shows no credentials. `wrong`: shows some that do not count. `idle`: a job's Pod without a run. */
-  readonly is: "nobody" | "known" | "wrong" | "idle";
+  /**
+   * `nobody`: shows no credentials. `stranger`: a provider knows it, and nothing here names it. `wrong`: shows some that do not count. `idle`: a job's Pod
+   * without a run.
+   */
+  readonly is: "nobody" | "stranger" | "known" | "wrong" | "idle";
   /** Beside what everybody may: pull of `public` and `hub`. */
   readonly may?: Partial<Record<Area, readonly Action[]>>;
 }
@@ -89,15 +92,15 @@ const callers = {
     is: "known",
     may: { "team-a": pullPush },
   },
-  "a CI job of another branch": { authorization: () => job({ ...githubClaims, ref: "refs/heads/x" }), is: "known" },
-  "a CI job of a fork": { authorization: () => job({ ...githubClaims, repository: "eve/app" }), is: "known" },
-  "the same claims by another issuer": { authorization: () => job(githubClaims, gitlab), is: "known" },
+  "a CI job of another branch": { authorization: () => job({ ...githubClaims, ref: "refs/heads/x" }), is: "stranger" },
+  "a CI job of a fork": { authorization: () => job({ ...githubClaims, repository: "eve/app" }), is: "stranger" },
+  "the same claims by another issuer": { authorization: () => job(githubClaims, gitlab), is: "stranger" },
   "a member of a group": { authorization: () => job(gitlabClaims, gitlab), is: "known", may: { "team-b": ["pull"] } },
   "no member of it": {
     authorization: () => job({ ...gitlabClaims, groups_direct: ["group", "group/maintainers/guests"] }, gitlab),
-    is: "known",
+    is: "stranger",
   },
-  "that group by an issuer without groups": { authorization: () => job({ ...gitlabClaims, sub: "x" }), is: "known" },
+  "that group by an issuer without groups": { authorization: () => job({ ...gitlabClaims, sub: "x" }), is: "stranger" },
   "the operator": { authorization: () => bearer({ namespace: "wharfinger", name: "wharfinger-operator" }), is: "known" },
   "a reporter": { authorization: () => bearer({ namespace: "wharfinger", name: "wharfinger-reporter" }), is: "known" },
   "a job in its run": { authorization: () => bearer({ ...jobs, pod: "images-1" }), is: "known", may: { priv: ["pull"] } },
@@ -357,6 +360,8 @@ function expected(verb: Verb, target: Target, caller: Caller, scope: Scope = "cr
   const allowed = may(caller, target.area, verb.action) && target.kind !== "left out" && target.kind !== "proxied";
   if (!allowed) {
     if (caller.is === "nobody") return lacking;
+    // Who may only what everybody may is told so, whatever there is.
+    if (caller.is === "stranger") return shown("403 DENIED");
     if (verb.action !== "pull") return "403 DENIED";
     // As if it were not there.
     return verb.missing ?? unknown;
@@ -580,6 +585,7 @@ const bearers = [
   "a ServiceAccount",
   "any account of a namespace",
   "a CI job's token as password",
+  "a CI job of a fork",
   "a member of a group",
   "a job in its run",
 ] as const satisfies readonly CallerName[];
@@ -715,4 +721,4 @@ test("who is taken out of the Secret is nobody from then on, whatever was checke
   for (const authorization of were) expect((await pull(authorization)).status).toBe(401);
 });
 
-test("so many decisions were right", () => expect(decisions).toBe(18_435));
+test("so many decisions were right", () => expect(decisions).toBe(18_948));

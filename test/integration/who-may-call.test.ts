@@ -113,13 +113,23 @@ const others = [
   "a ServiceAccount's token as password",
   "a CI job",
   "a CI job of the administrators' environment in another repository",
-  "a CI job that says it is the operator",
 ] as const;
+/** A provider knows them, and nothing here names them. */
+const strangers = ["a CI job that says it is the operator"] as const;
 const withoutRun = ["run that has ended", "job without a run", "job without a Pod"] as const;
 /** They open repositories alone. */
 const accessTokens = ["a user's access token", "an administrator's access token"] as const;
 const operators = ["operator", "the operator's token as password"] as const;
-const known: readonly Caller[] = [...admins, ...operators, ...runs, "reporter", "reporter of another cluster", ...others, ...withoutRun];
+const known: readonly Caller[] = [
+  ...admins,
+  ...operators,
+  ...runs,
+  "reporter",
+  "reporter of another cluster",
+  ...others,
+  ...strangers,
+  ...withoutRun,
+];
 
 interface Row {
   readonly route: string;
@@ -153,7 +163,7 @@ const mint = (run: () => string) => () => ({
   onRebuild: "Newest",
   evidenceManifests: [],
 });
-const readers: readonly Caller[] = known.filter((caller) => !(withoutRun as readonly Caller[]).includes(caller));
+const readers: readonly Caller[] = known.filter((caller) => !([...strangers, ...withoutRun] as readonly Caller[]).includes(caller));
 
 const table: readonly Row[] = [
   { route: "GET record", allowed: [...admins, ...operators] },
@@ -312,7 +322,7 @@ async function ask(caller: Caller, method: string, path: string, sent?: unknown)
 }
 
 /** Refusals of rights, as against those of what the services find. */
-const refusals = /^(?:This (?:is for|needs) |No run is registered|Run \S+ of Pod \S+ has ended|A job's token counts)/;
+const refusals = /^(?:Nothing here names |This (?:is for|needs) |No run is registered|Run \S+ of Pod \S+ has ended|A job's token counts)/;
 
 function outcome(reply: Reply): "allowed" | "refused" | "unknown" | "hidden" {
   if (reply.status === 401) return "unknown";
@@ -408,7 +418,14 @@ function resources() {
     {
       kind: "AccessPolicy" as const,
       name: "nobody",
-      spec: { subjects: [{ kind: "User", name: "nobody" }], repositories: { include: ["own/**"] }, actions: ["pull"] },
+      spec: {
+        subjects: [
+          { kind: "User", name: "nobody" },
+          { kind: "OIDC", issuer: "github", claims: [{ name: "sub", value: githubClaims.sub }] },
+        ],
+        repositories: { include: ["elsewhere/**"] },
+        actions: ["pull"],
+      },
     },
   ];
 }
@@ -473,7 +490,7 @@ describe("of /v2", () => {
     Object.fromEntries(
       everybody.map((caller) => {
         if (![...known, ...accessTokens].includes(caller)) return [caller, 401];
-        return [caller, (withoutRun as readonly Caller[]).includes(caller) ? 403 : status(caller)];
+        return [caller, ([...withoutRun, ...strangers] as readonly Caller[]).includes(caller) ? 403 : status(caller)];
       }),
     );
 

@@ -1,12 +1,17 @@
 // Who asks, and as what: credentials to an identity, the identity to a role by the settings, a job's Pod to its run (design: access.md).
 
 import { roleOf, type BoundRun, type Principals, type Role } from "../../domain/control-access.ts";
+import type { Access } from "../../domain/access.ts";
+import type { Identity } from "../../domain/identity.ts";
 import type { Authenticator, Login, Shown } from "./authentication.ts";
 import { BearerRefused } from "./bearer-refused.ts";
 
 export interface CallersOptions {
   readonly authenticator: Authenticator;
   readonly principals: Principals;
+  readonly access: () => Access;
+  /** Resolves when `access` is what a request must see that comes now, or as near as the database's state allows. */
+  readonly confirm: () => Promise<void>;
   /** The run that a Pod acts for. ServiceError DENIED when it has none that is under way. */
   readonly runOf: (pod: string | undefined) => Promise<BoundRun>;
 }
@@ -52,7 +57,20 @@ export class Callers {
   }
 
   async #inRole(shown: Shown): Promise<Caller> {
-    const role = roleOf(shown.identity, this.#options.principals);
-    return { ...shown, role: role.kind === "job" ? { kind: "run", run: await this.#options.runOf(role.pod) } : role };
+    const { principals, runOf } = this.#options;
+    const role = roleOf(shown.identity, principals);
+    if (role.kind === "job") return { ...shown, role: { kind: "run", run: await runOf(role.pod) } };
+    if (role.kind === "user" && shown.identity.kind === "oidc" && !(await this.#isNamed(shown.identity)))
+      return { ...shown, role: { kind: "stranger" } };
+    return { ...shown, role };
+  }
+
+  /** A policy that was published just now may be the one that names him. */
+  async #isNamed(identity: Extract<Identity, { kind: "oidc" }>): Promise<boolean> {
+    const { access, confirm } = this.#options;
+    const named = () => access().open || access().names(identity);
+    if (named()) return true;
+    await confirm();
+    return named();
   }
 }

@@ -16,6 +16,7 @@ import type { ClientAddress } from "./client-address.ts";
 import type { ControlServices, Patience } from "./control-ports.ts";
 import { controlRoutes } from "./control-routes.ts";
 import type { ControlRequest, ControlRoute } from "./control/route.ts";
+import { strangerRefused } from "./strangers.ts";
 import { replyLines, replyWhole, watchedBody } from "./reply.ts";
 
 export interface ControlOptions {
@@ -86,9 +87,9 @@ async function admit(request: FastifyRequest, route: ControlRoute, options: Cont
   request.wharfingerCaller = caller;
 }
 
-function denied({ identity }: Caller, { method, path, who }: ControlRoute, source: string, logger: Logger): ServiceError {
+function denied({ identity, role }: Caller, { method, path, who }: ControlRoute, source: string, logger: Logger): ServiceError {
   logger.info({ event: "refusal", identity: describeIdentity(identity), action: `${method} ${path}`, source }, "Refused");
-  return new ServiceError("DENIED", needed[who]);
+  return role.kind === "stranger" ? strangerRefused(identity) : new ServiceError("DENIED", needed[who]);
 }
 
 const needed: Readonly<Record<Right, string>> = {

@@ -7,7 +7,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import type { Access } from "../../domain/access.ts";
-import { accessOf } from "../../domain/control-access.ts";
+import { accessOf, isNobody, type Role } from "../../domain/control-access.ts";
 import { describeIdentity, type Identity } from "../../domain/identity.ts";
 import { grant, mostAnonymousScopes, mostScopes, parseScopes, type AskedScope, type Granted } from "../../domain/scope.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -141,7 +141,7 @@ export class TokenRoute {
     const { access, confirm, nameOf, issue, logger, metrics } = this.#options;
     const { identity, role, credential } = caller;
     if (identity.kind === "admin") throw new OAuthError("invalid_request", "The admin token is no login: show it as Bearer itself.");
-    const asked = scopesOf(identity, parameters);
+    const asked = scopesOf(role, parameters);
     await confirm();
     const { granted, scope } = await grant(asked, { identity, access: accessOf(role, access()), nameOf });
     const issued = await issue({ identity, granted, ...(credential === undefined ? {} : { credential }) });
@@ -192,8 +192,8 @@ const oauthErrors: Readonly<Record<number, string>> = {
 };
 
 /** Throws OAuthError. */
-function scopesOf({ kind }: Identity, parameters: URLSearchParams): readonly AskedScope[] {
-  const stranger = kind === "anonymous";
+function scopesOf(role: Role, parameters: URLSearchParams): readonly AskedScope[] {
+  const stranger = isNobody(role);
   const most = stranger ? mostAnonymousScopes : mostScopes;
   const asked = parseScopes(parameters.getAll("scope"), most);
   if (asked !== undefined) return asked;

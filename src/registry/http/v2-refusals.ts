@@ -7,6 +7,7 @@ import type { Answer } from "./answer.ts";
 import { BearerRefused } from "./bearer-refused.ts";
 import { HttpError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
+import { strangerRefused } from "./strangers.ts";
 import { referrersAnswer } from "./pull-routes.ts";
 
 export function problem({ code, message }: V2PathProblem): Error {
@@ -14,7 +15,8 @@ export function problem({ code, message }: V2PathProblem): Error {
 }
 
 /** Nobody learns from a refusal whether the repository exists. */
-export function refusal({ identity, granted, path, query }: Exchange, action: Action): Answer {
+export function refusal({ identity, role, granted, path, query }: Exchange, action: Action): Answer {
+  if (role.kind === "stranger") throw strangerRefused(identity);
   if (identity.kind === "anonymous") {
     const message = `This needs a user who may ${action} here. Log in first.`;
     throw granted === undefined ? new ServiceError("UNAUTHORIZED", message) : new BearerRefused("insufficient_scope", message);

@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 
 import type { Action } from "../../domain/access.ts";
 import { describeIdentity, type Identity } from "../../domain/identity.ts";
-import type { Role } from "../../domain/control-access.ts";
+import { isNobody, type Role } from "../../domain/control-access.ts";
 import { neededScope } from "../../domain/scope.ts";
 import type { V2Path } from "../../domain/v2-path.ts";
 import { HttpError } from "./errors.ts";
@@ -84,9 +84,9 @@ export function beginsWork(kind: RepositoryPath["kind"], method: string): boolea
   return kind === "uploads" || kind === "tags" || kind === "referrers" || (method === "DELETE" && kind !== "upload");
 }
 
-/** Whose share of what is limited a request takes. Of those who show no credentials each address has its own. */
-export function senderOf(identity: Identity, address: string): string {
-  return identity.kind === "anonymous" ? `anonymous ${sourceOf(address)}` : describeIdentity(identity);
+/** Whose share of what is limited a request takes. Of those who show no credentials, or some that nothing here names, each address has its own. */
+export function senderOf({ identity, role }: { readonly identity: Identity; readonly role: Role }, address: string): string {
+  return isNobody(role) ? `anonymous ${sourceOf(address)}` : describeIdentity(identity);
 }
 
 /** For whom a job pulls, who steps back behind people, and out of the statistics: the run of its token, or, of an administrator, the one that is named. */

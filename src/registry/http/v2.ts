@@ -29,6 +29,7 @@ import type { Pressure } from "./pressure.ts";
 import type { Repositories, Repository } from "./repositories.ts";
 import { declaredLength, leastUploadRate, readBody } from "./request-body.ts";
 import type { ScannerTest } from "./scanners.ts";
+import { strangerRefused } from "./strangers.ts";
 import type { Transfers } from "./transfers.ts";
 import { insufficient, problem, refusal, unknownName } from "./v2-refusals.ts";
 import {
@@ -148,7 +149,7 @@ export class V2 {
       granted,
       rights,
       access,
-      sender: senderOf(identity, source),
+      sender: senderOf({ identity, role }, source),
       length: declaredLength(request),
       gone: () => closing(response),
       whenOver: (work) => void (response.destroyed ? work() : response.once("close", work)),
@@ -180,7 +181,8 @@ export class V2 {
     return repository;
   }
 
-  #base({ identity, granted, rights }: Exchange, showedCredentials: boolean): Answer {
+  #base({ identity, role, granted, rights }: Exchange, showedCredentials: boolean): Answer {
+    if (role.kind === "stranger") throw strangerRefused(identity);
     // Docker's and podman's clients show credentials later only if this answer asked for them; who shows a token has been asked.
     const logins = granted === undefined && (this.#options.callers.hasUsers() || rights.namesSomebody);
     const welcome = identity.kind !== "anonymous" || rights.open || (rights.anonymousMayPull && !logins);
