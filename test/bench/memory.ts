@@ -23,7 +23,7 @@ const program = resolve(import.meta.dirname, "../../dist/cli/main.js");
 /** Bytes: that of `registry.resources` in the chart. */
 const limit = 1024 ** 3;
 const layerBytes = 64 * 1024 ** 2;
-const atOnce = 64;
+const atOnce = 32;
 
 /** A group of processes with a limit of memory (control groups, first or second version; root). */
 async function limited(): Promise<{ readonly join: string; remove(): Promise<void> }> {
@@ -41,15 +41,15 @@ async function limited(): Promise<{ readonly join: string; remove(): Promise<voi
   return { join: join(folder, "cgroup.procs"), remove: () => rmdir(folder) };
 }
 
-async function push(url: string, name: string, bytes: Uint8Array): Promise<{ readonly digest: string; readonly status: number }> {
+async function push(url: string, name: string, bytes: Uint8Array): Promise<{ readonly digest: string; readonly status: number | string }> {
   const digest = digestOf(bytes);
   const started = await fetch(`${url}/v2/${name}/blobs/uploads/`, { method: "POST" });
   if (started.status !== 202) return { digest, status: started.status };
   const location = new URL(started.headers.get("location") ?? "", url);
   location.searchParams.set("digest", digest);
   const headers = { "content-type": "application/octet-stream" };
-  const put = await fetch(location, { method: "PUT", body: Buffer.from(bytes), headers }).catch(() => undefined);
-  return { digest, status: put?.status ?? 0 };
+  const put = await fetch(location, { method: "PUT", body: Buffer.from(bytes), headers }).catch((error: Error) => error);
+  return { digest, status: put instanceof Error ? String(put.cause ?? put.message) : put.status };
 }
 
 /** What a load ended with: how many requests by their status. */
