@@ -197,6 +197,16 @@ test("a password that is changed while it is checked gives a token of what was c
   expect(during.credential).toBe(before.credential);
 });
 
+test("a password or token that was taken for a name is in no log", async () => {
+  const token = `eyJ${"a".repeat(40)}.${"b".repeat(40)}.${"c".repeat(40)}`;
+  for (const name of [`wfr_${"a".repeat(43)}`, token]) {
+    await expect(who(basic(name, ""))).rejects.toMatchObject(refused);
+    await expect(who(basic(name, token))).rejects.toMatchObject(refused);
+    expect(lines.join("")).not.toContain(name.slice(0, 20));
+  }
+  expect(lines.filter((line) => line.includes("(a password)"))).toHaveLength(4);
+});
+
 describe("robots", () => {
   const password = `wfr_${"a".repeat(43)}`;
   const digest = (text: string) => createHash("sha256").update(text).digest("hex");

@@ -130,7 +130,7 @@ export class Authenticator {
     const identity = { kind: robot ? "robot" : "user", name } as const;
     // Of what is checked: a password that changes meanwhile gets a token that is closed already.
     const credential = this.#logins.credentialOf(identity);
-    if (!robot && !(await this.#isRight(name, password, source))) throw this.#refuse({ source, user: name.slice(0, 64) });
+    if (!robot && !(await this.#isRight(name, password, source))) throw this.#refuse({ source, user: shownName(name) });
     return { identity, ...(credential === undefined ? {} : { credential }) };
   }
 
@@ -147,7 +147,7 @@ export class Authenticator {
       if (pause > 0) await this.#queue.wait(this.#brake.attemptOf(source, { recognized: false }), pause, async () => {});
       this.#brake.failed(source, guess);
     }
-    throw this.#refuse({ source, user: name.slice(0, 64) }, judged);
+    throw this.#refuse({ source, user: shownName(name) }, judged);
   }
 
   /** One line in the log, and what its sender may hear. */
@@ -211,6 +211,11 @@ function refuseLength(password: string, hash: string): void {
 
 function sha256(text: string): Buffer {
   return createHash("sha256").update(text).digest();
+}
+
+/** For the log: who takes his password for a name finds it there in no log. */
+function shownName(name: string): string {
+  return tokenPattern.test(name) || name.includes("wfr_") ? "(a password)" : name.slice(0, 64);
 }
 
 const wrong = "The credentials are wrong.";

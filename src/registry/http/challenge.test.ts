@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from "node:http";
 
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { Challenges, serviceOf } from "./challenge.ts";
@@ -95,6 +96,30 @@ test.each<[string, Situation]>([
   ["no key to sign with", { externalURL, host: "registry.example.com", ready: false }],
 ])("%s: the password goes where the request went", (_, situation) => {
   expect(challenge(situation)).toBe(basic);
+});
+
+test("whatever a Host header says, the challenge has its parameters and no others", () => {
+  const own = ["registry.example.com", "inside.example.com", "10.96.0.7", "localhost:5000", "[::1]"];
+  const part = fc.constantFrom(...own, '"', ",", "realm=", "\\", " ", "@", ":", "/", "\t", "evil.example.com", "x", "[", "]");
+  const host = fc.array(part, { maxLength: 4 }).map((parts) => parts.join(""));
+  const flag = fc.boolean();
+  fc.assert(
+    fc.property(host, flag, flag, flag, (host, encrypted, plain, loopback) => {
+      const said = challenge({
+        host,
+        externalURL: plain ? "http://registry.example.com" : externalURL,
+        hosts: ["inside.example.com"],
+        certified: own,
+        encrypted,
+        ...(loopback ? local : {}),
+      });
+      const [, realm = "", service] = /^Bearer realm="([^"\s,@\\]+)",service="([^"\s,]+)"$/.exec(said) ?? [];
+      const { hostname, pathname } = new URL(realm);
+      expect([service, pathname]).toEqual(["registry.example.com", "/token"]);
+      expect(["registry.example.com", "inside.example.com", "10.96.0.7", "localhost", "[::1]"]).toContain(hostname);
+    }),
+    { numRuns: 3_000 },
+  );
 });
 
 test("what tokens are for", () => {

@@ -32,12 +32,12 @@ export interface TokenRouteOptions {
   readonly confirm: () => Promise<void>;
   /** The full name of what a path names, undefined where nobody serves it. */
   readonly nameOf: (repository: string) => string | undefined;
-  /** Undefined: there is nothing to sign with. */
+  /** Undefined: there is nothing to sign with. `TooLong`: no header would take the token. */
   readonly issue: (content: {
     readonly identity: Exclude<Identity, { kind: "admin" }>;
     readonly granted: Granted;
     readonly credential?: string;
-  }) => Promise<{ readonly token: string; readonly expiresIn: number; readonly issuedAt: Date } | undefined>;
+  }) => Promise<{ readonly token: string; readonly expiresIn: number; readonly issuedAt: Date } | "TooLong" | undefined>;
   /** What clients call this registry: the host of `externalURL`. */
   readonly service: string;
   readonly clientAddress: ClientAddress;
@@ -146,6 +146,8 @@ export class TokenRoute {
     const { granted, scope } = await grant(asked, { identity, access: accessOf(role, access()), nameOf });
     const issued = await issue({ identity, granted, ...(credential === undefined ? {} : { credential }) });
     if (issued === undefined) throw new ServiceError("UNAVAILABLE", "The registry has no key to sign tokens with; its log says why.");
+    if (issued === "TooLong")
+      throw new OAuthError("invalid_scope", "A token with all of that is longer than a header may be: ask for fewer scopes at once.");
     metrics.tokenGranted(identity.kind);
     if (identity.kind !== "anonymous") logger.info({ event: "login", identity: describeIdentity(identity), scope, source }, "Login");
     return { access_token: issued.token, scope, expires_in: issued.expiresIn, issued_at: issued.issuedAt.toISOString() };

@@ -17,13 +17,19 @@ export function bearerOf(issuer: Issuer, claims: JWTPayload): IssuedIdentity | N
   return issuer.kind === "Kubernetes" ? accountOf(issuer.name, claims) : providedBearer(issuer, claims);
 }
 
+/** Of namespaces, ServiceAccounts and Pods (RFC 1123). */
+const names = /^[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/;
+
 /** `kubernetes.io` in the claims of bound tokens. */
 function accountOf(issuer: string, payload: JWTPayload): IssuedIdentity | NoBearer {
   const claims = payload["kubernetes.io"];
   const namespace = text(claims, "namespace");
   const name = text(member(claims, "serviceaccount"), "name");
   const pod = text(member(claims, "pod"), "name");
-  if (namespace === undefined || name === undefined || payload.sub !== `system:serviceaccount:${namespace}:${name}`) {
+  const isName = (text: string | undefined): text is string => text !== undefined && text.length <= 253 && names.test(text);
+  // Another cluster's word is not our API server's: what Kubernetes calls nothing would be in logs, histories and sessions.
+  const named = isName(namespace) && isName(name) && (pod === undefined || isName(pod));
+  if (!named || payload.sub !== `system:serviceaccount:${namespace}:${name}`) {
     return { problem: "it names no ServiceAccount" };
   }
   return { kind: "serviceAccount", issuer, namespace, name, ...(pod === undefined ? {} : { pod }) };

@@ -94,7 +94,18 @@ describe("does not count", () => {
       { claims: { "kubernetes.io": { namespace: "team-a", __proto__: { serviceaccount: { name: "builder" } } } } },
       "names no",
     ],
+    ["a name that is no name", { name: "builder\nadmin" }, "names no ServiceAccount"],
+    ["a name for all of them", { name: "*" }, "names no ServiceAccount"],
+    ["a namespace with another's in it", { namespace: "team-a/builder" }, "names no ServiceAccount"],
+    ["a namespace of a kilobyte", { namespace: "a".repeat(1024) }, "names no ServiceAccount"],
+    ["a Pod that is no name", { pod: "../images-1" }, "names no ServiceAccount"],
   ])("%s", async (_, parts, reason) => expect(await judge(parts)).toEqual(refused(reason)));
+
+  test("a header with an extension that must be understood", async () => {
+    const reason = "it does not verify with its key (ERR_JOSE_NOT_SUPPORTED)";
+    const token = await issuer.raw({ alg: "RS256", kid: issuer.keyId, crit: ["urn:x"], "urn:x": 1 }, claimsOf(builder));
+    expect(await tokens.judge(token)).toEqual(refused(reason, false));
+  });
 
   test.each([
     ["nothing", ""],

@@ -36,6 +36,7 @@ const claims = () => ({
   identity: { kind: "user", name: "ci" },
   access: [],
 });
+const tokenOf = (issued: Awaited<ReturnType<AccessTokens["issue"]>>) => (typeof issued === "object" ? issued.token : "");
 const sign = (payload: object, header: object = {}, signer: KeyObject = key.privateKey) =>
   new SignJWT({ ...payload }).setProtectedHeader({ alg: "EdDSA", typ: "wharfinger+jwt", kid: key.id, ...header }).sign(signer);
 
@@ -43,7 +44,7 @@ test("says back what it was made of, for five minutes", async () => {
   now = new Date("2026-06-01T12:00:00Z");
   const issued = await tokens.issue(content);
   expect(issued).toMatchObject({ expiresIn: 300, issuedAt: now });
-  const token = issued?.token ?? "";
+  const token = tokenOf(issued);
   for (let reading = 0; reading < 2; reading++) expect(await tokens.read(token)).toEqual({ content });
   now = new Date(now.getTime() + 329_000);
   expect(await tokens.read(token)).toEqual({ content });
@@ -62,11 +63,11 @@ test.each<TokenContent["identity"]>([
   { kind: "oidc", issuer: "github", subject: "repo:octo/app", claims: { ref: "refs/heads/main" }, groups: ["dev"] },
 ])("an identity %j comes back whole", async (identity) => {
   const whole = { identity, granted: { repositories: new Map(), catalog: false } };
-  expect(await tokens.read((await tokens.issue(whole))?.token ?? "")).toEqual({ content: whole });
+  expect(await tokens.read(tokenOf(await tokens.issue(whole)))).toEqual({ content: whole });
 });
 
 test("a key that is taken away takes its tokens along, also those that were seen", async () => {
-  const token = (await tokens.issue(content))?.token ?? "";
+  const token = tokenOf(await tokens.issue(content));
   expect(await tokens.read(token)).toEqual({ content });
   known.delete(key.id);
   expect(await tokens.read(token)).toMatchObject({
@@ -82,6 +83,15 @@ test("without a key nothing is issued", async () => {
   expect([without.ready, await without.issue(content)]).toEqual([false, undefined]);
 });
 
+test("what is given out is never too long to be shown: a hundred long names are not one token", async () => {
+  const names = (count: number) =>
+    Array.from({ length: count }, (_, index) => [`${"team/".repeat(20)}${index}`, new Set(["pull"] as const)] as const);
+  const repositories = (count: number) => ({ ...content, granted: { repositories: new Map(names(count)), catalog: false } });
+  expect(await tokens.issue(repositories(100))).toBe("TooLong");
+  const issued = await tokens.issue(repositories(50));
+  expect(await tokens.read(tokenOf(issued))).toHaveProperty("content");
+});
+
 const stranger = generateKeyPairSync("ed25519");
 const jwk = stranger.publicKey.export({ format: "jwk" });
 test.each<[string, () => Promise<string> | string, string, boolean]>([
@@ -90,6 +100,12 @@ test.each<[string, () => Promise<string> | string, string, boolean]>([
   ["our key, and jwk", () => sign(claims(), { jwk }), "its header has jwk", false],
   ["jku", () => sign(claims(), { jku: "https://evil.example.com/keys" }), "its header has jku", false],
   ["x5u", () => sign(claims(), { x5u: "https://evil.example.com/cert" }), "its header has x5u", false],
+  [
+    "an extension that must be understood",
+    () => raw({ alg: "EdDSA", crit: ["urn:x"], "urn:x": 1 }, "A".repeat(86)),
+    "its header has crit",
+    false,
+  ],
   ["x5c", () => sign(claims(), { x5c: ["AAAA"] }), "its header has x5c", false],
   ["another key id", () => sign(claims(), { kid: "other" }), "nothing here is signed with its key other", false],
   ["no key id", () => sign(claims(), { kid: undefined }), "nothing here is signed with its key undefined", false],
@@ -144,7 +160,7 @@ test("keys come and go as JWK and PEM, Ed25519 and P-256 alone", async () => {
     installation: "urn:uuid:1",
     service: "s",
   });
-  expect(await withOwn.read((await withOwn.issue(content))?.token ?? "")).toEqual({ content });
+  expect(await withOwn.read(tokenOf(await withOwn.issue(content)))).toEqual({ content });
   const others = [
     generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey,
     generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey,

@@ -59,8 +59,8 @@ export class AccessTokens {
     this.#options = options;
   }
 
-  /** Undefined: there is nothing to sign with. */
-  async issue(content: TokenContent): Promise<IssuedToken | undefined> {
+  /** Undefined: there is nothing to sign with. `TooLong`: no header would take it. */
+  async issue(content: TokenContent): Promise<IssuedToken | "TooLong" | undefined> {
     const { keys, installation, service } = this.#options;
     const key = keys.current();
     if (key === undefined) return undefined;
@@ -74,7 +74,7 @@ export class AccessTokens {
       .setNotBefore(seconds)
       .setExpirationTime(seconds + lifetime)
       .sign(key.privateKey);
-    return { token, expiresIn: lifetime, issuedAt };
+    return token.length > mostBytes ? "TooLong" : { token, expiresIn: lifetime, issuedAt };
   }
 
   get ready(): boolean {
