@@ -16,6 +16,8 @@ const goTools = {
   /** Another S3 service, which shares no code with the first. */
   rclone: { package: "github.com/rclone/rclone", version: "v1.76.0" },
   cosign: { package: "github.com/sigstore/cosign/v3/cmd/cosign", version: "v3.1.3" },
+  /** Reads deploy/kind; clusters are made by whoever has Docker. */
+  kind: { package: "sigs.k8s.io/kind", version: "v0.33.0" },
   helm: { package: "helm.sh/helm/v3/cmd/helm", version: "v3.22.0" },
   /** Downloads what an API server needs, where there is an internet. */
   "setup-envtest": { package: "sigs.k8s.io/controller-runtime/tools/setup-envtest", version: "v0.25.1" },

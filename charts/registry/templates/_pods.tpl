@@ -13,7 +13,7 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* `dict "root" $ "values" .Values.<component>` */}}
+{{/* `dict "root" $ "values" .Values.<component>`, and a `securityContext` of the Pod where it is not everybody's. */}}
 {{- define "wharfinger.placement" -}}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
@@ -36,7 +36,7 @@ affinity:
 {{- end }}
 enableServiceLinks: false
 securityContext:
-  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+  {{- toYaml (default .root.Values.podSecurityContext .securityContext) | nindent 2 }}
 {{- end -}}
 
 {{/* `dict "root" $ "values" .Values.<component>`, and a `command` that is not the program's */}}
