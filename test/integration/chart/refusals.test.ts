@@ -117,6 +117,10 @@ const thatDoNotFit: readonly Row[] = [
   [{ ...production, record: { existingSecret: "git" } }, "record.existingSecret", "settings.record.remote.url"],
   [{ ...production, registry: { autoscaling: { minReplicas: 9 } } }, "registry.autoscaling.minReplicas", "maxReplicas"],
   [{ ...production, service: { nodePort: 30_500 } }, "service.nodePort", "service.type=NodePort"],
+  [{ ...production, service: { type: "LoadBalancer", clusterIP: "None" } }, "service.clusterIP", "which needs an address"],
+  [{ ...production, registry: { replicas: 3, autoscaling: { enabled: true } } }, "registry.replicas", "exclude each other"],
+  [{ ...production, externalURL: "https://10.0.0.7:5000", ...exposed }, "externalURL", "lead by a name"],
+  [{ ...production, externalURL: "https://[fd00::7]", ...exposed }, "externalURL", "lead by a name"],
   [{ ...production, service: { externalTrafficPolicy: "Local" } }, "service.externalTrafficPolicy", "set service.type"],
   [{ ...production, ingress: { enabled: true } }, "settings.access.trustedProxies", "with ingress.enabled all clients come from"],
   [
