@@ -41,9 +41,12 @@ export function ownerOf({ kind, namespace, name }: MountedOwner): string {
 /** The file that makes hashes tell nothing to whoever guesses at a password; whoever fills the folder for others to compare writes it. */
 export const saltFile = ".salt";
 
-/** What was loaded, to be compared. Undefined without a salt: then nobody compares. */
+/**
+ * What was loaded, to be compared. Undefined without a salt: then nobody compares. Where nothing is, there is nothing to guess at: a mount that waits
+ * for its first Secret says that it is empty.
+ */
 export function hashOf(files: ReadonlyMap<string, Uint8Array>): string | undefined {
-  if (!files.has(saltFile)) return undefined;
+  if (files.size > 0 && !files.has(saltFile)) return undefined;
   const hash = createHash("sha256");
   for (const [file, bytes] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${file} ${bytes.byteLength}\n`).update(bytes);
   return hash.digest("hex");

@@ -2,6 +2,7 @@
 
 import type { RecordState } from "../api/control/record.ts";
 import type { ResourceView } from "../api/control/resources.ts";
+import type { TagPolicySpec } from "../api/kinds.ts";
 import type { ControlClient } from "../client/control-client.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 import type { SecretSource } from "../domain/secrets.ts";
@@ -21,6 +22,8 @@ import { byCommand, type HowToSay } from "./persons-word.ts";
 import type { CredentialsDelivery, JobKind, JobOutcome, JobRunner, ResourceSource } from "./ports.ts";
 import { watchProposals } from "./proposal-watch.ts";
 import { ownReport } from "./reconcilers/all.ts";
+import type { ReportContext } from "./reconcilers/reconciler.ts";
+import { lackOf } from "./reconcilers/run-credentials.ts";
 import { report } from "./reconcilers/skeleton.ts";
 import { nothingYet, recordStatus, type RecordStatus, type RoundStatus } from "./record-status.ts";
 import type { RoundPlan } from "./round.ts";
@@ -210,29 +213,21 @@ class LevelTriggered implements ControlPlane {
   }
 
   #conclude(plan: RoundPlan, outcome: Outcome): void {
+    const { secrets, delivery, howToSay = byCommand } = this.#options;
+    // First: what is new is lacking from now on.
+    if (delivery !== undefined) deliver(delivery, plan, outcome);
+    const context = this.#context(plan, outcome);
     if (outcome.publishProblem === undefined) {
       this.#narrator.published();
-      this.#schedules.update("tag-sync", scheduledPolicies("TagPolicy", plan.judgements, outcome));
-      this.#schedules.update("prune", scheduledPolicies("RetentionPolicy", plan.judgements, outcome));
+      const lacks = (key: ResourceKey, spec: TagPolicySpec) => lackOf(key, spec, context)?.what;
+      this.#schedules.update("tag-sync", scheduledPolicies("TagPolicy", plan.judgements, outcome, lacks));
+      this.#schedules.update("prune", scheduledPolicies("RetentionPolicy", plan.judgements, outcome, lacks));
       this.#schedules.halt((key) => haltOf(key, plan.judgements, outcome));
       const there = new Set([...plan.judgements.map(({ key }) => key), ...outcome.served.resources].map(keyString));
       this.#schedules.keep((key) => there.has(keyString(key)));
     }
-    const { secrets, users, delivery, howToSay = byCommand } = this.#options;
-    if (delivery !== undefined) deliver(delivery, plan, outcome);
     // What is not published yet cannot be asked about.
     if (outcome.publishProblem === undefined) this.#probes.want(probeWishes(plan.judgements, outcome, { secrets, delivery }));
-    const context = {
-      view: outcome.view,
-      upstreams: this.#upstreams.views,
-      awaitsProbe: (key: ResourceKey, requestedAt: string) => this.#awaitsProbe(key, requestedAt, outcome),
-      secrets,
-      delivery,
-      users: knownUsers(secrets, users, delivery),
-      issuers: this.#options.issuers,
-      administrators: this.#options.administrators ?? defaultAdministrators,
-      runsOf: (key: ResourceKey) => this.#schedules.stateOf(key.kind === "TagPolicy" ? "tag-sync" : "prune", key),
-    };
     this.#statuses.replace([
       ...plan.judgements.map((judgement) => report(judgement, passageOf(judgement, outcome), ownReport(judgement, context))),
       ...unsourced(plan, outcome, howToSay),
@@ -241,6 +236,23 @@ class LevelTriggered implements ControlPlane {
     this.#options.told?.(this.views(), this.record());
     this.#narrator.record(this.#status);
     this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: (outcome.publishProblem ?? outcome.commitProblem)?.message });
+  }
+
+  #context({ judgements }: RoundPlan, outcome: Outcome): ReportContext {
+    const { secrets, users, delivery, issuers, administrators = defaultAdministrators } = this.#options;
+    const ready = new Set(judgements.filter(({ observed }) => observed.wasReady === true).map(({ key }) => keyString(key)));
+    return {
+      view: outcome.view,
+      wasReady: (key) => ready.has(keyString(key)),
+      upstreams: this.#upstreams.views,
+      awaitsProbe: (key, requestedAt) => this.#awaitsProbe(key, requestedAt, outcome),
+      secrets,
+      delivery,
+      users: knownUsers(secrets, users, delivery),
+      issuers,
+      administrators,
+      runsOf: (key) => this.#schedules.stateOf(key.kind === "TagPolicy" ? "tag-sync" : "prune", key),
+    };
   }
 
   /** What is not published cannot be asked about, and is not done with a request for that. */

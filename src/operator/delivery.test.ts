@@ -52,6 +52,7 @@ async function said(state: SecretContent["state"], before: Files | undefined) {
     users,
     issuers: undefined,
     administrators: "a",
+    wasReady: () => false,
     awaitsProbe: () => false,
     runsOf: () => undefined,
   };
@@ -86,17 +87,17 @@ async function said(state: SecretContent["state"], before: Files | undefined) {
 test("a Secret that could not be read is not called missing, and whoever has what it was before stays ready", async () => {
   expect(await said("gone", brought)).toEqual([
     ["SecretNotFound", "SecretNotFound"],
-    ["SecretNotFound", undefined],
+    ["SecretNotFound", "SecretNotFound"],
     ["SecretNotFound", "SecretNotFound"],
   ]);
   expect(await said("unknown", undefined)).toEqual([
     ["NotDelivered", "NotDelivered"],
-    ["NotDelivered", undefined],
+    ["NotDelivered", "NotDelivered"],
     ["NotDelivered", "NotDelivered"],
   ]);
   expect(await said("unknown", brought)).toEqual([
     [undefined, "NotDelivered"],
-    [undefined, undefined],
+    [undefined, "NotDelivered"],
     [undefined, undefined],
   ]);
 });

@@ -1,7 +1,7 @@
 // The Secrets and ConfigMaps that resources name, on their way to the registry's processes: gathered in one Secret, which these mount, and followed until every
 // process that lives says that it has what is wanted. Nothing here waits for Git: credentials that are taken away are gone at once (architecture.md).
 
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 
 import { reasons } from "../api/conditions.ts";
 import type { RecordState } from "../api/control/record.ts";
@@ -9,9 +9,11 @@ import { hashOf, ownerOf, saltFile, type MountedOwner } from "../domain/mounted-
 import type { Logger } from "../observability/logger.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { Precedence } from "./bundle-room.ts";
-import { bundleOf, byOwner, type Bundle, type Files, type SecretContent } from "./credentials-bundle.ts";
+import { bundleOf, type Bundle, type Files, type SecretContent } from "./credentials-bundle.ts";
 import { every } from "./every.ts";
 import type { CredentialsDelivery, DeliveryState } from "./ports.ts";
+import { digestsOf, ProcessContents, type Digests } from "./process-contents.ts";
+import type { Finding } from "./reconcilers/skeleton.ts";
 import type { WantedSecret } from "./secret-references.ts";
 
 /** The Secret that is mounted. Both reject with an Error whose message may be shown. */
@@ -43,27 +45,27 @@ export interface DeliveryOptions {
   readonly askEvery?: number;
 }
 
-/** Contents that processes may still have: each of them is the kubelet's minute old at most. */
-const remembered = 20;
 const askEvery = 5_000;
+/** Milliseconds after which what a kubelet brings has gone astray: it takes a minute, with all its caches two. */
+const lateAfter = 180_000;
 
 export class Delivery implements CredentialsDelivery {
   readonly #options: DeliveryOptions;
   readonly #queue: BatchQueue;
   readonly #listeners = new Set<() => void>();
   readonly #abort = new AbortController();
-  /** Hash of a whole content → digest of what belongs to whom in it. */
-  readonly #contents = new Map<string, ReadonlyMap<string, string>>();
+  readonly #processes = new ProcessContents();
+  /** Since when (milliseconds of the clock) processes have not had what is wanted of whom. */
+  readonly #behindSince = new Map<string, { readonly digest: string; readonly at: number }>();
   readonly #unsubscribe: () => void;
   #wanted: { readonly secrets: readonly WantedSecret[]; readonly keepOthers: boolean } | undefined;
   #held: Files = new Map();
   #bundle: Bundle = { files: new Map(), left: new Map() };
-  /** Of the bundle, by owner. */
-  #digests: ReadonlyMap<string, string> = new Map();
+  /** Of the bundle. */
+  #digests: Digests = new Map();
   #problem: string | undefined;
   /** The Secret was read once. */
   #seen = false;
-  #pods: RecordState["pods"] = [];
   #asking: Promise<void> = Promise.resolve();
 
   constructor(options: DeliveryOptions) {
@@ -110,7 +112,8 @@ export class Delivery implements CredentialsDelivery {
   }
 
   heard(pods: RecordState["pods"]): void {
-    this.#pods = pods;
+    this.#processes.heard(pods);
+    this.#clock();
   }
 
   onChange(listener: () => void): () => void {
@@ -120,32 +123,37 @@ export class Delivery implements CredentialsDelivery {
 
   stateOf(mounted: MountedOwner): DeliveryState {
     const owner = ownerOf(mounted);
+    const behind = this.#processes.behind(owner, this.#digests.get(owner));
     if (this.#options.source.contentOf(mounted).state === "unknown") {
-      const message = `${owner} could not be read: it is tried again`;
-      return { state: "unread", served: !this.#seen || this.#digests.has(owner), reason: reasons.notDelivered, message };
+      const served = this.#seen ? this.#digests.has(owner) && this.#processes.has(owner) : undefined;
+      return { state: "unread", served, reason: reasons.notDelivered, message: `${owner} could not be read: it is tried again` };
     }
-    // What the processes have by now is not known yet.
-    if (!this.#seen) return { state: "unsaid" };
+    if (!this.#seen) {
+      if (behind === undefined) return { state: "unsaid" };
+      const message = this.#problem ?? "what the processes of the registry were given before could not be read: it is tried again";
+      return { state: "onItsWay", served: undefined, reason: reasons.notDelivered, message };
+    }
     const left = this.#bundle.left.get(owner);
     if (left !== undefined) return { state: "refused", ...left };
-    const behind = this.#behind(owner);
     if (behind === undefined) return { state: "unsaid" };
     if (behind.length === 0) return { state: "delivered" };
-    const served = behind.every(({ credentials = "" }) => this.#contents.get(credentials)?.has(owner) ?? true);
-    if (this.#problem !== undefined) return { state: "onItsWay", served, reason: reasons.notDelivered, message: this.#problem };
-    // Without names or counts: it is one change of a status, however many processes there are.
-    const message = `not every process of the registry has ${owner} as it is now; where they are Pods the kubelet brings it within about a minute`;
-    return { state: "onItsWay", served, reason: reasons.progressing, message };
+    return { state: "onItsWay", served: this.#processes.has(owner), ...this.#why(owner, behind) };
   }
 
-  /** Processes that have something else of this owner than what is wanted; undefined: some do not say what they have. */
-  #behind(owner: string): RecordState["pods"] | undefined {
-    if (this.#pods.length === 0 || this.#pods.some(({ credentials }) => credentials === undefined)) return undefined;
-    const wanted = this.#digests.get(owner);
-    return this.#pods.filter(({ credentials = "" }) => {
-      const content = this.#contents.get(credentials);
-      return content === undefined || content.get(owner) !== wanted;
-    });
+  #why(owner: string, behind: RecordState["pods"]): Finding {
+    if (this.#problem !== undefined) return { reason: reasons.notDelivered, message: this.#problem };
+    const since = this.#behindSince.get(owner)?.at ?? Date.now();
+    const lacking = `not every process of the registry has ${owner} as it is now`;
+    if (Date.now() - since < lateAfter) {
+      // Without names or counts: it is one change of a status, however many processes there are.
+      const message = `${lacking}; where they are Pods the kubelet brings it within about a minute`;
+      return { reason: reasons.progressing, message };
+    }
+    const [first] = behind.map(({ id }) => id).sort();
+    const message =
+      `${lacking} since ${new Date(since).toISOString()}, a kubelet takes two minutes at most: look at whether Secret ${this.#options.store.name} ` +
+      `is what they mount for --secrets, and what the events of their Pods say (for example of ${first})`;
+    return { reason: reasons.notDelivered, message };
   }
 
   /** What was withdrawn or changed counts at once, whatever rounds are doing. */
@@ -161,6 +169,7 @@ export class Delivery implements CredentialsDelivery {
     const contentOf = (owner: MountedOwner) => source.contentOf(owner);
     this.#bundle = bundleOf(this.wanted, { contentOf, before: this.#held, keepOthers, precedence: { ...this.#options.precedence, users } });
     this.#digests = digestsOf(this.#bundle.files);
+    this.#clock();
   }
 
   async #sync(): Promise<readonly string[]> {
@@ -191,27 +200,32 @@ export class Delivery implements CredentialsDelivery {
 
   #hold(files: Files): void {
     this.#held = files;
-    const hash = hashOf(files);
-    if (hash === undefined) return;
-    this.#contents.delete(hash);
-    this.#contents.set(hash, digestsOf(files));
-    const [oldest] = this.#contents.keys();
-    if (this.#contents.size > remembered && oldest !== undefined) this.#contents.delete(oldest);
+    this.#processes.remember(files);
+  }
+
+  /** Notes since when what is wanted has not arrived, of each owner. */
+  #clock(): void {
+    for (const owner of this.#behindSince.keys()) if (!this.#digests.has(owner)) this.#behindSince.delete(owner);
+    for (const [owner, digest] of this.#digests) {
+      if ((this.#processes.behind(owner, digest)?.length ?? 0) === 0) this.#behindSince.delete(owner);
+      else if (this.#behindSince.get(owner)?.digest !== digest) this.#behindSince.set(owner, { digest, at: Date.now() });
+    }
   }
 
   /** While something is on its way: nobody tells when it has arrived. */
   async #ask(): Promise<void> {
-    if (![...this.#digests.keys()].some((owner) => (this.#behind(owner)?.length ?? 0) > 0)) return;
+    this.#clock();
+    if (this.#behindSince.size === 0) return;
     const before = this.#summary();
     const state = await this.#options.record().catch(() => undefined);
     if (state === undefined) return;
-    this.#pods = state.pods;
+    this.heard(state.pods);
     if (this.#summary() !== before) this.#tell();
   }
 
   /** What states are made of. */
   #summary(): string {
-    const pods = this.#pods.map(({ id, credentials }) => [id, credentials]);
+    const pods = this.#processes.pods.map(({ id, credentials }) => [id, credentials]);
     return JSON.stringify([this.#seen, hashOf(this.#held), [...this.#digests], [...this.#bundle.left], this.#problem, pods]);
   }
 
@@ -222,17 +236,6 @@ export class Delivery implements CredentialsDelivery {
 
 function namesOf(secrets: readonly WantedSecret[]): string {
   return [...new Set(secrets.map(ownerOf))].sort().join(" ");
-}
-
-/** They stay in memory: to see whether two contents have the same of somebody. */
-function digestsOf(files: Files): ReadonlyMap<string, string> {
-  return new Map(
-    [...byOwner(files)].map(([owner, own]) => {
-      const hash = createHash("sha256");
-      for (const [file, bytes] of [...own].sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${file} ${bytes.byteLength}\n`).update(bytes);
-      return [owner, hash.digest("hex")];
-    }),
-  );
 }
 
 function same(left: Files, right: Files): boolean {

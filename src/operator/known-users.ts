@@ -54,7 +54,7 @@ export function knownUsers(
   const delivered = delivery?.stateOf({ kind: "Secret", ...ref });
   if (data === undefined) {
     // Those who could log in before still can.
-    if (delivered?.state === "unread" && delivered.served) return undefined;
+    if (delivered?.state === "unread" && delivered.served !== false) return undefined;
     if (delivered?.state === "unread") return { state: "missing", reason: delivered.reason, message: delivered.message };
     return { state: "missing", reason: reasons.secretNotFound, message: `there is no Secret ${secret}: create it with the key htpasswd` };
   }
@@ -63,7 +63,7 @@ export function knownUsers(
     const message = `Secret ${secret} has no key htpasswd (${namesOfKeys(data)}): add it`;
     return { state: "missing", reason: reasons.secretInvalid, message };
   }
-  if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && !delivered.served)) {
+  if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && delivered.served === false)) {
     return { state: "missing", reason: delivered.reason, message: delivered.message };
   }
   return known([secret, bytes], robotsRef, robotsData);

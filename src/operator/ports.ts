@@ -17,6 +17,8 @@ export interface ObservedResource {
   readonly annotations: Readonly<Record<string, string>>;
   /** The request that was handled last, as its status says; "": none was. Undefined where nobody keeps that (a folder). */
   readonly handledRequest?: string | undefined;
+  /** Its status says that it is Ready as it is now. Undefined where nobody keeps that (a folder). */
+  readonly wasReady?: boolean | undefined;
   readonly spec: unknown;
   /** For messages: `upstreams.yaml:12`. */
   readonly source: string | undefined;
@@ -70,12 +72,12 @@ export interface ResourceSource {
 export type DeliveryState =
   /** Every process that lives has it as it is now. */
   | { readonly state: "delivered" }
-  /** `served`: what it was before is in use meanwhile. */
-  | { readonly state: "onItsWay"; readonly served: boolean; readonly reason: string; readonly message: string }
+  /** `served`: what it was before is in use meanwhile; undefined: a process before this one would have to say that. */
+  | { readonly state: "onItsWay"; readonly served: boolean | undefined; readonly reason: string; readonly message: string }
   /** A person has to change something. */
   | { readonly state: "refused"; readonly reason: string; readonly message: string }
-  /** It could not be read, so nobody knows whether it is there. `served`: what it was before is in use meanwhile. */
-  | { readonly state: "unread"; readonly served: boolean; readonly reason: string; readonly message: string }
+  /** It could not be read, so nobody knows whether it is there. `served`: as above. */
+  | { readonly state: "unread"; readonly served: boolean | undefined; readonly reason: string; readonly message: string }
   /** Not every process says what it has: somebody else brings it there. */
   | { readonly state: "unsaid" };
 

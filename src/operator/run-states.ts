@@ -15,6 +15,8 @@ export interface RunState {
   /** When the run that is under way began. */
   readonly running?: string;
   readonly next?: string;
+  /** A run waits for what it needs to be with the registry, no longer than that. */
+  readonly waitsUntil?: string;
   /** The newest request whose run has ended. */
   readonly lastHandledReconcileAt?: string;
 }

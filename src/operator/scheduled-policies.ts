@@ -12,6 +12,7 @@ export function scheduledPolicies(
   kind: "TagPolicy" | "RetentionPolicy",
   judgements: readonly Judgement[],
   { served, history }: Pick<Outcome, "served" | "history">,
+  lacks: (key: ResourceKey, spec: TagPolicySpec) => string | undefined,
 ): readonly ScheduledPolicy[] {
   const resources = new Map(served.resources.map((resource) => [keyString(resource), resource]));
   return judgements.flatMap((judgement) => {
@@ -24,12 +25,14 @@ export function scheduledPolicies(
     const { revision } = resource;
     const recordedAt = history.commit(revision)?.date;
     const { generation, handledRequest } = judgement.observed;
+    const lacking = kind === "TagPolicy" ? lacks(judgement.key, resource.spec as TagPolicySpec) : undefined;
     const policy = { key: judgement.key, revision, schedule, timeZone, requestedAt };
     return [
       {
         ...policy,
         ...(generation === undefined ? {} : { generation }),
         ...(recordedAt === undefined ? {} : { recordedAt }),
+        ...(lacking === undefined ? {} : { lacks: lacking }),
         ...(handledRequest === undefined ? {} : { handledRequest }),
         ...(approve === undefined ? {} : { approve }),
       },

@@ -457,3 +457,80 @@ test("an approval is for one plan: the run that it starts, and later ones only w
   await run();
   expect(approvals()).toEqual([undefined, undefined]);
 });
+
+describe("a policy whose keys are on their way to the registry", () => {
+  const lacking = (more: Partial<ScheduledPolicy> = {}) => policy("tag-sync", "images", { schedule: "0 3 1 1 *", lacks: "key", ...more });
+  const state = () => schedules.stateOf("tag-sync", keyOf("tag-sync", "images"));
+  const update = async (...policies: readonly ScheduledPolicy[]) => {
+    schedules.update("tag-sync", policies);
+    await settle();
+  };
+  beforeEach(() => begin("tag-sync", []));
+
+  test("its first run waits until they are there, and says until when at most", async () => {
+    await update(lacking());
+    expect([jobs.began, state()?.waitsUntil]).toEqual([[], "2026-11-22T10:05:30.000Z"]);
+    await until("2026-11-22T10:01:30Z");
+    await update(lacking());
+    expect([jobs.began, state()?.waitsUntil]).toEqual([[], "2026-11-22T10:05:30.000Z"]);
+    await update(lacking({ lacks: undefined }));
+    expect(jobs.of("images").map(({ slot }) => slot)).toEqual([slotOf.change("r1", undefined)]);
+    expect(state()).not.toHaveProperty("waitsUntil");
+    jobs.began[0]?.end();
+    await update(lacking({ lacks: undefined }));
+    expect(jobs.began, "it lacked nothing: once is enough").toHaveLength(1);
+  });
+
+  test("the wait is over after five minutes; what comes later is worth another run", async () => {
+    await update(lacking());
+    await until("2026-11-22T10:05:29Z");
+    expect(jobs.began).toEqual([]);
+    await until("2026-11-22T10:05:31Z");
+    expect(jobs.of("images").map(({ slot }) => slot)).toEqual([slotOf.change("r1", undefined)]);
+    await update(lacking({ lacks: undefined }));
+    expect(jobs.began, "it is under way").toHaveLength(1);
+    jobs.began[0]?.end();
+    await settle();
+    expect(jobs.of("images").map(({ slot }) => slot)).toEqual([slotOf.change("r1", undefined), slotOf.loaded("r1", start.getTime())]);
+  });
+
+  test("who has lacked them for long does not wait each time; another key is waited for anew", async () => {
+    jobs.instant = true;
+    await update(lacking());
+    await until("2026-11-22T10:06:00Z");
+    await update(lacking({ requestedAt: "a" }));
+    expect(jobs.began).toHaveLength(2);
+    await update(lacking({ requestedAt: "a", revision: "r2", lacks: "another key" }));
+    expect([jobs.began.length, state()?.waitsUntil]).toEqual([2, "2026-11-22T10:11:00.000Z"]);
+    await update(lacking({ requestedAt: "a", revision: "r2", lacks: undefined }));
+    expect(jobs.began.map(({ slot }) => slot).slice(2)).toEqual([slotOf.change("r2", undefined)]);
+  });
+
+  test("a run that a person asks for meanwhile is the same one; it waits in nobody's place", async () => {
+    const others = ["b", "c", "d", "e"].map((name) => policy("tag-sync", name));
+    await update(lacking(), ...others);
+    expect(jobs.began.map(({ policy: began }) => began)).toEqual(["default/b", "default/c", "default/d", "default/e"]);
+    await update(lacking({ requestedAt: "now" }), ...others);
+    jobs.instant = true;
+    for (const job of jobs.began) job.end();
+    await update(lacking({ requestedAt: "now", lacks: undefined }), ...others);
+    expect(jobs.of("images").map(({ trigger, slot }) => [trigger, slot])).toEqual([["manual", slotOf.request("now")]]);
+    expect(state()?.lastHandledReconcileAt).toBe("now");
+  });
+
+  test("deleted or suspended while its run waits, it never begins", async () => {
+    await update(lacking());
+    schedules.update("tag-sync", []);
+    schedules.halt(() => "stopped: it was suspended");
+    await until("2026-11-22T10:10:00Z");
+    expect(jobs.began).toEqual([]);
+  });
+
+  test("a policy that is only wrong meanwhile runs as it was recorded, when the wait is over", async () => {
+    await update(lacking());
+    await update();
+    expect(jobs.began).toEqual([]);
+    await until("2026-11-22T10:06:00Z");
+    expect(jobs.began).toHaveLength(1);
+  });
+});

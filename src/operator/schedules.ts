@@ -1,6 +1,7 @@
 // Runs of policies: on their schedule in their time zone, when they change, on request; one at a time a policy (design: operator, "Jobs").
 
 import type { ResourceKey } from "../domain/resource.ts";
+import { CredentialWaits } from "./credential-waits.ts";
 import { policyOf, RunHalted, type JobKind, type JobOutcome, type JobRunner } from "./ports.ts";
 import { RunStates, type LastRun, type RunState } from "./run-states.ts";
 import { slotOf } from "./slots.ts";
@@ -47,6 +48,7 @@ export class Schedules {
   readonly #timetable: Timetable;
   readonly #turns: Turns;
   readonly #states = new RunStates();
+  readonly #waits = new CredentialWaits();
   readonly #running = new Map<string, { readonly underWay: UnderWay; readonly ended: Promise<void> }>();
   /** What no run has begun for: one is under way, or it is not known yet what goes on. */
   readonly #asked = new Map<string, Asked>();
@@ -67,17 +69,22 @@ export class Schedules {
   stateOf(kind: JobKind, key: ResourceKey): RunState | undefined {
     const id = idOf(kind, key);
     const next = this.#timetable.nextStart(id)?.toISOString();
+    const waitsUntil = this.#waits.isWaiting(id) ? this.#waits.until(id)?.toISOString() : undefined;
     const state = this.#states.of(id);
-    return state === undefined && next === undefined ? undefined : { ...state, ...(next === undefined ? {} : { next }) };
+    if (state === undefined && next === undefined && waitsUntil === undefined) return undefined;
+    return { ...state, ...(next === undefined ? {} : { next }), ...(waitsUntil === undefined ? {} : { waitsUntil }) };
   }
 
   /**
    * Takes over the policies that are recorded and not suspended. A tag policy that is new or has changed runs at once: its versions are what a
    * person waits for. A retention policy waits for its hour. What the process finds when it starts runs if it missed something: once, and a tag
-   * policy also when it changed meanwhile. What a person asks for runs also when nobody looked as he asked.
+   * policy also when it changed meanwhile. What a person asks for runs also when nobody looked as he asked. While a policy lacks something its runs
+   * wait, some minutes at most.
    */
   update(kind: JobKind, policies: readonly ScheduledPolicy[]): void {
-    this.#timetable.keep(kind, new Set(policies.map(({ key }) => idOf(kind, key))));
+    const ids = new Set(policies.map(({ key }) => idOf(kind, key)));
+    this.#timetable.keep(kind, ids);
+    this.#waits.keep((id) => ids.has(id) || !id.startsWith(`${kind} `));
     const starting = !this.#found.has(kind);
     if (starting) this.#found.set(kind, policies);
     for (const policy of policies) this.#take(kind, policy, { starting });
@@ -116,15 +123,18 @@ export class Schedules {
   async stop(): Promise<void> {
     this.#stopped.abort();
     this.#timetable.stop();
+    this.#waits.stop();
     this.#turns.open();
     await Promise.allSettled([this.#caughtUp, ...[...this.#running.values()].map(({ ended }) => ended)]);
   }
 
   #take(kind: JobKind, policy: ScheduledPolicy, { starting }: { readonly starting: boolean }): void {
-    const { key, requestedAt, approve, revision, generation } = policy;
+    const { key, requestedAt, approve, revision, generation, lacks } = policy;
     const id = idOf(kind, key);
     const before = this.#timetable.policy(id);
     this.#timetable.set(id, kind, policy);
+    // What a change brings is waited for anew.
+    const lackedSince = this.#waits.note(id, lacks && `${revision} ${lacks}`);
     if (before === undefined) this.#recall(id, policy);
     const { lastHandledReconcileAt, waitingPlan } = this.#states.of(id) ?? {};
     if (kind === "tag-sync" && before?.revision !== revision && !starting) {
@@ -134,6 +144,7 @@ export class Schedules {
     if (approve !== undefined && before?.approve !== approve && (before !== undefined || approve === waitingPlan)) {
       this.#want(kind, key, approvalOf(approve));
     }
+    if (lackedSince !== undefined) this.#want(kind, key, { trigger: "schedule", slot: slotOf.loaded(revision, lackedSince), anew: true });
     if (requestedAt !== undefined && before?.requestedAt !== requestedAt && requestedAt !== lastHandledReconcileAt) {
       this.#want(kind, key, { trigger: "manual", slot: slotOf.request(requestedAt), anew: true });
     }
@@ -207,11 +218,11 @@ export class Schedules {
     const { kind, key, abort } = underWay;
     const id = idOf(kind, key);
     const signal = AbortSignal.any([abort.signal, this.#stopped.signal]);
-    await this.#turns.take(key.namespace);
     let ended: JobOutcome | undefined;
+    let hasTurn = false;
     try {
-      // Halted while it waited for its turn.
-      if (signal.aborted) return;
+      hasTurn = await this.#turn(id, underWay, signal);
+      if (!hasTurn) return;
       underWay.begun = true;
       const { wanted } = underWay;
       const { trigger, slot, startedAt = new Date().toISOString() } = wanted;
@@ -229,10 +240,29 @@ export class Schedules {
     } finally {
       this.#running.delete(id);
       this.#states.over(id);
-      this.#turns.give(key.namespace);
+      if (hasTurn) this.#turns.give(key.namespace);
       if (!this.#stopped.signal.aborted) this.#startAsked(id);
       this.#options.changed(kind, key, ended);
     }
+  }
+
+  /** Resolves when it is its turn and nothing is lacking that may still come; false: it was halted meanwhile. What waits keeps nobody from his turn. */
+  async #turn(id: string, { kind, key, wanted }: UnderWay, signal: AbortSignal): Promise<boolean> {
+    const goesOn = wanted.startedAt !== undefined;
+    const mustWait = () => !goesOn && this.#waits.until(id) !== undefined;
+    for (;;) {
+      if (mustWait()) {
+        const waiting = this.#waits.wait(id, signal);
+        this.#options.changed(kind, key, undefined);
+        await waiting;
+      }
+      if (signal.aborted) return false;
+      await this.#turns.take(key.namespace);
+      if (!signal.aborted && !mustWait()) break;
+      this.#turns.give(key.namespace);
+    }
+    if (!goesOn) this.#waits.begins(id);
+    return true;
   }
 
   /** The request that is handled by a run which begins now; a job that goes on handles only the one that it was made for. */

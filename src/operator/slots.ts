@@ -24,6 +24,8 @@ export const slotOf = {
   time: (time: Date) => String(Math.floor(time.getTime() / 60_000)),
   /** What the policy says has changed. `generation`: a policy that was suspended meanwhile says it anew. */
   change: (revision: string, generation: number | undefined) => digestOf("change", revision, String(generation ?? "")),
+  /** What a run had begun without is there: it had been lacking since then, milliseconds of the clock. */
+  loaded: (revision: string, since: number) => digestOf("loaded", revision, String(since)),
   /** A person asks for a run, in words of his own. */
   request: (requestedAt: string) => digestOf("request", requestedAt),
   approval: (plan: string) => digestOf("approval", plan),

@@ -16,6 +16,8 @@ export interface ScheduledPolicy {
   readonly recordedAt?: string;
   readonly schedule: string;
   readonly timeZone: string;
+  /** What the registry does not have yet of what a run needs, in words that stay the same as long as it is the same. */
+  readonly lacks?: string;
   /** Value of the annotation that asks for a run now. */
   readonly requestedAt: string | undefined;
   /** The request that was handled last, by whichever process; "": none was. Undefined where nobody keeps that. */

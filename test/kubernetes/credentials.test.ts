@@ -1,5 +1,7 @@
 // Secrets of a cluster on their way to the processes of a registry: gathered by the operator, mounted as a kubelet does it, used by the next request.
 
+import { generateKeyPairSync } from "node:crypto";
+
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { ControlClient } from "../../src/client/control-client.ts";
@@ -24,7 +26,7 @@ let world: MountedWorld;
 let upstream: ScriptedUpstream;
 beforeAll(async () => {
   upstream = await ScriptedUpstream.start({ challenge: "basic", login: first });
-  for (const tag of ["a", "b", "c", "d", "e", "f"]) upstream.addImage("team/app", tag, Buffer.from(tag));
+  for (const tag of ["a", "b", "c", "d", "e", "f", "latest"]) upstream.addImage("team/app", tag, Buffer.from(tag));
   world = await MountedWorld.of(2, { egress: { allowedCIDRs: ["127.0.0.0/8"] } });
   await world.startOperator();
 });
@@ -55,10 +57,46 @@ const path = () => `/api/v1/namespaces/${world.namespace}/secrets/wharfinger-cre
 const gathered = async () => (await world.api.send<Gathered>("GET", path())).body;
 const filesOf = ({ data = {} }: Gathered) => new Map(Object.entries(data).map(([file, value]) => [file, Buffer.from(value, "base64")]));
 
-test("a Secret that a resource names is had by every process, which says so", async () => {
+interface Version {
+  readonly metadata: { readonly resourceVersion: string };
+  readonly status?: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly lastTransitionTime: string }[];
+    readonly lastRun?: { readonly id?: string; readonly state: string; readonly startedAt?: string };
+  };
+}
+const collection = (kind: "Upstream" | "TagPolicy") => resourcePath(kind, world.namespace);
+const now = async (kind: "Upstream" | "TagPolicy") =>
+  (await world.api.send<Version>("GET", collection(kind))).body.metadata.resourceVersion;
+/** Each version of a resource since that one (`now`), as whoever watches it was told. */
+async function versionsSince(since: string, kind: "Upstream" | "TagPolicy", name: string): Promise<readonly Version[]> {
+  const { metadata } = await world.stored(kind, name);
+  const query = new URLSearchParams({ watch: "1", resourceVersion: since, fieldSelector: `metadata.name=${name}`, timeoutSeconds: "2" });
+  const lines = (await world.kubectl(["get", "--raw", `${collection(kind)}?${query.toString()}`])).trim().split("\n");
+  const versions = lines.map((line) => (JSON.parse(line) as { readonly object: Version }).object);
+  // Whether it is all of them.
+  expect(versions.map((version) => version.metadata.resourceVersion)).toContain(metadata.resourceVersion);
+  return versions;
+}
+const said = ({ status }: Version, type: string) => status?.conditions?.find((condition) => condition.type === type)?.status;
+/** How many versions said that it is Ready, and how many of these that its credentials are not loaded. */
+function readyBefore(versions: readonly Version[]): readonly [ready: number, tooEarly: number] {
+  const ready = versions.filter((version) => said(version, "Ready") === "True");
+  return [ready.length, ready.filter((version) => said(version, "CredentialsLoaded") !== "True").length];
+}
+
+test("a Secret that a resource names is had by every process, which says so, and the resource is not ready before", async () => {
+  const since = await now("Upstream");
+  // The processes have nothing at all, and nothing comes for a while.
+  await world.kubelet.hold();
   await world.apply(secret("pull", { ...first, note: "of nobody's business" }), spec("private", ", auth: {secretRef: {name: pull}}"));
+  await eventually(async () => expect(await loaded()).toMatchObject({ status: "False", reason: "Progressing" }));
+  await eventually(async () => expect(Object.keys((await gathered()).data ?? {})).toContain(`${world.namespace}_pull_password`));
+  expect(await world.condition("Upstream", "private", "Ready")).toMatchObject({ status: "False", reason: "Progressing" });
+  world.kubelet.release();
   await world.hasCondition("CredentialsLoaded", "upstream/private");
   await world.hasCondition("Ready", "upstream/private");
+  const [ready, tooEarly] = readyBefore(await versionsSince(since, "Upstream", "private"));
+  expect([ready > 0, tooEarly]).toEqual([true, 0]);
   expect(await loaded()).toMatchObject({ reason: "Succeeded", message: "every process of the registry has the Secret as it is now" });
   for (const process of [0, 1]) expect((await pull("a", process)).status).toBe(200);
   const { metadata, data = {} } = await gathered();
@@ -72,11 +110,12 @@ test("a Secret that a resource names is had by every process, which says so", as
 test("a new password counts from the next request on, in every process, and nobody starts anew", async () => {
   const before = world.registries.map(({ pid }) => pid);
   upstream.login = second;
-  world.kubelet.delay = 2_000;
+  await world.kubelet.hold();
   await world.apply(secret("pull", second));
   await eventually(async () => expect(await loaded()).toMatchObject({ status: "False", reason: "Progressing" }));
   // The one before is in use meanwhile: whoever waits for Ready is not disturbed.
   expect(await world.condition("Upstream", "private", "Ready")).toMatchObject({ status: "True" });
+  world.kubelet.release();
   await world.hasCondition("CredentialsLoaded", "upstream/private");
   for (const process of [0, 1]) expect((await pull(process === 0 ? "b" : "c", process)).status).toBe(200);
   expect(world.registries.map(({ pid }) => pid)).toEqual(before);
@@ -160,17 +199,18 @@ test("a change is served by every process, also one that names a Secret that non
   tell("a change without a new Secret", times);
   const third = { username: "robot", password: "canary-three" };
   upstream.login = third;
+  const since = await now("Upstream");
   world.kubelet.delay = kubeletTakes;
   await world.apply(secret("renamed", third));
   const served = servedAfter(
     { auth: { secretRef: { name: "renamed" } } },
     async (process) => (await pull(process === 0 ? "e" : "f", process)).status === 200,
   );
-  await eventually(async () =>
-    expect(await world.condition("Upstream", "private", "Ready")).toMatchObject({ status: "False", reason: "Progressing" }),
-  );
   tell(`a new Secret, with a kubelet that takes ${kubeletTakes / 1_000} s`, [await served]);
   await world.hasCondition("Ready", "upstream/private");
+  world.kubelet.delay = 0;
+  const versions = await versionsSince(since, "Upstream", "private");
+  expect(versions.map((version) => said(version, "Ready"))).toContain("False");
   expect((await gathered()).data).not.toHaveProperty(`${world.namespace}_pull_password`);
 });
 
@@ -194,6 +234,9 @@ test("a trusted root comes from its ConfigMap to every process, is followed, and
   const put = (data: object) =>
     world.apply(JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "our-sigstore" }, data }));
   const isServed = async (root: string) => {
+    await world.hasCondition("CredentialsLoaded", "tagpolicy/images");
+    // The run that waited for it is over: a policy has one at a time.
+    await world.becomes("tagpolicy/images", "{.status.lastRun.state}", "succeeded");
     await world.hasCondition("Ready", "tagpolicy/images");
     for (const { url } of world.registries) {
       const control = new ControlClient({ url, token: processToken });
@@ -225,6 +268,60 @@ test("a trusted root comes from its ConfigMap to every process, is followed, and
   await world.kubectl(["delete", "tagpolicy/images"]);
   await eventually(async () => expect([...filesOf(await gathered()).keys()]).not.toContain(file), 30);
 });
+
+const signed = (keys: string) => `
+apiVersion: wharfinger.dev/v1alpha1
+kind: TagPolicy
+metadata: {name: signed}
+spec: {upstreamRef: {name: private}, images: [{repository: team/app}], verify: {keys: [{secretRef: {name: ${keys}}}]}, schedule: "0 3 1 1 *"}
+`;
+const publicKey = () => generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }).toString();
+const lastRun = async () => ((await world.stored("TagPolicy", "signed")).status as Version["status"])?.lastRun;
+
+test.each(["publisher", "successor"])(
+  "the first run of a policy waits for the key that it names (%s), and no status says otherwise",
+  async (keys) => {
+    const before = keys === "publisher" ? undefined : await lastRun();
+    const since = await now("TagPolicy");
+    // One of two processes has it early: that is not enough.
+    await world.kubelet.hold(1);
+    await world.apply(secret(keys, { "cosign.pub": publicKey() }), signed(keys));
+    const file = `${world.namespace}_${keys}_cosign.pub`;
+    await eventually(async () => expect(Object.keys((await gathered()).data ?? {})).toContain(file), 30);
+    const hash = hashOf(filesOf(await gathered()));
+    await eventually(
+      async () => expect((await world.control.record()).pods.filter(({ credentials }) => credentials === hash)).toHaveLength(1),
+      30,
+    );
+    await eventually(async () => {
+      const waiting = await world.condition("TagPolicy", "signed", "CredentialsLoaded");
+      expect(waiting).toMatchObject({
+        status: "False",
+        reason: "Progressing",
+        message: expect.stringMatching(/Secret \S+ as it is now; .*; its run waits for that, until \S+Z at most/) as string,
+      });
+    }, 30);
+    expect(await world.condition("TagPolicy", "signed", "Ready")).toMatchObject({ status: "False", reason: "Progressing" });
+    expect(await lastRun()).toEqual(before);
+    world.kubelet.release();
+    await world.hasCondition("CredentialsLoaded", "tagpolicy/signed");
+    await eventually(async () => {
+      const run = await lastRun();
+      expect([run?.state, run?.id === before?.id]).toEqual(["succeeded", false]);
+    }, 30);
+    const versions = await versionsSince(since, "TagPolicy", "signed");
+    const [ready, tooEarly] = readyBefore(versions);
+    expect([ready > 0, tooEarly]).toEqual([true, 0]);
+    const isNew = ({ status }: Version) => status?.lastRun !== undefined && (before === undefined || status.lastRun.id !== before.id);
+    // From the first word of it on every process has the key.
+    const begun = versions.findIndex(isNew);
+    expect(versions.slice(0, begun).map((version) => said(version, "CredentialsLoaded"))).toContain("False");
+    expect(new Set(versions.slice(begun).map((version) => said(version, "CredentialsLoaded")))).toEqual(new Set(["True"]));
+    expect(new Set(versions.filter(isNew).flatMap(({ status }) => status?.lastRun?.id ?? [])).size, "runs").toBe(1);
+    const newest = (await world.control.finishedRuns()).find(({ policy }) => policy === `${world.namespace}/signed`);
+    expect(newest?.result).toMatchObject({ failures: [{ reason: "SignatureMissing" }] });
+  },
+);
 
 test("an operator that starts anew says nothing new, and nothing secret is in a log", async () => {
   const said = async () => Promise.all(["Ready", "CredentialsLoaded"].map((type) => world.condition("Upstream", "private", type)));

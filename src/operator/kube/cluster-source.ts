@@ -5,6 +5,7 @@
 // A list that was refused (no rights, no such kind) makes the picture of its namespace incomplete, and in an incomplete one nothing counts as deleted.
 // So does a namespace that is itself being deleted. The other namespaces are none the worse for it.
 
+import { conditionTypes } from "../../api/conditions.ts";
 import type { MountedOwner } from "../../domain/mounted-secrets.ts";
 import { keyString, kinds, type Kind, type ResourceKey } from "../../domain/resource.ts";
 import type { SecretData, SecretSource } from "../../domain/secrets.ts";
@@ -17,6 +18,7 @@ import type { KubeClient } from "./kube-client.ts";
 import { referencesOf, type NamedReference } from "./named-references.ts";
 import { NamedSecrets, type SecretKind, type WantedKeys } from "./named-secrets.ts";
 import { fieldManager, paths, pluralOf, type CustomResource, type KubeObject } from "./objects.ts";
+import { conditionOf, type ResourceStatus } from "./status-of.ts";
 import { StandingNamespaces } from "./standing-namespaces.ts";
 import { changedNamespaces, joined, type ClusterSnapshot, type Listed } from "./whole-picture.ts";
 
@@ -278,8 +280,11 @@ export class ClusterSource implements ResourceSource, SecretSource {
 
 function observed(kind: Kind, namespace: string, { metadata, spec, status }: CustomResource): ObservedResource {
   const { name, generation, annotations = {} } = metadata;
-  const { lastHandledReconcileAt: handledRequest = "" } = (status ?? {}) as { readonly lastHandledReconcileAt?: string };
-  return { kind, namespace, name, generation, annotations, handledRequest, spec, source: undefined, lineOf: () => undefined };
+  const there = (status ?? {}) as ResourceStatus & { readonly lastHandledReconcileAt?: string };
+  const { lastHandledReconcileAt: handledRequest = "" } = there;
+  const ready = conditionOf(conditionTypes.ready, there);
+  const wasReady = ready?.status === "True" && ready.observedGeneration === generation;
+  return { kind, namespace, name, generation, annotations, handledRequest, wasReady, spec, source: undefined, lineOf: () => undefined };
 }
 
 type List = readonly [plural: string, informer: Informer<KubeObject>, namespace: string];

@@ -92,7 +92,8 @@ async function jobsOf(resource: Pick<ObservedResource, "annotations" | "generati
   const desired = { key, generation: resource.generation, spec: resource.spec, specDigest: "sha256:0" };
   const served = { ...key, generation: 1, revision: "r", spec: resource.spec, suspend: false };
   const outcome = { served: { resources: [served], withheld: new Map() }, history: { commit: () => undefined } };
-  const policies = scheduledPolicies("TagPolicy", [{ key, observed, state: "good", desired, notes: [] }], outcome as never);
+  const judgement = { key, observed, state: "good", desired, notes: [] } as const;
+  const policies = scheduledPolicies("TagPolicy", [judgement], outcome as never, () => undefined);
   for (const kind of ["tag-sync", "prune"] as const) schedules.update(kind, []);
   schedules.remember();
   // The one that is new, and the one that a person asks for.

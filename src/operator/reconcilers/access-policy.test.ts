@@ -54,6 +54,7 @@ function report(
     users,
     issuers,
     administrators,
+    wasReady: () => false,
     awaitsProbe: () => false,
     runsOf: () => undefined,
   });

@@ -13,6 +13,8 @@ import type { OwnReport } from "./skeleton.ts";
 
 export interface ReportContext {
   readonly view: RecordView;
+  /** Whether its status says that a resource is Ready as it is now; false where nobody keeps that. */
+  readonly wasReady: (key: ResourceKey) => boolean;
   /** What the registry says of its Upstreams, by namespace/name; undefined: not asked yet. */
   readonly upstreams: ReadonlyMap<string, UpstreamView> | undefined;
   /** Whether a person's request to look at an Upstream still waits for what upstream says. */

@@ -73,6 +73,7 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
     users: { state: "missing", reason: "SecretNotFound", message: "there is no Secret" },
     issuers: undefined,
     administrators: "default",
+    wasReady: () => false,
     awaitsProbe: () => false,
     runsOf: () => world.runs,
   });

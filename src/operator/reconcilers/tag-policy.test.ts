@@ -10,6 +10,7 @@ import { keyString } from "../../domain/resource.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { emptyView, type RecordedFile, type RecordedLedger, type RecordView } from "../../record/record-view.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
+import type { DeliveryState } from "../ports.ts";
 import type { RunState } from "../run-states.ts";
 import type { ReportContext } from "./reconciler.ts";
 import { tagPolicyReconciler } from "./tag-policy.ts";
@@ -42,10 +43,11 @@ interface Reported {
   readonly runs?: RunState;
   readonly delivery?: ReportContext["delivery"];
   readonly view?: RecordView;
+  readonly wasReady?: boolean;
 }
 
 function report(options: Reported) {
-  const { spec = withKeys, data = { "cosign.pub": pem }, root, runs, delivery, view = emptyView } = options;
+  const { spec = withKeys, data = { "cosign.pub": pem }, root, runs, delivery, view = emptyView, wasReady = false } = options;
   return tagPolicyReconciler.report(key, spec, {
     view,
     upstreams: new Map(),
@@ -54,6 +56,7 @@ function report(options: Reported) {
     users: undefined,
     issuers: undefined,
     administrators: "default",
+    wasReady: () => wasReady,
     awaitsProbe: () => false,
     runsOf: () => runs,
   });
@@ -130,6 +133,59 @@ test("a trusted root that is missing, is none, or is out of date: what to do, in
   });
 });
 
+const onItsWay = { state: "onItsWay", reason: "Progressing", message: "on its way" } as const;
+const path = "spec.verify.keys[0].secretRef.name";
+
+test.each([
+  [
+    { state: "delivered" },
+    undefined,
+    ["True", "Succeeded", undefined, "every process of the registry has what its runs need as it is now"],
+  ],
+  [{ ...onItsWay, served: false }, "Progressing", ["False", "Progressing", path, "on its way"]],
+  [{ ...onItsWay, served: true }, undefined, ["False", "Progressing", path, "on its way"]],
+  [
+    { state: "refused", reason: "CredentialsTooLarge", message: "no room" },
+    "CredentialsTooLarge",
+    ["False", "CredentialsTooLarge", path, "no room"],
+  ],
+  [{ state: "unsaid" }, undefined, ["Unknown", "NotDelivered", undefined, expect.stringContaining("is not known here")]],
+] as const)("a key that is %j: not ready for %j, and %j", (state, notReady, said) => {
+  const { notReady: found, conditions } = report({ delivery: { stateOf: () => state } });
+  expect(found?.reason).toBe(notReady);
+  const { status, reason, path: place, message } = conditions.find(({ type }) => type === "CredentialsLoaded") ?? {};
+  expect([status, reason, place, message]).toEqual(said);
+});
+
+test("what the processes had before an operator began is what the status says of it", () => {
+  const delivery = { stateOf: () => ({ ...onItsWay, served: undefined }) };
+  expect(report({ delivery, wasReady: true }).notReady).toBeUndefined();
+  expect(report({ delivery, wasReady: false }).notReady).toMatchObject({ reason: "Progressing" });
+});
+
+test("a run that waits says for what and until when", () => {
+  const runs: RunState = { waitsUntil: "2026-11-22T10:05:00.000Z" };
+  const [said] = report({ runs, delivery: { stateOf: () => ({ ...onItsWay, served: false }) } }).conditions;
+  expect(said?.message).toBe(
+    "on its way; its run waits for that, until 2026-11-22T10:05:00.000Z at most: then it begins with what the registry has",
+  );
+});
+
+test("a run needs the login of the policy's Upstream too; whether the policy is ready is another thing", () => {
+  const upstreamKey = { kind: "Upstream", namespace: "default", name: "cgr" } as const;
+  const spec = { url: "https://cgr.dev", auth: { secretRef: { name: "login" } }, repositories: { include: [], exclude: [] } };
+  const view = { ...emptyView, resources: new Map([[keyString(upstreamKey), { key: upstreamKey, spec } as unknown as RecordedFile]]) };
+  const said = (data: Texts, login: DeliveryState) => {
+    const stateOf = ({ name }: { readonly name: string }): DeliveryState => (name === "login" ? login : { state: "delivered" });
+    const { notReady, conditions } = report({ view, data: { "cosign.pub": pem, ...data }, delivery: { stateOf } });
+    return [notReady, ...conditions.map(({ status, reason, path: place }) => [status, reason, place])];
+  };
+  const login = { username: "u", password: "p" };
+  expect(said(login, { ...onItsWay, served: false })).toEqual([undefined, ["False", "Progressing", "spec.upstreamRef.name"]]);
+  expect(said({}, { state: "delivered" })).toEqual([undefined, ["False", "SecretInvalid", "spec.upstreamRef.name"]]);
+  expect(said(login, { state: "delivered" })).toEqual([undefined, ["True", "Succeeded", undefined]]);
+});
+
 const ended = (failures: readonly { reason: string; message?: string }[], failed = failures.length): RunState => ({
   last: {
     run: "7",
@@ -141,9 +197,12 @@ const ended = (failures: readonly { reason: string; message?: string }[], failed
 });
 const conditionsOf = (runs: RunState, spec = withKeys) =>
   Object.fromEntries(report({ runs, spec }).conditions.map(({ type, status, reason, message }) => [type, [status, reason, message]]));
+const inSamePlace = "what it names is there, and the registry reads it where the control plane does";
+const loaded = { CredentialsLoaded: ["True", "Succeeded", inSamePlace] };
 
 test("a run in which every image is well", () => {
   expect(conditionsOf(ended([]))).toEqual({
+    ...loaded,
     Verified: ["True", "Succeeded", "the evidence of all images is verified"],
     Synced: ["True", "Succeeded", "said"],
   });
@@ -172,7 +231,7 @@ test.each([
 
 test("a run that could not be done, one that is under way, and a policy that verifies nothing", () => {
   const failed: RunState = { last: { run: "", finishedAt: "then", succeeded: false, message: "away", result: undefined } };
-  expect(conditionsOf(failed)).toEqual({ Verified: ["Unknown", "RunFailed", "away"], Synced: ["False", "RunFailed", "away"] });
+  expect(conditionsOf(failed)).toEqual({ ...loaded, Verified: ["Unknown", "RunFailed", "away"], Synced: ["False", "RunFailed", "away"] });
   expect(report({ runs: failed }).details).toMatchObject({ lastRun: { state: "failed", finishedAt: "then", message: "away" } });
   expect(report({ runs: { ...failed, running: "now" } }).details).toMatchObject({ lastRun: { state: "running", startedAt: "now" } });
   expect(conditionsOf(ended([]), specOf({ mode: "Unverified" }))["Verified"]).toEqual([
@@ -187,7 +246,10 @@ test("a run that could not be done, one that is under way, and a policy that ver
 
 test("whose signature counts is told of what is in service, also where several signed", () => {
   const upstreamKey = { kind: "Upstream", namespace: "default", name: "cgr" } as const;
-  const upstream = { key: upstreamKey, spec: { prefix: "cgr", repositoryPrefix: "", repositories: { include: ["**"], exclude: [] } } };
+  const upstream = {
+    key: upstreamKey,
+    spec: { auth: {}, prefix: "cgr", repositoryPrefix: "", repositories: { include: ["**"], exclude: [] } },
+  };
   const by = (...signers: (object | undefined)[]): RecordView => {
     const digests = signers.map((_, index) => `sha256:${String(index).repeat(64)}`);
     const builds = signers.map((signer, index) => ({ digest: digests[index], evidence: signer }));

@@ -8,30 +8,35 @@ import { findByRepository, type UpstreamNames } from "../../domain/upstream-name
 import { describeFailure, syncResultOf, type SyncResult } from "../run-results.ts";
 import type { RunState } from "../run-states.ts";
 import type { ConditionDraft } from "../status-store.ts";
+import { obstacleOf } from "./named-credentials.ts";
+import { credentialsLoaded } from "./run-credentials.ts";
 import { runDetails } from "./run-details.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
-import { unusableAnchor } from "./trust-anchors.ts";
+import { anchorsOf } from "./trust-anchors.ts";
 import { verifiedOf } from "./verified-condition.ts";
 
 export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   kind: "TagPolicy",
   report(key, spec, context) {
-    const unusable = unusableAnchor(key, spec, context);
+    // What it lacks of its Upstream's is that one's to tell.
+    const obstacle = obstacleOf(key, anchorsOf(key, spec, context), context);
     const runs = context.runsOf(key);
     const found = syncResultOf(runs?.last?.result);
     const ledgers = ledgersOf(key, spec, context);
     // Version tags that are served of the policy's images.
     const tags = ledgers.reduce((sum, ledger) => sum + Object.keys(ledger.tags).length, 0);
     return {
-      ...(unusable === undefined ? {} : { notReady: unusable }),
+      ...(obstacle?.serves === false ? { notReady: obstacle.finding } : {}),
       // Where people look first, in every listing.
       ...(spec.verify.mode === "Unverified"
         ? { notes: [{ path: "spec.verify.mode", message: "Unverified, nobody's signature is checked" }] }
         : {}),
-      conditions:
-        runs?.last === undefined
+      conditions: [
+        ...credentialsLoaded(key, spec, context),
+        ...(runs?.last === undefined
           ? []
-          : [verifiedOf(spec, runs.last, { found, ledgers }), syncedOf(runs.last, found), ...shadowedOf(tags, runs.last, found)],
+          : [verifiedOf(spec, runs.last, { found, ledgers }), syncedOf(runs.last, found), ...shadowedOf(tags, runs.last, found)]),
+      ],
       details: {
         images: { total: spec.images.length, ...(found === undefined ? {} : { failed: found.failed }) },
         tags,

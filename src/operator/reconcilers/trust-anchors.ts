@@ -10,45 +10,23 @@ import type { ResourceKey } from "../../domain/resource.ts";
 import type { SecretData } from "../../domain/secrets.ts";
 import { maxTrustedRootBytes, readTrustedRoot, trustedRootKey } from "../../domain/trusted-root.ts";
 import type { ReportContext } from "./reconciler.ts";
-import type { Finding, Placed } from "./skeleton.ts";
+import type { NamedCredentials } from "./named-credentials.ts";
+import type { Finding } from "./skeleton.ts";
 
-/** The first that cannot be used. Undefined where all can, or where Secrets are somebody else's to look at. */
-export function unusableAnchor(key: ResourceKey, spec: TagPolicySpec, context: ReportContext): (Finding & Placed) | undefined {
-  if (context.secrets === undefined) return undefined;
+/** Of the TagPolicy `key`. */
+export function anchorsOf(key: ResourceKey, spec: TagPolicySpec, context: ReportContext): readonly NamedCredentials[] {
   const { keys = [], keyless = [], trustedRoot } = spec.verify;
-  for (const [index, { secretRef }] of keys.entries()) {
-    const owner: MountedOwner = { kind: "Secret", namespace: key.namespace, name: secretRef.name };
-    const found = unusable(owner, context.secrets.secret(owner.namespace, owner.name), { context, ...keysAnchor(owner) });
-    if (found !== undefined) return { path: `spec.verify.keys[${index}].secretRef.name`, ...found };
-  }
-  if (trustedRoot === undefined || keyless.length === 0) return undefined;
-  const owner: MountedOwner = { kind: "ConfigMap", namespace: key.namespace, name: trustedRoot.configMapRef.name };
-  const found = unusable(owner, context.secrets.configMap(owner.namespace, owner.name), { context, ...rootAnchor(owner, context) });
-  return found && { path: "spec.verify.trustedRoot.configMapRef.name", ...found };
+  const { namespace } = key;
+  const named = keys.map(({ secretRef }, index): NamedCredentials => {
+    const owner: MountedOwner = { kind: "Secret", namespace, name: secretRef.name };
+    return { owner, path: `spec.verify.keys[${index}].secretRef.name`, ...keysAnchor(owner) };
+  });
+  if (trustedRoot === undefined || keyless.length === 0) return named;
+  const owner: MountedOwner = { kind: "ConfigMap", namespace, name: trustedRoot.configMapRef.name };
+  return [...named, { owner, path: "spec.verify.trustedRoot.configMapRef.name", ...rootAnchor(owner, context) }];
 }
 
-interface Anchor {
-  readonly missing: Finding;
-  readonly problemOf: (data: SecretData) => Finding | undefined;
-}
-
-function unusable(
-  owner: MountedOwner,
-  data: SecretData | undefined,
-  { context, missing, problemOf }: Anchor & { readonly context: ReportContext },
-): Finding | undefined {
-  const delivered = context.delivery?.stateOf(owner);
-  if (data === undefined) {
-    if (delivered?.state !== "unread") return missing;
-    return delivered.served ? undefined : { reason: delivered.reason, message: delivered.message };
-  }
-  const problem = problemOf(data);
-  if (problem !== undefined) return problem;
-  if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && !delivered.served)) {
-    return { reason: delivered.reason, message: delivered.message };
-  }
-  return undefined;
-}
+type Anchor = Pick<NamedCredentials, "missing" | "problemOf">;
 
 function keysAnchor({ namespace, name }: MountedOwner): Anchor {
   const secret = `${namespace}/${name}`;

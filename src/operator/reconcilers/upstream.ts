@@ -9,51 +9,48 @@ import type { ResourceKey } from "../../domain/resource.ts";
 import type { SecretData } from "../../domain/secrets.ts";
 import { readTlsSecret } from "../../domain/tls-secret.ts";
 import type { ConditionDraft } from "../status-store.ts";
+import { isDelivered, obstacleOf, type NamedCredentials, type Obstacle } from "./named-credentials.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
-import type { Finding, Placed } from "./skeleton.ts";
+import type { Placed } from "./skeleton.ts";
 
 export const upstreamReconciler: Reconciler<"Upstream"> = {
   kind: "Upstream",
   report(key, spec, context) {
     const seen = context.upstreams?.get(`${key.namespace}/${key.name}`);
-    const named = secretsOf(spec);
-    const obstacle = named.map((secret) => obstacleOf(key, secret, context)).find((found) => found !== undefined);
+    const named = secretsOf(key, spec);
+    const obstacle = obstacleOf(key, named, context) ?? unheard(key, named, { seen, context });
     const conditions = [
       ...(seen === undefined ? [] : conditionsOf(seen)),
-      ...(named.length === 0 ? [] : credentialsLoaded(key, named, { seen, obstacle, context })),
+      ...(named.length === 0 ? [] : credentialsLoaded(named, { seen, obstacle, context })),
     ];
     return { ...(obstacle?.serves === false ? { notReady: obstacle.finding } : {}), conditions, details: {} };
   },
 };
 
-interface NamedSecret {
-  readonly path: string;
-  readonly name: string;
-  /** What is wrong with it. `name`: with its namespace. */
-  readonly problemOf: (data: SecretData, name: string) => string | undefined;
-}
-
-function secretsOf({ url, auth, certSecretRef }: UpstreamSpec): readonly NamedSecret[] {
-  const problemIn = (read: object) => ("problem" in read ? String(read.problem) : undefined);
+/** Of the Upstream `key`. */
+export function secretsOf({ namespace }: ResourceKey, { url, auth, certSecretRef }: UpstreamSpec): readonly NamedCredentials[] {
+  const named = (
+    field: string,
+    reference: { readonly name: string } | undefined,
+    read: (data: SecretData, name: string) => object,
+  ): NamedCredentials[] => {
+    if (reference === undefined) return [];
+    const secret = `${namespace}/${reference.name}`;
+    return [
+      {
+        owner: { kind: "Secret", namespace, name: reference.name },
+        path: `spec.${field}.name`,
+        missing: { reason: reasons.secretNotFound, message: `there is no Secret ${secret}: create it, or take the reference out` },
+        problemOf: (data) => {
+          const found = read(data, secret);
+          return "problem" in found ? { reason: reasons.secretInvalid, message: String(found.problem) } : undefined;
+        },
+      },
+    ];
+  };
   return [
-    ...(auth.secretRef === undefined
-      ? []
-      : [
-          {
-            path: "spec.auth.secretRef.name",
-            name: auth.secretRef.name,
-            problemOf: (data: SecretData, name: string) => problemIn(readLogin(data, name, targetUrl(url))),
-          },
-        ]),
-    ...(certSecretRef === undefined
-      ? []
-      : [
-          {
-            path: "spec.certSecretRef.name",
-            name: certSecretRef.name,
-            problemOf: (data: SecretData, name: string) => problemIn(tlsOf(data, name)),
-          },
-        ]),
+    ...named("auth.secretRef", auth.secretRef, (data, name) => readLogin(data, name, targetUrl(url))),
+    ...named("certSecretRef", certSecretRef, tlsOf),
   ];
 }
 
@@ -66,34 +63,18 @@ function tlsOf(data: SecretData, name: string): ReturnType<typeof readTlsSecret>
   return read;
 }
 
-interface Obstacle {
-  readonly finding: Finding & Placed;
-  /** The Upstream goes on meanwhile, with what its Secret was before. */
-  readonly serves: boolean;
-}
-
-function obstacleOf(
-  { namespace }: ResourceKey,
-  { path, name, problemOf }: NamedSecret,
-  { secrets, delivery }: ReportContext,
+/** Where somebody else brings Secrets, the registry alone knows whether they are there: an Upstream is not ready before it has said so. */
+function unheard(
+  key: ResourceKey,
+  named: readonly NamedCredentials[],
+  { seen, context }: { readonly seen: UpstreamView | undefined; readonly context: ReportContext },
 ): Obstacle | undefined {
-  if (secrets === undefined) return undefined;
-  const stopped = (reason: string, message: string): Obstacle => ({ finding: { reason, path, message }, serves: false });
-  const data = secrets.secret(namespace, name);
-  const delivered = delivery?.stateOf({ kind: "Secret", namespace, name });
-  if (data === undefined) {
-    if (delivered?.state === "unread") {
-      const { reason, message, served } = delivered;
-      return { finding: { reason, path, message }, serves: served };
-    }
-    return stopped(reasons.secretNotFound, `there is no Secret ${namespace}/${name}: create it, or take the reference out`);
-  }
-  const problem = problemOf(data, `${namespace}/${name}`);
-  if (problem !== undefined) return stopped(reasons.secretInvalid, problem);
-  if (delivered?.state === "refused") return stopped(delivered.reason, delivered.message);
-  if (delivered?.state !== "onItsWay") return undefined;
-  const { reason, message, served } = delivered;
-  return { finding: { reason, path, message }, serves: served };
+  const [first] = named;
+  const { delivery, wasReady } = context;
+  if (first === undefined || delivery === undefined || seen?.credentialsLoaded === true || isDelivered(named, context)) return undefined;
+  const about = (reason: string, message: string) => ({ finding: { reason, path: first.path, message }, what: "unheard" });
+  if (seen !== undefined) return { ...about(reasons.secretInvalid, `the registry cannot use the Secret: ${seen.message}`), serves: false };
+  return { ...about(reasons.progressing, "the registry has not said yet whether it has the Secret"), serves: wasReady(key) };
 }
 
 function conditionsOf({ reachable, reason: why, message, credentialsLoaded, rateLimit }: UpstreamView): ConditionDraft[] {
@@ -111,13 +92,12 @@ function conditionsOf({ reachable, reason: why, message, credentialsLoaded, rate
 }
 
 function credentialsLoaded(
-  { namespace }: ResourceKey,
-  named: readonly NamedSecret[],
-  { seen, obstacle, context: { delivery } }: { seen: UpstreamView | undefined; obstacle: Obstacle | undefined; context: ReportContext },
+  named: readonly NamedCredentials[],
+  { seen, obstacle, context }: { seen: UpstreamView | undefined; obstacle: Obstacle | undefined; context: ReportContext },
 ): (ConditionDraft & Placed)[] {
   const type = conditionTypes.credentialsLoaded;
   if (obstacle !== undefined) return [{ type, status: "False", ...obstacle.finding }];
-  if (named.every(({ name }) => delivery?.stateOf({ kind: "Secret", namespace, name }).state === "delivered")) {
+  if (isDelivered(named, context)) {
     return [{ type, status: "True", reason: reasons.succeeded, message: "every process of the registry has the Secret as it is now" }];
   }
   if (seen === undefined) return [];
