@@ -1,26 +1,21 @@
 // What git and a remote say when they fail, as an error of ours. git speaks English here (LC_ALL=C), and says what matters in its last lines.
 
-import { RecordError, type RecordErrorCode } from "./errors.ts";
+import { RecordError } from "./errors.ts";
 import type { GitAnswer } from "./git.ts";
+import { mistakeIn, type RemoteLogin } from "./remote-mistakes.ts";
 
 /** Most characters of somebody else's words in a condition or a log line. */
 const longest = 400;
 
-const refusals: readonly RegExp[] = [
-  /could not read Username|could not read Password|Authentication failed|terminal prompts disabled/i,
-  /returned error: 40[13]\b/,
-  /Permission denied \(|Host key verification failed|No \S+ host key is known/i,
-  /invalid format|error in libcrypto/i,
-  /certificate|SSL peer/i,
-];
-
 /** Why a call to the remote did not succeed. `what`: "fetch from", "push to". */
-export function remoteFailure(what: string, url: string, { timeout, answer }: { timeout: number; answer: GitAnswer }): RecordError {
+export function remoteFailure(what: string, login: RemoteLogin, { timeout, answer }: { timeout: number; answer: GitAnswer }): RecordError {
+  const tried = `${what} ${login.url}`;
   if (answer.timedOut)
-    return new RecordError("RemoteUnavailable", `${what} ${url}: no answer within ${Math.round(timeout / 1000)} s; it is tried again`);
+    return new RecordError("RemoteUnavailable", `${tried}: no answer within ${Math.round(timeout / 1000)} s; it is tried again`);
   const said = lastWords(answer.stderr) || `git ended with ${answer.code}`;
-  const code: RecordErrorCode = refusals.some((words) => words.test(said)) ? "RemoteRefused" : "RemoteUnavailable";
-  return new RecordError(code, `${what} ${url}: ${said}`);
+  const mistake = mistakeIn(said, login);
+  if (mistake === undefined) return new RecordError("RemoteUnavailable", `${tried}: ${said}`);
+  return new RecordError(mistake.code, `${tried}: ${mistake.advice}${mistake.quoted ? ` (git says: ${said})` : ""}`);
 }
 
 /** The remote took part in the push, and did not take it. `reason`: git's word for it. */
@@ -59,7 +54,8 @@ function lastWords(stderr: string): string {
     .split("\n")
     .map((line) => line.trim())
     .filter(
-      (line) => line !== "" && !/^(hint:|Please make sure|and the repository exists|Could not read from remote repository)/.test(line),
+      (line) =>
+        line !== "" && !/^(hint:|Please make sure|and the repository exists|(?:fatal: )?Could not read from remote repository)/.test(line),
     );
   return printable(lines.slice(-3).join("; "));
 }

@@ -76,7 +76,7 @@ export class Remote {
     const timeout = this.#options.timeout * (known === null ? firstFetch : 1);
     const answer = await this.#ask(["fetch", ...options, "--end-of-options", name, refspec], timeout);
     const absent = answer.code !== 0 && /couldn't find remote ref/.test(answer.stderr);
-    if (answer.code !== 0 && !absent) throw remoteFailure("fetch from", this.url, { timeout, answer });
+    if (answer.code !== 0 && !absent) throw remoteFailure("fetch from", this.#options, { timeout, answer });
     this.#problem = undefined;
     return absent ? null : this.#git.line(["rev-parse", "--verify", "--end-of-options", refs.fetched]);
   }
@@ -143,7 +143,7 @@ export class Remote {
       return;
     }
     const refusal = readRefusal(answer.stdout.toString("utf8"));
-    if (refusal === undefined) throw remoteFailure("push to", this.url, { timeout, answer });
+    if (refusal === undefined) throw remoteFailure("push to", this.#options, { timeout, answer });
     // A remote whose branch cannot be written says the same as one where somebody was faster, but it says it twice.
     const moved = refusal.kind === "moved" || (refusal.kind === "raced" && !this.#raced);
     this.#raced = refusal.kind === "raced";

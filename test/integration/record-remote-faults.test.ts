@@ -82,8 +82,9 @@ test.each<[string, Faults, string, string | RegExp]>([
 test("credentials that are refused wait for others, which count at once", async () => {
   await world.start();
   host.changePassword("another");
+  const refused = "the credentials were refused: put a username and a password (a token) that count there into Secret default/git";
   const another = () => world.gitSecrets.set("default", "git", { ...host.secret, password: "another\n" });
-  expect(await waitsAndGoesOn("AuthenticationFailed", "could not read Username", another)).toBe(1);
+  expect(await waitsAndGoesOn("AuthenticationFailed", refused, another)).toBe(1);
 });
 
 test.each<[string, (secret: Record<string, string>) => Record<string, string> | undefined, string | RegExp]>([

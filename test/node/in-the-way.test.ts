@@ -75,9 +75,13 @@ test("the Git remote: missing, its password wrong; what was applied meanwhile is
   const { git } = release.surroundings;
   release.record.delete();
   await release.apply(publicUpstream(release));
-  await says("operator", "RemoteUnavailable", /not found|does not exist|404/);
+  await says("operator", "RemoteUnavailable", /the repository is not there, or is hidden from the user of Secret \S+\/record /);
   await release.secret("record", { ...git.secret, password: "wrong" });
-  await says("operator", "RemoteRefused", /could not read Username|Authentication failed/);
+  await says(
+    "operator",
+    "RemoteRefused",
+    /the credentials were refused: put a username and a password \(a token\) that count there into Secret \S+\/record /,
+  );
   release.record.create();
   await release.secret("record", git.secret);
   await release.hasCondition("Ready", "upstream/tools");
