@@ -31,12 +31,15 @@ export interface ReportedRun<Result> {
 export async function reportRun<Result extends object>(options: ReportedRun<Result>): Promise<RunEnd<Result>> {
   const { control, run, progress, work, broken, reported = (result) => result } = options;
   const heartbeat = startHeartbeat(control, run, progress);
+  const signal = AbortSignal.any([options.signal, heartbeat.lost]);
   let end: RunEnd<Result>;
   let isBroken = false;
   try {
-    end = await work(AbortSignal.any([options.signal, heartbeat.lost]));
+    end = await work(signal);
   } catch (error) {
-    const message = printable(error instanceof Error ? error.message : String(error), 500);
+    // Whatever was under way then says only that it was aborted.
+    const why: unknown = signal.aborted ? signal.reason : error;
+    const message = printable(why instanceof Error ? why.message : String(why), 500);
     end = { succeeded: false, message, result: broken() };
     isBroken = true;
   } finally {

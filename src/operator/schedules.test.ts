@@ -458,6 +458,16 @@ test("an approval is for one plan: the run that it starts, and later ones only w
   expect(approvals()).toEqual([undefined, undefined]);
 });
 
+test("a run that ends with its process says so, and when the next one comes", async () => {
+  await begin("tag-sync", []);
+  schedules.update("tag-sync", [policy("tag-sync", "images")]);
+  await settle();
+  await schedules.stop();
+  expect(jobs.began[0]?.signal.reason).toMatchObject({
+    message: "stopped: the process in which it ran was told to end; the next run comes by itself, at the next time of its schedule",
+  });
+});
+
 describe("a policy whose keys are on their way to the registry", () => {
   const lacking = (more: Partial<ScheduledPolicy> = {}) => policy("tag-sync", "images", { schedule: "0 3 1 1 *", lacks: "key", ...more });
   const state = () => schedules.stateOf("tag-sync", keyOf("tag-sync", "images"));

@@ -8,6 +8,9 @@ import { slotOf } from "./slots.ts";
 import { Timetable, type ScheduledPolicy } from "./timetable.ts";
 import { Turns } from "./turns.ts";
 
+/** Of a run that ends with the process in which it runs. */
+const stopped = "stopped: the process in which it ran was told to end; the next run comes by itself, at the next time of its schedule";
+
 /** Why somebody wants a run. */
 interface Wanted {
   readonly trigger: "schedule" | "manual";
@@ -121,7 +124,7 @@ export class Schedules {
   }
 
   async stop(): Promise<void> {
-    this.#stopped.abort();
+    this.#stopped.abort(new Error(stopped));
     this.#timetable.stop();
     this.#waits.stop();
     this.#turns.open();

@@ -46,7 +46,8 @@ export function createJobRunner({ url, pullFrom = url, caFile, token, tokenFile,
         const end = await jobs[kind]({ ...context, registry, run, ...approval });
         return { run, ...end };
       } catch (error) {
-        return { run: "", succeeded: false, message: (error as Error).message, result: undefined };
+        const why = (signal.aborted ? signal.reason : error) as Error;
+        return { run: "", succeeded: false, message: why.message, result: undefined };
       } finally {
         await Promise.all([control.close(), registry?.close()]);
       }

@@ -43,6 +43,14 @@ test("a run of the same policy that is under way is named, waited for, and follo
   expect(end.run).not.toBe(id);
 });
 
+test("who is told to end while he waits for a run says why, and not that something was aborted", async () => {
+  await publish({ suspend: false });
+  await control.startRun(request);
+  const ending = new AbortController();
+  const end = await runner(() => ending.abort(new Error("stopped: told to end"))).run(request, ending.signal);
+  expect(end).toMatchObject({ run: "", succeeded: false, message: "stopped: told to end" });
+});
+
 test("a suspended policy is refused at once: nothing would come to wait for", async () => {
   await publish({ suspend: true });
   const end = await runner(() => undefined).run(request, new AbortController().signal);
