@@ -72,7 +72,8 @@ export class Delivery implements CredentialsDelivery {
     this.#options = options;
     this.#queue = new BatchQueue({
       work: () => this.#sync(),
-      onError: (error) => options.logger.error({ err: error }, "the Secrets of resources could not be gathered; it is tried again"),
+      onError: (error) =>
+        options.logger.warn({ error: String(error) }, "the Secrets of resources could not be gathered; it is tried again"),
       quiet: 50,
       longest: 500,
     });

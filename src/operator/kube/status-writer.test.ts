@@ -45,6 +45,30 @@ test("rounds that have nothing new to say do not send it again before its pause 
   await writer.stop();
 });
 
+test("a server that is away is one line of the log, however many statuses wait for it", async () => {
+  const lines: string[] = [];
+  const named = (name: string) => ({ ...view("a"), name });
+  const writer = new StatusWriter({
+    client: { apply: () => Promise.reject(new KubeError(0, "no answer from the API server: ECONNREFUSED")) },
+    events: { say: async () => undefined },
+    object: ({ name }) => ({ metadata: { name, namespace: "default", uid: "u", resourceVersion: "1" } }),
+    logger: pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line) }),
+  });
+  writer.take(["one", "two", "three"].map(named));
+  await vi.advanceTimersByTimeAsync(100);
+  const said = lines.map((line) => JSON.parse(line) as unknown);
+  expect(said).toEqual([
+    {
+      level: 40,
+      error: "KubeError: no answer from the API server: ECONNREFUSED",
+      msg: expect.stringMatching(
+        /^the status of upstream default\/\w+ and those of 2 other resources could not be written; it is tried again$/,
+      ) as string,
+    },
+  ]);
+  await writer.stop();
+});
+
 test("a command that a condition names is one that somebody with a kubeconfig can run", () => {
   const message = "paused: `npx wharfinger gc resume`";
   const [condition] =

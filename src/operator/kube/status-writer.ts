@@ -47,7 +47,7 @@ export class StatusWriter {
     this.#options = options;
     this.#queue = new BatchQueue({
       work: (ids) => this.#writeAll([...ids]),
-      onError: (error) => options.logger.error({ err: error }, "statuses could not be written; they are written again"),
+      onError: (error) => options.logger.warn({ error: String(error) }, "statuses could not be written; they are written again"),
       quiet: 20,
       longest: 200,
     });
@@ -72,14 +72,33 @@ export class StatusWriter {
   }
 
   async #writeAll(ids: string[]): Promise<readonly string[]> {
-    const failed: string[] = [];
+    const failed: { readonly id: string; readonly error: unknown }[] = [];
     const work = async (): Promise<void> => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
-        if (!(await this.#write(id))) failed.push(id);
+        try {
+          await this.#write(id);
+        } catch (error) {
+          failed.push({ id, error });
+        }
       }
     };
     await Promise.all(Array.from({ length: concurrent }, work));
-    return failed;
+    this.#tell(failed);
+    return failed.map(({ id }) => id);
+  }
+
+  /** One line, however many there are: where a server is away, it is so for all of them. */
+  #tell(failed: readonly { readonly id: string; readonly error: unknown }[]): void {
+    const { logger } = this.#options;
+    // Somebody changed it: the watch will have seen that in a moment.
+    const isRace = (error: unknown) => error instanceof KubeError && error.status === 409;
+    const [first, ...more] = failed.filter(({ error }) => !isRace(error));
+    if (first !== undefined) {
+      const others = more.length === 0 ? "" : ` and those of ${more.length} other resources`;
+      logger.warn({ error: String(first.error) }, `the status of ${described(first.id)}${others} could not be written; it is tried again`);
+    }
+    for (const { id, error } of failed)
+      if (isRace(error)) logger.debug({ error: String(error) }, `the status of ${described(id)} has changed; it is written again`);
   }
 
   #objectOf(view: ResourceView): CustomResource | undefined {
@@ -107,12 +126,12 @@ export class StatusWriter {
     return { status: status as ResourceStatus | undefined, version: metadata.resourceVersion };
   }
 
-  /** false: it has to be tried again. */
-  async #write(id: string): Promise<boolean> {
+  /** Rejects when it has to be tried again. */
+  async #write(id: string): Promise<void> {
     const taken = this.#views.get(id);
     const due = taken === undefined ? undefined : this.#due(id, taken);
-    if (due === undefined) return true;
-    const { client, events, logger } = this.#options;
+    if (due === undefined) return;
+    const { client, events } = this.#options;
     const { key, object, there, version, wanted } = due;
     const { namespace, name } = key;
     const { uid, resourceVersion: over } = object.metadata;
@@ -125,15 +144,9 @@ export class StatusWriter {
       this.#written.set(id, { over, status: wanted, version: answer.metadata.resourceVersion });
       await failpoint("status.written");
     } catch (error) {
-      if (error instanceof KubeError && error.status === 404) return true; // gone
+      if (error instanceof KubeError && error.status === 404) return; // gone
       this.#written.delete(id);
-      // Somebody changed it: the watch will have seen that in a moment.
-      const level = error instanceof KubeError && error.status === 409 ? "debug" : "warn";
-      logger[level](
-        { error: String(error) },
-        `the status of ${key.kind.toLowerCase()} ${namespace}/${name} could not be written; it is tried again`,
-      );
-      return false;
+      throw error;
     }
     const told = [
       eventOf(conditionOf(conditionTypes.ready, wanted), conditionOf(conditionTypes.ready, there)),
@@ -142,7 +155,6 @@ export class StatusWriter {
     for (const event of told) {
       if (event !== undefined) await events.say({ apiVersion: groupVersion, kind: key.kind, namespace, name, uid }, event);
     }
-    return true;
   }
 }
 
@@ -169,6 +181,12 @@ function shadowEventOf(wanted: ResourceStatus, there: ResourceStatus | undefined
 
 function keyOf({ kind, namespace, name }: ResourceView): ResourceKey | undefined {
   return isKind(kind) ? { kind, namespace, name } : undefined;
+}
+
+/** `upstream default/one`. */
+function described(id: string): string {
+  const [kind = "", ...name] = id.split("/");
+  return `${kind.toLowerCase()} ${name.join("/")}`;
 }
 
 function idOf({ kind, namespace, name }: ResourceView): string {
