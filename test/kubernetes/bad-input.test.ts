@@ -1,5 +1,9 @@
 // What people get wrong, on a real API server: each mistake is said where one looks, with an event, and nothing else suffers from it.
 
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { kinds } from "../../src/domain/resource.ts";
@@ -9,6 +13,8 @@ import { documentCases, judge } from "../support/documents.ts";
 import { eventually } from "../support/eventually.ts";
 import { GitHost, type BareRepository } from "../support/git-remote.ts";
 import { send } from "../support/http.ts";
+import { KubeletMount } from "../support/kubelet-mount.ts";
+import { Kubelet } from "../support/kubelet.ts";
 import { createNamespace } from "../support/kubernetes.ts";
 import { offlineUpstream, OperatorWorld } from "../support/operator-world.ts";
 import { accepted, create, resourcePath } from "../support/resource-api.ts";
@@ -65,8 +71,13 @@ beforeAll(async () => {
   tenant = await createNamespace(await sharedApiServer());
   const tenants = [{ namespace: tenant, kinds: ["Upstream"], prefixes: ["tenants"] }];
   const registry = { egress: { allowedCIDRs: ["127.0.0.0/8"] }, tenants };
-  [world, host] = await Promise.all([OperatorWorld.open({ registry }), GitHost.start()]);
+  const folder = await mkdtemp(join(tmpdir(), "wharfinger-bad-input-"));
+  const mount = await KubeletMount.make(folder);
+  [world, host] = await Promise.all([OperatorWorld.open({ registry, secrets: mount.folder }), GitHost.start()]);
+  world.defer(() => rm(folder, { recursive: true, force: true }));
   world.defer(() => host.stop());
+  const kubelet = new Kubelet({ api: world.api, namespace: world.namespace, name: "wharfinger-credentials", mounts: [mount] });
+  world.defer(() => kubelet.stop());
   repository = host.repository("cluster");
   stranger = await createNamespace(world.api);
   const account = `--serviceaccount=${world.namespace}:default`;
