@@ -43,13 +43,24 @@ function keysAnchor({ namespace, name }: MountedOwner): Anchor {
           `has no key that ends in .pub (${namesOfKeys(data)}): put the publisher's public key there, for example as cosign.pub`,
         );
       }
-      const problems = files.flatMap(([file, bytes]) => {
-        const read = readPublicKey(file, new TextDecoder().decode(bytes));
-        return "problem" in read ? [read.problem] : [];
-      });
+      const problems = problemsOf(data, files);
       return problems.length === files.length ? wrong(`has no public key that can be used: ${problems.join("; ")}`) : undefined;
     },
   };
+}
+
+/** Every round asks, more than once. */
+const readKeys = new WeakMap<SecretData, readonly string[]>();
+
+function problemsOf(data: SecretData, files: readonly (readonly [string, Uint8Array])[]): readonly string[] {
+  const found =
+    readKeys.get(data) ??
+    files.flatMap(([file, bytes]) => {
+      const read = readPublicKey(file, new TextDecoder().decode(bytes));
+      return "problem" in read ? [read.problem] : [];
+    });
+  readKeys.set(data, found);
+  return found;
 }
 
 function rootAnchor({ namespace, name }: MountedOwner, { delivery }: ReportContext): Anchor {
