@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { ControlClient } from "../../src/client/control-client.ts";
 import { hashOf } from "../../src/domain/mounted-secrets.ts";
-import { eventually } from "../support/eventually.ts";
+import { answerTo, eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
 import { createCertificates } from "../support/certificates.ts";
 import { createNamespace } from "../support/kubernetes.ts";
@@ -65,8 +65,12 @@ interface Version {
   };
 }
 const collection = (kind: "Upstream" | "TagPolicy") => resourcePath(kind, world.namespace);
-const now = async (kind: "Upstream" | "TagPolicy") =>
-  (await world.api.send<Version>("GET", collection(kind))).body.metadata.resourceVersion;
+/** A server that has just been told of a kind does not list it at once. */
+const now = (kind: "Upstream" | "TagPolicy") =>
+  answerTo(`a list of ${kind}s`, async () => {
+    const { status, body } = await world.api.send<Version>("GET", collection(kind));
+    return status === 200 ? body.metadata.resourceVersion : undefined;
+  });
 /** Each version of a resource since that one (`now`), as whoever watches it was told. */
 async function versionsSince(since: string, kind: "Upstream" | "TagPolicy", name: string): Promise<readonly Version[]> {
   const { metadata } = await world.stored(kind, name);
