@@ -70,8 +70,12 @@ test("while nothing happens nothing is written but the Lease", async () => {
   const renewed = async () =>
     Date.parse((await world.api.send<Lease>("GET", `${paths.leases(world.namespace)}/wharfinger`)).body.spec.renewTime);
   // The last thing that there is to say of an Upstream: the registry is asked every ten seconds what it has heard of it.
-  await eventually(async () =>
-    expect((await world.condition("Upstream", "chainguard", "Reachable"))?.message).toBe("offline: serves what is cached and asks nothing"),
+  await eventually(
+    async () =>
+      expect((await world.condition("Upstream", "chainguard", "Reachable"))?.message).toBe(
+        "offline: serves what is cached and asks nothing",
+      ),
+    30,
   );
   const head = world.git("rev-parse", "HEAD");
   const before = await written();
