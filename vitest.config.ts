@@ -91,10 +91,10 @@ export default defineConfig({
     ],
     setupFiles: ["test/support/keep-compiled.ts"],
     globalSetup: ["test/support/global-compile-cache.ts", "test/support/global-postgres.ts"],
-    testTimeout: 20_000,
-    // What comes by itself comes late on a busy machine.
-    expect: { poll: { timeout: 15_000 } },
-    hookTimeout: 60_000,
+    // Limits for what hangs: what comes by itself comes late on a busy machine.
+    testTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
+    hookTimeout: 120_000,
     passWithNoTests: false,
   },
 });

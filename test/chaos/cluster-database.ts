@@ -113,5 +113,5 @@ function streaming(primary: PostgresServer, condition: string): Promise<unknown>
   return eventually(async () => {
     const rows = await primary.run(`SELECT FROM pg_stat_replication WHERE ${condition}`);
     if (rows.length !== 1) throw new Error(`no standby has ${condition}`);
-  }, 60);
+  });
 }

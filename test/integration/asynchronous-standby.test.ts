@@ -83,7 +83,7 @@ test("a push that only the primary had is gone with it: nobody serves it, its by
   await standby.promote();
   address.lead(standby.port);
   // Both have it in memory still.
-  for (const pod of pods) await eventually(async () => expect(await pull(pod, lost)).toEqual(all(404)), 30);
+  for (const pod of pods) await eventually(async () => expect(await pull(pod, lost)).toEqual(all(404)));
   for (const pod of pods) expect(await pull(pod, kept)).toEqual(all(200));
 
   const control = new ControlClient({ url: one.url, token: adminToken });

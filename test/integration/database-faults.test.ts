@@ -347,8 +347,8 @@ describe("a registry", () => {
     expect((await send(registry.url, "DELETE", "/v2/team/app/manifests/away")).status).toBe(503);
     expect((await send(registry.url, "GET", "/readyz")).status).toBe(503);
     hop.lead(server.port);
-    await eventually(async () => expect((await get("manifests/away")).body).toEqual(manifest), 5);
-    await eventually(async () => expect((await send(registry.url, "GET", "/readyz")).status).toBe(200), 5);
+    await eventually(async () => expect((await get("manifests/away")).body).toEqual(manifest));
+    await eventually(async () => expect((await send(registry.url, "GET", "/readyz")).status).toBe(200));
     expect((await put("back", manifest)).status).toBe(201);
   });
 });

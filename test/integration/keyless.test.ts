@@ -80,7 +80,7 @@ async function status(name: string): Promise<ResourceView["status"]> {
 }
 const condition = async (name: string, type: string) => (await status(name)).conditions.find((found) => found.type === type);
 const says = (name: string, type: string, expected: object) =>
-  eventually(async () => expect(await condition(name, type)).toMatchObject(expected), 30);
+  eventually(async () => expect(await condition(name, type)).toMatchObject(expected));
 
 test("without its trusted root nothing is minted, and with another one: both are said; with the right one the version is, by its signer", async () => {
   const digest = await publish("nginx", "1.27.3-r2");
@@ -103,7 +103,7 @@ test("without its trusted root nothing is minted, and with another one: both are
   });
 
   await putRoot(sigstore.trustedRoot);
-  await eventually(async () => expect(await run("nginx")).toMatchObject({ code: 0 }), 60);
+  await eventually(async () => expect(await run("nginx")).toMatchObject({ code: 0 }));
   await says("nginx", "Verified", {
     status: "True",
     message: `the evidence of all images is verified; what is in service was signed by ${subject} (issuer ${issuer})`,

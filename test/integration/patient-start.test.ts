@@ -160,7 +160,7 @@ test("without a listener of its own for probes it answers on the only one: the r
   const at = `http://${address}`;
   const ready = async (headers = {}) => send(at, "GET", "/readyz", { headers }).then(({ status, body }) => `${status} ${body.toString()}`);
   const told = '503 {"ready":false,"checks":[{"name":"start","ready":false,"message":"DatabaseLoginRefused"}]}';
-  await eventually(async () => expect(await ready()).toBe(told), 60);
+  await eventually(async () => expect(await ready()).toBe(told));
   expect(await ready({ authorization: `Bearer ${processToken}` })).toMatch(
     /^503 .*DatabaseLoginRefused: The database refuses the password/,
   );

@@ -214,7 +214,7 @@ test("a certificate that was replaced is the one that the next request shows, an
   await pull("c");
   expect(upstream.seen.at(-1)?.peer).toBe("server");
   // Idle ones would be kept for longer than this.
-  await eventually(async () => expect(await upstream.connections()).toBe(1), 10);
+  await eventually(async () => expect(await upstream.connections()).toBe(1));
 });
 
 test("who has other Secrets goes on with the token he has", async () => {

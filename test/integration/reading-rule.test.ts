@@ -318,7 +318,7 @@ describe("PostgreSQL that goes and comes back", () => {
     expect(await statusOf(pod.url, manifestPath(image.digest), "HEAD")).toBe(503);
     await start();
     await silently("DELETE FROM tags; DELETE FROM manifest_blobs; DELETE FROM manifests");
-    await eventually(async () => expect(await statusOf(pod.url, manifestPath("v1"))).toBe(404), 5);
+    await eventually(async () => expect(await statusOf(pod.url, manifestPath("v1"))).toBe(404));
     expect(await statusOf(pod.url, manifestPath(image.digest))).toBe(404);
     expect(await statusOf(pod.url, blob)).toBe(200);
     const again = await pushImage(pod.url, name, "v1", { annotations: { after: "the restart" } });

@@ -42,7 +42,7 @@ test("the README's TagPolicy gives the image its version", { timeout: 180_000 },
     const answer = await fetch(`${wharfinger.url}/v2/ghcr/acme/app/manifests/1.2.3`);
     return answer.status === 200 ? answer.headers.get("docker-content-digest") : undefined;
   };
-  expect(await answerTo("the version", pulled, { seconds: 60, context: () => wharfinger.logs().slice(-4000) })).toBe(digest);
+  expect(await answerTo("the version", pulled, { context: () => wharfinger.logs().slice(-4000) })).toBe(digest);
 
   const explained = await wharfinger.cli(["explain", "ghcr/acme/app:1.2.3"]);
   const record = join(wharfinger.data, "record");
@@ -50,5 +50,5 @@ test("the README's TagPolicy gives the image its version", { timeout: 180_000 },
   expect([explained.code, explained.stdout]).toEqual([0, expect.stringContaining(`  record     ${commit.slice(0, 7)}\n`)]);
 
   await use("git", ["-C", record, "-c", "user.name=Ann", "-c", "user.email=ann@example.com", "revert", "--no-edit", commit]);
-  await answerTo("out of service", async () => ((await pulled()) === undefined ? true : undefined), { seconds: 60 });
+  await answerTo("out of service", async () => ((await pulled()) === undefined ? true : undefined));
 });

@@ -31,7 +31,7 @@ const cgr = "Upstream/default/cgr";
 const hub = "Upstream/default/hub";
 const minutes = (n: number) => `  cache: {tagTTL: ${n}m}\n`;
 const tagTTL = async () => ((await world.served(cgr)) as { cache?: { tagTTL: string } } | undefined)?.cache?.tagTTL;
-const serves = (ttl: string) => eventually(async () => expect(await tagTTL()).toBe(ttl), 40);
+const serves = (ttl: string) => eventually(async () => expect(await tagTTL()).toBe(ttl));
 const says = (key: string, reason: string, message: string | RegExp) =>
   eventually(() =>
     expect(world.condition(key, "Recorded")).toMatchObject({
@@ -55,7 +55,7 @@ async function waitsAndGoesOn(reason: string, message: string | RegExp, heal: ()
   expect(await tagTTL()).toBe("5m");
   const theirs = world.edit("upstreams/default/cgr.yaml", (text) => text.replace("tagTTL: 5m", "tagTTL: 7m"));
   heal();
-  await eventually(async () => expect(await world.served(hub)).toBeDefined(), 40);
+  await eventually(async () => expect(await world.served(hub)).toBeDefined());
   await serves("7m");
   await eventually(() => expect(world.condition(hub, "Recorded")).toMatchObject({ status: "True" }));
   await eventually(() => expect(world.plane?.record().problem).toBeUndefined());
@@ -105,14 +105,14 @@ test("a remote whose hook declines: its words are in the condition, what people 
   expect(world.subjects()[0]).toBe("upstream default/cgr: generation 1");
   // In the repository itself there is no hook in the way.
   world.repository.decline(undefined);
-  await eventually(async () => expect(await world.served(hub)).toBeDefined(), 40);
+  await eventually(async () => expect(await world.served(hub)).toBeDefined());
 });
 
 test("a push that arrived although its answer did not is not repeated", async () => {
   await world.start();
   host.faults.losesAnswers = true;
   world.upstream("hub");
-  await eventually(async () => expect(await world.served(hub)).toBeDefined(), 40);
+  await eventually(async () => expect(await world.served(hub)).toBeDefined());
   host.heal();
   world.upstream("cgr", minutes(2));
   await serves("2m");
@@ -142,7 +142,7 @@ test("a start while the remote is away: what is published stays, and says why", 
     await says(hub, "RemoteUnavailable", "fetch from https:");
     expect(await tagTTL()).toBe("5m");
     host.heal();
-    await eventually(() => expect(world.condition(hub, "Ready")).toMatchObject({ status: "True" }), 40);
+    await eventually(() => expect(world.condition(hub, "Ready")).toMatchObject({ status: "True" }));
     await world.stop();
   }
   expect(world.subjects()).toEqual([

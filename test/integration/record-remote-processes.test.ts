@@ -40,18 +40,17 @@ test("serve goes by a remote of its settings, says when it cannot, and comes bac
   };
   writeFileSync(join(served.config, "secret.yaml"), stringify(secret));
   writeFileSync(join(served.config, "cgr.yaml"), stringify(upstream));
-  await eventually(
-    () => expect(repository.git("log", "--format=%s", "wharfinger")).toBe("upstream default/cgr: generation 1\nrecord: begins"),
-    30,
+  await eventually(() =>
+    expect(repository.git("log", "--format=%s", "wharfinger")).toBe("upstream default/cgr: generation 1\nrecord: begins"),
   );
   await served.kill9();
   served = await served.restart();
   host.faults.down = true;
-  await eventually(async () => expect((await served.cli(["record", "status"])).stdout).toContain("Not recorded: fetch from https:"), 30);
+  await eventually(async () => expect((await served.cli(["record", "status"])).stdout).toContain("Not recorded: fetch from https:"));
   expect(served.logs()).not.toContain(host.secret["password"]);
   host.heal();
   writeFileSync(join(served.config, "cgr.yaml"), stringify({ ...upstream, spec: { ...upstream.spec, cache: { tagTTL: "1m" } } }));
-  await eventually(() => expect(repository.git("log", "-1", "--format=%s", "wharfinger")).toBe("upstream default/cgr: generation 2"), 40);
+  await eventually(() => expect(repository.git("log", "-1", "--format=%s", "wharfinger")).toBe("upstream default/cgr: generation 2"));
   expect(await served.stop()).toBe(0);
 });
 

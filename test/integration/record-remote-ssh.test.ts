@@ -28,7 +28,7 @@ afterEach(() => world.close());
 
 const cgr = "Upstream/default/cgr";
 const right = () => ({ identity: sshd.identity, known_hosts: sshd.knownHosts });
-const served = () => eventually(async () => expect(await world.served(cgr)).toBeDefined(), 40);
+const served = () => eventually(async () => expect(await world.served(cgr)).toBeDefined());
 
 test("a record is pushed and followed over ssh", async () => {
   world.gitSecrets.set("default", "git", right());

@@ -320,7 +320,7 @@ test("500 changes at once are few pushes, with a remote that takes 1.5 s for eac
   const many = Array.from({ length: 500 }, (_, index) => document(`many-${index}`));
   world.write("many.yaml", many.join("---\n"));
   for (const name of ["many-0", "many-499"])
-    await eventually(async () => expect(await world.served(`Upstream/default/${name}`)).toBeDefined(), 60);
+    await eventually(async () => expect(await world.served(`Upstream/default/${name}`)).toBeDefined());
   expect(world.subjects().filter((subject) => subject.endsWith(": generation 1"))).toHaveLength(500);
   expect(host.pushes - before).toBeLessThanOrEqual(3);
   // What comes while a push is under way goes with the next one, together.
@@ -328,8 +328,8 @@ test("500 changes at once are few pushes, with a remote that takes 1.5 s for eac
   world.write("one.yaml", document("one"));
   await eventually(() => expect(host.pushes).toBeGreaterThan(pushed));
   for (let index = 0; index < 20; index++) world.write(`more-${index}.yaml`, document(`more-${index}`));
-  await eventually(async () => expect(await world.served("Upstream/default/more-19")).toBeDefined(), 60);
-  await eventually(async () => expect(await world.served("Upstream/default/more-0")).toBeDefined(), 60);
+  await eventually(async () => expect(await world.served("Upstream/default/more-19")).toBeDefined());
+  await eventually(async () => expect(await world.served("Upstream/default/more-0")).toBeDefined());
   expect(host.pushes - pushed).toBeLessThanOrEqual(4);
 });
 

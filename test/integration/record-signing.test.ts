@@ -39,7 +39,7 @@ test("while the key is missing changes wait, and what was published is served; w
   expect(await world.served(cgr)).toMatchObject({ cache: { tagTTL: "5m" } });
 
   secrets.set("default", "signing", { identity: key.privateKey });
-  await eventually(async () => expect(await world.served(cgr)).toMatchObject({ cache: { tagTTL: "1m" } }), 30);
+  await eventually(async () => expect(await world.served(cgr)).toMatchObject({ cache: { tagTTL: "1m" } }));
   const allowed = join(world.folder, "allowed-signers");
   writeFileSync(allowed, `wharfinger@localhost ${key.publicKey}\n`);
   const judged = world.git("-c", `gpg.ssh.allowedSignersFile=${allowed}`, "log", "--format=%G? %s");

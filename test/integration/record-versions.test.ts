@@ -231,7 +231,7 @@ test("committed and not published: the proposal is settled by the commit that ha
   const head = world.head();
   // As a crash between commit and publish leaves it.
   await world.sql("UPDATE proposals SET state = 'waiting', settled_at = NULL");
-  await eventually(async () => expect((await world.client.waitingProposals()).length).toBe(0), 40);
+  await eventually(async () => expect((await world.client.waitingProposals()).length).toBe(0));
   expect(world.head()).toBe(head);
 }, 60_000);
 

@@ -69,7 +69,7 @@ async function startPod(): Promise<ServingProcess> {
   });
   pods.push(pod);
   service.add(pod);
-  await eventually(() => expect(service.ready).toContain(pod), 30);
+  await eventually(() => expect(service.ready).toContain(pod));
   return pod;
 }
 

@@ -31,7 +31,7 @@ function secret(password: string): void {
   world.registry.secrets.set("default", "pull", data);
   world.write("secret.yaml", `apiVersion: v1\nkind: Secret\nmetadata: {name: pull}\nstringData: ${JSON.stringify(data)}\n`);
 }
-const says = (expected: object) => eventually(() => expect(world.condition(cgr, "Reachable")).toMatchObject(expected), 30);
+const says = (expected: object) => eventually(() => expect(world.condition(cgr, "Reachable")).toMatchObject(expected));
 const probes = () => upstream.asked("/token").length;
 
 test("it is asked when it is new, and when its Secret or its spec changes", async () => {
@@ -83,7 +83,7 @@ test("a request that comes while the registry is away is done when upstream was 
   expect(world.view(cgr).status.details).not.toMatchObject(handled);
   expect(probes()).toBe(before);
   away = false;
-  await eventually(() => expect(world.view(cgr).status.details).toMatchObject(handled), 60);
+  await eventually(() => expect(world.view(cgr).status.details).toMatchObject(handled));
   expect(probes()).toBe(before + 1);
   world.remove("meanwhile.yaml");
 });

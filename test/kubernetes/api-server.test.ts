@@ -55,9 +55,9 @@ test("a ServiceAccount has tokens for whom they are meant, bound to its pod", as
 test("controllers work: a Job gets its pod, and a namespace that is deleted ends", async () => {
   const namespace = await createNamespace(api);
   await succeeds(["-n", namespace, "create", "job", "once", "--image=none"]);
-  await eventually(async () => expect(await succeeds(["-n", namespace, "get", "pods", "-o", "name"])).toMatch(/^pod\/once-/), 30);
+  await eventually(async () => expect(await succeeds(["-n", namespace, "get", "pods", "-o", "name"])).toMatch(/^pod\/once-/));
   const other = await createNamespace(api);
-  await succeeds(["delete", "namespace", other, "--timeout=60s"]);
+  await succeeds(["delete", "namespace", other, "--timeout=120s"]);
   expect((await api.send("GET", `/api/v1/namespaces/${other}`)).status).toBe(404);
 });
 

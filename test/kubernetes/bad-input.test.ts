@@ -47,7 +47,7 @@ async function conditions(resource: string, namespace = world.namespace): Promis
   return Object.fromEntries((body.status?.conditions ?? []).map((condition) => [condition.type, condition]));
 }
 const becomes = (resource: string, expected: object, namespace?: string) =>
-  eventually(async () => expect(await conditions(resource, namespace)).toMatchObject(expected), 30);
+  eventually(async () => expect(await conditions(resource, namespace)).toMatchObject(expected));
 /** Ready is False for the reason, a person has to do something, and `kubectl describe` says it too. */
 async function stalls(resource: string, reason: string, message: string, namespace = world.namespace): Promise<void> {
   const said = { status: "False", reason, message: expect.stringContaining(message) as string };
@@ -190,7 +190,7 @@ test("while Git is away a resource that is deleted is served on, and a Secret th
   expect((await world.control.upstreams()).map(({ prefix }) => prefix)).toContain("late");
   host.faults.down = false;
   await world.hasCondition("Ready", "upstream/while-away");
-  await eventually(async () => expect((await world.control.upstreams()).map(({ prefix }) => prefix)).not.toContain("late"), 30);
+  await eventually(async () => expect((await world.control.upstreams()).map(({ prefix }) => prefix)).not.toContain("late"));
   expect(repository.git("log", "--format=%s", "wharfinger")).toContain(`upstream ${world.namespace}/late: removed`);
 });
 
@@ -215,6 +215,6 @@ test("in a tenant's namespace the operator may write status, events and its Leas
   );
   await eventually(async () => expect(await world.kubectl(["-n", tenant, "events", "--for", "upstream/theirs"])).toMatch(/Normal/));
   await world.kubectl(["-n", tenant, "delete", "upstream/theirs"]);
-  await eventually(async () => expect(await gathered()).toEqual([".salt"]), 30);
+  await eventually(async () => expect(await gathered()).toEqual([".salt"]));
   expect(world.operator?.logs()).not.toMatch(/is forbidden|cannot (create|patch|update|list|watch|get) resource/);
 });

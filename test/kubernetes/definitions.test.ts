@@ -89,7 +89,7 @@ test.each([
 });
 
 test("kubectl wait sees Ready, and a generation that nobody has looked at", async () => {
-  expect(await kubectl("wait", "--for=condition=Ready", "upst/example", "--timeout=20s")).toContain("condition met");
+  expect(await kubectl("wait", "--for=condition=Ready", "upst/example", "--timeout=120s")).toContain("condition met");
   accepted(await create(api, { kind: "Upstream", name: "fresh", spec: { url: "https://quay.io", prefix: "quay" } }, { namespace }));
   const { body } = await api.send<StoredResource>("GET", resourcePath("Upstream", namespace, "fresh"));
   expect(body.status).toEqual({ observedGeneration: -1 });

@@ -38,7 +38,7 @@ async function both(kind: Kind, name: string) {
   return { flux, argo: argo.status, says: argo.message };
 }
 const becomes = (kind: Kind, name: string, expected: object) =>
-  eventually(async () => expect(await both(kind, name)).toMatchObject(expected), 60);
+  eventually(async () => expect(await both(kind, name)).toMatchObject(expected));
 
 test("nobody has seen it yet: in progress, of every kind", async () => {
   await world.apply(offlineUpstream({ name: "good", prefix: "good" }), policies);
@@ -57,7 +57,7 @@ test("it is served: healthy, of every kind", async () => {
   await world.startOperator();
   await eventually(async () => {
     for (const kind of kinds) expect(await both(kind, "good")).toMatchObject({ flux: "Current", argo: "Healthy" });
-  }, 60);
+  });
 });
 
 test("it cannot work until somebody changes it: failed, in the words of the resource", async () => {
@@ -67,7 +67,7 @@ test("it cannot work until somebody changes it: failed, in the words of the reso
 
 test("it is suspended: what was served is", async () => {
   await world.apply(offlineUpstream({ name: "good", prefix: "good", fields: ", suspend: true" }));
-  await eventually(async () => expect(await both("Upstream", "good")).toMatchObject({ flux: "Current", argo: "Suspended" }), 60);
+  await eventually(async () => expect(await both("Upstream", "good")).toMatchObject({ flux: "Current", argo: "Suspended" }));
 });
 
 test("it has changed since, or waits for something: in progress", async () => {

@@ -151,7 +151,7 @@ test("a server that has forgotten the version is listed again: a deletion that n
     (await api.send<{ items: KubeObject[] }>("GET", paths.configMaps(namespace))).body.items.map(({ metadata }) => metadata.name);
   expect(await versions()).not.toContain("one");
   hop.lead(Number(new URL(api.url).port));
-  await eventually(() => expect(names(informer)).not.toContain("one"), 60);
+  await eventually(() => expect(names(informer)).not.toContain("one"));
   expect(informer.items.get("two")).toMatchObject({ data: { count: "19" } });
 });
 
@@ -167,7 +167,7 @@ test("a list that is refused is no empty list: what is known stays, and why is s
   await shows(informer, ["one"]);
   await eventually(() => expect([informer.complete, informer.problem]).toEqual([true, undefined]));
   await kubectl("delete", "rolebinding", "reader");
-  await eventually(() => expect(informer.complete).toBe(false), 30);
+  await eventually(() => expect(informer.complete).toBe(false));
   expect(names(informer)).toEqual(["one"]);
 });
 

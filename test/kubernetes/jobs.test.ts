@@ -104,7 +104,7 @@ const job = (name: (typeof names)[number], slot = "29380200"): ScheduledJob => (
 });
 const never = () => new AbortController().signal;
 const podOf = (name: string, position = 0) =>
-  answerTo(`${name} has Pod ${position}`, async () => (await podsOf(name))[position]?.metadata.name, { seconds: 30 });
+  answerTo(`${name} has Pod ${position}`, async () => (await podsOf(name))[position]?.metadata.name);
 const podsOf = async (name: string) =>
   (await cluster.kubelet.pods())
     .filter(({ metadata }) => metadata.labels?.["batch.kubernetes.io/job-name"]?.startsWith(`${name}-`))
@@ -114,8 +114,7 @@ const jobsOf = async (name: string) => {
   return listed.map((line) => line.replace("job.batch/", "")).filter((found) => found.startsWith(`${name}-`));
 };
 /** The run of a Pod, once the operator has registered it. */
-const runOf = (pod: string) =>
-  answerTo(`Pod ${pod} has a run`, () => cluster.runOf(pod), { seconds: 30, context: () => cluster.kubelet.logs(pod) });
+const runOf = (pod: string) => answerTo(`Pod ${pod} has a run`, () => cluster.runOf(pod), { context: () => cluster.kubelet.logs(pod) });
 const ended = async (outcome: Promise<JobOutcome | undefined>, pod?: string) => {
   const found = await outcome;
   if (found === undefined) throw new Error(`nothing is told of the job: ${pod === undefined ? "" : cluster.kubelet.logs(pod)}`);
@@ -190,7 +189,7 @@ test("a Job that is deleted by hand ends its run", async () => {
 });
 
 test("a Pod that does not start says why, first in an event, in the end as the outcome; the Job goes", async () => {
-  const { jobs, events } = await operator({ startWithin: 4_000 });
+  const { jobs, events } = await operator({ startWithin: 10_000 });
   cluster.kubelet.take = () => false;
   const outcome = jobs.run(job("stuck"), never());
   const pod = await podOf("stuck");
@@ -204,7 +203,7 @@ test("a Pod that does not start says why, first in an event, in the end as the o
   const { message, succeeded } = await ended(outcome);
   expect(succeeded).toBe(false);
   expect(message).toMatch(
-    /^Job stuck-\S+ did not start within 4s \(jobs\.startWithin\); Pod \S+: ImagePullBackOff: Back-off pulling image "/,
+    /^Job stuck-\S+ did not start within 10s \(jobs\.startWithin\); Pod \S+: ImagePullBackOff: Back-off pulling image "/,
   );
   expect(events).toEqual([
     { type: "Warning", reason: "JobNotStarted", note: expect.stringMatching(/^Pod \S+ of Job \S+: ImagePullBackOff: Back-off/) },
@@ -214,12 +213,12 @@ test("a Pod that does not start says why, first in an event, in the end as the o
 });
 
 test("a Pod that a quota refuses is told of in the quota's words", async () => {
-  const { jobs } = await operator({ startWithin: 4_000 });
+  const { jobs } = await operator({ startWithin: 10_000 });
   await cluster.apply({ apiVersion: "v1", kind: "ResourceQuota", metadata: { name: "none" }, spec: { hard: { pods: "0" } } });
   await eventually(async () => expect(await cluster.kubectl("get", "resourcequota/none", "-o", "jsonpath={.status.hard.pods}")).toBe("0"));
   try {
     const { message } = await ended(jobs.run(job("quota"), never()));
-    expect(message).toMatch(/did not start within 4s \(jobs\.startWithin\); it got no Pod: .*exceeded quota: none/);
+    expect(message).toMatch(/did not start within 10s \(jobs\.startWithin\); it got no Pod: .*exceeded quota: none/);
   } finally {
     await cluster.kubectl("delete", "resourcequota", "none");
   }
@@ -230,13 +229,13 @@ test("a run of the same policy that somebody else began is waited for", async ()
   const { id } = await cluster.admin.startRun({ kind: "prune", policy: "default/patient", trigger: "manual" });
   const outcome = jobs.run(job("patient"), never());
   const pod = await podOf("patient");
-  await eventually(() => expect(cluster.kubelet.logs(pod)).toContain(`No run is registered for Pod ${pod}`), 30);
+  await eventually(() => expect(cluster.kubelet.logs(pod)).toContain(`No run is registered for Pod ${pod}`));
   await cluster.admin.updateRun(id, { state: "succeeded", result: {} });
   expect(await ended(outcome, pod)).toMatchObject({ succeeded: true, run: expect.not.stringContaining(id) });
 });
 
 test("a Job past its deadline is stopped", async () => {
-  const { jobs } = await operator({ startWithin: 4_000, deadline: 5_000 });
+  const { jobs } = await operator({ deadline: 10_000 });
   cluster.kubelet.freeze = () => true;
   const outcome = jobs.run(job("late"), never());
   const pod = await podOf("late");
@@ -244,7 +243,7 @@ test("a Job past its deadline is stopped", async () => {
   expect(await ended(outcome, pod)).toMatchObject({
     run: id,
     succeeded: false,
-    message: expect.stringMatching(/^Job late-\S+ had not ended after 5s \(jobs\.deadline\) and was stopped$/),
+    message: expect.stringMatching(/^Job late-\S+ had not ended after 10s \(jobs\.deadline\) and was stopped$/),
   });
   expect(await cluster.admin.run(id)).toMatchObject({ state: "failed" });
 });
@@ -285,7 +284,7 @@ test.each(readdirSync(forms))(
     const template = { ...spec.template, spec: { ...spec.template.spec, containers } };
     await cluster.apply({ ...made, metadata: { ...metadata, namespace: cluster.namespace }, spec: { ...spec, template } });
     const { jobs } = await operator();
-    await eventually(async () => expect((await jobs.unfinished()).map((found) => found.job)).toContainEqual(job("former")), 30);
+    await eventually(async () => expect((await jobs.unfinished()).map((found) => found.job)).toContainEqual(job("former")));
     // Whatever slot this operator would begin.
     const outcome = await ended(jobs.run(job("former", "29380230"), never()), await podOf("former"));
     expect(outcome).toMatchObject({ succeeded: true });

@@ -225,7 +225,7 @@ test("a process that waits for its turn says so, and one whose record has a remo
       1,
       expect.stringContaining("The record is at https://127.0.0.1:9/registry.git by now, branch wharfinger: "),
     ]);
-  }, 30);
+  });
   expect(await wharfinger("push", ".")).toMatchObject({ code: 1, stderr: expect.stringContaining(". is no clone of a record.") });
   const elsewhere = await wharfinger("push", "theirs", "-n", "other");
   expect(elsewhere.stderr).toContain(`theirs is a clone of the record in namespace ${world.namespace}, not of other's.`);

@@ -48,7 +48,7 @@ async function startLeading(options: Parameters<OperatorWorld["startOperator"]>[
   await world.startOperator(options);
   const headers = { authorization: `Bearer ${processToken}` };
   const answered = () => fetch(`${url()}/info/refs?service=git-receive-pack`, { headers });
-  await eventually(async () => expect((await answered()).status).toBe(200), 60);
+  await eventually(async () => expect((await answered()).status).toBe(200));
 }
 
 test("a record, and a person's clone of it", async () => {
@@ -87,6 +87,6 @@ test("the next one serves what had arrived, and the person pushes on", async () 
   person("commit", "-q", "--allow-empty", "-m", "the last word");
   person("push", "-q", address(), "HEAD:wharfinger");
   expect(world.git("log", "-4", "--format=%s")).toBe("the last word\npush.received\npush.started\npush.receiving");
-  await eventually(async () => expect(await world.control.record()).toMatchObject({ revision: branch() }), 60);
+  await eventually(async () => expect(await world.control.record()).toMatchObject({ revision: branch() }));
   await eventually(() => expect(world.git("status", "--porcelain")).toBe(""));
 });

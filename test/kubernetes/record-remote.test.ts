@@ -19,7 +19,7 @@ let person: PersonsClone;
 
 const upstream = (tagTTL: string) => offlineUpstream({ fields: `, cache: {tagTTL: ${tagTTL}}` });
 const condition = (type: string) => world.condition("Upstream", "chainguard", type);
-const becomes = (type: string, expected: object) => eventually(async () => expect(await condition(type)).toMatchObject(expected), 30);
+const becomes = (type: string, expected: object) => eventually(async () => expect(await condition(type)).toMatchObject(expected));
 
 /** As the downward API tells it where it runs. */
 const pod = { POD_NAME: "operator", POD_UID: "1f4a4d5e-3a0c-4b52-9a44-0a4e1f4fbb01" };
@@ -87,7 +87,7 @@ test("a person clones it from where the cluster says it is, with credentials of 
 
 test("a cluster that begins anew beside a record with content: all is served on, overrides hold, no file changes", async () => {
   await world.apply(upstream("1m"));
-  await eventually(() => expect(repository.git("log", "-1", "--format=%s", "wharfinger")).toContain("generation 2"), 30);
+  await eventually(() => expect(repository.git("log", "-1", "--format=%s", "wharfinger")).toContain("generation 2"));
   person.git("revert", "--no-edit", "HEAD");
   await becomes("Overridden", { status: "True" });
   const before = repository.head();
@@ -96,14 +96,11 @@ test("a cluster that begins anew beside a record with content: all is served on,
   await world.kubectl(["delete", "upstream/chainguard", "configmap/wharfinger"]);
   await rm(world.record, { recursive: true });
   await start();
-  await eventually(
-    () => expect(world.operator?.logs()).toContain("it is served on until its file is removed or the resource comes back"),
-    30,
-  );
+  await eventually(() => expect(world.operator?.logs()).toContain("it is served on until its file is removed or the resource comes back"));
   expect(repository.head()).toBe(before);
   await world.apply(upstream("1m"));
   await becomes("Overridden", { status: "True" });
-  expect(await condition("Ready")).toMatchObject({ status: "True" });
+  await becomes("Ready", { status: "True" });
   expect(repository.git("diff", "--stat", `${before}..wharfinger`)).toBe("");
   expect(repository.git("log", "--format=%s", `${before}..wharfinger`)).toMatch(/adopts what is recorded$/);
   await eventually(async () => expect(await world.control.record()).toMatchObject({ revision: repository.head() }));

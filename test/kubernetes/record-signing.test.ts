@@ -39,7 +39,7 @@ const says = (reason: string, why: string, type = "Recorded") =>
     const message = expect.stringContaining(why) as string;
     expect(await world.condition("Upstream", "chainguard", type)).toMatchObject({ status: "False", reason, message });
     expect(world.operator?.logs()).toContain(why);
-  }, 30);
+  });
 /** `<verdict of git> <subject>` of each commit, the newest first. */
 function judged(...keys: readonly (SshKey | undefined)[]): readonly string[] {
   const file = join(world.folder, "allowed-signers");

@@ -39,10 +39,10 @@ test("pages, a killed API server, and a history that was compacted meanwhile", a
   const stop = new AbortController();
   const running = reporter.run(stop.signal);
   try {
-    await eventually(() => expect(reports[0]).toMatchObject({ complete: true, scope: "Cluster" }), 60);
+    await eventually(() => expect(reports[0]).toMatchObject({ complete: true, scope: "Cluster" }));
     expect(names.filter((name) => !told(name))).toEqual([]);
     await startPod("before");
-    await eventually(() => expect(told("before")).toBe(true), 60);
+    await eventually(() => expect(told("before")).toBe(true));
 
     await api.kill9();
     const away = reports.length;

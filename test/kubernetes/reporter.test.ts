@@ -297,13 +297,13 @@ test("its ServiceAccount's token reports for its cluster, and for no other", asy
 test("while it runs, a Pod's new image is told at once, and later what it was pulled as; it ends in order", async () => {
   const { child, logs } = startReporter();
   try {
-    await eventually(async () => expect(await rows("SELECT FROM workload_reports WHERE taken_at IS NOT NULL")).toHaveLength(1), 60);
+    await eventually(async () => expect(await rows("SELECT FROM workload_reports WHERE taken_at IS NOT NULL")).toHaveLength(1));
     const image = `${host}/${app}:brand-new`;
     const imageID = `${host}/${app}@${digestOf(image)}`;
     await make(pods(), { metadata: { name: "new" }, spec: podSpec(image) });
-    await eventually(async () => expect(await reported(image)).toBe(true), 60);
+    await eventually(async () => expect(await reported(image)).toBe(true));
     await sayPulled("new", imageID);
-    await eventually(async () => expect(await reported(imageID)).toBe(true), 60);
+    await eventually(async () => expect(await reported(imageID)).toBe(true));
   } catch (error) {
     throw new Error(logs(), { cause: error });
   } finally {

@@ -43,7 +43,7 @@ beforeAll(async () => {
   await world.apply(resource("cgr"), resource("hub"));
   await world.hasCondition("Ready", "upstream", "--all");
   await world.apply(hub());
-  await answerTo("it is recorded", () => world.subjects().find((subject) => subject.endsWith("hub: generation 2")), { seconds: 60 });
+  await answerTo("it is recorded", () => world.subjects().find((subject) => subject.endsWith("hub: generation 2")));
   world.person.git("revert", "--no-edit", "HEAD");
   await overridden();
   world.reader.expect("/v2/cgr/acme/app/manifests/v1", { status: 200, digest });
@@ -59,7 +59,7 @@ test("the Lease is deleted: the operator takes it again", async () => {
   const holder = () => world.kubectl(["get", "lease/wharfinger", "-o", "jsonpath={.spec.holderIdentity}"]);
   const operator = await holder();
   await world.kubectl(["delete", "lease/wharfinger"]);
-  await eventually(async () => expect(await holder()).toBe(operator), 30);
+  await eventually(async () => expect(await holder()).toBe(operator));
   await overridden();
   await nothingWrong(before);
 });
@@ -70,7 +70,7 @@ test("the Lease is taken: the operator ends, and the next one goes on when it ru
   await world.kubectl(["patch", "lease/wharfinger", "--type=merge", "-p", JSON.stringify(taken)]);
   expect(await world.operator?.exited).toBe(1);
   const next = await world.startOperator();
-  await eventually(() => expect(next.logs()).toContain("the Lease is ours"), 30);
+  await eventually(() => expect(next.logs()).toContain("the Lease is ours"));
   await overridden();
   await nothingWrong(before);
 });
@@ -84,7 +84,7 @@ test("an API server that dies, and forgets what was: what happened meanwhile is 
     await world.apply(resource("cgr", ", cache: {tagTTL: 1m}"));
     await cluster.compact();
     await cluster.restart();
-    await eventually(() => expect(world.subjects(before)).toEqual([`${of("cgr")}: generation 2`]), 60);
+    await eventually(() => expect(world.subjects(before)).toEqual([`${of("cgr")}: generation 2`]));
     await overridden();
   });
   await world.published();
@@ -101,7 +101,7 @@ test("the namespace is deleted and made again: what was in it is served on, and 
   await nothingWrong(before);
   await world.begin();
   const operator = await world.startOperator();
-  await eventually(() => expect(operator.logs()).toContain("it is served on until its file is removed or the resource comes back"), 60);
+  await eventually(() => expect(operator.logs()).toContain("it is served on until its file is removed or the resource comes back"));
   await nothingWrong(before);
   await world.apply(resource("cgr", ", cache: {tagTTL: 1m}"), hub());
   await overridden();
@@ -116,12 +116,12 @@ test("a new cluster with the record of an old one: all is served on, orphans are
   const operator = await world.startOperator();
   await eventually(async () => {
     expect(await (await fetch(`${operator.url}/metrics`)).text()).toContain("wharfinger_operator_orphans 2");
-  }, 60);
+  });
   await nothingWrong(before);
   await world.apply(hub());
   await overridden();
   await nothingWrong(before, [`${of("hub")}: generation 1, adopts what is recorded`]);
-  expect(await (await fetch(`${operator.url}/metrics`)).text()).toContain("wharfinger_operator_orphans 1");
+  await eventually(async () => expect(await (await fetch(`${operator.url}/metrics`)).text()).toContain("wharfinger_operator_orphans 1"));
 });
 
 test("a first installation beside a record with content: an empty registry serves it before any resource is there", async () => {
@@ -148,14 +148,14 @@ test("a history that was rewritten is refused, which the resources say, and coun
   const text = world.person.git("show", `HEAD:upstreams/${world.namespace}/cgr.yaml`);
   const add = (name: string) => world.person.edit(`upstreams/${world.namespace}/${name}.yaml`, () => text.replaceAll("cgr", name), name);
   add("theirs");
-  await eventually(async () => expect(await fetch(pulled)).toMatchObject({ status: 200 }), 30);
+  await eventually(async () => expect(await fetch(pulled)).toMatchObject({ status: 200 }));
   await world.published();
   // A third of the files may go; another one makes it half of them.
   add("more");
   await world.published();
   const served = world.repository.head();
   world.person.git("reset", "-q", "--hard", "HEAD~2");
-  await eventually(async () => expect(await ready()).toMatchObject({ status: "False", reason: "RevisionNotAccepted" }), 30);
+  await eventually(async () => expect(await ready()).toMatchObject({ status: "False", reason: "RevisionNotAccepted" }));
   const { message = "" } = (await ready()) ?? {};
   expect(message).toMatch(/history was rewritten: 2 of 4 files are missing .*What is published stays/);
   await eventually(async () => expect(await world.kubectl(["events", "--for", "upstream/cgr"])).toMatch(/Warning\s+RevisionNotAccepted/));

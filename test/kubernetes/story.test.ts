@@ -142,7 +142,7 @@ test("latest moves on while API server and operator are killed: one Job does it,
   kubelet.freeze = () => true;
   await world.kubectl(["annotate", "--overwrite", "tagpolicy/chainguard", "wharfinger.dev/requestedAt=killed"]);
   const begun = async () => (await kubelet.pods()).find(({ metadata }) => !before.has(metadata.name))?.metadata.name;
-  const pod = await answerTo("a Pod of the run", begun, { seconds: 60 });
+  const pod = await answerTo("a Pod of the run", begun);
   const process = await kubelet.process(pod);
   await cluster.restart();
   await world.operator?.kill9();
@@ -162,11 +162,11 @@ test("latest moves on while API server and operator are killed: one Job does it,
 test("a version that is reverted at the Git host is out of service, a force-push brings it back, and no run mints what is reverted", async () => {
   const minted = world.repository.head() ?? "";
   world.person.git("revert", "--no-edit", "HEAD");
-  await eventually(async () => expect(await versionStatus("1.28.0")).toBe(404), 60);
+  await eventually(async () => expect(await versionStatus("1.28.0")).toBe(404));
   world.person.git("reset", "-q", "--hard", minted);
-  await eventually(async () => expect(await versionStatus("1.28.0")).toBe(200), 60);
+  await eventually(async () => expect(await versionStatus("1.28.0")).toBe(200));
   world.person.git("revert", "--no-edit", "HEAD");
-  await eventually(async () => expect(await versionStatus("1.28.0")).toBe(404), 60);
+  await eventually(async () => expect(await versionStatus("1.28.0")).toBe(404));
   await reconcile("tagpolicy/chainguard");
   expect(await versionStatus("1.28.0")).toBe(404);
   expect(commits(`${versions}: 1.28.0-r0`)).toBe(1);
@@ -175,9 +175,9 @@ test("a version that is reverted at the Git host is out of service, a force-push
 test("a changed resource is served; its revert holds over what is applied again", async () => {
   const mirror = () => statusOf(`/v2/${image}/tags/list?ns=mirror.example`);
   await world.apply(upstreamResource("cgr.dev, mirror.example"));
-  await eventually(async () => expect(await mirror()).toBe(200), 60);
+  await eventually(async () => expect(await mirror()).toBe(200));
   world.person.git("revert", "--no-edit", "HEAD");
-  await eventually(async () => expect(await mirror()).toBe(404), 60);
+  await eventually(async () => expect(await mirror()).toBe(404));
   await world.hasCondition("Overridden", "upstream/chainguard");
   const head = world.repository.head();
   await world.apply(upstreamResource("cgr.dev, mirror.example"));
@@ -199,7 +199,7 @@ test("a retention policy plans, then deletes, by Jobs; what it deleted is in Git
   await world.hasCondition("Ready", "retentionpolicy/builds");
   expect(await reconcile("retentionpolicy/builds")).toMatchObject({ code: 0 });
   expect(await tags()).toEqual(["build-4", "build-5", "v1.0"]);
-  await eventually(() => expect(world.subjects().at(-1)).toContain(`plan ${world.namespace}/builds: `), 30);
+  await eventually(() => expect(world.subjects().at(-1)).toContain(`plan ${world.namespace}/builds: `));
   await world.control.restore({ repository: "team-c/app", tag: "build-2" });
   expect(await tags()).toContain("build-2");
   await world.published();

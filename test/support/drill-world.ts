@@ -82,7 +82,7 @@ export class DrillWorld extends OperatorWorld {
   /** The registry serves what the branch says now. */
   async published(): Promise<void> {
     const is = async () => ((await this.control.record()).revision === this.repository.head() ? true : undefined);
-    await answerTo("the branch is published", is, { seconds: 60, context: () => this.operator?.logs().slice(-4_000) ?? "" });
+    await answerTo("the branch is published", is, { context: () => this.operator?.logs().slice(-4_000) ?? "" });
   }
 
   /** Meanwhile an operator that ends is started again, as a kubelet does. */

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** Milliseconds between two questions: what is soon there is soon seen, and who waits for long leaves the processor to what he waits for. */
 const pauses = { first: 25, longest: 200, growth: 1.25 };
-const defaultSeconds = 15;
+/** A limit for what never comes, not for a machine that has much to do: nothing that holds waits for it. */
+const defaultSeconds = 60;
 
 /** Asks until the assertions hold; fails with the last one that did not. */
 export async function eventually(check: () => void | Promise<void>, seconds = defaultSeconds): Promise<void> {

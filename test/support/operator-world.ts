@@ -47,6 +47,7 @@ export class OperatorWorld implements WorldParts {
   control: ControlClient;
   /** The one that was started last. */
   operator: ServingProcess | undefined;
+  #startedWith: Partial<OperatorProcessOptions> = {};
   readonly #stack: AsyncDisposableStack;
 
   protected constructor(parts: WorldParts, stack: AsyncDisposableStack) {
@@ -92,7 +93,15 @@ export class OperatorWorld implements WorldParts {
     });
     this.defer(() => started.stop());
     this.operator = started;
+    this.#startedWith = options;
     return started;
+  }
+
+  /** What is done while no operator is there is news of one round to the next: of several things one that runs may hear one after the other. */
+  async whileAway(work: () => Promise<unknown>): Promise<void> {
+    await this.operator?.stop();
+    await work();
+    await this.startOperator(this.#startedWith);
   }
 
   /** Its stdout; rejects with what it and the operator said unless it ends with 0. */
@@ -106,12 +115,12 @@ export class OperatorWorld implements WorldParts {
 
   /** Waits until a field of a resource (`upstream/chainguard`, `{.status.recordedGeneration}`) has the value. */
   async becomes(resource: string, field: string, value: string): Promise<void> {
-    await this.kubectl(["wait", `--for=jsonpath=${field}=${value}`, resource, "--timeout=60s"]);
+    await this.kubectl(["wait", `--for=jsonpath=${field}=${value}`, resource, "--timeout=120s"]);
   }
 
   /** Waits until the condition is True: of `upstream/chainguard`, or of all with `upstream`, `--all`. */
   async hasCondition(type: string, ...resource: readonly string[]): Promise<void> {
-    await this.kubectl(["wait", `--for=condition=${type}`, ...resource, "--timeout=60s"]);
+    await this.kubectl(["wait", `--for=condition=${type}`, ...resource, "--timeout=120s"]);
   }
 
   async stored(kind: Kind, name: string): Promise<StoredResource> {

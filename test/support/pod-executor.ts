@@ -128,7 +128,7 @@ class Executor implements PodExecutor {
   }
 
   process(pod: string): Promise<ChildProcess> {
-    return answerTo(`Pod ${pod} runs`, () => this.#started.get(pod)?.child, { seconds: 30 });
+    return answerTo(`Pod ${pod} runs`, () => this.#started.get(pod)?.child);
   }
 
   logs(pod: string): string {

@@ -125,7 +125,7 @@ async function launch(launcher: Launcher, folder: string, options: PostgresServe
         (error: { code?: string }) => (error.code?.startsWith("28") === true ? true : undefined),
       );
     },
-    { seconds: 60, context: lastWords },
+    { context: lastWords },
   );
   return server;
 }

@@ -58,7 +58,7 @@ export async function startWaitingRegistry(options: RegistryProcessOptions): Pro
     const { checks } = JSON.parse(answer.body.toString()) as { checks: readonly { name: string; message: string }[] };
     return checks.find(({ name }) => name === "start")?.message;
   };
-  const says = (expected: RegExp) => eventually(async () => expect(await obstacle()).toMatch(expected), 60);
+  const says = (expected: RegExp) => eventually(async () => expect(await obstacle()).toMatch(expected));
   return { serving, obstacle, says, logs, stop };
 }
 

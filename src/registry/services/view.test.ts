@@ -394,7 +394,7 @@ test(
       await pruneChangesBefore(pool, await readHorizon(pool));
       const { rowCount } = await writer.query("SELECT FROM changes");
       expect(rowCount).toBe(0);
-    }, 60);
+    });
     await open.query("COMMIT");
     await open.end();
     expect((await changesSince(pool, snapshot)).keys).toEqual(["tag:1:open"]);
