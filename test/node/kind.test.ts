@@ -7,10 +7,11 @@ import { parse as parseToml } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse } from "yaml";
 
+import { eventually } from "../support/eventually.ts";
 import type { NodeAccess } from "../support/node/node.ts";
 import { startReader, type Reader } from "../support/node/reader.ts";
 import { sharedNode, sharedProduct } from "../support/node/shared-node.ts";
-import { commandsOf, runCommands } from "../support/page-commands.ts";
+import { commandsOf, runCommands, type CommandBlock } from "../support/page-commands.ts";
 
 const folder = resolve(import.meta.dirname, "../../deploy/kind");
 const blocks = await commandsOf(join(folder, "README.md"));
@@ -51,8 +52,25 @@ test("kind's own commands are marked", () => {
   expect([...new Set(blocks.map(({ mark }) => mark))].sort()).toEqual(["", "kind", "yours"]);
 });
 
-test.each(blocks.filter(({ mark }) => mark === ""))("$named", async (block) => {
+const ours = blocks.filter(({ mark }) => mark === "");
+const isTheEnd = ({ text }: CommandBlock) => text.includes("helm uninstall");
+
+async function runs(block: CommandBlock): Promise<void> {
   const { code, stdout, stderr } = await runCommands(block, reader);
   const pods = code === 0 ? "" : (await node.api.kubectl(["describe", "pods", "--all-namespaces"])).stdout;
   expect({ code, said: code === 0 ? "" : `${stdout}${stderr}${pods}` }).toEqual({ code: 0, said: "" });
+}
+
+test.each(ours.filter((block) => !isTheEnd(block)))("$named", runs);
+
+test("who comes by the node's port is seen by the registry with an address of his own, which is not the node's", async () => {
+  const { status } = await fetch(`http://${node.addresses.node}:30500/v2/team-a/app/blobs/uploads/`, { method: "POST" });
+  expect(status).toBe(401);
+  await eventually(async () => {
+    const { stdout } = await node.api.kubectl(["-n", "wharfinger", "logs", "deployment/wharfinger-registry"]);
+    const refused = stdout.split("\n").filter((line) => line.includes('"Refused"') && line.includes("team-a/app"));
+    expect(refused.map((line) => (JSON.parse(line) as { readonly source: string }).source)).toEqual([node.addresses.machine]);
+  });
 });
+
+test.each(ours.filter(isTheEnd))("$named", runs);
