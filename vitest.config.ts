@@ -62,8 +62,8 @@ export default defineConfig({
           globalSetup: ["test/support/global-tools.ts"],
           include: ["test/{integration,conformance}/**/*.test.ts"],
           // A limit for what hangs, not for a machine that has much to do.
-          testTimeout: 180_000,
-          hookTimeout: 120_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
       {
@@ -73,7 +73,7 @@ export default defineConfig({
           maxWorkers: files,
           globalSetup: ["test/support/global-tools.ts", "test/support/global-kubernetes.ts"],
           include: ["test/kubernetes/**/*.test.ts"],
-          testTimeout: 180_000,
+          testTimeout: 300_000,
           hookTimeout: 300_000,
         },
       },

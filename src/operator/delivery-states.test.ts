@@ -1,8 +1,9 @@
 // How far a Secret has come, by what the processes of the registry say. The way itself: test/kubernetes/credentials.test.ts.
 
 import { pino } from "pino";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { eventually } from "../../test/support/eventually.ts";
 import { hashOf } from "../domain/mounted-secrets.ts";
 import type { Files } from "./credentials-bundle.ts";
 import { Delivery, type DeliveryOptions } from "./delivery.ts";
@@ -50,10 +51,8 @@ afterEach(() => delivery.stop());
 async function gathered(): Promise<string> {
   const before = stored;
   delivery.want(wanted, { keepOthers: false });
-  return vi.waitFor(() => {
-    expect(stored).not.toBe(before);
-    return hashOf(stored ?? new Map()) ?? "";
-  });
+  await eventually(() => expect(stored).not.toBe(before));
+  return hashOf(stored ?? new Map()) ?? "";
 }
 const state = () => delivery.stateOf(owner);
 

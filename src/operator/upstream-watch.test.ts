@@ -1,5 +1,6 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 
+import { eventually } from "../../test/support/eventually.ts";
 import type { UpstreamView } from "../api/control/contents.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 
@@ -80,7 +81,7 @@ test("what a probe has heard is told at once, and holds against a process that h
   watch.hear(seen);
   expect([told, watch.views]).toEqual([[], undefined]);
   const running = watch.run(stopping.signal);
-  await vi.waitFor(() => expect(told).toEqual(["Unknown"]));
+  await eventually(() => expect(told).toEqual(["Unknown"]));
   watch.hear(seen);
   watch.hear(notAsked);
   expect(told).toEqual(["Unknown", "True"]);

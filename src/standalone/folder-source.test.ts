@@ -120,17 +120,17 @@ test("an editor that writes beside and renames, with the old size and time", asy
 
 test("an editor that empties the file before it writes is not caught half way", async () => {
   await write("a.yaml", upstream("a", "https://one.example"));
-  const found = await source({ pause: 10, settle: 600 });
+  const found = await source({ pause: 10, settle: 1_500 });
   const seen: string[][] = [];
   found.onChange(() => seen.push(held(found)));
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     await write("a.yaml", "");
     await new Promise((resolve) => setTimeout(resolve, 60));
     await change(found, () => write("a.yaml", upstream("a", `https://${round}.example`)));
   }
   expect(seen.flat().every((text) => text.startsWith("a https://"))).toBe(true);
   expect(seen.every((resources) => resources.length === 1)).toBe(true);
-  expect(held(found)).toEqual(["a https://2.example"]);
+  expect(held(found)).toEqual(["a https://1.example"]);
 });
 
 test("a file that is written over and over holds up neither an edit nor a removal beside it", async () => {

@@ -33,7 +33,7 @@ test("places that could not be looked into are work too", () => {
   expect(restAfter({ files: [], unreadable }, 10)).toBe(600);
 });
 
-// A rest of a multiple of the delay would end long after this test's patience.
+// A rest of twenty times the delay would end after this test's patience.
 test("a process that was held up while it looked heeds the next edit like any other", async () => {
   await writeFile(join(folder, "a.yaml"), "a: 1\n");
   let looks = 0;
@@ -59,7 +59,7 @@ test("a process that was held up while it looked heeds the next edit like any ot
   await writeFile(join(folder, "b.yaml"), "b: 1\n");
   expect((await told).files.map(({ name }) => name)).toEqual(["a.yaml", "b.yaml"]);
   await stop();
-}, 10_000);
+}, 25_000);
 
 /** `a1 b2 !c`: the files a and b with these fingerprints, and c, which could not be looked into. */
 const seen = (text: string): FolderListing => {

@@ -50,16 +50,20 @@ test("the Secret is missing, then a user in it, then nobody", async () => {
   );
   const absent = "there is no Secret default/wharfinger-users: create it with the key htpasswd; until then nobody can log in as ci or eve";
   await eventually(async () => expect((await running.cli(["get"])).stdout).toContain(absent));
-  expect(await conditions()).toMatchObject({
-    Ready: ["False", "SecretNotFound"],
-    Recorded: ["True", "Succeeded"],
-    CredentialsLoaded: ["False", "SecretNotFound"],
-  });
+  await eventually(async () =>
+    expect(await conditions()).toMatchObject({
+      Ready: ["False", "SecretNotFound"],
+      Recorded: ["True", "Succeeded"],
+      CredentialsLoaded: ["False", "SecretNotFound"],
+    }),
+  );
 
   users("ci");
   const missing = "Secret default/wharfinger-users has no user eve";
   await eventually(async () => expect((await running.cli(["get"])).stdout).toContain(missing));
-  expect(await conditions()).toMatchObject({ Ready: ["True", "Succeeded"], CredentialsLoaded: ["False", "UserNotFound"] });
+  await eventually(async () =>
+    expect(await conditions()).toMatchObject({ Ready: ["True", "Succeeded"], CredentialsLoaded: ["False", "UserNotFound"] }),
+  );
 
   users("ci", "eve");
   await eventually(async () => expect(await conditions()).toMatchObject({ CredentialsLoaded: ["True", "Succeeded"] }));
@@ -78,6 +82,8 @@ test("an issuer that the settings do not have: the policy and the log say that n
   const nobody =
     "ci.yaml:6: spec.subjects[0].issuer: the settings have no issuer github (auth.issuers); nobody is this subject, and it opens nothing";
   await eventually(async () => expect((await running.cli(["get"])).stdout).toContain(nobody));
-  expect(await conditions()).toMatchObject({ Ready: ["False", "IssuerNotFound"], Recorded: ["True", "Succeeded"] });
+  await eventually(async () =>
+    expect(await conditions()).toMatchObject({ Ready: ["False", "IssuerNotFound"], Recorded: ["True", "Succeeded"] }),
+  );
   expect(lines(nobody).length).toBeGreaterThan(0);
 });

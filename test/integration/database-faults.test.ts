@@ -84,7 +84,7 @@ describe("a statement", () => {
   });
 
   test("that takes too long is ended by the server, and the connection is of use", async () => {
-    const brief = connect({ connections: 1, timeouts: { statement: 200 } });
+    const brief = connect({ connections: 1, timeouts: { statement: 1_000 } });
     const [before] = await brief.query(pid);
     await expect(brief.query(sleeping)).rejects.toMatchObject({ reason: "TIMEOUT", code: "57014" });
     expect(await brief.query(pid)).toEqual([before]);
@@ -99,14 +99,19 @@ describe("a statement", () => {
   });
 
   test("with no free connection is told so, and reads keep a quarter of them while all writers wait", async () => {
-    const small = connect({ connections: 4, timeouts: { wait: 300 } });
+    const small = connect({ connections: 4, timeouts: { wait: 1_000 } });
     let go: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (go = resolve));
     const writers = [1, 2, 3].map(() => small.transaction(() => held));
     await expect(small.transaction(async () => undefined)).rejects.toMatchObject({ reason: "BUSY" });
     expect(await small.query(one)).toEqual([{ one: 1 }]);
-    const reader = small.query(statement("test-nap", "SELECT pg_sleep(1)"));
-    await expect(small.query(one)).rejects.toMatchObject({ reason: "BUSY" });
+    // The last connection waits for somebody else, however long.
+    let reader: Promise<unknown> | undefined;
+    await database.transaction(async (transaction) => {
+      await transaction.query({ name: "", text: "SELECT pg_advisory_xact_lock(1)" });
+      reader = small.query(statement("test-lock", "SELECT pg_advisory_xact_lock(1)"));
+      await expect(small.query(one)).rejects.toMatchObject({ reason: "BUSY" });
+    });
     go();
     await Promise.all([...writers, reader]);
     expect(await small.query(one)).toEqual([{ one: 1 }]);
@@ -134,7 +139,7 @@ describe("a statement", () => {
     const impatient = connect();
     await impatient.query(one);
     hop.silence();
-    const asked = statement("test-asked", "SELECT 2 AS two", { within: 500 });
+    const asked = statement("test-asked", "SELECT 2 AS two", { within: 2_000 });
     expect(await impatient.query(asked)).toEqual([{ two: 2 }]);
   });
 });
@@ -214,22 +219,22 @@ describe("with a synchronous standby that is away", () => {
   afterEach(end);
 
   test("nothing is acknowledged, reads go on, and no more of the server's connections are taken than ours", async () => {
-    const brief = connect({ connections: 4, timeouts: { commit: 300, wait: 300 } });
+    const brief = connect({ connections: 4, timeouts: { commit: 1_000, wait: 1_000 } });
     const attempt = () => brief.transaction((transaction) => transaction.execute(keep, ["waits"]));
     const reasons = await Promise.all(Array.from({ length: 8 }, () => attempt().catch((error: { reason: string }) => error.reason)));
     expect(new Set(reasons)).toEqual(new Set(["OUTCOME_UNKNOWN", "BUSY"]));
     expect(await brief.query(one)).toEqual([{ one: 1 }]);
-    expect(await waitingIn("SyncRep")).toBe(3);
+    await eventually(async () => expect(await waitingIn("SyncRep")).toBe(3));
     expect(await kept("waits")).toBe(0);
     await end();
     await eventually(async () => expect(await attempt()).toBe(1));
   });
 
   test("a single statement that writes is no other", async () => {
-    const brief = connect({ connections: 4, timeouts: { commit: 300, wait: 300 } });
+    const brief = connect({ connections: 4, timeouts: { commit: 1_000, wait: 1_000 } });
     for (const reason of ["OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN", "BUSY"])
       expect(await failureOf(brief.execute(keep, ["single"]))).toMatchObject({ reason });
-    expect(await waitingIn("SyncRep")).toBe(3);
+    await eventually(async () => expect(await waitingIn("SyncRep")).toBe(3));
     expect(await brief.query(one)).toEqual([{ one: 1 }]);
     await end();
     await eventually(async () => expect(await brief.execute(keep, ["single"])).toBe(1));

@@ -61,7 +61,7 @@ describe("slow clients", () => {
   });
 
   test("a body that falls silent is 408, and the session goes on where it stopped", async () => {
-    registry = await startTestRegistry({ settings: { ...defaultSettings, uploads: { ...defaultSettings.uploads, stallTimeout: 300 } } });
+    registry = await startTestRegistry({ settings: { ...defaultSettings, uploads: { ...defaultSettings.uploads, stallTimeout: 1_500 } } });
     const { url } = registry;
     const blob = randomBlob(5000);
     const name = freshName();
@@ -107,20 +107,20 @@ describe("slow clients", () => {
     // More than the buffers of a socket hold.
     const socket = await raw(url, request.repeat(8));
     socket.pause();
-    await expect.poll(() => registry?.log.some(({ msg }) => msg === "A client took nothing any more"), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => registry?.log.some(({ msg }) => msg === "A client took nothing any more")).toBe(true);
     expect((await send(url, "GET", `/v2/${name}/manifests/large`)).body.length).toBe(manifest.length);
     socket.destroy();
   });
 
   test("a download that nobody takes is cut, and others are served meanwhile", async () => {
-    registry = await startTestRegistry({ settings: { ...defaultSettings, uploads: { ...defaultSettings.uploads, stallTimeout: 300 } } });
+    registry = await startTestRegistry({ settings: { ...defaultSettings, uploads: { ...defaultSettings.uploads, stallTimeout: 1_500 } } });
     const { url } = registry;
     const name = freshName();
     const digest = await pushBlob(url, name, randomBlob(32 * 1024 * 1024));
     const socket = await raw(url, `GET /v2/${name}/blobs/${digest} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
     socket.pause();
     expect((await send(url, "GET", `/v2/${name}/blobs/${digest}`)).body.length).toBe(32 * 1024 * 1024);
-    await expect.poll(() => registry?.log.some(({ msg }) => msg === "A client took nothing any more"), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => registry?.log.some(({ msg }) => msg === "A client took nothing any more")).toBe(true);
     socket.destroy();
   });
 });
@@ -159,10 +159,10 @@ test("one user's manifests under way leave room for another's", async () => {
     return undefined;
   };
   const message = "You are sending too many manifests at once. Send this one again when others are done.";
-  await expect.poll(hold, { timeout: 20_000 }).toEqual({ errors: [{ code: "UNAVAILABLE", message }] });
+  await expect.poll(hold).toEqual({ errors: [{ code: "UNAVAILABLE", message }] });
   expect(await push("other")).toBe("pushed");
   for (const socket of held) socket.destroy();
-  await expect.poll(() => push("slow"), { timeout: 20_000 }).toBe("pushed");
+  await expect.poll(() => push("slow")).toBe("pushed");
 });
 
 describe("a refusal", () => {
@@ -221,7 +221,7 @@ describe("a stop", () => {
   });
 
   test("cuts what takes longer than the grace period, and long polls at once", async () => {
-    registry = await startTestRegistry({ grace: 200 });
+    registry = await startTestRegistry({ grace: 1_500 });
     const { url } = registry;
     const upload = open(url, "POST", `/v2/${freshName()}/blobs/uploads/?digest=${digestOf("x")}`, { "content-length": 10 });
     const cut = once(upload, "error");

@@ -148,7 +148,7 @@ const cases: readonly Case[] = [
     name: "a manifest that stalls",
     misbehave: (upstream) => upstream.script(manifests, { kind: "stall", after: 20 }, 1),
     code: "UPSTREAM_FAILED",
-    message: /sent nothing for 0\.5 s/,
+    message: /sent nothing for 1\.5 s/,
   },
   {
     name: "429 with Retry-After",
@@ -396,7 +396,7 @@ const cases: readonly Case[] = [
     pull: "layer",
     misbehave: (upstream) => upstream.script(blobs, { kind: "stall", after: 1000 }, 5),
     code: "UPSTREAM_FAILED",
-    message: /sent nothing for 0\.5 s/,
+    message: /sent nothing for 1\.5 s/,
   },
   {
     name: "a layer that is shorter than the manifest says",

@@ -72,7 +72,8 @@ test.each<[string, Faults, string, string | RegExp]>([
   ["a redirect to somebody else", { status: 302, location: "/elsewhere" }, "RemoteUnavailable", "returned error: 302"],
   ["refusing", { status: 403 }, "AuthenticationFailed", "returned error: 403"],
 ])("a remote that is %s", async (_, faults, reason, message) => {
-  world.setRemote({ timeout: 2_000 });
+  // A remote that is well takes longer than that now and then.
+  if (faults.silent === true) world.setRemote({ timeout: 2_000 });
   await world.start();
   Object.assign(host.faults, faults);
   expect(await waitsAndGoesOn(reason, message, () => host.heal())).toBe(1);
@@ -185,14 +186,16 @@ test("while the remote is away a user's access is taken by taking the user out o
 test("the pauses grow: a remote that is away is not asked in a loop", async () => {
   await world.start();
   const before = host.requests.length;
+  const began = performance.now();
   host.faults.status = 500;
   for (let round = 0; round < 15; round++) {
     world.upstream("hub", `# ${round}\n`);
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   await says(hub, "RemoteUnavailable", "returned error: 500");
-  // One at once, one after a second, one after two more; each is a single request.
-  expect(host.requests.length - before).toBeLessThanOrEqual(5);
+  // One at once, one after a second, one after two more, one after four more; each is a single request. Two more may be on their way.
+  const asked = host.requests.length - before;
+  expect(asked).toBeLessThanOrEqual(3 + Math.log2((performance.now() - began) / 1_000 + 1));
 });
 
 test("an operator that ends does not wait for a remote that is deaf", async () => {

@@ -59,8 +59,8 @@ const rounds = 10;
 test(`${rounds} kills while the record is pushed: what was said is there, and the branch goes on`, async () => {
   const repository = host.repository("killed");
   const said: string[] = [];
-  for (let round = 0; round < rounds; round++) said.push(...(await writeAndKill(host.urlOf(repository), round)));
-  expect(said.length).toBeGreaterThan(rounds);
+  // On a machine that gets less done in its time there are more of them.
+  for (let round = 0; round < rounds || said.length <= rounds; round++) said.push(...(await writeAndKill(host.urlOf(repository), round)));
   const history = new Set(repository.git("rev-list", "wharfinger").split("\n"));
   expect(said.filter((id) => !history.has(id))).toEqual([]);
   expect(repository.git("log", "--merges", "--format=%H", "wharfinger")).toBe("");

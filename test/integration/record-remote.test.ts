@@ -125,9 +125,10 @@ test("new content ends an override, and what a person pushed first is adopted", 
 });
 
 test("a removal of more than three files and a third of them waits for a person, also over a restart without a clone", async () => {
-  for (const name of ["a", "b", "c", "d", "e"]) world.upstream(name);
+  world.upstreamsOf("four.yaml", ["a", "b", "c", "d"]);
+  world.upstream("e");
   await world.start();
-  for (const name of ["a", "b", "c", "d"]) world.remove(`${name}.yaml`);
+  world.remove("four.yaml");
   await eventually(() => expect(world.plane?.record().waiting.join()).toContain("4 resources are gone "));
   await world.stop();
   world.loseClone();

@@ -233,9 +233,10 @@ test("a namespace that was deleted and made again: its files are orphans, and ad
 });
 
 test("a removal of more than three files and a third of them waits for a person", async () => {
-  for (const name of ["a", "b", "c", "d", "e"]) world.upstream(name);
+  world.upstreamsOf("four.yaml", ["a", "b", "c", "d"]);
+  world.upstream("e");
   await world.start();
-  for (const name of ["a", "b", "c", "d"]) world.remove(`${name}.yaml`);
+  world.remove("four.yaml");
   await eventually(() => expect(world.plane?.record().waiting.join()).toContain("namespace default: 4 resources are gone "));
   const word = `${world.git("log", "-1", "--format=%H", "--", "upstreams/default/d.yaml")}/default`;
   expect(world.plane?.record().waiting).toEqual([expect.stringMatching(new RegExp(`wharfinger record confirm-removal ${word}$`))]);

@@ -75,7 +75,7 @@ async function settingsOf(namespace: string): Promise<Record<string, unknown>> {
     auth: { issuers: [{ name: "in-cluster", jwks: `${cluster.url}/openid/v1/jwks`, caFile: join(cluster.folder, "ca.crt"), tokenFile }] },
     access: { jobs: { issuer: "in-cluster", namespace, name: "wharfinger-jobs" } },
   };
-  const gc = { lease: "2s", trashFor: "1h", doomDelay: "1s", interval: "200ms" };
+  const gc = { lease: "10s", trashFor: "1h", doomDelay: "1s", interval: "200ms" };
   return { ...shared, gc, backup: { interval: "0s" }, egress: { allowedCIDRs: ["127.0.0.1/32"] } };
 }
 const startOperator = () =>

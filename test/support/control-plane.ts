@@ -1,6 +1,6 @@
 // A control plane with real parts: a folder of resources, a Git repository, a registry over HTTP on a real database.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -121,8 +121,11 @@ export class World {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  /** In one step: the folder is looked at any moment. */
   write(file: string, text: string): void {
-    writeFileSync(join(this.config, file), text);
+    const written = join(this.folder, "written");
+    writeFileSync(written, text);
+    renameSync(written, join(this.config, file));
   }
 
   remove(file: string): void {
@@ -130,10 +133,12 @@ export class World {
   }
 
   upstream(name: string, fields = "", prefix = name): void {
-    this.write(
-      `${name}.yaml`,
-      `apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: ${name}}\nspec:\n  url: https://${name}.example.org\n  prefix: ${prefix}\n${fields}`,
-    );
+    this.write(`${name}.yaml`, upstreamDocument(name, fields, prefix));
+  }
+
+  /** Several in one file: they go at once with it. Of several files a look may find some gone and the others there. */
+  upstreamsOf(file: string, names: readonly string[]): void {
+    this.write(file, names.map((name) => upstreamDocument(name)).join("---\n"));
   }
 
   tagPolicy(name: string, fields = ""): void {
@@ -232,4 +237,8 @@ export class World {
     this.runs.push(`${kind} ${policy} ${trigger}`);
     return { run: `run-${this.runs.length}`, succeeded: true, message: "done", result: {}, ...this.outcome };
   }
+}
+
+function upstreamDocument(name: string, fields = "", prefix = name): string {
+  return `apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: ${name}}\nspec:\n  url: https://${name}.example.org\n  prefix: ${prefix}\n${fields}`;
 }

@@ -47,7 +47,7 @@ export function upstreamSpec(url: string, prefix: string, overrides: DeepPartial
     allowedHosts: [],
     cache: { mode: "Always", tagTTL: "5m", staleIfError: "168h", unusedFor: "720h" },
     rateLimit: { reservePercent: 20 },
-    timeouts: { connect: "1s", firstByte: "1s", idle: "500ms" },
+    timeouts: { connect: "1s", firstByte: "1s", idle: "1500ms" },
     offline: false,
   };
   return merge(base, overrides) as UpstreamSpec;

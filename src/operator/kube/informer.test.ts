@@ -4,8 +4,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 
 import { pino } from "pino";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { eventually } from "../../../test/support/eventually.ts";
 import { Informer } from "./informer.ts";
 import { KubeClient } from "./kube-client.ts";
 import type { KubeObject } from "./objects.ts";
@@ -72,7 +73,7 @@ test("a list whose second page has expired is begun anew, and half of it is neve
   answers.page.push(refused(410, "Expired"));
   informer.start();
   await informer.synced;
-  await vi.waitFor(() => expect(asked).toEqual(["list", "page 2", "list", "watch 7"]));
+  await eventually(() => expect(asked).toEqual(["list", "page 2", "list", "watch 7"]));
   expect(seen).toEqual([["b"]]);
 });
 
@@ -84,7 +85,7 @@ test.each<[string, Answer]>([
   answers.list.push(listed({ version: "7", names: ["a"] }));
   answers.watch.push(busy, busy);
   informer.start();
-  await vi.waitFor(() => expect(asked).toEqual(["list", "watch 7", "watch 7", "watch 7"]));
+  await eventually(() => expect(asked).toEqual(["list", "watch 7", "watch 7", "watch 7"]));
   expect({ complete: informer.complete, names: names() }).toEqual({ complete: true, names: ["a"] });
 });
 
@@ -101,7 +102,7 @@ test.each<[string, Answer]>([
   const seen: string[][] = [];
   informer.onChange(() => seen.push(names()));
   informer.start();
-  await vi.waitFor(() => expect(asked).toEqual(["list", "watch 7", "list", "list", "watch 9"]));
+  await eventually(() => expect(asked).toEqual(["list", "watch 7", "list", "list", "watch 9"]));
   expect(seen).toEqual([["a"], ["b"]]);
   expect(informer.complete).toBe(true);
 });
@@ -110,7 +111,7 @@ test("after five failures in a row what is known may be what is wrong: it is lis
   answers.list.push(listed({ version: "7" }));
   answers.watch.push(...Array.from({ length: 6 }, () => refused(503, "ServiceUnavailable")));
   informer.start();
-  await vi.waitFor(() => expect(asked.filter((one) => one === "list")).toHaveLength(2), { timeout: 10_000 });
+  await eventually(() => expect(asked.filter((one) => one === "list")).toHaveLength(2));
   expect(asked.slice(0, 7)).toEqual(["list", ...Array.from({ length: 6 }, () => "watch 7")]);
 });
 
@@ -121,5 +122,5 @@ test("a list that is refused while a watch had it is known to be refused, and ke
   informer.start();
   await told;
   expect({ names: names(), status: informer.problem?.status }).toEqual({ names: ["a"], status: 403 });
-  await vi.waitFor(() => expect(informer.complete).toBe(true));
+  await eventually(() => expect(informer.complete).toBe(true));
 });

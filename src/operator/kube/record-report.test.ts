@@ -1,6 +1,7 @@
 import { pino } from "pino";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 
+import { eventually } from "../../../test/support/eventually.ts";
 import type { ControlPlaneStatus } from "../../api/control/record.ts";
 import { KubeError } from "./errors.ts";
 import type { KubeRequest } from "./kube-client.ts";
@@ -63,7 +64,7 @@ test("what somebody takes out is put back, and the id of the installation with i
   const reporter = open();
   const again = async (count: number) => {
     reporter.take(status());
-    await vi.waitFor(() => expect(written).toHaveLength(count));
+    await eventually(() => expect(written).toHaveLength(count));
     reporter.take(status());
   };
   await again(1);
@@ -84,7 +85,7 @@ test("it is written when it says something else than what is there, also by anot
   const { written, open } = installation({ installation: "id" });
   const first = open();
   first.take(status());
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(written).toEqual([{ status: status(), remote: { url: "https://git.example.com/r.git", branch: "wharfinger", folder: "" } }]),
   );
   first.take(status());
@@ -92,9 +93,9 @@ test("it is written when it says something else than what is there, also by anot
   const second = open();
   second.take(status());
   second.take(status({ problem: "the remote does not answer" }));
-  await vi.waitFor(() => expect(written.map((report) => report.status.problem)).toEqual([undefined, "the remote does not answer"]));
+  await eventually(() => expect(written.map((report) => report.status.problem)).toEqual([undefined, "the remote does not answer"]));
   second.take(status());
-  await vi.waitFor(() => expect(written).toHaveLength(3));
+  await eventually(() => expect(written).toHaveLength(3));
   await second.stop();
 });
 
@@ -103,7 +104,7 @@ test("what could not be written is written again", async () => {
   const reporter = open();
   failOnce();
   reporter.take(status());
-  await vi.waitFor(() => expect(written).toHaveLength(1), { timeout: 10_000 });
+  await eventually(() => expect(written).toHaveLength(1));
   await reporter.stop();
 });
 
@@ -113,7 +114,7 @@ test("long lists have an end, and what a person has to do stays whole", async ()
   const orphans = Array.from({ length: 130 }, (_, index) => `upstream default/u${index}`);
   const waiting = [`${"long ".repeat(1_000)}kubectl annotate`];
   reporter.take(status({ orphans, waiting, problems: [{ file: "a.yaml", message: "x".repeat(5_000) }] }));
-  await vi.waitFor(() => expect(written).toHaveLength(1));
+  await eventually(() => expect(written).toHaveLength(1));
   expect(written[0]).toMatchObject({ omitted: 30, status: { orphans: orphans.slice(0, 100), waiting } });
   expect(written[0]?.status.problems[0]?.message).toHaveLength(1_000);
   await reporter.stop();
