@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-import { expect, vi } from "vitest";
+import { vi } from "vitest";
 
 import { run } from "../../src/cli/program.ts";
 import type { KubernetesApi } from "./kubernetes-access.ts";
@@ -81,9 +81,9 @@ export class CommandLineWorld {
   }
 
   async kubectl(...args: string[]): Promise<string> {
-    const result = await this.api.kubectl(args);
-    expect(result).toMatchObject({ code: 0 });
-    return result.stdout.trim();
+    const { code, stdout, stderr } = await this.api.kubectl(args);
+    if (code !== 0) throw new Error(`kubectl ${args.join(" ")} ended with ${code}: ${stderr}`);
+    return stdout.trim();
   }
 
   async becomeAdministrator(name: string, home = this.namespace): Promise<string> {

@@ -73,7 +73,7 @@ test("a blob that drips ends when nobody reads it, and is waited for as long as 
   let looks = 0;
   const second = dripping(bytes);
   const watched = {
-    every: 50,
+    every: 500,
     get bytes() {
       return ++looks === 3 ? (second.all(), 2) : 2;
     },
