@@ -87,12 +87,13 @@ export class DrillWorld extends OperatorWorld {
 
   /** Meanwhile an operator that ends is started again, as a kubelet does. */
   async whileKept(drill: () => Promise<void>): Promise<void> {
-    const over = Promise.withResolvers<"over">();
-    const keep = async () => {
-      while ((await Promise.race([over.promise, this.operator?.exited])) !== "over") await this.startOperator();
-    };
-    const [kept] = [keep(), await drill().finally(() => over.resolve("over"))];
-    await kept;
+    this.replacesAll = true;
+    try {
+      await drill();
+    } finally {
+      this.replacesAll = false;
+    }
+    await this.replacing;
   }
 
   /** Of the branch, oldest first; only what came after `since`. */

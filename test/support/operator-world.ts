@@ -48,6 +48,10 @@ export class OperatorWorld implements WorldParts {
   /** The one that was started last. */
   operator: ServingProcess | undefined;
   #startedWith: Partial<OperatorProcessOptions> = {};
+  #closed = false;
+  /** Another operator comes after one that ended, whatever ended it; otherwise only after one that lost its Lease by time. */
+  protected replacesAll = false;
+  protected replacing: Promise<void> = Promise.resolve();
   readonly #stack: AsyncDisposableStack;
 
   protected constructor(parts: WorldParts, stack: AsyncDisposableStack) {
@@ -67,6 +71,7 @@ export class OperatorWorld implements WorldParts {
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return this.#stack.disposeAsync();
   }
 
@@ -94,7 +99,15 @@ export class OperatorWorld implements WorldParts {
     this.defer(() => started.stop());
     this.operator = started;
     this.#startedWith = options;
+    void started.exited.then((code) => (this.replacing = this.#replace(started, code)));
     return started;
+  }
+
+  /** As a Deployment does. On a machine that has too much to do a Lease may be lost by time alone. */
+  async #replace(operator: ServingProcess, code: number): Promise<void> {
+    const late = code === 1 && operator.logs().includes("could not be renewed in time");
+    if (this.#closed || this.operator !== operator || !(late || this.replacesAll)) return;
+    await this.startOperator(this.#startedWith).catch(() => undefined);
   }
 
   /** What is done while no operator is there is news of one round to the next: of several things one that runs may hear one after the other. */
