@@ -78,7 +78,7 @@ test("a Pod that a quota refuses is told of in the quota's words", async () => {
 });
 
 test("a Job past its deadline is stopped", async () => {
-  const { jobs } = await operators.start({ deadline: 10_000 });
+  const { jobs } = await operators.start({ startWithin: 14_000, deadline: 15_000 });
   cluster.kubelet.freeze = () => true;
   const outcome = jobs.run(prune("late"), never());
   const pod = await operators.podOf("late");
@@ -86,7 +86,7 @@ test("a Job past its deadline is stopped", async () => {
   expect(await operators.ended(outcome, pod)).toMatchObject({
     run: id,
     succeeded: false,
-    message: expect.stringMatching(/^Job late-\S+ had not ended after 10s \(jobs\.deadline\) and was stopped$/),
+    message: expect.stringMatching(/^Job late-\S+ had not ended after 15s \(jobs\.deadline\) and was stopped$/),
   });
   expect(await cluster.admin.run(id)).toMatchObject({ state: "failed" });
 });
