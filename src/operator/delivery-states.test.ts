@@ -1,7 +1,7 @@
 // How far a Secret has come, by what the processes of the registry say. The way itself: test/kubernetes/credentials.test.ts.
 
 import { pino } from "pino";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { eventually } from "../../test/support/eventually.ts";
 import { hashOf } from "../domain/mounted-secrets.ts";
