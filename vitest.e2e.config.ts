@@ -2,11 +2,15 @@
 
 import { defineConfig } from "vitest/config";
 
+import { forGivenCluster, isGiven } from "./test/support/node/given-files.ts";
+
+const files = isGiven() ? forGivenCluster.map((name) => `test/node/${name}.test.ts`) : ["test/node/**/*.test.ts"];
+
 export default defineConfig({
   test: {
-    globalSetup: ["test/support/global-compile-cache.ts", "test/support/global-node.ts"],
+    globalSetup: ["test/support/global-compile-cache.ts", isGiven() ? "test/support/global-given-cluster.ts" : "test/support/global-node.ts"],
     setupFiles: ["test/support/keep-compiled.ts"],
-    include: ["test/node/**/*.test.ts"],
+    include: files,
     // They share a node, and some take all of it.
     fileParallelism: false,
     // Limits for what hangs, not for a machine that has much to do.

@@ -5,20 +5,17 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 
 import { connectS3 } from "../../src/registry/blobs/s3-client.ts";
 import { eventually } from "../support/eventually.ts";
-import type { NodeAccess } from "../support/node/node.ts";
+import { sharedCluster } from "../support/node/cluster.ts";
 import { prepareProduction, publicUpstream, type Production } from "../support/node/production.ts";
-import { sharedNode } from "../support/node/shared-node.ts";
 import { bucketOf } from "../support/registry-process.ts";
 
-let node: NodeAccess;
 let release: Production;
 /** The right ones. */
 let keys: Readonly<Record<string, string>>;
 const bucket = "later";
 
 beforeAll(async () => {
-  node = await sharedNode();
-  release = await prepareProduction(node, "waits");
+  release = await prepareProduction(await sharedCluster(), "wharfinger-waits");
   const { accessKeyId, secretAccessKey } = release.surroundings.s3.settings.credentials;
   keys = { "access-key-id": accessKeyId, "secret-access-key": secretAccessKey };
 });
@@ -31,10 +28,11 @@ const ports = { registry: 5002, operator: 8081 } as const;
 async function says(component: keyof typeof ports, reason: string, words: RegExp): Promise<void> {
   await eventually(async () => {
     const selector = `app.kubernetes.io/component=${component}`;
-    const form = "{.items[0].metadata.name} {.items[0].status.podIP}";
-    const [pod = "", address = ""] = (await release.kubectl("get", "pods", "-l", selector, "-o", `jsonpath=${form}`)).split(" ");
+    const pod = await release.kubectl("get", "pods", "-l", selector, "-o", "jsonpath={.items[0].metadata.name}");
     expect(await release.kubectl("logs", pod)).toContain(`"reason":"${reason}"`);
-    expect(await (await fetch(`http://${address}:${ports[component]}/readyz`)).text()).toMatch(words);
+    // From within: not every network lets others in there.
+    const question = `process.stdout.write(await (await fetch("http://localhost:${ports[component]}/readyz")).text())`;
+    expect(await release.kubectl("exec", pod, "--", "node", "--input-type=module", "--eval", question)).toMatch(words);
     const told = '{range .items[*]}{.reason}: {.message}{"\\n"}{end}';
     const events = await release.kubectl("get", "events", `--field-selector=involvedObject.name=${pod}`, "-o", `jsonpath=${told}`);
     expect(events.split("\n").filter((line) => line.startsWith(`${reason}: `) && words.test(line))).not.toEqual([]);

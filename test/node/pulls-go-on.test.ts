@@ -8,26 +8,29 @@ import { pushImage } from "../support/images.ts";
 import { pushShell } from "../support/node/images.ts";
 import type { NodeAccess } from "../support/node/node.ts";
 import { runPod } from "../support/node/pods.ts";
-import { host, prepareProduction, publicUpstream, type Production } from "../support/node/production.ts";
+import { prepareProduction, publicUpstream, type Production } from "../support/node/production.ts";
 import { startPulling } from "../support/node/pulling.ts";
 import { killContainer, wipeImages } from "../support/node/runtime.ts";
-import { sharedNode } from "../support/node/shared-node.ts";
+import { clusterOf } from "../support/node/cluster.ts";
+import { sharedNode, sharedProduct } from "../support/node/shared-node.ts";
 
 let node: NodeAccess;
 let release: Production;
+let host: string;
 /** Of the Upstream, whose name the node leads to the registry. */
 const mirrored = "images.example.com";
 const words = ["cat", "/etc/words"];
 
 beforeAll(async () => {
   node = await sharedNode();
-  release = await prepareProduction(node, "pulls");
+  release = await prepareProduction(clusterOf(node, sharedProduct()), "pulls");
   await release.install(release.values);
-  await release.publishName();
-  const { surroundings, authority } = release;
+  await release.entrance.publish();
+  const { surroundings, entrance } = release;
+  host = entrance.host;
   const { upstream } = surroundings;
   // One file for both: the authorities stand one after the other.
-  const both = `${authority}${surroundings.authority}`;
+  const both = `${entrance.authority}${surroundings.authority}`;
   await node.setRegistryHost(mirrored, { server: upstream.url, mirror: `https://${await release.address()}`, authority: both });
   for (const name of ["shell", "later"]) await pushShell(`${upstream.host}/tools/${name}:latest`, name);
   for (const name of ["by-name", "by-mirror"])

@@ -1,4 +1,4 @@
-// The whole of it on a real node: Helm installs it with PostgreSQL, a bucket and a Git host, kubectl says what is served, and Pods run what they
+// The whole of it on real nodes: Helm installs it with PostgreSQL, a bucket and a Git host, kubectl says what is served, and Pods run what they
 // pull through it.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -6,26 +6,25 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createCosignKey, slsaProvenance, type CosignKey } from "../support/cosign.ts";
 import { eventually } from "../support/eventually.ts";
 import { pushShell } from "../support/node/images.ts";
-import type { NodeAccess } from "../support/node/node.ts";
+import { sharedCluster } from "../support/node/cluster.ts";
 import { alice } from "../support/node/people.ts";
 import { describePod, runPod } from "../support/node/pods.ts";
-import { host, prepareProduction, publicUpstream, type Production } from "../support/node/production.ts";
-import { sharedNode } from "../support/node/shared-node.ts";
+import { prepareProduction, publicUpstream, type Production } from "../support/node/production.ts";
 import { use } from "../support/programs.ts";
 
-let node: NodeAccess;
 let release: Production;
 let key: CosignKey;
-/** host:port of the registry's Service, which this machine reaches as nodes do. */
+/** host:port of the registry: for Pods' images, and for this machine. */
+let host: string;
 let service: string;
 
 beforeAll(async () => {
-  [node, key] = await Promise.all([sharedNode(), createCosignKey()]);
-  release = await prepareProduction(node, "story");
+  key = await createCosignKey();
+  release = await prepareProduction(await sharedCluster(), "wharfinger-story");
   await release.secret("publisher", { "publisher.pub": key.publicKey });
   await release.install(release.values);
-  service = await release.address();
-  await release.publishName();
+  ({ host, address: service } = release.entrance);
+  await release.entrance.publish();
 });
 afterAll(async () => {
   await release?.remove();
@@ -46,13 +45,6 @@ test("an Upstream that kubectl applied is Ready, and a Pod pulls through it by t
   // Its certificate is with all Pods.
   await release.hasCondition("CredentialsLoaded", "upstream/tools");
   expect(await runPod(release, { image: `${host}/up/tools/shell:latest`, command: words })).toBe("first");
-});
-
-test("a Pod pulls by the upstream's name through the mirror, which alone is asked", async () => {
-  // Nobody listens there: what comes, comes through the mirror.
-  const mirror = { server: `https://${node.addresses.machine}:1`, mirror: `https://${service}`, authority: release.authority };
-  await node.setRegistryHost("images.example.com", mirror);
-  expect(await runPod(release, { image: "images.example.com/tools/shell:latest", command: words })).toBe("first");
 });
 
 test("an AccessPolicy lets alice push; a Pod without her password gets nothing, one with it does", async () => {

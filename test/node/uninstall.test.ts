@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { answerTo, eventually } from "../support/eventually.ts";
 import { pushShell } from "../support/node/images.ts";
+import { clusterOf } from "../support/node/cluster.ts";
 import type { NodeAccess } from "../support/node/node.ts";
 import { prepareProduction, publicUpstream, type Production } from "../support/node/production.ts";
 import { createRelease, type Release } from "../support/node/release.ts";
@@ -20,7 +21,7 @@ let before: readonly string[];
 
 beforeAll(async () => {
   node = await sharedNode();
-  first = await prepareProduction(node, "first");
+  first = await prepareProduction(clusterOf(node, sharedProduct()), "first");
   second = await createRelease(node, "second");
   await second.secret("upstream-authority", { "ca.crt": first.surroundings.authority });
   // Two of them are the trial's: images, and the record.

@@ -110,16 +110,28 @@ export async function openApi(folder: string, url: string): Promise<KubernetesAp
       write("user", { certificate: await issue(folder, { name, organizations: groups, extensions: forClients }) }),
     serviceAccountToken: token,
     serviceAccountKubeconfig: async (namespace, name) => write("service-account", { token: await token(namespace, name, {}) }),
-    kubectl: async (args, options = {}) => {
-      // A server learns kinds while it runs: what kubectl remembers of it for hours would be wrong.
-      const cache = join(folder, `kubectl-${randomBytes(8).toString("hex")}`);
-      const { kubeconfig: as = kubeconfig, input } = options;
-      return program(await tool("kubectl"), ["--kubeconfig", as, "--cache-dir", cache, ...args], {
-        env: { HOME: folder, ...rarelyCollecting },
-        ...(input !== undefined && { input }),
-      });
-    },
+    kubectl: kubectlOf({ kubeconfig, folder, home: folder }),
     close: () => agent.destroy(),
+  };
+}
+
+export interface KubectlOptions {
+  readonly kubeconfig: string;
+  /** For what it remembers during a command. */
+  readonly folder: string;
+  /** In the place of this machine's own. */
+  readonly home?: string;
+}
+
+/** kubectl with that kubeconfig, unless a command names another one. */
+export function kubectlOf({ kubeconfig, folder, home }: KubectlOptions): KubernetesApi["kubectl"] {
+  return async (args, { kubeconfig: as = kubeconfig, input } = {}) => {
+    // A server learns kinds while it runs: what kubectl remembers of it for hours would be wrong.
+    const cache = join(folder, `kubectl-${randomBytes(8).toString("hex")}`);
+    return program(await tool("kubectl"), ["--kubeconfig", as, "--cache-dir", cache, ...args], {
+      env: { ...(home !== undefined && { HOME: home }), ...rarelyCollecting },
+      ...(input !== undefined && { input }),
+    });
   };
 }
 

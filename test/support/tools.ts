@@ -53,8 +53,12 @@ export function tool(name: Tool): Promise<string> {
 /** What only tests on an API server need. */
 export const ensureKubernetes = () => ensure(kubernetesPrograms);
 
+/** What tests of an installation need, in whatever cluster. */
+const forInstallations: readonly Tool[] = ["kubectl", "crane", "registry", "helm", "versitygw", "cosign", "git"];
+export const ensureInstallationTools = () => ensure(forInstallations);
+
 /** What only tests on a node need (./node/requirements.ts has the rest). */
-export const ensureNodeTools = () => ensure([...kubernetesPrograms, ...nodePrograms, "crane", "registry", "helm"]);
+export const ensureNodeTools = () => ensure([...kubernetesPrograms, ...nodePrograms, ...forInstallations]);
 
 /** rclone: only `npm run test:s3` drives it, which has its own setup, and it takes about three minutes to build. setup-envtest: what uses it asks. */
 const builtLater: readonly string[] = ["rclone", "setup-envtest"] satisfies Tool[];

@@ -2,40 +2,28 @@
 
 import { randomBytes } from "node:crypto";
 
-import { createCertificates } from "../certificates.ts";
 import type { BareRepository } from "../git-remote.ts";
 import { bucketOf } from "../registry-process.ts";
-import type { NodeAccess } from "./node.ts";
+import type { Cluster, Entrance } from "./cluster.ts";
 import { htpasswd } from "./people.ts";
-import { sharedProduct } from "./shared-node.ts";
 import { createRelease, type Release, type Values } from "./release.ts";
 import { startSurroundings, type Surroundings } from "./surroundings.ts";
 
 export interface Production extends Release {
   readonly surroundings: Surroundings;
   readonly record: BareRepository;
-  /** PEM: who made the certificate of the registry. */
-  readonly authority: string;
-  /** Gives the registry its name in the world around the cluster, and has containerd trust its authority. */
-  publishName(): Promise<void>;
+  /** How it is reached: `publish` when it is there. */
+  readonly entrance: Entrance;
   /** Small enough for a node of two processors that does much else. */
   readonly values: Values;
 }
 
-/** That of `externalURL`. */
-const hostname = "registry.example.com";
-/** As it stands in image references. */
-export const host = `${hostname}:5000`;
-
 /** Makes namespace and Secrets, and says the values; installs nothing. */
-export async function prepareProduction(node: NodeAccess, namespace: string): Promise<Production> {
-  const surroundings = await startSurroundings(node);
-  const release = await createRelease(node, namespace);
-  const { addresses } = node;
-  const clusterIP = addresses.services.replace(/0\/24$/, "50");
-  const services = ["wharfinger", "wharfinger-control"].map((name) => `${name}.${namespace}.svc`);
-  const { authority, server } = await createCertificates(clusterIP, [hostname, ...services]);
-  await release.secret("certificate", { "tls.crt": server.cert, "tls.key": server.key, "ca.crt": authority });
+export async function prepareProduction(cluster: Cluster, namespace: string): Promise<Production> {
+  const surroundings = await startSurroundings(cluster);
+  const release = await createRelease(cluster, namespace);
+  const entrance = await cluster.entranceOf(namespace);
+  for (const [name, data] of Object.entries(entrance.secrets)) await release.secret(name, data);
   const database = await surroundings.createDatabase();
   const record = surroundings.git.repository(namespace);
   const { settings: s3 } = surroundings.s3;
@@ -50,11 +38,9 @@ export async function prepareProduction(node: NodeAccess, namespace: string): Pr
   await release.secret("wharfinger-users", { htpasswd: await htpasswd() });
   const resources = { requests: { cpu: "10m", memory: "64Mi" } };
   const values = {
-    externalURL: `https://${host}`,
-    image: sharedProduct(),
+    ...entrance.values,
+    image: cluster.image,
     components: ["registry", "operator", "report"],
-    tls: { existingSecret: "certificate" },
-    service: { clusterIP },
     adminToken: { existingSecret: { name: "admin-token" } },
     database: { existingSecret: { name: "database" }, caSecret: { name: "database" } },
     storage: { s3: { existingSecret: { name: "bucket" } } },
@@ -66,22 +52,19 @@ export async function prepareProduction(node: NodeAccess, namespace: string): Pr
       database: { url: database.url },
       storage: { s3: bucketOf(s3) },
       record: { remote: { url: surroundings.git.urlOf(record) } },
-      egress: { allowedCIDRs: [`${addresses.machine}/32`] },
+      egress: { allowedCIDRs: [`${cluster.addresses.machine}/32`] },
       backup: { interval: "0s" },
-      // By its address this machine pushes: it has not the cluster's names.
-      access: { hosts: [`${clusterIP}:5000`] },
+      // This machine has not the cluster's names.
+      access: { hosts: [entrance.address] },
     },
   };
   return {
     ...release,
     surroundings,
     record,
-    authority,
+    entrance,
     values,
-    publishName: async () => {
-      await node.announce(hostname, clusterIP);
-      await node.setRegistryHost(host, { server: `https://${host}`, authority });
-    },
+    address: () => Promise.resolve(entrance.address),
     remove: async () => {
       await release.remove();
       await surroundings.stop();
@@ -89,8 +72,8 @@ export async function prepareProduction(node: NodeAccess, namespace: string): Pr
   };
 }
 
-/** An Upstream with the prefix `up`, also for `?ns=images.example.com`, and a policy: what has a certificate of its own is nobody's by default. */
-export const publicUpstream = ({ surroundings }: Pick<Production, "surroundings">) => `
+/** An Upstream with the prefix `up`, also for `?ns=images.example.com`. */
+export const upstreamOf = ({ surroundings }: Pick<Production, "surroundings">) => `
 apiVersion: wharfinger.dev/v1alpha1
 kind: Upstream
 metadata: {name: tools}
@@ -100,7 +83,10 @@ spec:
   hosts: [images.example.com]
   certSecretRef: {name: upstream-authority}
   cache: {tagTTL: 1s}
----
+`;
+
+/** And a policy: where the registry is open to others than the cluster, nobody pulls without a login by default. */
+export const publicUpstream = (release: Pick<Production, "surroundings">) => `${upstreamOf(release)}---
 apiVersion: wharfinger.dev/v1alpha1
 kind: AccessPolicy
 metadata: {name: tools}

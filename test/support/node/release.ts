@@ -9,7 +9,7 @@ import { stringify } from "yaml";
 import { program } from "../programs.ts";
 import { wharfinger } from "../standalone.ts";
 import { tool } from "../tools.ts";
-import type { NodeAccess } from "./node.ts";
+import type { Cluster } from "./cluster.ts";
 
 const chart = resolve(import.meta.dirname, "../../../charts/registry");
 
@@ -37,9 +37,9 @@ export interface Release {
 }
 
 /** Makes the namespace. */
-export async function createRelease(node: NodeAccess, namespace: string, name = "wharfinger"): Promise<Release> {
+export async function createRelease({ api }: Pick<Cluster, "api">, namespace: string, name = "wharfinger"): Promise<Release> {
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-release-"));
-  const { kubeconfig } = node.api;
+  const { kubeconfig } = api;
   const helm = async (...args: readonly string[]) => {
     const { code, stdout, stderr } = await program(await tool("helm"), ["--kubeconfig", kubeconfig, "--namespace", namespace, ...args], {
       timeout: 400_000,
@@ -49,11 +49,11 @@ export async function createRelease(node: NodeAccess, namespace: string, name = 
     return stdout;
   };
   const kubectl = async (args: readonly string[], input?: string) => {
-    const { code, stdout, stderr } = await node.api.kubectl(["-n", namespace, ...args], input === undefined ? {} : { input });
+    const { code, stdout, stderr } = await api.kubectl(["-n", namespace, ...args], input === undefined ? {} : { input });
     if (code !== 0) throw new Error(`kubectl ${args.join(" ")} ended with ${code}: ${stderr}`);
     return stdout.trim();
   };
-  const describe = async (...objects: readonly string[]) => (await node.api.kubectl(["-n", namespace, "describe", ...objects])).stdout;
+  const describe = async (...objects: readonly string[]) => (await api.kubectl(["-n", namespace, "describe", ...objects])).stdout;
   await kubectl(["create", "namespace", namespace]);
   return {
     namespace,

@@ -7,7 +7,7 @@ import { startDistribution, type Distribution } from "../distribution.ts";
 import { GitHost } from "../git-remote.ts";
 import { startPostgresServer, type PostgresServer } from "../postgres-server.ts";
 import { startS3Service, type S3Service } from "../s3-service.ts";
-import type { NodeAccess } from "./node.ts";
+import type { Cluster } from "./cluster.ts";
 
 export interface Surroundings {
   /** Of PostgreSQL and upstream: PEM of the authority that made their certificates. */
@@ -28,8 +28,8 @@ export interface DatabaseLogin {
   readonly password: string;
 }
 
-/** At the machine's end of the node's cable. */
-export async function startSurroundings({ addresses }: NodeAccess): Promise<Surroundings> {
+/** At the address of this machine where Pods find it. */
+export async function startSurroundings({ addresses }: Pick<Cluster, "addresses">): Promise<Surroundings> {
   const address = addresses.machine;
   const certificates = await createCertificates(address);
   const stack = new AsyncDisposableStack();
