@@ -11,39 +11,52 @@ export function isGlob(text: string): boolean {
   );
 }
 
-/**
- * Whether `pattern` matches all of `text`, both letter by letter or both segment by segment; `wildcard` stands for any number of them.
- * At most |pattern| × |text| steps.
- */
-function matches<T>(pattern: ArrayLike<T>, text: ArrayLike<T>, wildcard: T, equal: (pattern: T, text: T) => boolean): boolean {
-  let p = 0;
-  let t = 0;
-  let star = -1;
-  let resume = 0;
-  while (t < text.length) {
-    const wanted = pattern[p];
-    if (wanted === wildcard) {
-      star = p;
-      p += 1;
-      resume = t;
-    } else if (wanted !== undefined && equal(wanted, text[t]!)) {
-      p += 1;
-      t += 1;
-    } else if (star >= 0) {
-      // Only the last wildcard needs another try: what came before it already matched as early as it could.
-      resume += 1;
-      t = resume;
-      p = star + 1;
-    } else {
-      return false;
-    }
+/** `*` stands for any number of letters: what is between two is looked for once, as early as it can be. Nothing is kept but the text of patterns. */
+function matchesSegment(pattern: string, segment: string): boolean {
+  let star = pattern.indexOf("*");
+  if (star < 0) return pattern === segment;
+  const last = pattern.lastIndexOf("*");
+  const tail = pattern.length - last - 1;
+  const rest = segment.length - tail;
+  if (rest < star) return false;
+  for (let index = 0; index < star; index++) if (pattern.charCodeAt(index) !== segment.charCodeAt(index)) return false;
+  for (let index = 1; index <= tail; index++) if (pattern.charCodeAt(last + index) !== segment.charCodeAt(rest + index - 1)) return false;
+  let at = star;
+  while (star < last) {
+    const next = pattern.indexOf("*", star + 1);
+    const found = segment.indexOf(pattern.slice(star + 1, next), at);
+    if (found < 0) return false;
+    at = found + next - star - 1;
+    star = next;
   }
-  while (pattern[p] === wildcard) p += 1;
-  return p === pattern.length;
+  return at <= rest;
 }
 
-const isSameLetter = (pattern: string, letter: string) => pattern === letter;
-const matchesSegment = (pattern: string, segment: string) => matches(pattern, segment, "*", isSameLetter);
+/** `**` stands for any number of segments, likewise: as many as there are in the one times as many as in the other are compared at most. */
+function matchesGlob(pattern: readonly string[], segments: readonly string[]): boolean {
+  let stars = pattern.indexOf("**");
+  if (stars < 0) return pattern.length === segments.length && holdsAt(pattern, 0, pattern.length, segments, 0);
+  const last = pattern.lastIndexOf("**");
+  const end = segments.length - (pattern.length - last - 1);
+  if (end < stars || !holdsAt(pattern, 0, stars, segments, 0) || !holdsAt(pattern, last + 1, pattern.length, segments, end)) return false;
+  let at = stars;
+  while (stars < last) {
+    const next = pattern.indexOf("**", stars + 1);
+    const length = next - stars - 1;
+    while (at + length <= end && !holdsAt(pattern, stars + 1, next, segments, at)) at += 1;
+    at += length;
+    if (at > end) return false;
+    stars = next;
+  }
+  return true;
+}
+
+/** Whether the segments from `at` on are those of the pattern from `from` to `to`. */
+// oxlint-disable-next-line max-params -- the innermost loop
+function holdsAt(pattern: readonly string[], from: number, to: number, segments: readonly string[], at: number): boolean {
+  for (let index = from; index < to; index++) if (!matchesSegment(pattern[index]!, segments[at + index - from]!)) return false;
+  return true;
+}
 
 /** First segments of the names that the globs can match; undefined: any. */
 export function firstSegments(globs: readonly string[]): ReadonlySet<string> | undefined {
@@ -58,7 +71,7 @@ export function compileGlobs(globs: readonly string[]): NameTest {
   const patterns = globs.map((glob) => glob.split("/"));
   return (name) => {
     const segments = name.split("/");
-    return patterns.some((pattern) => matches(pattern, segments, "**", matchesSegment));
+    return patterns.some((pattern) => matchesGlob(pattern, segments));
   };
 }
 
