@@ -49,7 +49,7 @@ async function push(url: string, name: string, bytes: Uint8Array): Promise<{ rea
   location.searchParams.set("digest", digest);
   const headers = { "content-type": "application/octet-stream" };
   const put = await fetch(location, { method: "PUT", body: Buffer.from(bytes), headers }).catch((error: Error) => error);
-  return { digest, status: put instanceof Error ? String(put.cause ?? put.message) : put.status };
+  return { digest, status: put instanceof Error ? (put.cause instanceof Error ? put.cause.message : put.message) : put.status };
 }
 
 /** What a load ended with: how many requests by their status. */
