@@ -38,7 +38,8 @@ const variables = {
 } as const;
 
 /** Changes nothing there. Rejects with what is missing, or why nothing should be installed there. */
-export async function openGiven(): Promise<OpenedCluster> {
+export async function openGiven(environment: Environment = process.env): Promise<OpenedCluster> {
+  const wanted = (name: keyof typeof variables, what: string) => required(environment, name, what);
   const kubeconfig = resolve(wanted("kubeconfig", "a file that opens the cluster"));
   const image = imageOf(
     wanted("image", "the image as the cluster's nodes have it or pull it, for example ghcr.io/wharfinger/wharfinger:0.1.0"),
@@ -74,8 +75,10 @@ export async function openGiven(): Promise<OpenedCluster> {
   }
 }
 
-function wanted(name: keyof typeof variables, what: string): string {
-  const value = process.env[variables[name]] ?? "";
+type Environment = Readonly<Record<string, string | undefined>>;
+
+function required(environment: Environment, name: keyof typeof variables, what: string): string {
+  const value = environment[variables[name]] ?? "";
   if (value === "") throw new Error(`${variables[name]} is not set: name ${what}. CONTRIBUTING.md says what a given cluster needs.`);
   return value;
 }
