@@ -14,7 +14,7 @@ import { Authenticator } from "./http/authentication.ts";
 import { Callers } from "./http/callers.ts";
 import { Certificate } from "./http/certificate.ts";
 import { Challenges, serviceOf } from "./http/challenge.ts";
-import { clientAddressBehind, forwardedSchemeBehind } from "./http/client-address.ts";
+import { clientAddressBehind, forwardedSchemeBehind, proxiesOf } from "./http/client-address.ts";
 import { openListeners } from "./http/listeners.ts";
 import { Pressure } from "./http/pressure.ts";
 import { PublishedAccess } from "./http/published-access.ts";
@@ -172,6 +172,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
     controlListen,
     certificate,
     shares: options.connections,
+    isProxy: proxiesOf(trustedProxies),
     direct: openOnLoopback || options.controlPlane !== undefined,
     visitors,
     stallTimeout: settings.uploads.stallTimeout,

@@ -34,7 +34,8 @@ export function forwardedSchemeBehind(trusted: readonly string[]): (request: Inc
   };
 }
 
-function proxiesOf(trusted: readonly string[]): (address: string) => boolean {
+/** `trusted`: networks (CIDR) of proxies. The result is asked with addresses alone. */
+export function proxiesOf(trusted: readonly string[]): (address: string) => boolean {
   const networks = trusted.map((cidr) => ipaddr.parseCIDR(cidr));
   return (address) => {
     const parsed = ipaddr.process(address);

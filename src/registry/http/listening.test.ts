@@ -14,7 +14,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("connections get half of the descriptors, or a default where nobody says how many there are", async () => {
+test("connections get half of the descriptors, or a default where nobody says how many there are, and a quarter of the memory", async () => {
   const folder = await mkdtemp(join(tmpdir(), "limits-"));
   const file = join(folder, "limits");
   const head = "Limit                     Soft Limit           Hard Limit           Units     \n";
@@ -24,10 +24,13 @@ test("connections get half of the descriptors, or a default where nobody says ho
     ["", 10_000],
   ] as const) {
     await writeFile(file, `${head}${line}`);
-    expect(connectionLimit(file)).toBe(expected);
+    expect(connectionLimit(file, 64 * 1024 ** 3)).toBe(expected);
   }
+  // What containerd gives a container, and the memory that the chart does.
+  await writeFile(file, `${head}Max open files            1048576              1048576              files     \n`);
+  expect(connectionLimit(file, 1024 ** 3)).toBe(4096);
   await rm(folder, { recursive: true });
-  expect(connectionLimit(file)).toBe(10_000);
+  expect(connectionLimit(file, 64 * 1024 ** 3)).toBe(10_000);
 });
 
 test("connections that find no place are counted, and logged in one line", async () => {

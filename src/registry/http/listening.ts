@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 
 import type { Logger } from "../../observability/logger.ts";
+import { memoryOfProcess } from "./pressure.ts";
 
 export interface Address {
   readonly host: string;
@@ -54,8 +55,18 @@ function explained(error: unknown, { host, port, option }: Address): unknown {
 
 const defaultConnections = 10_000;
 
-/** Connections to accept at once: half of the descriptors, since a transfer needs a file beside its socket. */
-export function connectionLimit(limitsFile = "/proc/self/limits"): number {
+/** Bytes: what TLS and HTTP keep for a connection whose client says nothing more is 40 KiB, and its headers may be 16. */
+const memoryOfConnection = 64 * 1024;
+
+/**
+ * Connections to accept at once: half of the descriptors, since a transfer needs a file beside its socket, and no more than a quarter of the memory
+ * holds: containers have a million descriptors, and who fills them would have the process killed.
+ */
+export function connectionLimit(limitsFile = "/proc/self/limits", memory = memoryOfProcess().limit): number {
+  return Math.max(1, Math.min(ofDescriptors(limitsFile), Math.floor(memory / 4 / memoryOfConnection)));
+}
+
+function ofDescriptors(limitsFile: string): number {
   let limits = "";
   try {
     limits = readFileSync(limitsFile, "utf8");
@@ -63,7 +74,7 @@ export function connectionLimit(limitsFile = "/proc/self/limits"): number {
     // Not a Linux: the default.
   }
   const descriptors = /^Max open files +(\d+) /m.exec(limits)?.[1];
-  return descriptors === undefined ? defaultConnections : Math.max(1, Math.floor(Number(descriptors) / 2));
+  return descriptors === undefined ? defaultConnections : Math.floor(Number(descriptors) / 2);
 }
 
 export interface ConnectionShares {
@@ -81,7 +92,7 @@ export function connectionShares(all = connectionLimit()): ConnectionShares {
 /** Milliseconds between two lines about connections that found no place: there may be thousands a second. */
 const reportEvery = 5_000;
 
-/** Logs how many connections the server closed at once since it has `maxConnections` already. */
+/** Logs how many connections the server closed at once since it, or their source, has as many as there may be. */
 export function reportDropped(server: Server, logger: Logger): void {
   let dropped = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -90,7 +101,7 @@ export function reportDropped(server: Server, logger: Logger): void {
     const limit = server.maxConnections;
     logger.warn(
       { event: "connections-dropped", dropped, limit },
-      `${dropped} connections were closed unheard: ${limit} are open, the most there may be`,
+      `${dropped} connections were closed unheard: there may be ${limit} at once, half of them of one address that is no proxy of access.trustedProxies`,
     );
     dropped = 0;
   };

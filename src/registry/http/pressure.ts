@@ -111,7 +111,7 @@ export class Pressure {
 }
 
 /** The limit of the container, where there is one: who exceeds it is killed. */
-function memoryOfProcess(): { used: number; limit: number } {
+export function memoryOfProcess(): { used: number; limit: number } {
   const constrained = process.constrainedMemory();
   return { used: process.memoryUsage.rss(), limit: constrained > 0 ? Math.min(constrained, totalmem()) : totalmem() };
 }

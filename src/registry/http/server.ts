@@ -11,6 +11,7 @@ import { jsonAnswer } from "./answer.ts";
 import { answerBadHttp, noSniffing } from "./bad-http.ts";
 import type { Certificate } from "./certificate.ts";
 import { basicChallenge } from "./challenge.ts";
+import { shareConnections } from "./connection-places.ts";
 import { registerControl, type ControlOptions } from "./control.ts";
 import { describeFailure, HttpError } from "./errors.ts";
 import { reportDropped } from "./listening.ts";
@@ -37,6 +38,8 @@ export interface ServerOptions {
   readonly direct: boolean;
   /** Connections open at once; more are closed unheard. */
   readonly connections: number;
+  /** Addresses of proxies, each of which stands for many clients. */
+  readonly isProxy?: (address: string) => boolean;
   /** Undefined: plain HTTP. */
   readonly certificate: Certificate | undefined;
   readonly logger: Logger;
@@ -84,6 +87,7 @@ export function buildServer({ v2, token, control, probes }: Answers, options: Se
   });
   // Without it the last descriptor goes to a socket, and files and the database are what fails.
   app.server.maxConnections = connections;
+  shareConnections(app.server, { most: connections, isProxy: options.isProxy ?? (() => false) });
   reportDropped(app.server, logger);
   // Answered once the caller may write (request-body.ts, control.ts), not before.
   app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => app.server.emit("request", request, response));
