@@ -3,10 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request, type IncomingMessage } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 
 import { hashSync } from "bcryptjs";
 import { UnsecuredJWT } from "jose";
@@ -19,9 +16,10 @@ import { insertProposal } from "../../src/registry/metadata/proposals.ts";
 import { controlRoutes } from "../../src/registry/http/control-routes.ts";
 import { pushImage } from "../conformance/content.ts";
 import { send, type Reply } from "../support/http.ts";
+import { basic, startIssuers, type TestIssuers } from "../support/issuers.ts";
 import { adminToken, publishFirst, startTestRegistry, type TestRegistry } from "../support/registry.ts";
 import { audience, claimsOf, clusterIssuer, createTokenIssuer, type TokenIssuer, type TokenParts } from "../support/token-issuer.ts";
-import { githubClaims, startTokenProvider, type TestProvider } from "../support/token-provider.ts";
+import { githubClaims, type TestProvider } from "../support/token-provider.ts";
 
 const accounts = {
   admin: { namespace: "wharfinger", name: "admin" },
@@ -287,7 +285,7 @@ const table: readonly Row[] = [
   { route: "GET activity", allowed: admins },
 ];
 
-let folder: string;
+let issuers: TestIssuers;
 let github: TestProvider;
 let home: TokenIssuer;
 let edge: TokenIssuer;
@@ -296,7 +294,6 @@ let upstream: TestRegistry;
 let registry: TestRegistry;
 let ids: Record<"images" | "others" | "clean" | "tidy" | "ended" | "minting" | "retiring", string>;
 
-const basic = (name: string, password = `${name}-password`) => `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
 const robotPassword = `wfr_${Buffer.alloc(32, 7).toString("base64url")}`;
 /** What the operator's token says, by somebody else. */
 const posing = {
@@ -338,26 +335,15 @@ function expected({ allowed, hidden = [] }: Row, caller: Caller) {
 }
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "who-may-call-"));
-  [home, edge, foreign] = await Promise.all([createTokenIssuer(), createTokenIssuer({ algorithm: "ES256" }), createTokenIssuer()]);
-  github = await startTokenProvider();
-  const keys = { home: join(folder, "home.json"), edge: join(folder, "edge.json") };
-  await writeFile(keys.home, home.jwks);
-  await writeFile(keys.edge, edge.jwks);
+  [issuers, foreign] = await Promise.all([startIssuers({ edgeAlgorithm: "ES256" }), createTokenIssuer()]);
+  ({ home, edge, github } = issuers);
   upstream = await startTestRegistry();
   for (const name of ["team/app", "team/other", "team/none"]) await pushImage(upstream.url, name, "latest");
-  const issuer = "https://kubernetes.default.svc.cluster.local";
   registry = await startTestRegistry({
     settings: {
       ...defaultSettings,
       externalURL: `https://${audience}`,
-      auth: {
-        issuers: [
-          { name: "in-cluster", issuer, jwks: keys.home },
-          { name: "edge", issuer, jwks: keys.edge },
-          { name: "github", kind: "OIDC", issuer: github.issuer, caFile: github.caFile },
-        ],
-      },
+      auth: { issuers: issuers.settings },
       access: {
         ...defaultSettings.access,
         admins: [
@@ -394,8 +380,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await registry.stop();
   await upstream.stop();
-  await github.stop();
-  await rm(folder, { recursive: true, force: true });
+  await issuers.stop();
 });
 
 function resources() {
