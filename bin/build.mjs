@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 import { ensureInstalled } from "./install.mjs";
 import { exclusively } from "./lock.mjs";
-import { modernNode, root, run } from "./node-version.mjs";
+import { modernNode, root, runStep } from "./node-version.mjs";
 
 const dist = join(root, "dist");
 const stamp = "built-from";
@@ -30,7 +30,8 @@ async function build(checked) {
   const sources = hashSources();
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
   const args = ["-p", join(root, "tsconfig.build.json"), "--outDir", partial, ...(checked ? ["--noCheck"] : [])];
-  const code = await run(modernNode(), [compiler, ...args], { cwd: root });
+  say("Building dist/ from src/.");
+  const code = await runStep(modernNode(), [compiler, ...args], { cwd: root });
   if (code !== 0) {
     rmSync(partial, { recursive: true, force: true });
     say("The build failed; the compiler's messages are above.");

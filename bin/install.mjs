@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { exclusively } from "./lock.mjs";
-import { root, run } from "./node-version.mjs";
+import { root, runStep } from "./node-version.mjs";
 
 export async function ensureInstalled() {
   if (isInstalled()) return;
@@ -23,7 +23,7 @@ async function install() {
   const progress = setInterval(() => say(`… still installing (${seconds()} s)`), 10_000);
   const [command, ...first] = npm();
   // Install scripts stay off on every npm: nothing here needs one. Development packages hold the compiler, also where NODE_ENV=production.
-  const code = await run(
+  const code = await runStep(
     command,
     [...first, "ci", "--include=dev", "--include=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
     {

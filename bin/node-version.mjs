@@ -67,6 +67,29 @@ export function run(command, args, options = {}) {
   });
 }
 
+/**
+ * Runs a program that does a part of our work, npm or the compiler, to its end, and resolves with its exit code. SIGINT and SIGTERM end it and this
+ * process at once: npm looks at them when it is done, the compiler never does, and what they leave half-made is made anew the next time.
+ */
+export async function runStep(command, args, options = {}) {
+  const child = spawn(command, args, { stdio: "inherit", ...options });
+  const stop = (signal) => {
+    child.kill("SIGKILL");
+    process.exit(signal === "SIGINT" ? 130 : 143);
+  };
+  const signals = ["SIGINT", "SIGTERM"];
+  for (const signal of signals) process.on(signal, stop);
+  const code = await new Promise((resolve) => {
+    child.on("error", (error) => {
+      process.stderr.write(`${command}: ${error.message}\n`);
+      resolve(1);
+    });
+    child.on("exit", (exit) => resolve(exit ?? 1));
+  });
+  for (const signal of signals) process.off(signal, stop);
+  return code;
+}
+
 /** Runs a module of ours to its end: in this process when its Node is new enough, else with the one npm brought. */
 export async function runProgram(file, args) {
   const node = modernNode();

@@ -107,6 +107,56 @@ async function takePackages(to: string, wanted: Readonly<Record<"dependencies" |
   await writeFile(join(to, "package-lock.json"), JSON.stringify(kept));
 }
 
+describe("interrupted while something else works for it", () => {
+  // What npm and the compiler do with signals while they work: nothing.
+  const deaf =
+    "for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => {});\nsetInterval(() => {}, 1000);\nconsole.log(`working ${process.pid}`);\n";
+  let bare: string;
+  beforeAll(async () => {
+    bare = join(folder, "interrupted");
+    await cp(join(root, "bin"), join(bare, "bin"), { recursive: true });
+    await mkdir(join(bare, "src/cli"), { recursive: true });
+    await writeFile(join(bare, "src/cli/main.ts"), "");
+    for (const name of ["tsconfig.json", "tsconfig.build.json"]) await writeFile(join(bare, name), "{}");
+    await writeFile(join(bare, "package.json"), JSON.stringify({ type: "module", imports: {} }));
+    await writeFile(join(bare, "package-lock.json"), JSON.stringify({ packages: { "node_modules/absent": { version: "1.0.0" } } }));
+    await mkdir(join(bare, "node_modules/typescript/bin"), { recursive: true });
+    await writeFile(join(bare, "node_modules/typescript/bin/tsc"), deaf);
+    await writeFile(join(bare, "npm-cli.js"), deaf);
+  });
+
+  test.each([
+    ["npm", "SIGINT", 130, "import { ensureInstalled } from './bin/install.mjs'; await ensureInstalled();"],
+    ["npm", "SIGTERM", 143, "import { ensureInstalled } from './bin/install.mjs'; await ensureInstalled();"],
+    ["the compiler", "SIGINT", 130, "import { ensureBuilt } from './bin/build.mjs'; await ensureBuilt();"],
+  ] as const)("%s, by %s: both end at once", async (_, signal, code, script) => {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", `${script} console.log('went on');`], {
+      cwd: bare,
+      env: { ...fresh, npm_execpath: join(bare, "npm-cli.js") },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const ended = new Promise<number | null>((done) => child.once("close", done));
+    let [output, said] = ["", ""];
+    const worker = await new Promise<number>((found, lost) => {
+      child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
+      child.stdout.on("data", (chunk: Buffer) => {
+        output += chunk.toString();
+        const pid = /^working (\d+)$/m.exec(output)?.[1];
+        if (pid !== undefined) found(Number(pid));
+      });
+      child.once("close", () => lost(new Error(said)));
+    });
+    child.kill(signal);
+    // Closed: neither it nor the worker holds its output any more.
+    expect([await ended, output]).toEqual([code, `working ${worker}\n`]);
+  });
+});
+
+test("options that npm kept for itself are missed", async () => {
+  const { code, stderr } = await npm(["start", "--data", "elsewhere"]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("npm start -- --data DIR (it passed on: elsewhere)")]);
+});
+
 describe("with a program of one line, which is checked and built sooner", () => {
   let source: string;
   const line = "process.exitCode = 0;\n";
