@@ -15,6 +15,7 @@ import { shareConnections } from "./connection-places.ts";
 import { registerControl, type ControlOptions } from "./control.ts";
 import { describeFailure, HttpError } from "./errors.ts";
 import { reportDropped } from "./listening.ts";
+import { limitPipelining } from "./pipelining.ts";
 import { registerProbes, type ProbeOptions } from "./probes.ts";
 import { replyWhole } from "./reply.ts";
 import { createTlsServer } from "./tls-server.ts";
@@ -68,8 +69,12 @@ export function buildServer({ v2, token, control, probes }: Answers, options: Se
   const app = Fastify({
     logger: false,
     bodyLimit: controlBodyLimit,
-    serverFactory: (handle) =>
-      certificate === undefined ? createServer(times, handle) : createTlsServer({ certificate, logger }, times, handle),
+    serverFactory: (handle) => {
+      const limited = limitPipelining(handle, (source) =>
+        logger.debug({ event: "pipelining-refused", source }, "A connection that asked for too much before it was answered was closed"),
+      );
+      return certificate === undefined ? createServer(times, limited) : createTlsServer({ certificate, logger }, times, limited);
+    },
     trustProxy: false,
     exposeHeadRoutes: true,
     return503OnClosing: false,
