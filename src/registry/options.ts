@@ -65,7 +65,7 @@ export interface RegistryOptions {
   readonly grace?: number;
   /** Of `listen` and `controlListen`; without it they speak plain HTTP. */
   readonly tls?: CertificateFiles;
-  /** Connections open at once; by default what the process has descriptors for. */
+  /** Connections open at once; by default what the process has descriptors and memory for. */
   readonly connections?: { readonly data: number; readonly control: number };
   /** Time for the headers of a request, milliseconds; 15 s by default. */
   readonly headersTimeout?: number;

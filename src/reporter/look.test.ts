@@ -1,4 +1,4 @@
-// What the API server may answer in the middle of a look; test/integration/reporter.test.ts has the real one.
+// What the API server may answer in the middle of a look; test/kubernetes/reporter.test.ts has the real one.
 
 import { expect, test } from "vitest";
 

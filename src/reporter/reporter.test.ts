@@ -1,4 +1,4 @@
-// The reporter over time, with a cluster and a registry that do what a test says; test/integration/reporter.test.ts has the real ones.
+// The reporter over time, with a cluster and a registry that do what a test says; test/kubernetes/reporter.test.ts has the real ones.
 
 import { pino } from "pino";
 import { afterEach, expect, test } from "vitest";

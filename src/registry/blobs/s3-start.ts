@@ -105,7 +105,7 @@ function obstacleOf(settings: S3Settings, error: unknown): Obstacle {
   // What is no answer of S3 the SDK cannot read, whatever its status.
   if (/XML parse error|Deserialization error/.test((error as Error).message)) return noS3(settings);
   if (status === undefined) return because("BucketUnreachable", `cannot be reached at ${where} (${name}): check storage.s3.endpoint`);
-  return because("StoreUnavailable", `cannot be used: ${where} answers ${status} ${name}`);
+  return because("StoreUnavailable", `cannot be used: ${where} answers ${status} ${name}; look into the log of that service`);
 }
 
 function unreached(where: string, code: string): string {

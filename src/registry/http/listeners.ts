@@ -12,7 +12,7 @@ export interface ListenersOptions extends Omit<ServerOptions, "connections"> {
   readonly listen: Place;
   /** Undefined: the control API is answered on `listen`, too. */
   readonly controlListen: Place | undefined;
-  /** Connections open at once; by default what the process has descriptors for. */
+  /** Connections open at once; by default what the process has descriptors and memory for. */
   readonly shares: ConnectionShares | undefined;
 }
 

@@ -90,7 +90,7 @@ export function buildServer({ v2, token, control, probes }: Answers, options: Se
       else void refuse(error, request, reply, refusing);
     },
   });
-  // Without it the last descriptor goes to a socket, and files and the database are what fails.
+  // Without it the last descriptor goes to a socket, and files and the database are what fails; or the memory does.
   app.server.maxConnections = connections;
   shareConnections(app.server, { most: connections, isProxy: options.isProxy ?? (() => false) });
   reportDropped(app.server, logger);

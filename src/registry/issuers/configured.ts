@@ -3,10 +3,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { decodeJwt } from "jose";
-
 import { ownCluster } from "../../domain/subjects.ts";
 import type { Issuer } from "./key-ring.ts";
+import { issuerIn } from "./unverified.ts";
 
 /** As the settings say it. */
 export type IssuerSettings = Pick<Issuer, "name" | "jwks" | "caFile" | "tokenFile" | "groupsClaim" | "requiredClaims"> &
@@ -70,12 +69,4 @@ async function issuerOf(name: string, tokenFile: string): Promise<string> {
   throw new Error(
     `auth.issuers ${name} says no issuer, and ${tokenFile} does not say it either: mount a ServiceAccount token there, or set issuer to the \`iss\` of the cluster's tokens.`,
   );
-}
-
-function issuerIn(token: string): string | undefined {
-  try {
-    return decodeJwt(token).iss;
-  } catch {
-    return undefined;
-  }
 }

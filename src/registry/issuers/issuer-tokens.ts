@@ -1,11 +1,12 @@
 // Tokens of configured issuers, checked offline: a JWT (RFC 7519, RFC 8725) that the API server of a cluster, or a CI system, signed for this
 // registry (design: access.md). The price: the token of a Pod that was deleted lives until it expires.
 
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from "jose";
+import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from "jose";
 
 import { printable } from "../../domain/printable.ts";
 import { bearerOf, type IssuedIdentity } from "./bearers.ts";
 import type { FoundKey } from "./key-ring.ts";
+import { issuerIn } from "./unverified.ts";
 
 /** `genuine`: a configured issuer signed it, so that its bearer may hear why it does not count. */
 export type Judged = { readonly identity: IssuedIdentity } | { readonly refused: string; readonly genuine: boolean };
@@ -77,14 +78,6 @@ function headerOf(token: string): { readonly kid: string; readonly alg: string }
   try {
     const { kid, alg } = decodeProtectedHeader(token);
     return typeof kid === "string" && typeof alg === "string" ? { kid, alg } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function issuerIn(token: string): string | undefined {
-  try {
-    return decodeJwt(token).iss;
   } catch {
     return undefined;
   }
