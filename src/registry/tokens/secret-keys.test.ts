@@ -30,7 +30,9 @@ test("the Secret is missing, wrong, right, and changes", async () => {
   };
   const until = ". Until that is mended no access tokens are given out, and clients are asked for Basic";
   const said = (what: string) => `auth.signingKeySecret, Secret default/signing: ${what}${until}`;
-  const lacks = said("there is no such Secret");
+  const lacks = said(
+    "it is not here: create it with a key signing.pem, where --secrets has it; an operator brings it from namespaces that it watches alone",
+  );
   expect([keys.current(), lines]).toEqual([undefined, [lacks]]);
 
   set({ "signing.pem": "canary" });
@@ -53,7 +55,7 @@ test("the Secret is missing, wrong, right, and changes", async () => {
   await eventually(async () => expect([keys.known(first), await keys.find(first)]).toEqual([undefined, undefined]));
 
   set({ "other.pem": one });
-  const unnamed = said("it has no key signing.pem");
+  const unnamed = said("it has no key signing.pem: add it");
   await eventually(() => expect([keys.current(), lines]).toEqual([undefined, [lacks, unusable, unnamed]]));
   stop();
 });

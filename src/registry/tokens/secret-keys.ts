@@ -61,8 +61,11 @@ export class SecretKeys implements SigningKeys {
         problems.push(`${file} cannot be used: ${(error as Error).message}`);
       }
     }
-    if (data === undefined) problems.push("there is no such Secret");
-    else if (!data.has(signing)) problems.push(`it has no key ${signing}`);
+    if (data === undefined)
+      problems.push(
+        `it is not here: create it with a key ${signing}, where --secrets has it; an operator brings it from namespaces that it watches alone`,
+      );
+    else if (!data.has(signing)) problems.push(`it has no key ${signing}: add it`);
     this.#keys = keys;
     this.#current = current;
     this.#say(problems);
