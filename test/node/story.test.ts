@@ -1,7 +1,11 @@
 // The whole of it on real nodes: Helm installs it with PostgreSQL, a bucket and a Git host, kubectl says what is served, and Pods run what they
 // pull through it.
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 import { createCosignKey, slsaProvenance, type CosignKey } from "../support/cosign.ts";
 import { eventually } from "../support/eventually.ts";
@@ -17,8 +21,12 @@ let key: CosignKey;
 /** host:port of the registry: for Pods' images, and for this machine. */
 let host: string;
 let service: string;
+let logins: string;
 
 beforeAll(async () => {
+  // Whoever runs this keeps the logins that he has, and gets none of ours.
+  logins = await mkdtemp(join(tmpdir(), "wharfinger-logins-"));
+  vi.stubEnv("DOCKER_CONFIG", logins);
   key = await createCosignKey();
   release = await prepareProduction(await sharedCluster(), "wharfinger-story");
   await release.secret("publisher", { "publisher.pub": key.publicKey });
@@ -29,6 +37,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await release?.remove();
   await key?.remove();
+  vi.unstubAllEnvs();
+  await rm(logins, { recursive: true, force: true });
 });
 
 const words = ["cat", "/etc/words"];
