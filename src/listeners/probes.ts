@@ -5,6 +5,7 @@ import { createServer, type ServerResponse } from "node:http";
 
 import type { ListenAddress } from "../config/listen.ts";
 import { listening, type Listening } from "./listening.ts";
+import { makeRoom } from "./make-room.ts";
 
 export interface Check {
   /** What is looked at, in one word. */
@@ -26,7 +27,7 @@ export interface ProbesOptions {
 /** Of a process that counts nothing yet. */
 export const noMetrics: ProbesOptions["metrics"] = { contentType: "text/plain; version=0.0.4; charset=utf-8", metrics: async () => "" };
 
-/** Places for a kubelet, a few scrapers and a person: no other listener's connections take them away. */
+/** Places for a kubelet, a few scrapers and a person: no other listener's connections take them away, nor who holds all that he can. */
 const connections = 64;
 /** Milliseconds: silence gives its place back soon. */
 const headersTimeout = 5_000;
@@ -61,7 +62,7 @@ export async function startProbes({ listen, option, checks, metrics }: ProbesOpt
   const server = createServer({ headersTimeout, requestTimeout, connectionsCheckingInterval: 1_000 }, ({ url = "" }, response) => {
     serve(url.split("?")[0] ?? "", response).catch((error: unknown) => failure(response, 500, String(error)));
   });
-  server.maxConnections = connections;
+  makeRoom(server, connections);
   return listening(server, listen, { what: "The probes", option });
 }
 
