@@ -46,7 +46,11 @@ export const saltFile = ".salt";
  * for its first Secret says that it is empty.
  */
 export function hashOf(files: ReadonlyMap<string, Uint8Array>): string | undefined {
-  if (files.size > 0 && !files.has(saltFile)) return undefined;
+  return files.size > 0 && !files.has(saltFile) ? undefined : contentHash(files);
+}
+
+/** SHA-256 of names and bytes, in whatever order they are, as hexadecimal digits. Never to be shown: whoever guesses at a password could compare. */
+export function contentHash(files: ReadonlyMap<string, Uint8Array>): string {
   const hash = createHash("sha256");
   for (const [file, bytes] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${file} ${bytes.byteLength}\n`).update(bytes);
   return hash.digest("hex");

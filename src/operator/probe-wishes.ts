@@ -1,8 +1,7 @@
 // Which Upstreams are to be probed, and what about them makes it another question: the spec, the Secrets, the request of a person.
 
-import { createHash } from "node:crypto";
-
 import type { UpstreamSpec } from "../api/kinds.ts";
+import { contentHash } from "../domain/mounted-secrets.ts";
 import { keyString } from "../domain/resource.ts";
 import type { SecretData, SecretSource } from "../domain/secrets.ts";
 import type { Outcome } from "./passages.ts";
@@ -61,9 +60,7 @@ function digestOf(secrets: readonly (SecretData | undefined)[]): string {
 function contentDigest(data: SecretData): string {
   const known = digests.get(data);
   if (known !== undefined) return known;
-  const hash = createHash("sha256");
-  for (const [key, bytes] of [...data].sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${key} ${bytes.byteLength}\n`).update(bytes);
-  const digest = hash.digest("base64url");
+  const digest = contentHash(data);
   digests.set(data, digest);
   return digest;
 }

@@ -1,10 +1,8 @@
 // What the processes of the registry have of all that is delivered to them: each says the hash of the whole content that it has loaded, and here it is
 // known what was whose in it.
 
-import { createHash } from "node:crypto";
-
 import type { RecordState } from "../api/control/record.ts";
-import { hashOf } from "../domain/mounted-secrets.ts";
+import { contentHash, hashOf } from "../domain/mounted-secrets.ts";
 import { byOwner, type Files } from "./credentials-bundle.ts";
 
 type Pods = RecordState["pods"];
@@ -61,11 +59,5 @@ export class ProcessContents {
 }
 
 export function digestsOf(files: Files): Digests {
-  return new Map(
-    [...byOwner(files)].map(([owner, own]) => {
-      const hash = createHash("sha256");
-      for (const [file, bytes] of [...own].sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${file} ${bytes.byteLength}\n`).update(bytes);
-      return [owner, hash.digest("hex")];
-    }),
-  );
+  return new Map([...byOwner(files)].map(([owner, own]) => [owner, contentHash(own)]));
 }

@@ -14,7 +14,7 @@ export interface NamedCredentials {
   readonly problemOf: (data: SecretData) => Finding | undefined;
 }
 
-export interface Obstacle {
+export interface Lack {
   readonly finding: Finding & Placed;
   /** The resource goes on meanwhile, with what it was before. */
   readonly serves: boolean;
@@ -23,9 +23,9 @@ export interface Obstacle {
 }
 
 /** Of all that `key` names; one that keeps it from its work before one that does not. Undefined too where Secrets are somebody else's to look at. */
-export function obstacleOf(key: ResourceKey, named: readonly NamedCredentials[], context: ReportContext): Obstacle | undefined {
+export function lackAmong(key: ResourceKey, named: readonly NamedCredentials[], context: ReportContext): Lack | undefined {
   if (context.secrets === undefined) return undefined;
-  const found = named.flatMap((one) => obstacleOfOne(key, one, context) ?? []);
+  const found = named.flatMap((one) => lackOfOne(key, one, context) ?? []);
   return found.find(({ serves }) => !serves) ?? found[0];
 }
 
@@ -34,12 +34,12 @@ export function isDelivered(named: readonly NamedCredentials[], { delivery }: Re
   return named.every(({ owner }) => delivery?.stateOf(owner).state === "delivered");
 }
 
-function obstacleOfOne(
+function lackOfOne(
   key: ResourceKey,
   { owner, path, missing, problemOf }: NamedCredentials,
   { secrets, delivery, wasReady }: ReportContext,
-): Obstacle | undefined {
-  const of = (kind: string, { reason, message }: Finding, serves = false): Obstacle => ({
+): Lack | undefined {
+  const of = (kind: string, { reason, message }: Finding, serves = false): Lack => ({
     finding: { reason, path, message },
     serves,
     what: `${kind} ${ownerOf(owner)}`,

@@ -5,22 +5,22 @@ import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { TagPolicySpec, UpstreamSpec } from "../../api/kinds.ts";
 import { keyString, type ResourceKey } from "../../domain/resource.ts";
 import type { ConditionDraft } from "../status-store.ts";
-import { isDelivered, obstacleOf, type NamedCredentials, type Obstacle } from "./named-credentials.ts";
+import { isDelivered, lackAmong, type Lack, type NamedCredentials } from "./named-credentials.ts";
 import type { ReportContext } from "./reconciler.ts";
 import type { Placed } from "./skeleton.ts";
 import { anchorsOf } from "./trust-anchors.ts";
 import { secretsOf } from "./upstream.ts";
 
 /** What a run of the TagPolicy `key` would lack; undefined: nothing, as far as anybody says. */
-export function lackOf(key: ResourceKey, spec: TagPolicySpec, context: ReportContext): Obstacle | undefined {
-  return obstacleOf(key, neededBy(key, spec, context), context);
+export function lackOf(key: ResourceKey, spec: TagPolicySpec, context: ReportContext): Lack | undefined {
+  return lackAmong(key, neededBy(key, spec, context), context);
 }
 
 export function credentialsLoaded(key: ResourceKey, spec: TagPolicySpec, context: ReportContext): (ConditionDraft & Placed)[] {
   const needed = neededBy(key, spec, context);
   if (needed.length === 0 || context.secrets === undefined) return [];
   const type = conditionTypes.credentialsLoaded;
-  const { finding } = obstacleOf(key, needed, context) ?? {};
+  const { finding } = lackAmong(key, needed, context) ?? {};
   if (finding !== undefined) {
     const until = context.runsOf(key)?.waitsUntil;
     const waits = until === undefined ? "" : `; its run waits for that, until ${until} at most: then it begins with what the registry has`;

@@ -8,7 +8,7 @@ import { findByRepository, type UpstreamNames } from "../../domain/upstream-name
 import { describeFailure, syncResultOf, type SyncResult } from "../run-results.ts";
 import type { RunState } from "../run-states.ts";
 import type { ConditionDraft } from "../status-store.ts";
-import { obstacleOf } from "./named-credentials.ts";
+import { lackAmong } from "./named-credentials.ts";
 import { credentialsLoaded } from "./run-credentials.ts";
 import { runDetails } from "./run-details.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
@@ -19,14 +19,14 @@ export const tagPolicyReconciler: Reconciler<"TagPolicy"> = {
   kind: "TagPolicy",
   report(key, spec, context) {
     // What it lacks of its Upstream's is that one's to tell.
-    const obstacle = obstacleOf(key, anchorsOf(key, spec, context), context);
+    const lack = lackAmong(key, anchorsOf(key, spec, context), context);
     const runs = context.runsOf(key);
     const found = syncResultOf(runs?.last?.result);
     const ledgers = ledgersOf(key, spec, context);
     // Version tags that are served of the policy's images.
     const tags = ledgers.reduce((sum, ledger) => sum + Object.keys(ledger.tags).length, 0);
     return {
-      ...(obstacle?.serves === false ? { notReady: obstacle.finding } : {}),
+      ...(lack?.serves === false ? { notReady: lack.finding } : {}),
       // Where people look first, in every listing.
       ...(spec.verify.mode === "Unverified"
         ? { notes: [{ path: "spec.verify.mode", message: "Unverified, nobody's signature is checked" }] }

@@ -9,7 +9,7 @@ import type { ResourceKey } from "../../domain/resource.ts";
 import type { SecretData } from "../../domain/secrets.ts";
 import { readTlsSecret } from "../../domain/tls-secret.ts";
 import type { ConditionDraft } from "../status-store.ts";
-import { isDelivered, obstacleOf, type NamedCredentials, type Obstacle } from "./named-credentials.ts";
+import { isDelivered, lackAmong, type Lack, type NamedCredentials } from "./named-credentials.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
 import type { Placed } from "./skeleton.ts";
 
@@ -18,12 +18,12 @@ export const upstreamReconciler: Reconciler<"Upstream"> = {
   report(key, spec, context) {
     const seen = context.upstreams?.get(`${key.namespace}/${key.name}`);
     const named = secretsOf(key, spec);
-    const obstacle = obstacleOf(key, named, context) ?? unheard(key, named, { seen, context });
+    const lack = lackAmong(key, named, context) ?? unheard(key, named, { seen, context });
     const conditions = [
       ...(seen === undefined ? [] : conditionsOf(seen)),
-      ...(named.length === 0 ? [] : credentialsLoaded(named, { seen, obstacle, context })),
+      ...(named.length === 0 ? [] : credentialsLoaded(named, { seen, lack, context })),
     ];
-    return { ...(obstacle?.serves === false ? { notReady: obstacle.finding } : {}), conditions, details: {} };
+    return { ...(lack?.serves === false ? { notReady: lack.finding } : {}), conditions, details: {} };
   },
 };
 
@@ -68,7 +68,7 @@ function unheard(
   key: ResourceKey,
   named: readonly NamedCredentials[],
   { seen, context }: { readonly seen: UpstreamView | undefined; readonly context: ReportContext },
-): Obstacle | undefined {
+): Lack | undefined {
   const [first] = named;
   const { delivery, wasReady } = context;
   if (first === undefined || delivery === undefined || seen?.credentialsLoaded === true || isDelivered(named, context)) return undefined;
@@ -93,10 +93,10 @@ function conditionsOf({ reachable, reason: why, message, credentialsLoaded, rate
 
 function credentialsLoaded(
   named: readonly NamedCredentials[],
-  { seen, obstacle, context }: { seen: UpstreamView | undefined; obstacle: Obstacle | undefined; context: ReportContext },
+  { seen, lack, context }: { seen: UpstreamView | undefined; lack: Lack | undefined; context: ReportContext },
 ): (ConditionDraft & Placed)[] {
   const type = conditionTypes.credentialsLoaded;
-  if (obstacle !== undefined) return [{ type, status: "False", ...obstacle.finding }];
+  if (lack !== undefined) return [{ type, status: "False", ...lack.finding }];
   if (isDelivered(named, context)) {
     return [{ type, status: "True", reason: reasons.succeeded, message: "every process of the registry has the Secret as it is now" }];
   }

@@ -5,7 +5,7 @@ import type { Server, Socket } from "node:net";
 
 import ipaddr from "ipaddr.js";
 
-import { sourceOf } from "./login-places.ts";
+import { sourceOf } from "./sources.ts";
 
 export interface ConnectionPlacesOptions {
   /** In all: the server's `maxConnections`. */

@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 
 import { LRUCache } from "lru-cache";
 
-import { networkOf, sourceOf, type LoginAttempt } from "./login-places.ts";
+import type { LoginAttempt } from "./login-places.ts";
+import { networkOf, sourceOf } from "./sources.ts";
 
 export interface BrakeOptions {
   /** Failures that cost nothing yet. */

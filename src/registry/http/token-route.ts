@@ -17,9 +17,9 @@ import type { Caller, Callers } from "./callers.ts";
 import { basicChallenge } from "./challenge.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { describeFailure, HttpError } from "./errors.ts";
-import { sourceOf } from "./login-places.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { leastUploadRate, readBody, withWholeBody } from "./request-body.ts";
+import { sourceOf } from "./sources.ts";
 import { refuseEncoding, splitTarget } from "./v2-requests.ts";
 
 /** Milliseconds: a form fits in a packet or two, and what waits for the rest of one keeps a place from others. */
@@ -57,13 +57,6 @@ export type TokenRefusal = "credentials" | "slowed" | "unavailable" | "request" 
 
 /** Of a form, bytes: tokens of clusters are passwords here. */
 const mostOfForm = 32 * 1024;
-const forms = new MemoryBudget({
-  most: 4 * 1024 * 1024,
-  words: {
-    ofSender: "You are asking for too many tokens at once. Ask again when others have come.",
-    ofAll: "Too many tokens are being asked for at once. Ask again in a moment.",
-  },
-});
 const methods = ["GET", "HEAD", "POST"];
 
 interface Asked {
@@ -74,6 +67,14 @@ interface Asked {
 
 export class TokenRoute {
   readonly #options: TokenRouteOptions;
+  /** Of all who send one at the same time, bytes. */
+  readonly #forms = new MemoryBudget({
+    most: 4 * 1024 * 1024,
+    words: {
+      ofSender: "You are asking for too many tokens at once. Ask again when others have come.",
+      ofAll: "Too many tokens are being asked for at once. Ask again in a moment.",
+    },
+  });
 
   constructor(options: TokenRouteOptions) {
     this.#options = options;
@@ -111,7 +112,7 @@ export class TokenRoute {
     const stallTimeout = Math.min(this.#options.stallTimeout, formTime);
     const limits = { stallTimeout, leastRate: leastUploadRate.leastRate, rateWindow: formTime, stalled: "REQUEST_STALLED" } as const;
     const body = { chunks: readBody(request, response, limits), limit: mostOfForm, sender: sourceOf(source) };
-    const text = await withWholeBody(body, async (bytes) => Buffer.from(bytes).toString("utf8"), forms);
+    const text = await withWholeBody(body, async (bytes) => Buffer.from(bytes).toString("utf8"), this.#forms);
     if (text === undefined) throw new HttpError("REQUEST_TOO_LARGE", `The form has more than ${mostOfForm} bytes.`);
     return new URLSearchParams(text);
   }

@@ -8,7 +8,7 @@ import { isNobody, type Role } from "../../domain/control-access.ts";
 import { neededScope } from "../../domain/scope.ts";
 import type { V2Path } from "../../domain/v2-path.ts";
 import { HttpError } from "./errors.ts";
-import { sourceOf } from "./login-places.ts";
+import { sourceOf } from "./sources.ts";
 
 export type RepositoryPath = Exclude<V2Path, { kind: "base" | "catalog" }>;
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { networkOf, sourceOf } from "./login-places.ts";
+import { networkOf, sourceOf } from "./sources.ts";
 
 test.each([
   ["192.0.2.1", "192.0.2.1", "192.0.2.1"],
