@@ -74,15 +74,19 @@ ${optionTable([...Object.values(clusterOptions), ...Object.values(podOptions)])}
 
 function rows(schema: SchemaNode, value: unknown, path: string, above: Pick<SchemaNode, typeof registryOnly> = {}): string[] {
   const only = schema[registryOnly] === true || above[registryOnly] === true ? ({ [registryOnly]: true } as const) : {};
+  const describe = () => `${registryOnly in only ? "`wharfinger registry` only. " : ""}${schema.description ?? ""}`;
   if (schema.properties !== undefined) {
-    return Object.entries(schema.properties).flatMap(([key, child]) =>
-      rows(child, (value as Record<string, unknown> | undefined)?.[key], path === "" ? key : `${path}.${key}`, only),
+    // What it is as a whole; of a list's entries the list says it.
+    const whole = schema.description === undefined || path.endsWith("]") ? [] : [`| \`${path}\` | map |  | ${describe()} |`];
+    return whole.concat(
+      Object.entries(schema.properties).flatMap(([key, child]) =>
+        rows(child, (value as Record<string, unknown> | undefined)?.[key], path === "" ? key : `${path}.${key}`, only),
+      ),
     );
   }
   const standard = value ?? schema.default;
   const fallback = standard === undefined || standard === "" ? "" : `\`${JSON.stringify(standard).replaceAll('"', "")}\``;
-  const description = `${registryOnly in only ? "`wharfinger registry` only. " : ""}${schema.description ?? ""}`;
-  const row = `| \`${path}\` | ${formOf(schema)} | ${fallback} | ${description} |`;
+  const row = `| \`${path}\` | ${formOf(schema)} | ${fallback} | ${describe()} |`;
   return schema.items?.properties === undefined ? [row] : [row, ...rows(schema.items, undefined, `${path}[]`, only)];
 }
 

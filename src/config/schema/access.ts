@@ -59,7 +59,7 @@ export const access = group(
     }),
     hosts: Type.Array(Type.String({ format: formats.host }), {
       description:
-        "Further names of the registry, with or without a port, when it listens on a loopback address: those that a reverse proxy sends as `Host`. Other names than `localhost`, the loopback addresses and these are refused (421).",
+        "Further names of the registry, with or without a port: those that a reverse proxy sends as `Host`. Clients that come by one are sent to `/token` by the same name. On a loopback address all but `localhost`, the loopback addresses and these are refused (421).",
     }),
     trustedProxies: Type.Array(Type.String({ format: formats.cidr }), {
       description:
