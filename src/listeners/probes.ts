@@ -6,6 +6,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { ListenAddress } from "../config/listen.ts";
 import { listening, type Listening } from "./listening.ts";
 import { makeRoom } from "./make-room.ts";
+import { limitPipelining } from "./pipelining.ts";
 
 export interface Check {
   /** What is looked at, in one word. */
@@ -59,9 +60,12 @@ export async function startProbes({ listen, option, checks, metrics }: ProbesOpt
         return failure(response, 404, `There are ${paths.join(", ")}.`);
     }
   };
-  const server = createServer({ headersTimeout, requestTimeout, connectionsCheckingInterval: 1_000 }, ({ url = "" }, response) => {
-    serve(url.split("?")[0] ?? "", response).catch((error: unknown) => failure(response, 500, String(error)));
-  });
+  const server = createServer(
+    { headersTimeout, requestTimeout, connectionsCheckingInterval: 1_000 },
+    limitPipelining(({ url = "" }, response) => {
+      serve(url.split("?")[0] ?? "", response).catch((error: unknown) => failure(response, 500, String(error)));
+    }),
+  );
   makeRoom(server, connections);
   return listening(server, listen, { what: "The probes", option });
 }

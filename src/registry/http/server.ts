@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 
+import { limitPipelining } from "../../listeners/pipelining.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { ServiceError } from "../services/errors.ts";
 import { jsonAnswer } from "./answer.ts";
@@ -15,7 +16,6 @@ import { shareConnections } from "./connection-places.ts";
 import { registerControl, type ControlOptions } from "./control.ts";
 import { describeFailure, HttpError } from "./errors.ts";
 import { reportDropped } from "./listening.ts";
-import { limitPipelining } from "./pipelining.ts";
 import { registerProbes, type ProbeOptions } from "./probes.ts";
 import { replyWhole } from "./reply.ts";
 import { createTlsServer } from "./tls-server.ts";

@@ -4,7 +4,7 @@ import { connect, type AddressInfo } from "node:net";
 
 import { expect, test } from "vitest";
 
-import { eventually } from "../../../test/support/eventually.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { limitPipelining, mostUnanswered } from "./pipelining.ts";
 
 async function serve(answer: (response: ServerResponse) => void) {
