@@ -58,7 +58,10 @@ export function getCommand(): Command {
             kinds: kind === undefined ? kinds : [kind],
             ...(allNamespaces ? {} : { namespace }),
           });
-          await printResult(output, chosen(views, { kind, name }, namespace), (shown) => render(shown, name));
+          const found = chosen(views, { kind, name }, namespace);
+          const unseen = found.filter(({ status }) => status.conditions.length === 0);
+          await printResult(output, found, (shown) => render(shown, name));
+          if (unseen.length > 0) note(nobodyLooked(unseen));
         },
       ),
     );
@@ -77,6 +80,15 @@ function chosen(views: readonly ResourceView[], { kind, name }: Wanted, home: st
 
 function render(views: readonly ResourceView[], name: WrittenName | undefined): string {
   return name === undefined ? renderResources(views) : views.map(renderResource).join("\n\n");
+}
+
+/** Where nobody watches, nobody can say so in a condition. */
+function nobodyLooked([first, ...others]: readonly ResourceView[]): string {
+  const names = `${first?.kind} ${first?.namespace}/${first?.name}${others.length === 0 ? "" : ` and ${others.length} more`}`;
+  return (
+    `No operator has looked at ${names} yet. Where that lasts, either none runs, or none watches the namespace:` +
+    " the chart's operator watches those of operator.namespaces, by default the release's own."
+  );
 }
 
 const withoutConditions =

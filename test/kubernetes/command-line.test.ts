@@ -60,6 +60,17 @@ test("get shows what the API server has, for whoever may read that alone", async
   });
 });
 
+test("get says of a resource without a condition that no operator has looked at it", async () => {
+  const { home, ask } = await cli.another();
+  const upstream = { apiVersion: "wharfinger.dev/v1alpha1", kind: "Upstream", metadata: { name: "lost" } };
+  const input = JSON.stringify({ ...upstream, spec: { url: "https://registry.test", prefix: "lost" } });
+  expect(await cli.api.kubectl(["-n", home, "create", "-f", "-"], { input })).toMatchObject({ code: 0 });
+  const [alone, whole] = [await ask("get", "upstream", "lost"), await ask("get", "-o", "json")];
+  for (const { stderr } of [alone, whole])
+    expect(stderr).toMatch(new RegExp(`^No operator has looked at Upstream ${home}/lost yet\\..* operator\\.namespaces`));
+  expect((await cli.inHome("get")).stderr).toBe("");
+});
+
 test("what somebody may not do is named with the command that says when he may", async () => {
   const kubeconfig = await cli.api.user("nick");
   const ask = () => cli.wharfinger(["record", "status", "-n", cli.namespace], { KUBECONFIG: kubeconfig });

@@ -45,10 +45,14 @@ interface StatusObject {
 export function errorOf(status: number, text: string, headers: Readonly<Record<string, string | string[] | undefined>> = {}): KubeError {
   const found = parse(text);
   const seconds = readRetryAfter(headers, Date.now()) ?? found.details?.retryAfterSeconds;
-  return new KubeError(found.code ?? status, found.message ?? `HTTP ${status}${text === "" ? "" : `: ${text.slice(0, 200)}`}`, {
-    ...(found.reason === undefined ? {} : { reason: found.reason }),
-    retryAfter: seconds === undefined ? undefined : seconds * 1_000,
-  });
+  return new KubeError(
+    found.code ?? status,
+    found.message ?? `HTTP ${status}${text.trim() === "" ? "" : `: ${text.trim().slice(0, 200)}`}`,
+    {
+      ...(found.reason === undefined ? {} : { reason: found.reason }),
+      retryAfter: seconds === undefined ? undefined : seconds * 1_000,
+    },
+  );
 }
 
 function parse(text: string): StatusObject {
