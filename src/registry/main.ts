@@ -32,9 +32,9 @@ import { Marker } from "./services/marker.ts";
 import { readinessOf } from "./services/readiness.ts";
 import { openWhole, type Closing } from "./closing.ts";
 import type { RegistryOptions } from "./options.ts";
-import { openAccessTokens } from "./access-tokens.ts";
 import { openTokens, principalsOf } from "./principals.ts";
 import { startServices } from "./services-wiring.ts";
+import { openAccessTokens } from "./tokens-wiring.ts";
 
 export interface RunningRegistry {
   /** `http://host:port` of the images, with the port that was taken. */
