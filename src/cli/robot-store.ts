@@ -8,6 +8,7 @@ import { textOf, writeWhole } from "../nodes/write-files.ts";
 import { KubeError } from "../operator/kube/errors.ts";
 import { paths } from "../operator/kube/objects.ts";
 import type { Cluster } from "./cluster/open-cluster.ts";
+import { saidByPods } from "./cluster/record-report.ts";
 import { explainRefusal } from "./cluster/refusals.ts";
 import { CommandError } from "./failure.ts";
 
@@ -15,6 +16,8 @@ export interface RobotStore {
   /** For messages. */
   readonly name: string;
   read(): Promise<SecretData>;
+  /** The namespace that an operator of this one looks at instead; undefined: this one, or nobody says so. */
+  elsewhere(): Promise<string | undefined>;
   /** The robot last: pull secrets that nobody can use yet do no harm. */
   add(name: string, entry: string, pullSecrets: readonly SecretObject[]): Promise<void>;
   remove(name: string): Promise<void>;
@@ -33,6 +36,7 @@ export function clusterStore(cluster: Cluster, secret: string): RobotStore {
   };
   return {
     name: `Secret ${namespace}/${secret} (${cluster.name})`,
+    elsewhere: () => saidByPods(cluster),
     read: async () => {
       const found = await client.send<Partial<SecretObject>>({ path }).catch((error: unknown) => {
         if (error instanceof KubeError && error.status === 404 && error.reason === "NotFound") return undefined;
@@ -75,6 +79,7 @@ export function fileStore(file: string, secret: string): RobotStore {
   const write = async (object: SecretObject) => writeWhole(file, stringify(object), 0o600);
   return {
     name: file,
+    elsewhere: () => Promise.resolve(undefined),
     read: async () => decoded((await read()).data),
     add: async (name, entry) => {
       const object = await read();

@@ -85,6 +85,11 @@ async function createRobot(name: string, values: CreateValues): Promise<void> {
       await hand(password, values);
       await store.add(name, entry, pullSecrets);
       note(`Robot ${name} is in ${store.name}, ${until(expires)}.`);
+      const home = await store.elsewhere();
+      if (home !== undefined)
+        note(
+          `The operator there looks at namespace ${home} instead: unless the setting access.robots.secretRef names this Secret, the robot counts with \`-n ${home}\` alone.`,
+        );
     });
   else {
     await hand(password, values);

@@ -58,6 +58,25 @@ async function applyAsSaid(created: string, said: string): Promise<void> {
   expect([code, stderr]).toEqual([0, ""]);
 }
 
+test("in a namespace whose operator looks at another one, that is said", async () => {
+  const [programs, resources] = await Promise.all([createNamespace(api), createNamespace(api)]);
+  const create = (name: string) =>
+    wharfinger(["robot", "create", name, "-n", programs, "--apply"], { env: { KUBECONFIG: api.kubeconfig, HOME: folder } });
+  expect((await done(create("before"))).stderr).not.toContain("looks at namespace");
+  const pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name: "operator",
+      labels: { "app.kubernetes.io/name": "wharfinger", "app.kubernetes.io/component": "operator" },
+      annotations: { "wharfinger.dev/record-namespace": resources },
+    },
+    spec: { containers: [{ name: "operator", image: "operator" }] },
+  };
+  expect(await api.kubectl(["-n", programs, "create", "-f", "-"], { input: JSON.stringify(pod) })).toMatchObject({ code: 0, stderr: "" });
+  expect((await done(create("after"))).stderr).toContain(`The operator there looks at namespace ${resources} instead: `);
+});
+
 test("robots come one after the other, printed or applied, and each stays until it is revoked", async () => {
   const ci = await done(robot("create", "ci", "--expires", "2099-01-01T00:00:00Z"));
   const [, password = ""] = /shown this once: (wfr_[\w-]{43})\n/.exec(ci.stderr) ?? [];

@@ -40,7 +40,8 @@ async function lookIn(cluster: Cluster, namespace: string): Promise<RecordReport
   });
 }
 
-async function saidByPods({ client, namespace }: Cluster): Promise<string | undefined> {
+/** Where the operator of this namespace has the record, and with it users and robots; undefined: here, or nobody says so. */
+export async function saidByPods({ client, namespace }: Cluster): Promise<string | undefined> {
   const { items } = await client
     .send<{ readonly items: readonly KubeObject[] }>({ path: paths.pods(namespace), query: { labelSelector: operatorPods.pods } })
     // Who may not look is told of the ConfigMap.
