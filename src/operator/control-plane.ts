@@ -245,6 +245,7 @@ class LevelTriggered implements ControlPlane {
       view: outcome.view,
       wasReady: (key) => ready.has(keyString(key)),
       upstreams: this.#upstreams.views,
+      recordedGeneration: (key) => outcome.history.memoryOf(key)?.generation,
       awaitsProbe: (key, requestedAt) => this.#awaitsProbe(key, requestedAt, outcome),
       secrets,
       delivery,

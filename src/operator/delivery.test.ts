@@ -47,6 +47,7 @@ async function said(state: SecretContent["state"], before: Files | undefined) {
   const context: ReportContext = {
     view: emptyView,
     upstreams: new Map(),
+    recordedGeneration: () => 1,
     secrets,
     delivery,
     users,

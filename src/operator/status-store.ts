@@ -8,6 +8,8 @@ export interface ConditionDraft {
   readonly status: Condition["status"];
   readonly reason: string;
   readonly message: string;
+  /** Of the spec that it is about, where that may be an earlier one than the status's. */
+  readonly observedGeneration?: number;
 }
 
 export interface Status {
@@ -75,6 +77,6 @@ export class StatusStore {
   #condition(draft: ConditionDraft, generation: number, old: ResourceView | undefined): Condition {
     const before = old?.status.conditions.find(({ type }) => type === draft.type);
     const lastTransitionTime = before?.status === draft.status ? before.lastTransitionTime : this.#now().toISOString();
-    return { ...draft, lastTransitionTime, observedGeneration: generation };
+    return { ...draft, lastTransitionTime, observedGeneration: Math.min(draft.observedGeneration ?? generation, generation) };
   }
 }

@@ -18,6 +18,9 @@ test("what an operator that has just started was not told yet is no news; of ano
   const now = (view: Condition) => conditionOf("Reachable", statusOf(said(view), { conditions: [before] }));
   expect(now(condition("Unknown", "NotAsked"))).toEqual(before);
   expect(now(condition("Unknown", "NotAsked", 2))).toMatchObject({ reason: "NotAsked" });
+  const unasked = { ...condition("Unknown", "NotAsked"), message: "there is no Secret x" };
+  const here = conditionOf("Reachable", statusOf(said(condition("Unknown", "NotAsked")), { conditions: [unasked] }));
+  expect(here, "what was unasked before is said anew").toMatchObject({ message: "NotAsked" });
   expect(now(condition("True", "Succeeded"))).toMatchObject({ status: "True" });
   expect(conditionOf("Reachable", statusOf(said(condition("Unknown", "NotAsked")), undefined))).toMatchObject({ reason: "NotAsked" });
 });

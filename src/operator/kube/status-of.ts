@@ -27,7 +27,8 @@ export function statusOf({ status }: ResourceView, there: ResourceStatus | undef
 
 function withTime(condition: Condition, before: Condition | undefined): Condition {
   // Operator or registry have just started and ask in a moment: what was said of the same spec before stays as long.
-  if (condition.reason === reasons.notAsked && before?.observedGeneration === condition.observedGeneration) return before;
+  const isNews = before?.observedGeneration !== condition.observedGeneration || before.reason === reasons.notAsked;
+  if (condition.reason === reasons.notAsked && !isNews) return before;
   const lastTransitionTime = before?.status === condition.status ? before.lastTransitionTime : condition.lastTransitionTime;
   const message = adviceInCluster(condition.message).slice(0, longestMessage).toWellFormed();
   return { ...condition, message, lastTransitionTime: lastTransitionTime.replace(/\.\d+Z$/, "Z") };

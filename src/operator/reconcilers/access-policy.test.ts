@@ -50,6 +50,7 @@ function report(
     view: emptyView,
     delivery: undefined,
     upstreams: new Map(),
+    recordedGeneration: () => 1,
     secrets,
     users,
     issuers,

@@ -17,6 +17,8 @@ export interface ReportContext {
   readonly wasReady: (key: ResourceKey) => boolean;
   /** What the registry says of its Upstreams, by namespace/name; undefined: not asked yet. */
   readonly upstreams: ReadonlyMap<string, UpstreamView> | undefined;
+  /** Undefined: nothing of it is recorded. */
+  recordedGeneration(key: ResourceKey): number | undefined;
   /** Whether a person's request to look at an Upstream still waits for what upstream says. */
   awaitsProbe(key: ResourceKey, requestedAt: string): boolean;
   /** Undefined where Secrets are somebody else's to look at. */

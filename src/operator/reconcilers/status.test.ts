@@ -65,8 +65,10 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
   });
   if (judgement === undefined) throw new Error("nothing was judged");
   const secrets = { secret: () => undefined, configMap: () => undefined, onChange: () => () => undefined };
+  const none = { decision: undefined, file: undefined, recordedGeneration: 3, notRecorded: undefined, notPublished: undefined };
   const own = ownReport(judgement, {
     view: world.recorded === undefined ? emptyView : { ...emptyView, resources: new Map([[keyString(observed), fileOf(world.recorded)]]) },
+    recordedGeneration: () => none.recordedGeneration,
     upstreams: world.upstream === undefined ? undefined : new Map([[world.upstream.key, world.upstream]]),
     secrets,
     delivery: undefined,
@@ -77,7 +79,6 @@ function statusOf(kind: Kind, world: World): Record<string, unknown> {
     awaitsProbe: () => false,
     runsOf: () => world.runs,
   });
-  const none = { decision: undefined, file: undefined, recordedGeneration: 3, notRecorded: undefined, notPublished: undefined };
   const store = new StatusStore();
   store.replace([report(judgement, { ...none, ...world.passage }, own)]);
   const { details, ...shared } = store.views()[0]?.status ?? {};
@@ -254,6 +255,17 @@ describe("what they say", () => {
     expect(JSON.stringify(statusOf("Upstream", { upstream: view }))).toContain(`until ${time}`);
     const well = { ...view, rateLimit: { limit: 100, remaining: 1 } };
     expect(conditions(statusOf("Upstream", { upstream: well })).map(([type]) => type)).not.toContain("RateLimited");
+  });
+
+  test("what the registry said of an Upstream's spec before this one is not said of this one", () => {
+    const before = { ...view, generation: 2, credentialsLoaded: true };
+    const auth = { ...(specs.Upstream as object), auth: { secretRef: { name: "new" } } };
+    const own = statusOf("Upstream", { upstream: before, spec: auth })["conditions"];
+    expect(own).toContainEqual(expect.objectContaining({ type: "Reachable", observedGeneration: 2 }));
+    expect(own).toContainEqual(expect.objectContaining({ type: "Ready", observedGeneration: 3 }));
+    expect(statusOf("Upstream", { upstream: view })["conditions"]).toContainEqual(
+      expect.objectContaining({ type: "Reachable", observedGeneration: 3 }),
+    );
   });
 
   test("AccessPolicy names its subjects, as many as there is room for", () => {

@@ -51,6 +51,7 @@ function report(options: Reported) {
   return tagPolicyReconciler.report(key, spec, {
     view,
     upstreams: new Map(),
+    recordedGeneration: () => 1,
     secrets: secretsOf(data, root),
     delivery,
     users: undefined,

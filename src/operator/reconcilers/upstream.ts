@@ -17,11 +17,14 @@ export const upstreamReconciler: Reconciler<"Upstream"> = {
   kind: "Upstream",
   report(key, spec, context) {
     const seen = context.upstreams?.get(`${key.namespace}/${key.name}`);
+    // What is said of the generation before says nothing of the Secrets of this one.
+    const isOld = seen !== undefined && seen.generation < (context.recordedGeneration(key) ?? 0);
+    const heard = isOld ? undefined : seen;
     const named = secretsOf(key, spec);
-    const lack = lackAmong(key, named, context) ?? unheard(key, named, { seen, context });
+    const lack = lackAmong(key, named, context) ?? unheard(key, named, { seen: heard, context });
     const conditions = [
       ...(seen === undefined ? [] : conditionsOf(seen)),
-      ...(named.length === 0 ? [] : credentialsLoaded(named, { seen, lack, context })),
+      ...(named.length === 0 ? [] : credentialsLoaded(named, { seen: heard, lack, context })),
     ];
     return { ...(lack?.serves === false ? { notReady: lack.finding } : {}), conditions, details: {} };
   },
@@ -77,16 +80,17 @@ function unheard(
   return { ...about(reasons.progressing, "the registry has not said yet whether it has the Secret"), serves: wasReady(key) };
 }
 
-function conditionsOf({ reachable, reason: why, message, credentialsLoaded, rateLimit }: UpstreamView): ConditionDraft[] {
+function conditionsOf({ generation, reachable, reason: why, message, credentialsLoaded, rateLimit }: UpstreamView): ConditionDraft[] {
   const reason = { True: reasons.succeeded, False: why ?? reasons.unreachable, Unknown: reasons.notAsked }[reachable];
   // What it said to the last request is another thing each time, and that would be a write each time.
   const said = reachable === "True" && credentialsLoaded ? "upstream answers" : message;
-  const conditions: ConditionDraft[] = [{ type: conditionTypes.reachable, status: reachable, reason, message: said }];
+  const observedGeneration = generation;
+  const conditions: ConditionDraft[] = [{ type: conditionTypes.reachable, status: reachable, reason, message: said, observedGeneration }];
   if (rateLimit?.remaining === 0) {
     const { limit, resetsAt } = rateLimit;
     const until = resetsAt === undefined ? "" : ` until ${resetsAt}`;
     const used = `upstream answers no more requests${until} (its limit is ${limit}); what is cached is served`;
-    conditions.push({ type: conditionTypes.rateLimited, status: "True", reason: "LimitReached", message: used });
+    conditions.push({ type: conditionTypes.rateLimited, status: "True", reason: "LimitReached", message: used, observedGeneration });
   }
   return conditions;
 }
