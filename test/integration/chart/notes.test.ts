@@ -1,4 +1,4 @@
-// What the notes of an installation advise for mirrors, `wharfinger hosts` takes, once what is left open is filled in.
+// What the notes of an installation advise works: for mirrors, what `wharfinger hosts` takes once what is left open is filled in, and for the first pull.
 
 import { expect, test } from "vitest";
 
@@ -19,4 +19,14 @@ test.each<[name: string, values: Values, address: string, asked: boolean]>([
   expect(advised?.slice(1)).toEqual([address, ""]);
   expect([parseAddress(address), isLoopback(address)]).toEqual([address, false]);
   expect(/ get service wharfinger -o jsonpath=\{\.spec\.clusterIP\}$/m.test(notes)).toBe(asked);
+});
+
+test.each<[name: string, values: Values, command: string | undefined]>([
+  ["a port of each node", trial, "kubectl run try --image=localhost:30500/cgr/chainguard/nginx --restart=Never"],
+  ["a name for Pods", embedded, undefined],
+  ["a name", { ...production, externalURL: "https://registry.example.com" }, "docker pull registry.example.com/cgr/chainguard/nginx"],
+])("the first pull is by what finds the registry: %s", async (_, values, command) => {
+  const access = { settings: { ...(values["settings"] as object | undefined), access: { anonymousPull: "PublicUpstreams" } } };
+  const notes = await notesOf({ ...values, ...access });
+  expect(/^ {2}(.*\/cgr\/chainguard\/nginx.*)$/m.exec(notes)?.[1]).toBe(command);
 });
