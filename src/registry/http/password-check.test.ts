@@ -53,4 +53,5 @@ test("who still waits when it is closed is refused, and nothing is begun anew", 
   const answers = Promise.allSettled([ask("a"), ask("b"), ask("c")]);
   await passwords.close();
   expect((await answers).map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+  await expect(ask("d")).rejects.toThrow("The password thread ended");
 });

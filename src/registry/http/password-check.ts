@@ -23,7 +23,9 @@ export class PasswordCheck {
   #worker: Worker | undefined;
   #lastId = 0;
 
+  /** Rejects when it is closed before the answer. */
   matches(password: string, hash: string, { source, network, failing, known }: LoginAttempt): Promise<boolean> {
+    if (this.#closed) return Promise.reject(new Error(ended));
     return new Promise((resolve, reject) => {
       const waiting = { question: { password, hash }, resolve, reject };
       if (known && !failing) this.#known.push(source, waiting);
