@@ -91,7 +91,8 @@ test("without its trusted root nothing is minted, and with another one: both are
     reason: "ConfigMapNotFound",
     message: expect.stringContaining(`${path}: there is no ConfigMap default/our-sigstore with a trusted root: add a ConfigMap document`),
   });
-  // The built-in root does not stand in for it.
+  // By itself no run begins before there is one. One that a person begins finds nothing that stands in for it: not the built-in root either.
+  expect((await run("nginx")).code).toBe(1);
   await says("nginx", "Verified", { status: "False", reason: "TrustedRootInvalid" });
 
   await putRoot((await createSigstore()).trustedRoot);
