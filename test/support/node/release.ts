@@ -12,12 +12,16 @@ import { tool } from "../tools.ts";
 import type { Cluster } from "./cluster.ts";
 
 const chart = resolve(import.meta.dirname, "../../../charts/registry");
+const enforced = "pod-security.kubernetes.io/enforce";
 
 export type Values = Readonly<Record<string, unknown>>;
 
 export interface Release {
   readonly namespace: string;
-  /** `helm upgrade --install --wait`; rejects with what Kubernetes says of the Pods when they do not come up. */
+  /**
+   * `helm upgrade --install --wait` where nothing but `restricted` Pods is admitted meanwhile (Pod Security Standards); rejects with what Kubernetes
+   * says of the Pods when they do not come up.
+   */
   install(values: Values): Promise<void>;
   /** Resolves with what it prints. */
   helm(...args: readonly string[]): Promise<string>;
@@ -62,10 +66,14 @@ export async function createRelease({ api }: Pick<Cluster, "api">, namespace: st
     install: async (values) => {
       const file = join(folder, "values.yaml");
       await writeFile(file, stringify(values));
+      await kubectl(["label", "namespace", namespace, `${enforced}=restricted`]);
       try {
         await helm("upgrade", "--install", name, chart, "--values", file, "--wait", "--timeout", "300s");
       } catch (error) {
         throw new Error(await describe("pods"), { cause: error });
+      } finally {
+        // People's Pods of the tests run beside it, as root.
+        await kubectl(["label", "namespace", namespace, `${enforced}-`]);
       }
     },
     apply: async (text) => void (await kubectl(["apply", "-f", "-"], text)),
