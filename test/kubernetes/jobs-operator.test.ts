@@ -88,6 +88,8 @@ async function frozen(name: string): Promise<{ readonly pod: string; readonly ru
   );
   await cluster.kubelet.process(pod);
   const run = await answerTo(`${pod} has a run`, () => cluster.runOf(pod), { context: () => operator.logs() });
+  // Whoever dies before that is written leaves a request that the next one does again.
+  await eventually(async () => expect(await statusOf(`retentionpolicy/${name}`)).toMatchObject({ lastHandledReconcileAt: "now" }));
   return { pod, run };
 }
 const told = (name: string, state: string, message: RegExp | string) =>

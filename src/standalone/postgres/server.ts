@@ -156,7 +156,8 @@ async function awaitReady(url: string, { patience, over }: { readonly patience: 
     } catch (error) {
       over.throwIfAborted();
       const reason = reasonOf(error);
-      if (reason !== "UNREACHABLE") throw error;
+      // A connection that broke off is that of a server which ends: how it ended says more.
+      if (reason !== "UNREACHABLE" && reason !== "LOST") throw error;
       // Still starting or recovering, and saying so.
       if ((error as { code?: string }).code === "57P03") heard = performance.now();
       else if (performance.now() - heard > patience) {
