@@ -138,6 +138,7 @@ function render({ revision, publishedAt, pods, refused = [], controlPlane }: Rec
   const lines = [
     ...(controlPlane === undefined ? [] : [`Git: ${head}`]),
     ...(controlPlane?.problem === undefined ? [] : [`Not recorded: ${controlPlane.problem}`]),
+    ...(controlPlane?.otherInstallation === undefined ? [] : [controlPlane.otherInstallation]),
     ...refused.map(({ kind, namespace, name, reason, message }) => `Not served: ${kind} ${namespace}/${name}: ${reason}: ${message}`),
     ...(controlPlane?.problems ?? []).map(
       ({ file, line, message }) => `Served as of an earlier commit: ${file}${line === undefined ? "" : `:${line}`}: ${message}`,

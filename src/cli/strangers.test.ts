@@ -32,6 +32,7 @@ const controlPlane = {
   warnings: [],
   orphans: [evil],
   waiting: [evil],
+  otherInstallation: evil,
   sourceProblems: [{ source: evil, line: 1, message: evil }],
 };
 const answers: Readonly<Record<string, unknown>> = {

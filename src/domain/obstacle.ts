@@ -25,6 +25,7 @@ export const obstacleReasons = [
   "FolderInUse",
   "FolderUnusable",
   "DataFolderUnusable",
+  "RecordOfAnotherInstallation",
 ] as const;
 
 export type ObstacleReason = (typeof obstacleReasons)[number];

@@ -23,6 +23,8 @@ export interface ObstaclesOptions {
   readonly announce?: Announce | undefined;
   /** The event that it is over. */
   readonly over: Met;
+  /** false: work goes on beside it, so it is a warning and nothing is tried again. Default: true. */
+  readonly hinders?: boolean;
   /** Milliseconds after which an obstacle that stays is announced again: the API server forgets events after an hour. */
   readonly againAfter?: number;
 }
@@ -42,13 +44,19 @@ export class Obstacles {
   }
 
   meet({ reason, message }: Met): void {
-    const { logger, announce, againAfter = 300_000 } = this.#options;
+    const { announce, againAfter = 300_000 } = this.#options;
     const isNew = this.#current?.reason !== reason || this.#current.message !== message;
     this.#current = { reason, message };
-    if (isNew) logger.error({ reason }, /tried again\.?$/.test(message) ? message : `${ended(message)} It is tried again.`);
+    if (isNew) this.#log({ reason, message });
     if (!isNew && performance.now() - this.#announcedAt < againAfter) return;
     this.#announcedAt = performance.now();
     announce?.({ type: "Warning", reason, message });
+  }
+
+  #log({ reason, message }: Met): void {
+    const { logger, hinders = true } = this.#options;
+    if (!hinders) logger.warn({ reason }, message);
+    else logger.error({ reason }, /tried again\.?$/.test(message) ? message : `${ended(message)} It is tried again.`);
   }
 
   overcome(): void {

@@ -16,6 +16,7 @@ import type { Grant } from "./grants.ts";
 import type { KnownIssuer } from "./known-issuers.ts";
 import { knownUsers, type UsersSecret } from "./known-users.ts";
 import { Narrator } from "./narrator.ts";
+import { metOther } from "./other-installation.ts";
 import { passageOf, type Outcome } from "./passages.ts";
 import { probeWishes } from "./probe-wishes.ts";
 import { byCommand, type HowToSay } from "./persons-word.ts";
@@ -232,7 +233,8 @@ class LevelTriggered implements ControlPlane {
       ...plan.judgements.map((judgement) => report(judgement, passageOf(judgement, outcome), ownReport(judgement, context))),
       ...unsourced(plan, outcome, howToSay),
     ]);
-    this.#status = recordStatus(plan, outcome, howToSay);
+    const other = plan.other && metOther(plan.other, this.#options.record);
+    this.#status = { ...recordStatus(plan, outcome, howToSay), other };
     this.#options.told?.(this.views(), this.record());
     this.#narrator.record(this.#status);
     this.#firstPublish({ revision: outcome.state?.revision ?? null, problem: (outcome.publishProblem ?? outcome.commitProblem)?.message });

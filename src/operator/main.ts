@@ -131,11 +131,14 @@ class Operator implements RunningOperator {
   #checks(): readonly Check[] {
     const found = this.#obstacles();
     const trouble = this.#troubles.current;
+    const other = this.#plane?.record().other;
     return [
       ...(found.length === 0 ? [{ name: "cluster", ready: true, message: "everything that is watched was seen" }] : []),
       ...found.map((message) => ({ name: "cluster", ready: false, message })),
       // For people: what is published is served while Git is away.
       ...(trouble === undefined ? [] : [{ name: "record", ready: true, message: `${trouble.reason}: ${trouble.message}` }]),
+      // The same after a restore: nobody waits for a word then.
+      ...(other === undefined ? [] : [{ name: "installation", ready: true, message: `${other.reason}: ${other.message}` }]),
     ];
   }
 

@@ -9,17 +9,21 @@ import { Obstacles, type Announce } from "../observability/obstacles.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import { RecordError } from "../record/errors.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
+import { otherIsOver } from "./other-installation.ts";
 import type { JobKind, JobOutcome } from "./ports.ts";
 import type { RecordStatus } from "./record-status.ts";
 
 export class Narrator {
   readonly #logger: Logger;
   readonly #obstacles: Obstacles;
+  /** Another installation of which something is in the record. Work goes on beside it. */
+  readonly #other: Obstacles;
   #told: ReadonlySet<string> = new Set();
 
   constructor({ logger, announce }: { readonly logger: Logger; readonly announce?: Announce | undefined }) {
     this.#logger = logger;
     this.#obstacles = new Obstacles({ logger, announce, over: { reason: "Published", message: "The record is published again." } });
+    this.#other = new Obstacles({ logger, announce, over: otherIsOver, hinders: false });
   }
 
   /** What is committed waits, and is tried again. */
@@ -63,7 +67,15 @@ export class Narrator {
     this.#logger[outcome.succeeded ? "info" : "warn"]({ run: outcome.run }, `${kind} ${key.namespace}/${key.name}: ${outcome.message}`);
   }
 
-  record({ waiting, problems, warnings, orphans }: Pick<RecordStatus, "waiting" | "problems" | "warnings" | "orphans">): void {
+  record({
+    waiting,
+    problems,
+    warnings,
+    orphans,
+    other,
+  }: Pick<RecordStatus, "waiting" | "problems" | "warnings" | "orphans" | "other">): void {
+    if (other === undefined) this.#other.overcome();
+    else this.#other.meet(other);
     const now = [
       ...waiting,
       ...problems.map(describe),

@@ -5,6 +5,7 @@ import type { ControlPlaneStatus } from "../api/control/record.ts";
 import { describeKey, keyString, type ResourceKey } from "../domain/resource.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
 import type { Outcome } from "./passages.ts";
+import type { Met } from "../observability/obstacles.ts";
 import type { HowToSay } from "./persons-word.ts";
 import type { SourceProblem } from "./ports.ts";
 import type { Removals, WaitingRemovals } from "./removals.ts";
@@ -26,6 +27,8 @@ export interface RecordStatus {
   readonly waitingRemovals: readonly WaitingRemovals[];
   /** Why nothing can be committed at this moment, or the remote not be followed; undefined: all is well. */
   readonly problem: string | undefined;
+  /** The record is another installation's, too; undefined: it is ours. */
+  readonly other: Met | undefined;
   /** Documents of the source that are no resources at all, so no condition can say it. */
   readonly sourceProblems: readonly SourceProblem[];
 }
@@ -42,9 +45,10 @@ export const nothingYet: RoundStatus = {
   waiting: [],
   waitingRemovals: [],
   problem: undefined,
+  other: undefined,
 };
 
-export function recordStatus(plan: RoundPlan, outcome: Outcome, howToSay: HowToSay): RoundStatus {
+export function recordStatus(plan: RoundPlan, outcome: Outcome, howToSay: HowToSay): Omit<RoundStatus, "other"> {
   const { head, problems, warnings } = outcome.view;
   return {
     head,
@@ -59,7 +63,8 @@ export function recordStatus(plan: RoundPlan, outcome: Outcome, howToSay: HowToS
 }
 
 /** As people are shown it. */
-export function shownStatus({ head, orphans, problems, warnings, waiting, problem, sourceProblems }: RecordStatus): ControlPlaneStatus {
+export function shownStatus(status: RecordStatus): ControlPlaneStatus {
+  const { head, orphans, problems, warnings, waiting, problem, other, sourceProblems } = status;
   return {
     head,
     orphans: orphans.map(describeKey),
@@ -67,6 +72,7 @@ export function shownStatus({ head, orphans, problems, warnings, waiting, proble
     warnings: warnings.map(shownProblem),
     waiting: [...waiting],
     ...(problem === undefined ? {} : { problem }),
+    ...(other === undefined ? {} : { otherInstallation: other.message }),
     sourceProblems: sourceProblems.map(({ source, line, message }) =>
       line === undefined ? { source, message } : { source, line, message },
     ),

@@ -9,6 +9,7 @@ import type { RecordView } from "../record/record-view.ts";
 import type { RemovalWord } from "../record/removal-word.ts";
 import type { Verdicts } from "../validation/verdicts.ts";
 import type { Grants } from "./grants.ts";
+import { otherInstallation, type OtherInstallation } from "./other-installation.ts";
 import type { ResourceSnapshot } from "./ports.ts";
 import { filesInOrder } from "./published-resources.ts";
 import { decideRecord } from "./record-decision.ts";
@@ -42,6 +43,8 @@ export interface RoundPlan {
   readonly settled: readonly Settled[];
   readonly deferred: readonly Proposal[];
   readonly removals: Removals;
+  /** Whose the record is besides; undefined: nobody's. */
+  readonly other: OtherInstallation | undefined;
 }
 
 export function planRound(input: RoundInput): RoundPlan {
@@ -66,6 +69,7 @@ export function planRound(input: RoundInput): RoundPlan {
     settled: proposals.settled,
     deferred: proposals.deferred,
     removals,
+    other: otherInstallation(removals, history, { installation, now: input.now }),
   };
 }
 

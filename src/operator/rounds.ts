@@ -73,7 +73,10 @@ export class Rounds {
     const published = this.#publisher.state?.revision ?? null;
     if (published === null || this.#options.record.history.has(published)) return round;
     // Another operator published what it has pushed: it is there to be fetched, or history was rewritten.
-    return this.#options.record.askRemote() ? this.#once(proposals) : round;
+    if (!this.#options.record.askRemote()) return round;
+    const again = await this.#once(proposals);
+    // What the first one committed hides it from the second.
+    return { ...again, plan: { ...again.plan, other: again.plan.other ?? round.plan.other } };
   }
 
   async #once(proposals: readonly Proposal[]): Promise<Round> {

@@ -51,6 +51,14 @@ export interface Memory {
   readonly since: Commit;
 }
 
+/** An installation whose operator has committed here. */
+export interface Writer {
+  /** Its id. */
+  readonly id: string;
+  readonly first: Commit;
+  readonly last: Commit;
+}
+
 /** Fields of one commit as `git log` prints them; NUL cannot occur in any of them. */
 const format = ["%H", "%P", "%an", "%ae", "%aI", "%s", "%(trailers:only=true,unfold=true)"].join("%x00");
 const fields = 7;
@@ -66,6 +74,7 @@ export class History {
   /** Identity of every operator's commit, to recognise copies. */
   readonly #seen = new Set<string>();
   readonly #runs = new Set<string>();
+  readonly #writers = new Map<string, Writer>();
   /** The commit that brought a build, by `repository@digest`. */
   readonly #builds = new Map<string, string>();
   #head: string | null = null;
@@ -133,6 +142,11 @@ export class History {
   /** The newest commit that brought a build into the ledger of `repository` (with its prefix); undefined when a person wrote it there. */
   commitOfBuild(repository: string, digest: string): string | undefined {
     return this.#builds.get(`${repository}@${digest}`);
+  }
+
+  /** Those whose commits are for this folder; an original counts, and no copy that a person made. */
+  writers(): readonly Writer[] {
+    return [...this.#writers.values()];
   }
 
   /** Whether a commit tells what this run did. */
@@ -203,6 +217,8 @@ export class History {
     };
     this.#commits.set(commit.id, commit);
     if (original) this.#recordMemory(commit, found);
+    const by = commit.installation;
+    if (by !== undefined) this.#writers.set(by, { id: by, first: this.#writers.get(by)?.first ?? commit, last: commit });
     if (commit.confirmedBy !== undefined) this.#takenWords.add(commit.confirmedBy);
     const run = found.get(trailers.run);
     if (original && run !== undefined) this.#runs.add(run);

@@ -41,6 +41,12 @@ export class Remote {
     return this.#options.url;
   }
 
+  /** In words that follow "the record". */
+  get place(): string {
+    const { url, branch, folder } = this.#options;
+    return `at ${url} (branch ${branch}${folder === "" ? "" : `, folder ${folder}`})`;
+  }
+
   get branch(): string {
     return this.#options.branch;
   }

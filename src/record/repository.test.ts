@@ -359,3 +359,21 @@ test("what is not a commit of the record is not taken for one", async () => {
   expect(await findCommit({ folder, commit: "0".repeat(40) })).toBeNull();
   expect(await findCommit({ folder: join(folder, "nowhere"), commit: "0".repeat(40) })).toBeNull();
 });
+
+test("whose operators have committed is known by what they committed themselves; a copy by a person is none of theirs", async () => {
+  await commitSpec(1, {});
+  const { installation } = record;
+  await record.close();
+  const other = () => openRecord({ folder, author, installation: "theirs", logger: createLogger({ level: "silent" }) });
+  record = await other();
+  await commitSpec(2, { cache: { tagTTL: "1m" } });
+  git("revert", "--no-edit", "HEAD");
+  git("cherry-pick", "--allow-empty", "HEAD~1");
+  await record.refresh();
+  const [first, second] = ["record: begins", "upstream default/hub: generation 2"];
+  const found = record.history.writers().map(({ id, first: { subject }, last }) => [id, subject, last.subject]);
+  expect(found).toEqual([[installation, first, "upstream default/hub: generation 1"], ["theirs", second, second]]); // prettier-ignore
+  await record.close();
+  record = await other();
+  expect(record.history.writers().map(({ id }) => id)).toEqual([installation, "theirs"]);
+});

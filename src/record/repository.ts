@@ -97,6 +97,16 @@ export class GitRecord {
     this.#stopWatching = watchReferences(this.#git.directory, this.branch, () => this.#notify());
   }
 
+  /** Where it is, in words that follow "the record". */
+  get place(): string {
+    return this.#remote === undefined ? `in ${this.folder}` : this.#remote.place;
+  }
+
+  /** What names another place. */
+  get placedBy(): string {
+    return this.#remote === undefined ? "the folder of the record" : "record.remote.branch, record.remote.folder";
+  }
+
   get view(): RecordView {
     return this.#reading.view;
   }

@@ -200,9 +200,13 @@ test("files of another installation are orphans: served on, adopted when their r
   await eventually(() => expect(world.plane?.record().orphans).toEqual([{ kind: "Upstream", namespace: "default", name: "cgr" }]));
   expect(world.condition(cgr, "Ready")).toMatchObject({ status: "True", reason: "Orphaned" });
   expect(world.subjects()[0]).toBe("upstream default/hub: generation 1, adopts what is recorded");
+  expect(world.plane?.record().other?.message).toMatch(
+    /is another installation's: first recorded files there .*, and this one is second\./,
+  );
   world.upstream("cgr");
   await eventually(() => expect(world.plane?.record().orphans).toEqual([]));
   expect(world.git("log", "-1", "--format=%B")).toContain("Installation: second");
+  await eventually(() => expect(world.plane?.record().other).toBeUndefined());
   world.remove("cgr.yaml");
   await eventually(async () => expect(await world.served(cgr)).toBeUndefined());
 });

@@ -24,15 +24,34 @@ const becomes = (type: string, expected: object) => eventually(async () => expec
 /** As the downward API tells it where it runs. */
 const pod = { POD_NAME: "operator", POD_UID: "1f4a4d5e-3a0c-4b52-9a44-0a4e1f4fbb01" };
 
-async function start(): Promise<void> {
-  const remote = { url: host.urlOf(repository), interval: "1s", secretRef: { namespace: world.namespace, name: "record" } };
-  await world.startOperator({ settings: { record: { remote } }, env: { ...pod, POD_NAMESPACE: world.namespace } });
+async function start(of = world, branch = "wharfinger"): Promise<void> {
+  const { namespace } = of;
+  const remote = { url: host.urlOf(repository), branch, interval: "1s", secretRef: { namespace, name: "record" } };
+  await of.startOperator({ settings: { record: { remote } }, env: { ...pod, POD_NAMESPACE: namespace } });
 }
 
-async function saidOfPod(): Promise<readonly string[]> {
-  const path = `/apis/events.k8s.io/v1/namespaces/${world.namespace}/events`;
-  const { body } = await world.api.send<{ items: readonly PodEvent[] }>("GET", path);
+async function makeSecret(of = world): Promise<void> {
+  const literals = Object.entries(host.secret).map(([key, text]) => `--from-literal=${key}=${text}`);
+  await of.kubectl(["create", "secret", "generic", "record", ...literals]);
+}
+
+async function saidOfPod({ api, namespace } = world): Promise<readonly string[]> {
+  const { body } = await api.send<{ items: readonly PodEvent[] }>("GET", `/apis/events.k8s.io/v1/namespaces/${namespace}/events`);
   return body.items.filter(({ regarding }) => regarding.uid === pod.POD_UID).map(({ reason, note }) => `${reason}: ${note}`);
+}
+
+const installationOf = (of = world) => of.kubectl(["get", "configmap/wharfinger", "-o", "jsonpath={.data.installation}"]);
+
+/** In the log, in `/readyz`, which stays 200, and in an event of the Pod. */
+async function says(what: RegExp, of = world): Promise<void> {
+  const logged = (answer: string) => answer.split("\n").filter((line) => line.includes("RecordOfAnotherInstallation"));
+  await eventually(async () => {
+    const probed = await send(of.operator?.url ?? "", "GET", "/readyz");
+    expect(probed.status).toBe(200);
+    expect(logged(probed.body.toString()).join("\n")).toMatch(what);
+    expect(logged(of.operator?.logs() ?? "").join("\n")).toMatch(what);
+    expect(logged((await saidOfPod(of)).join("\n")).join("\n")).toMatch(what);
+  });
 }
 
 interface PodEvent {
@@ -61,8 +80,7 @@ test("what is missing for the remote is said at the resource, and counts as soon
   expect(probed.status).toBe(200);
   expect(probed.body.toString()).toContain(why);
   expect(world.operator?.logs()).toContain(why);
-  const literals = Object.entries(host.secret).map(([key, text]) => `--from-literal=${key}=${text}`);
-  await world.kubectl(["create", "secret", "generic", "record", ...literals]);
+  await makeSecret();
   await world.hasCondition("Ready", "upstream/chainguard");
   await eventually(async () => expect(await saidOfPod()).toContain("RecordFollowed: The record is followed and written again."));
   expect(repository.git("log", "--format=%s", "wharfinger").split("\n")).toEqual([
@@ -91,6 +109,7 @@ test("a cluster that begins anew beside a record with content: all is served on,
   person.git("revert", "--no-edit", "HEAD");
   await becomes("Overridden", { status: "True" });
   const before = repository.head();
+  const earlier = await installationOf();
   await world.operator?.stop();
   // Namespace, volume and the id of the installation: as after a restore that brought nothing back but the manifests.
   await world.kubectl(["delete", "upstream/chainguard", "configmap/wharfinger"]);
@@ -98,10 +117,45 @@ test("a cluster that begins anew beside a record with content: all is served on,
   await start();
   await eventually(() => expect(world.operator?.logs()).toContain("it is served on until its file is removed or the resource comes back"));
   expect(repository.head()).toBe(before);
+  await says(new RegExp(`another installation's: ${earlier} recorded files there .*, and this one is ${await installationOf()}\\.`));
   await world.apply(upstream("1m"));
   await becomes("Overridden", { status: "True" });
   await becomes("Ready", { status: "True" });
   expect(repository.git("diff", "--stat", `${before}..wharfinger`)).toBe("");
   expect(repository.git("log", "--format=%s", `${before}..wharfinger`)).toMatch(/adopts what is recorded$/);
   await eventually(async () => expect(await world.control.record()).toMatchObject({ revision: repository.head() }));
+  await eventually(async () => expect((await saidOfPod()).join("\n")).toContain("RecordOfThisInstallation: "));
+  expect((await send(world.operator?.url ?? "", "GET", "/readyz")).body.toString()).not.toContain("RecordOfAnotherInstallation");
+});
+
+test("an operator that was given another one's branch says so, and so does the other; on a branch of its own it has only what is its own", async () => {
+  const other = await OperatorWorld.open();
+  world.defer(() => other.close());
+  await makeSecret(other);
+  await other.apply(offlineUpstream({ name: "hub", prefix: "hub" }));
+  await start(other);
+  await other.hasCondition("Ready", "upstream/hub");
+  const [first, second] = await Promise.all([installationOf(), installationOf(other)]);
+  await says(new RegExp(`another installation's: ${first} recorded files there .*record\\.remote\\.branch`), other);
+  await says(new RegExp(`another installation's: ${second} writes to it as well`));
+  await other.operator?.stop();
+  // A Deployment's new Pod has a new copy.
+  await rm(other.record, { recursive: true });
+  await start(other, "hub");
+  await eventually(async () => expect(await other.control.record()).toMatchObject({ revision: repository.git("rev-parse", "hub") }));
+  expect(repository.git("ls-tree", "-r", "--name-only", "hub").split("\n")).toEqual([
+    ".sourceignore",
+    "README.md",
+    `upstreams/${other.namespace}/hub.yaml`,
+  ]);
+  expect((await send(other.operator?.url ?? "", "GET", "/readyz")).body.toString()).not.toContain("RecordOfAnotherInstallation");
+  // Where something was published from a record of its own, the other one's is not served before a person says so.
+  await other.operator?.stop();
+  await rm(other.record, { recursive: true });
+  await start(other);
+  await says(/recorded files there/, other);
+  await eventually(() =>
+    expect(other.operator?.logs()).toContain("is not in the record's history (an older copy?): what is published stays"),
+  );
+  expect(await other.control.record()).toMatchObject({ revision: repository.git("rev-parse", "hub") });
 });

@@ -90,6 +90,8 @@ export const ControlPlaneStatus = Type.Object({
   waiting: Type.Array(Type.String()),
   /** Why nothing can be committed at this moment, or the remote not be followed. */
   problem: Type.Optional(Type.String()),
+  /** Another installation writes to this record, or did: which, and what to do about it. */
+  otherInstallation: Type.Optional(Type.String()),
   /** Documents of the source that are no resources at all: malformed YAML, an unknown kind, a name that is there twice. */
   sourceProblems: Type.Array(Type.Object({ source: Type.String(), line: Type.Optional(Type.Integer()), message: Type.String() })),
 });

@@ -127,6 +127,7 @@ function shortened(status: ControlPlaneStatus): Pick<RecordReport, "status" | "o
     // With the command that lets it go on at its end: whole.
     waiting: list(waiting, (words) => words),
     ...(status.problem === undefined ? {} : { problem: text(status.problem) }),
+    ...(status.otherInstallation === undefined ? {} : { otherInstallation: status.otherInstallation }),
     sourceProblems: list(sourceProblems, problem),
   };
   return { status: short, ...(omitted === 0 ? {} : { omitted }) };
