@@ -25,7 +25,7 @@ import { watchProposals } from "./proposal-watch.ts";
 import { ownReport } from "./reconcilers/all.ts";
 import type { ReportContext } from "./reconcilers/reconciler.ts";
 import { lackOf } from "./reconcilers/run-credentials.ts";
-import { report } from "./reconcilers/skeleton.ts";
+import { report, type Judgement } from "./reconcilers/skeleton.ts";
 import { nothingYet, recordStatus, type RecordStatus, type RoundStatus } from "./record-status.ts";
 import type { RoundPlan } from "./round.ts";
 import { Rounds } from "./rounds.ts";
@@ -242,7 +242,9 @@ class LevelTriggered implements ControlPlane {
 
   #context({ judgements }: RoundPlan, outcome: Outcome): ReportContext {
     const { secrets, users, delivery, issuers, administrators = defaultAdministrators } = this.#options;
-    const ready = new Set(judgements.filter(({ observed }) => observed.wasReady === true).map(({ key }) => keyString(key)));
+    const wasReady = (judgement: Judgement) =>
+      judgement.observed.wasReady === true || (judgement.state === "good" && this.#statuses.saidReady(judgement.desired));
+    const ready = new Set(judgements.filter(wasReady).map(({ key }) => keyString(key)));
     return {
       view: outcome.view,
       wasReady: (key) => ready.has(keyString(key)),

@@ -30,7 +30,7 @@ function specOf<S>(kind: Kind, spec: object): S {
 }
 
 /** What the three kinds say that name Secrets: the reason for which each is not ready, and that of CredentialsLoaded. */
-async function said(state: SecretContent["state"], before: Files | undefined) {
+async function said(state: SecretContent["state"], before: Files | undefined, wasReady = false) {
   const content: SecretContent = state === "there" ? { state, data: new Map() } : { state };
   const delivery = new Delivery({
     store: { name: "a/all", read: async () => before, write: async (files) => files },
@@ -53,7 +53,7 @@ async function said(state: SecretContent["state"], before: Files | undefined) {
     users,
     issuers: undefined,
     administrators: "a",
-    wasReady: () => false,
+    wasReady: () => wasReady,
     awaitsProbe: () => false,
     runsOf: () => undefined,
   };
@@ -99,6 +99,8 @@ test("a Secret that could not be read is not called missing, and whoever has wha
   expect(await said("unknown", brought)).toEqual([
     [undefined, "NotDelivered"],
     [undefined, "NotDelivered"],
-    [undefined, undefined],
+    // Whether the users whom it names are among those of before nobody knows.
+    ["NotDelivered", "NotDelivered"],
   ]);
+  expect((await said("unknown", brought, true)).at(-1)).toEqual([undefined, "NotDelivered"]);
 });

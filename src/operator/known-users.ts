@@ -6,20 +6,14 @@ import { printable } from "../domain/printable.ts";
 import { namesOfKeys } from "../domain/registry-login.ts";
 import { parseRobots } from "../domain/robots.ts";
 import type { SecretData, SecretSource } from "../domain/secrets.ts";
-import type { CredentialsDelivery } from "./ports.ts";
-
-/** A Secret of a setting. */
-interface NamedSecret {
-  readonly namespace: string;
-  readonly name: string;
-  /** Why nobody here looks at it, as the rest of a sentence that names it; undefined: somebody does. */
-  readonly unseen?: string | undefined;
-}
+import type { CredentialsDelivery, DeliveryState } from "./ports.ts";
+import type { Finding } from "./reconcilers/skeleton.ts";
+import { unseenLogin, unseenUsers, type LoginSecret } from "./unseen-logins.ts";
 
 /** Setting `access.users.secretRef`. */
-export interface UsersSecret extends NamedSecret {
+export interface UsersSecret extends LoginSecret {
   /** Setting `access.robots.secretRef`. */
-  readonly robots?: NamedSecret;
+  readonly robots?: LoginSecret;
 }
 
 export type KnownUsers =
@@ -31,57 +25,81 @@ export type KnownUsers =
       readonly names: ReadonlySet<string>;
       /** Why a name may not be among them, each as the rest of a sentence. */
       readonly problems: readonly string[];
+      /** Every process of the registry says that it has the users as they are now. */
+      readonly delivered: boolean;
+      /**
+       * Why not every process of the registry has whom a name means as he is now, or nobody knows whether there is somebody; undefined: every process
+       * has him, or none says what it has, or there is nobody.
+       */
+      readonly lackOf: (name: string) => Finding | undefined;
+      /** Likewise of all together, whoever they are. */
+      readonly lack: Finding | undefined;
     }
   /** The registry may have them from elsewhere. */
   | { readonly state: "unseen"; readonly message: string }
   /** Nobody can log in at all. */
   | { readonly state: "missing"; readonly reason: string; readonly message: string };
 
-/** The users as they are now; undefined where nobody is told of them, or the Secret cannot be read at the moment. */
+/** A Secret of logins, as it is here and on its way to the processes; both undefined: there is none, or nobody here looks at it. */
+interface Held {
+  readonly ref: LoginSecret;
+  readonly data: SecretData | undefined;
+  readonly delivery: DeliveryState | undefined;
+}
+
+/** The users as they are now; undefined where nobody is told of them. */
 export function knownUsers(
   secrets: SecretSource | undefined,
   ref: UsersSecret | undefined,
   delivery?: Pick<CredentialsDelivery, "stateOf">,
 ): KnownUsers | undefined {
   if (secrets === undefined || ref === undefined) return undefined;
-  const secret = `${ref.namespace}/${ref.name}`;
   if (ref.unseen !== undefined) return { state: "unseen", message: unseenUsers(ref) };
-  const data = secrets.secret(ref.namespace, ref.name);
-  const { robots: robotsRef } = ref;
-  const robotsData = robotsRef && secrets.secret(robotsRef.namespace, robotsRef.name);
-  // An installation may have robots alone.
-  if (data === undefined && robotsRef !== undefined && robotsData !== undefined) return known([], robotsRef, robotsData);
-  const delivered = delivery?.stateOf({ kind: "Secret", ...ref });
-  if (data === undefined) {
-    // Those who could log in before still can.
-    if (delivered?.state === "unread" && delivered.served !== false) return undefined;
-    if (delivered?.state === "unread") return { state: "missing", reason: delivered.reason, message: delivered.message };
+  const look = (one: LoginSecret): Held => {
+    const { namespace, name, unseen } = one;
+    if (unseen !== undefined) return { ref: one, data: undefined, delivery: undefined };
+    return { ref: one, data: secrets.secret(namespace, name), delivery: delivery?.stateOf({ kind: "Secret", namespace, name }) };
+  };
+  const [users, robots] = [look(ref), ref.robots && look(ref.robots)];
+  // An installation may have robots alone. What cannot be read is not gone.
+  const others = robots?.data !== undefined || [users, robots].some((held) => held?.delivery?.state === "unread");
+  if (users.data === undefined && others) return known(users, new Uint8Array(), robots);
+  const secret = nameOf(ref);
+  if (users.data === undefined) {
     return { state: "missing", reason: reasons.secretNotFound, message: `there is no Secret ${secret}: create it with the key htpasswd` };
   }
-  const bytes = data.get("htpasswd");
+  const bytes = users.data.get("htpasswd");
   if (bytes === undefined) {
-    const message = `Secret ${secret} has no key htpasswd (${namesOfKeys(data)}): add it`;
+    const message = `Secret ${secret} has no key htpasswd (${namesOfKeys(users.data)}): add it`;
     return { state: "missing", reason: reasons.secretInvalid, message };
   }
-  if (delivered?.state === "refused" || (delivered?.state === "onItsWay" && delivered.served === false)) {
-    return { state: "missing", reason: delivered.reason, message: delivered.message };
+  if (users.delivery?.state === "refused") {
+    return { state: "missing", reason: users.delivery.reason, message: users.delivery.message };
   }
-  return known([secret, bytes], robotsRef, robotsData);
+  return known(users, bytes, robots);
 }
 
-function known(
-  [secret, htpasswd]: readonly [string, Uint8Array] | readonly [],
-  robotsRef: NamedSecret | undefined,
-  data: SecretData | undefined,
-): KnownUsers {
+function known(usersHeld: Held, htpasswd: Uint8Array, robotsHeld: Held | undefined): KnownUsers {
   const users = parseHtpasswd(new TextDecoder().decode(htpasswd));
-  const robots = parseRobots(data ?? new Map<string, Uint8Array>(), users.users);
-  const robotsSecret = robotsRef === undefined ? "" : `${robotsRef.namespace}/${robotsRef.name}`;
-  const held = [...(secret === undefined ? [] : [secret]), ...(data === undefined ? [] : [robotsSecret])];
+  const robots = parseRobots(robotsHeld?.data ?? new Map<string, Uint8Array>(), users.users);
+  const robotsRef = robotsHeld?.ref;
+  const robotsSecret = robotsRef === undefined ? "" : nameOf(robotsRef);
+  const held = [usersHeld, robotsHeld].flatMap((one) => (one?.data === undefined ? [] : [nameOf(one.ref)]));
+  const names = new Set([...users.users.keys(), ...robots.robots.keys()]);
+  const [ofUsers, ofRobots] = [lackIn(usersHeld), lackIn(robotsHeld)];
+  const unread = [usersHeld, robotsHeld].find((one) => one?.delivery?.state === "unread");
   return {
     state: "known",
     holders: held.length === 1 ? `Secret ${held.join("")} has` : `Secrets ${held.join(" and ")} have`,
-    names: new Set([...users.users.keys(), ...robots.robots.keys()]),
+    names,
+    delivered: usersHeld.delivery?.state === "delivered",
+    lackOf: (name) => {
+      if (!names.has(name)) return lackIn(unread);
+      // A robot counts only beside the users: one of these may have had its name.
+      return ofUsers ?? (users.users.has(name) ? undefined : ofRobots);
+    },
+    // Robots that cannot be brought at all are no reason why nobody could log in.
+    lack: ofUsers ?? (robotsHeld?.delivery?.state === "onItsWay" ? ofRobots : undefined),
     problems: [
       ...unusable(
         users.problems.map(({ line, reason }) => ({ place: `its line ${line}`, reason })),
@@ -91,9 +109,7 @@ function known(
         robots.problems.map(({ key, reason }) => ({ place: `the key ${printable(key, 64)} of ${robotsSecret}`, reason })),
         "keys",
       ),
-      ...(robotsRef?.unseen === undefined
-        ? []
-        : [`robots come from Secret ${robotsSecret} (setting access.robots.secretRef), and ${robotsRef.unseen}`]),
+      ...(robotsRef?.unseen === undefined ? [] : [unseenLogin("robots come", "access.robots.secretRef", robotsRef)]),
     ],
   };
 }
@@ -104,8 +120,12 @@ function unusable([first, ...more]: readonly { readonly place: string; readonly 
   return [`${first.place} cannot be used, because ${first.reason}${more.length === 0 ? "" : ` (and ${more.length} more ${what} like it)`}`];
 }
 
-/** Also for the log: by default the Secret is in a namespace that few operators watch, and nobody could log in for no reason that is said. */
-export function unseenUsers({ namespace, name, unseen = "" }: UsersSecret): string {
-  const otherwise = "or give the registry's processes a folder of Secrets that has it (--secrets)";
-  return `users come from Secret ${namespace}/${name} (setting access.users.secretRef), and ${unseen}, ${otherwise}`;
+function lackIn(held: Held | undefined): Finding | undefined {
+  const { delivery } = held ?? {};
+  if (delivery === undefined || delivery.state === "delivered" || delivery.state === "unsaid") return undefined;
+  return { reason: delivery.reason, message: delivery.message };
+}
+
+function nameOf({ namespace, name }: LoginSecret): string {
+  return `${namespace}/${name}`;
 }

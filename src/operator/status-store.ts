@@ -1,5 +1,8 @@
 // What `kubectl get` would show, in memory: conditions that change only when something changed.
 
+import { isDeepStrictEqual } from "node:util";
+
+import { conditionTypes } from "../api/conditions.ts";
 import type { Condition, ResourceView } from "../api/control/resources.ts";
 import { keyString, type ResourceKey } from "../domain/resource.ts";
 
@@ -39,6 +42,21 @@ export class StatusStore {
   /** Sorted by kind, namespace and name. */
   views(): ResourceView[] {
     return [...this.#views.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, view]) => view);
+  }
+
+  /** Whether the last word of this process was that a resource is Ready with this spec: what the API server tells may be older. */
+  saidReady({
+    key,
+    generation,
+    spec,
+  }: {
+    readonly key: ResourceKey;
+    readonly generation: number | undefined;
+    readonly spec: unknown;
+  }): boolean {
+    const view = this.#views.get(keyString(key));
+    if (view === undefined || view.generation !== generation || !isDeepStrictEqual(view.spec, spec)) return false;
+    return view.status.conditions.some(({ type, status }) => type === conditionTypes.ready && status === "True");
   }
 
   /** Takes over all statuses; what is not among them is gone. */

@@ -1,6 +1,6 @@
 // Secrets of a cluster on their way to the processes of a registry: gathered by the operator, mounted as a kubelet does it, used by the next request.
 
-import { generateKeyPairSync } from "node:crypto";
+import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
@@ -9,6 +9,7 @@ import { hashOf } from "../../src/domain/mounted-secrets.ts";
 import { answerTo, eventually } from "../support/eventually.ts";
 import { send } from "../support/http.ts";
 import { createCertificates } from "../support/certificates.ts";
+import { basic } from "../support/issuers.ts";
 import { createNamespace } from "../support/kubernetes.ts";
 import { createTrustedRoot } from "../support/trusted-root.ts";
 import { MountedWorld } from "../support/mounted-world.ts";
@@ -22,12 +23,18 @@ const second = { username: "robot", password: "canary-two" };
 /** Milliseconds. A kubelet may take more than a minute: `KUBELET_TAKES=75000` measures that. */
 const kubeletTakes = Number(process.env["KUBELET_TAKES"] ?? 2_000);
 
+/** Settings whose Secrets of users, robots and keys for tokens are in a namespace that the operator watches. */
+const loginsOf = (namespace: string) => ({
+  access: { users: { secretRef: { namespace, name: "users" } }, robots: { secretRef: { namespace, name: "robots" } } },
+  auth: { signingKeySecret: { namespace, name: "signing" } },
+});
+
 let world: MountedWorld;
 let upstream: ScriptedUpstream;
 beforeAll(async () => {
   upstream = await ScriptedUpstream.start({ challenge: "basic", login: first });
   for (const tag of ["a", "b", "c", "d", "e", "f", "latest"]) upstream.addImage("team/app", tag, Buffer.from(tag));
-  world = await MountedWorld.of(2, { egress: { allowedCIDRs: ["127.0.0.0/8"] } });
+  world = await MountedWorld.of(2, (namespace) => ({ egress: { allowedCIDRs: ["127.0.0.0/8"] }, access: loginsOf(namespace).access }));
   await world.startOperator();
 });
 afterAll(async () => {
@@ -64,15 +71,16 @@ interface Version {
     readonly lastRun?: { readonly id?: string; readonly state: string; readonly startedAt?: string };
   };
 }
-const collection = (kind: "Upstream" | "TagPolicy") => resourcePath(kind, world.namespace);
+type WatchedKind = "Upstream" | "TagPolicy" | "AccessPolicy";
+const collection = (kind: WatchedKind) => resourcePath(kind, world.namespace);
 /** A server that has just been told of a kind does not list it at once. */
-const now = (kind: "Upstream" | "TagPolicy") =>
+const now = (kind: WatchedKind) =>
   answerTo(`a list of ${kind}s`, async () => {
     const { status, body } = await world.api.send<Version>("GET", collection(kind));
     return status === 200 ? body.metadata.resourceVersion : undefined;
   });
 /** Each version of a resource since that one (`now`), as whoever watches it was told. */
-async function versionsSince(since: string, kind: "Upstream" | "TagPolicy", name: string): Promise<readonly Version[]> {
+async function versionsSince(since: string, kind: WatchedKind, name: string): Promise<readonly Version[]> {
   const { metadata } = await world.stored(kind, name);
   const query = new URLSearchParams({ watch: "1", resourceVersion: since, fieldSelector: `metadata.name=${name}`, timeoutSeconds: "2" });
   const lines = (await world.kubectl(["get", "--raw", `${collection(kind)}?${query.toString()}`])).trim().split("\n");
@@ -375,7 +383,10 @@ test("where the registry is in another namespace, a Role for this one Secret is 
   const elsewhere = await createNamespace(world.api);
   await world.operator?.stop();
   world.kubelet.namespace = elsewhere;
-  await world.startOperator({ env: { WHARFINGER_CREDENTIALS: `${elsewhere}/wharfinger-credentials` } });
+  await world.startOperator({
+    env: { WHARFINGER_CREDENTIALS: `${elsewhere}/wharfinger-credentials` },
+    settings: { auth: { signingKeySecret: { namespace: "default", name: "signing" } } },
+  });
   const role = `the Role of deploy/credentials-namespace/role.yaml in namespace ${elsewhere}`;
   const right = `cannot get resource "secrets" in API group "" in the namespace "${elsewhere}"`;
   await eventually(() => expect(world.operator?.logs()).toMatch(new RegExp(`${role} .*${right}`.replaceAll('"', '\\\\?"'))));
@@ -418,22 +429,20 @@ spec: {subjects: [{kind: User, name: jane}], repositories: {include: ["team/**"]
     message: expect.stringContaining(`whether anybody can log in as jane is not known here: ${says}`) as string,
   });
   expect(world.operator?.logs()).toContain(says);
+  expect(world.operator?.logs()).toContain(
+    "keys for access tokens come from Secret default/signing (setting auth.signingKeySecret), and this operator does not watch namespace default",
+  );
 });
 
 test("users, robots and signing keys of a watched namespace are brought, of each what is used, and a policy says of a robot what is wrong", async () => {
-  const refTo = (name: string) => ({ namespace: world.namespace, name });
   await world.apply(
     secret("users", { htpasswd: "", note: "of nobody's business" }),
     secret("robots", { jane: JSON.stringify({ sha256: "0f".repeat(32) }), node: "wfr_canary" }),
     secret("signing", { "signing.pem": "PRIVATE KEY", note: "of nobody's business" }),
   );
   await world.operator?.stop();
-  await world.startOperator({
-    settings: {
-      access: { users: { secretRef: refTo("users") }, robots: { secretRef: refTo("robots") } },
-      auth: { signingKeySecret: refTo("signing") },
-    },
-  });
+  world.kubelet.namespace = world.namespace;
+  await world.startOperator({ settings: loginsOf(world.namespace) });
   const names = ["users_htpasswd", "robots_jane", "robots_node", "signing_signing.pem"].map((name) => `${world.namespace}_${name}`);
   await eventually(async () => {
     const files = [...filesOf(await gathered()).keys()];
@@ -446,10 +455,80 @@ test("users, robots and signing keys of a watched namespace are brought, of each
       30,
     );
   const both = `Secrets ${world.namespace}/users and ${world.namespace}/robots have`;
-  await says("True", `${both} every user that is named`);
+  await says("True", `${both} every user that is named, and every process of the registry knows them`);
   await world.apply(secret("robots", { node: "wfr_canary" }));
   await says(
     "False",
     `spec.subjects[0].name: ${both} no user jane; the key node of ${world.namespace}/robots cannot be used, because it is not {"sha256":"…","expires":"…"} in JSON; make it with wharfinger robot create`,
   );
+});
+
+const accessPolicy = (name: string) => `
+apiVersion: wharfinger.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: ${name}}
+spec: {subjects: [{kind: Anonymous}, {kind: User, name: ${name}}], repositories: {include: ["${name}/**"]}, actions: [pull]}
+`;
+
+test("a policy is not ready before every process knows whom it names, and one that was ready stays so when others come", async () => {
+  const robots: Record<string, string> = {};
+  const passwords = new Map<string, string>();
+  const made = (name: string) => {
+    const password = `wfr_${randomBytes(32).toString("base64url")}`;
+    passwords.set(name, password);
+    robots[name] = JSON.stringify({ sha256: createHash("sha256").update(password).digest("hex") });
+    return secret("robots", robots);
+  };
+  const login = async (name: string, process: number) => {
+    const authorization = basic(name, passwords.get(name));
+    return (await send(world.registries[process]?.url ?? "", "GET", "/v2/", { headers: { authorization } })).status;
+  };
+  const waits = (name: string) =>
+    eventually(async () => {
+      const waiting = {
+        status: "False",
+        reason: "Progressing",
+        message: expect.stringMatching(
+          new RegExp(`robots as it is now; .*about a minute; until then the registry may refuse whoever logs in as ${name}$`),
+        ) as string,
+      };
+      expect(await world.condition("AccessPolicy", name, "CredentialsLoaded")).toMatchObject(waiting);
+    }, 30);
+  const ready = (name: string) => world.condition("AccessPolicy", name, "Ready");
+
+  const since = await now("AccessPolicy");
+  // One of two processes has it early: that is not enough.
+  await world.kubelet.hold(1);
+  await world.apply(made("ci"), accessPolicy("ci"));
+  await waits("ci");
+  await eventually(async () => expect(await login("ci", 0)).toBe(200), 30);
+  expect(await login("ci", 1)).toBe(401);
+  expect(await ready("ci")).toMatchObject({ status: "False", reason: "Progressing" });
+  world.kubelet.release();
+  await world.hasCondition("Ready", "accesspolicy/ci");
+  expect([await login("ci", 0), await login("ci", 1)]).toEqual([200, 200]);
+  expect(await world.condition("AccessPolicy", "ci", "CredentialsLoaded")).toMatchObject({ status: "True" });
+
+  const later = await now("AccessPolicy");
+  await world.kubelet.hold();
+  await world.apply(made("node"), accessPolicy("node"));
+  await waits("node");
+  await waits("ci");
+  expect(await ready("node")).toMatchObject({ status: "False", reason: "Progressing" });
+  expect(await ready("ci")).toMatchObject({ status: "True" });
+  world.kubelet.release();
+  await world.hasCondition("Ready", "accesspolicy/node");
+  expect([await login("node", 0), await login("node", 1)]).toEqual([200, 200]);
+  await world.hasCondition("CredentialsLoaded", "accesspolicy/ci", "accesspolicy/node");
+
+  for (const [name, from] of [
+    ["ci", since],
+    ["node", later],
+  ] as const) {
+    const versions = await versionsSince(from, "AccessPolicy", name);
+    const first = versions.findIndex((version) => said(version, "Ready") === "True");
+    const loadedThen = versions.slice(first, first + 1).map((version) => said(version, "CredentialsLoaded"));
+    const readySince = new Set(versions.slice(first).map((version) => said(version, "Ready")));
+    expect([name, first > 0, ...loadedThen, ...readySince]).toEqual([name, true, "True", "True"]);
+  }
 });

@@ -31,8 +31,8 @@ export class MountedWorld extends OperatorWorld {
     this.kubelet = parts.kubelet;
   }
 
-  /** With everything but an operator. `settings`: of the registry besides its database and storage. */
-  static async of(processes: number, settings: Readonly<Record<string, unknown>>): Promise<MountedWorld> {
+  /** With everything but an operator. `settings`: of the registry in its namespace, besides its database and storage. */
+  static async of(processes: number, settings: (namespace: string) => Readonly<Record<string, unknown>>): Promise<MountedWorld> {
     await using stack = new AsyncDisposableStack();
     const folder = await mkdtemp(join(tmpdir(), "wharfinger-mounted-world-"));
     stack.defer(() => rm(folder, { recursive: true, force: true }));
@@ -42,7 +42,7 @@ export class MountedWorld extends OperatorWorld {
     stack.defer(() => database.drop());
     stack.defer(() => s3.stop());
     const whole = {
-      ...settings,
+      ...settings(namespace),
       database: { url: database.url },
       storage: { s3: bucketOf(s3.settings) },
       spool: { folder: join(folder, "spool") },

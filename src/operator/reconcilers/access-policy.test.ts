@@ -3,8 +3,10 @@
 import { expect, test } from "vitest";
 
 import type { AccessPolicySpec } from "../../api/kinds.ts";
+import type { MountedOwner } from "../../domain/mounted-secrets.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import { emptyView } from "../../record/record-view.ts";
+import type { DeliveryState } from "../ports.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
 import type { KnownIssuer } from "../known-issuers.ts";
 import { knownUsers } from "../known-users.ts";
@@ -32,7 +34,17 @@ function report(
     unseen,
     issuers,
     robots,
-  }: { administrators?: string; unseen?: string; issuers?: readonly KnownIssuer[]; robots?: Record<string, string> } = {},
+    wasReady = false,
+    states,
+  }: {
+    administrators?: string;
+    unseen?: string;
+    issuers?: readonly KnownIssuer[];
+    robots?: Record<string, string>;
+    wasReady?: boolean;
+    /** How far the Secrets have come, by their names; undefined: processes look for themselves. */
+    states?: Readonly<Record<"users" | "robots", DeliveryState>>;
+  } = {},
 ) {
   const bytesOf = (texts: Readonly<Record<string, string>> | undefined) =>
     texts && new Map(Object.entries(texts).map(([name, text]) => [name, new TextEncoder().encode(text)]));
@@ -45,17 +57,19 @@ function report(
     configMap: () => undefined,
     onChange: () => () => undefined,
   };
-  const users = knownUsers(secrets, { namespace: "default", name: "users", unseen, robots: { namespace: "default", name: "robots" } });
+  const delivery = states && { stateOf: ({ name }: MountedOwner) => states[name as keyof typeof states] };
+  const ref = { namespace: "default", name: "users", unseen, robots: { namespace: "default", name: "robots" } };
+  const users = knownUsers(secrets, ref, delivery);
   return accessPolicyReconciler.report(key, spec, {
     view: emptyView,
-    delivery: undefined,
+    delivery,
     upstreams: new Map(),
     recordedGeneration: () => 1,
     secrets,
     users,
     issuers,
     administrators,
-    wasReady: () => false,
+    wasReady: () => wasReady,
     awaitsProbe: () => false,
     runsOf: () => undefined,
   });
@@ -209,4 +223,94 @@ test("a robot is a user too, with or without others, and what is wrong with its 
       "Secrets default/users and default/robots have no user node; the key ci of default/robots cannot be used, because a user in htpasswd has this name: give the robot another one, or take the user out (and 2 more keys like it)",
     ],
   ]);
+});
+
+const delivered: DeliveryState = { state: "delivered" };
+const unsaid: DeliveryState = { state: "unsaid" };
+const away = (name: string, served?: boolean): DeliveryState => ({
+  state: "onItsWay",
+  served,
+  reason: "Progressing",
+  message: `not all have ${name}`,
+});
+const unread = (name: string): DeliveryState => ({
+  state: "unread",
+  served: true,
+  reason: "NotDelivered",
+  message: `${name} could not be read`,
+});
+const refused: DeliveryState = { state: "refused", reason: "CredentialsTooLarge", message: "too large" };
+const jane = { htpasswd: `jane:${hash}\n` };
+const node = { node: JSON.stringify({ sha256: "0f".repeat(32) }) };
+const refuses = (name: string) => `until then the registry may refuse whoever logs in as ${name}`;
+
+/** Why the policy is not ready, and CredentialsLoaded. */
+function brief({ notReady, conditions }: ReturnType<typeof report>) {
+  return [notReady?.reason, ...conditions.map(({ status, reason, message }) => [status, reason, message])];
+}
+
+test("a new policy is not ready before every process has whom it names; one that was ready stays so, and says who is on his way", () => {
+  const said = (names: string[], states: Record<"users" | "robots", DeliveryState>, wasReady = false) =>
+    brief(report(specOf(...names), jane, { robots: node, states, wasReady }));
+  const users = ["False", "Progressing", `not all have users; ${refuses("jane")}`];
+  const all = [
+    "True",
+    "Succeeded",
+    "Secrets default/users and default/robots have every user that is named, and every process of the registry knows them",
+  ];
+  for (const served of [true, false, undefined]) {
+    const states = { users: away("users", served), robots: delivered };
+    expect(said(["jane"], states)).toEqual(["Progressing", users]);
+    expect(said(["jane"], states, true)).toEqual([undefined, users]);
+  }
+  expect(said(["jane"], { users: delivered, robots: delivered })).toEqual([undefined, all]);
+  // Robots are nothing to whoever names none, and a robot counts only beside the users.
+  expect(said(["jane"], { users: delivered, robots: away("robots") })).toEqual([undefined, all]);
+  expect(said(["jane", "node"], { users: delivered, robots: away("robots") })).toEqual([
+    "Progressing",
+    ["False", "Progressing", `not all have robots; ${refuses("node")}`],
+  ]);
+  expect(said(["node"], { users: away("users"), robots: delivered })[0]).toBe("Progressing");
+  expect(said(["node"], { users: delivered, robots: refused })[0]).toBe("CredentialsTooLarge");
+  expect(said(["node"], { users: delivered, robots: refused }, true)[0]).toBeUndefined();
+});
+
+test("where processes do not say what they have, a policy goes by the Secrets alone", () => {
+  const said = report(specOf("jane", "node"), jane, { robots: node, states: { users: unsaid, robots: unsaid } });
+  expect(brief(said)).toEqual([undefined, ["True", "Succeeded", "Secrets default/users and default/robots have every user that is named"]]);
+});
+
+test("who is not in the Secrets is waited for by nobody, unless one of them could not be read", () => {
+  const said = (states: Record<"users" | "robots", DeliveryState>, wasReady = false, names = ["eve", "jane"]) =>
+    brief(report(specOf(...names), jane, { robots: node, states, wasReady }));
+  const missing = ["False", "UserNotFound", "Secrets default/users and default/robots have no user eve"];
+  const [coming, robotsUnread] = [away("users"), { users: delivered, robots: unread("robots") }];
+  expect(said({ users: coming, robots: delivered }, false, ["eve"])).toEqual([undefined, missing]);
+  expect(said({ users: coming, robots: delivered }, true)).toEqual([undefined, missing]);
+  expect(said({ users: coming, robots: delivered })).toEqual([
+    "Progressing",
+    ["False", "Progressing", `not all have users; ${refuses("jane")}`],
+  ]);
+  expect(said(robotsUnread)).toEqual(["NotDelivered", ["False", "NotDelivered", `robots could not be read; ${refuses("eve")}`]]);
+  expect(said(robotsUnread, true, ["jane"])[0]).toBeUndefined();
+});
+
+test("a tenant's new policy waits for all users together, whomever it names, and he is told nothing of the Secrets", () => {
+  const said = (name: string, states: Record<"users" | "robots", DeliveryState>, wasReady = false) =>
+    report(specOf(name), jane, { robots: node, states, wasReady, administrators: "home" });
+  for (const states of [
+    { users: away("users"), robots: delivered },
+    { users: delivered, robots: away("robots") },
+  ]) {
+    const [ofUser, ofNobody] = ["jane", "nemo"].map((name) => JSON.stringify(said(name, states)).replaceAll(name, "X"));
+    expect(ofUser).toBe(ofNobody);
+    expect(said("jane", states)).toMatchObject({
+      notReady: { reason: "Progressing" },
+      conditions: [{ status: "False", reason: "Progressing" }],
+    });
+    expect(JSON.stringify(said("jane", states))).not.toMatch(/not all have|default/);
+    expect(brief(said("jane", states, true))).toEqual([undefined]);
+  }
+  expect(brief(said("jane", { users: delivered, robots: refused }))).toEqual([undefined]);
+  expect(brief(said("jane", { users: delivered, robots: delivered }))).toEqual([undefined]);
 });

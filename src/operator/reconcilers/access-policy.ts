@@ -6,7 +6,7 @@ import type { AccessPolicySpec } from "../../api/kinds.ts";
 import { whyNobody, type KnownIssuer } from "../known-issuers.ts";
 import type { KnownUsers } from "../known-users.ts";
 import type { Reconciler } from "./reconciler.ts";
-import type { OwnReport } from "./skeleton.ts";
+import type { Finding, OwnReport, Placed } from "./skeleton.ts";
 
 const type = conditionTypes.credentialsLoaded;
 /** A policy has up to 64 subjects. */
@@ -14,10 +14,10 @@ const mostNamed = 5;
 
 export const accessPolicyReconciler: Reconciler<"AccessPolicy"> = {
   kind: "AccessPolicy",
-  report({ namespace }, spec, { users, issuers, administrators }) {
+  report(key, spec, { users, issuers, administrators, wasReady }) {
     const named = usersOf(spec);
-    const report = namespace === administrators ? reportUsers : reportToTenant;
-    const found = users === undefined || named.size === 0 ? { conditions: [] } : report(named, users);
+    const report = key.namespace === administrators ? reportUsers : reportToTenant;
+    const found = users === undefined || named.size === 0 ? { conditions: [] } : report(named, users, wasReady(key));
     const nobody = issuers === undefined ? undefined : nobodyIn(spec, issuers);
     return { ...found, ...(nobody === undefined ? {} : { notReady: nobody }), details: { subjects: describeSubjects(spec) } };
   },
@@ -61,8 +61,10 @@ function describeSubject(subject: AccessPolicySpec["subjects"][number]): string 
   return `${subject.kind} ${subject.kind === "OIDC" ? subject.issuer : subject.name}`;
 }
 
-/** `places`: users that are named, and where. */
-function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): Omit<OwnReport, "details"> {
+/**
+ * `places`: users that are named, and where. A policy that was Ready as it is stays that while the users change: it counts for its other subjects, too.
+ */
+function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers, wasReady: boolean): Omit<OwnReport, "details"> {
   const named = [...places.keys()];
   const placeOf = (name: string | undefined) => ({ path: places.get(name ?? "") ?? "spec.subjects" });
   if (users.state === "unseen") {
@@ -71,12 +73,19 @@ function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): Om
   }
   if (users.state === "missing") {
     const message = `${users.message}; until then nobody can log in as ${list(named, "or")}`;
-    const notReady = { reason: users.reason, ...placeOf(named[0]), message };
-    return { notReady, conditions: [{ type, status: "False", ...notReady }] };
+    return notReady({ reason: users.reason, ...placeOf(named[0]), message });
   }
-  const missing = named.filter((name) => !users.names.has(name));
+  const lacking = named.filter((name) => users.lackOf(name) !== undefined);
+  const missing = named.filter((name) => !users.names.has(name) && !lacking.includes(name));
+  const lack = users.lackOf(lacking[0] ?? "");
+  if (lacking.length > 0 && lack !== undefined && (missing.length === 0 || !wasReady)) {
+    const message = `${lack.message}; until then the registry may refuse whoever logs in as ${list(lacking, "or")}`;
+    const finding = { reason: lack.reason, ...placeOf(lacking[0]), message };
+    return wasReady ? { conditions: [{ type, status: "False", ...finding }] } : notReady(finding);
+  }
   if (missing.length === 0) {
-    const message = `${users.holders} every user that is named`;
+    const knows = users.delivered ? ", and every process of the registry knows them" : "";
+    const message = `${users.holders} every user that is named${knows}`;
     return { conditions: [{ type, status: "True", reason: reasons.succeeded, message }] };
   }
   // Taking a user out of the Secret is how access is revoked at once: it must not make the policy fail, only say so.
@@ -85,13 +94,24 @@ function reportUsers(places: ReadonlyMap<string, string>, users: KnownUsers): Om
   return { notes: [note], conditions: [{ type, status: "False", reason: reasons.userNotFound, ...note }] };
 }
 
-/** Who writes policies in a namespace of his own names whom he likes: what is said of names would tell him which of them are users. */
-function reportToTenant(places: ReadonlyMap<string, string>, users: KnownUsers): Omit<OwnReport, "details"> {
-  if (users.state !== "missing") return { conditions: [] };
+/**
+ * Who writes policies in a namespace of his own names whom he likes: what is said of names would tell him which of them are users. So his policy waits for
+ * all of them, whomever it names.
+ */
+function reportToTenant(places: ReadonlyMap<string, string>, users: KnownUsers, wasReady: boolean): Omit<OwnReport, "details"> {
   const named = [...places.keys()];
-  const message = `this installation has no users that could log in: until its administrators have mended that nobody can as ${list(named, "or")}`;
-  const notReady = { reason: users.reason, path: places.get(named[0] ?? "") ?? "spec.subjects", message };
-  return { notReady, conditions: [{ type, status: "False", ...notReady }] };
+  const path = places.get(named[0] ?? "") ?? "spec.subjects";
+  if (users.state === "missing") {
+    const message = `this installation has no users that could log in: until its administrators have mended that nobody can as ${list(named, "or")}`;
+    return notReady({ reason: users.reason, path, message });
+  }
+  if (users.state === "unseen" || users.lack === undefined || wasReady) return { conditions: [] };
+  const message = `not every process of the registry is known to have this installation's users as they are now: that takes about a minute, and what takes longer its administrators have to mend; until then the registry may refuse whoever logs in as ${list(named, "or")}`;
+  return notReady({ reason: users.lack.reason, path, message });
+}
+
+function notReady(finding: Finding & Placed): Omit<OwnReport, "details"> {
+  return { notReady: finding, conditions: [{ type, status: "False", ...finding }] };
 }
 
 function list(names: readonly string[], conjunction: string): string {

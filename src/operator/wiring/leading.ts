@@ -10,8 +10,8 @@ import { byAnnotation, installationName } from "../kube/installation.ts";
 import { PersonsAnnotations } from "../kube/persons-annotations.ts";
 import { RecordReporter } from "../kube/record-report.ts";
 import { WaitingRemovalEvents } from "../kube/waiting-removals.ts";
-import { unseenUsers } from "../known-users.ts";
 import { shownStatus } from "../record-status.ts";
+import { unseenLogins } from "../unseen-logins.ts";
 import type { OperatorOptions } from "./options.ts";
 import type { Parts } from "./parts.ts";
 
@@ -60,8 +60,7 @@ export async function lead({ installation, options, parts, closing, hold, troubl
   const robots = settings.access.robots.secretRef;
   inPods?.start();
   closing.push(async () => inPods?.stop());
-  const unseen = source.unwatched(users.namespace);
-  if (unseen !== undefined) logger.info(unseenUsers({ ...users, unseen }));
+  for (const sentence of unseenLogins(settings, (namespace) => source.unwatched(namespace))) logger.info(sentence);
   if (inPods === undefined) logger.info("the setting jobs.image is not there: jobs run inside of this process, with its token");
   await delivery.start();
   closing.push(() => delivery.stop());
@@ -69,7 +68,7 @@ export async function lead({ installation, options, parts, closing, hold, troubl
     source,
     secrets: source,
     delivery,
-    users: { ...users, unseen, robots: { ...robots, unseen: source.unwatched(robots.namespace) } },
+    users: { ...users, unseen: source.unwatched(users.namespace), robots: { ...robots, unseen: source.unwatched(robots.namespace) } },
     issuers: settings.auth.issuers,
     record,
     client: control,
