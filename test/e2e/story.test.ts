@@ -99,7 +99,7 @@ spec:
   // trashFor: time enough to restore on a busy machine, and the story waits that long for the sweep.
   await writeFile(
     join(folder, "settings.yaml"),
-    "gc: {lease: 10s, trashFor: 30s, doomDelay: 1s, interval: 200ms}\nbackup: {interval: 0s}\n",
+    "gc: {lease: 2s, trashFor: 30s, doomDelay: 1s, interval: 200ms}\nbackup: {interval: 0s}\n",
   );
   wharfinger = await startStandalone({ config, settings: join(folder, "settings.yaml") });
 });
