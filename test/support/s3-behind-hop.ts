@@ -2,14 +2,12 @@
 
 import { randomBytes } from "node:crypto";
 
-import { digestOf } from "../../src/domain/digest.ts";
 import { S3BlobStore } from "../../src/registry/blobs/s3-store.ts";
 import { startFaultyHop, type FaultyHop } from "./faulty-hop.ts";
 import { startS3Service, type S3Service } from "./s3-service.ts";
+import { readWhole, unannounced, writeWhole } from "./whole-blobs.ts";
 
 export const mebibyte = 1024 * 1024;
-/** Nobody is told of a key. */
-export const unannounced = async () => undefined;
 
 /** One request, and an upload of two parts. */
 export const small = randomBytes(1000);
@@ -48,25 +46,12 @@ export class S3BehindHop {
     return S3BlobStore.open({ ...this.service.settings, endpoint: this.hop.url, ...options });
   }
 
-  async put(bytes: Buffer, into = this.store): Promise<string> {
-    const writer = await into.create(unannounced);
-    try {
-      await writer.write([bytes]);
-      return await writer.commit(digestOf(bytes));
-    } finally {
-      await writer.close();
-    }
+  put(bytes: Buffer, into = this.store): Promise<string> {
+    return writeWhole(into, bytes);
   }
 
-  async content(key: string, from = this.store): Promise<Buffer> {
-    const reader = await from.open(key);
-    const whole = Buffer.alloc(reader.size);
-    try {
-      for (let at = 0; at < whole.byteLength;) at += await reader.read(whole.subarray(at), at);
-      return whole;
-    } finally {
-      await reader.close();
-    }
+  content(key: string, from = this.store): Promise<Buffer> {
+    return readWhole(from, key);
   }
 
   /** An upload of these bytes that its writer has left. */

@@ -3,7 +3,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import type { Fault } from "../../../test/support/faulty-hop.ts";
-import { large, mebibyte, S3BehindHop, small, unannounced } from "../../../test/support/s3-behind-hop.ts";
+import { large, mebibyte, S3BehindHop, small } from "../../../test/support/s3-behind-hop.ts";
+import { unannounced } from "../../../test/support/whole-blobs.ts";
 import { digestOf } from "../../domain/digest.ts";
 import { S3BlobStore } from "./s3-store.ts";
 

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 
 import { startS3Service, type S3Service } from "../../../test/support/s3-service.ts";
+import { readWhole, unannounced, writeWhole } from "../../../test/support/whole-blobs.ts";
 import { digestOf } from "../../domain/digest.ts";
 import type { BlobWriter } from "./blob-store.ts";
 import { S3BlobStore } from "./s3-store.ts";
 
 const mebibyte = 1024 * 1024;
-const announce = async () => undefined;
 /** For three parts that fill, and one that is sent. */
 const partMemory = 32 * mebibyte;
 const inMemory = 3;
@@ -36,31 +36,13 @@ afterEach(async () => {
 });
 
 async function pause(into = store): Promise<void> {
-  const writer = await into.create(announce);
+  const writer = await into.create(unannounced);
   paused.push(writer);
   await writer.write([begin]);
 }
 
-async function put(bytes: Buffer, { into = store, ...options }: { into?: S3BlobStore; bytes?: number } = {}): Promise<string> {
-  const writer = await into.create(announce, options);
-  try {
-    await writer.write([bytes]);
-    return await writer.commit(digestOf(bytes));
-  } finally {
-    await writer.close();
-  }
-}
-
-async function content(key: string): Promise<Buffer> {
-  const reader = await store.open(key);
-  const whole = Buffer.alloc(reader.size);
-  try {
-    for (let at = 0; at < whole.byteLength;) at += await reader.read(whole.subarray(at), at);
-    return whole;
-  } finally {
-    await reader.close();
-  }
-}
+const put = (bytes: Buffer, { into = store, ...options }: { into?: S3BlobStore; bytes?: number } = {}) => writeWhole(into, bytes, options);
+const content = (key: string) => readWhole(store, key);
 
 test("with all memory in the hands of senders that pause, everybody else is stored, and they are too when they go on", async () => {
   for (let n = 0; n < slow; n++) await pause();
@@ -85,11 +67,11 @@ test("what filled in the spool is suspended and gone on with like anything else"
   for (let n = 0; n < slow; n++) await pause();
   for (const size of [1, 6] as const) {
     const [first, second] = [randomBytes(size * mebibyte), randomBytes(3 * mebibyte)];
-    const writer = await store.create(announce);
+    const writer = await store.create(unannounced);
     await writer.write([first]);
     const suspended = await writer.suspend();
     await writer.close();
-    const again = await store.resume(suspended, announce);
+    const again = await store.resume(suspended, unannounced);
     await again.write([second]);
     const whole = Buffer.concat([first, second]);
     expect((await content(await again.commit(digestOf(whole)))).equals(whole)).toBe(true);

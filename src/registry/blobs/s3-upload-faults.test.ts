@@ -5,7 +5,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { CreateMultipartUploadCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
-import { large, S3BehindHop, small, unannounced } from "../../../test/support/s3-behind-hop.ts";
+import { large, S3BehindHop, small } from "../../../test/support/s3-behind-hop.ts";
+import { unannounced } from "../../../test/support/whole-blobs.ts";
 import { digestOf } from "../../domain/digest.ts";
 
 let s3: S3BehindHop;
