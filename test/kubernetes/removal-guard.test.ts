@@ -59,6 +59,8 @@ beforeAll(async () => {
   await world.startOperator(operator);
   await haveFiles(leaving, names(9));
   await haveFiles(staying, names(5));
+  // Git's dates are seconds: what goes in the second in which it came has never stood, and is no loss.
+  await eventually(() => expect(Math.floor(Date.now() / 1000)).toBeGreaterThan(Number(world.git("log", "-1", "--format=%ct"))));
 });
 afterAll(() => world?.close());
 
