@@ -38,6 +38,9 @@ const filesOf = (namespace: string) =>
     .map((path) => /([^/]+)\.yaml$/.exec(path)?.[1] ?? "")
     .filter((name) => name !== "");
 const haveFiles = (namespace: string, policies: readonly string[]) => eventually(() => expect(filesOf(namespace)).toEqual(policies));
+/** Git's dates are seconds: what goes in the second in which it came has never stood, and is no loss. */
+const secondIsOver = () =>
+  eventually(() => expect(Math.floor(Date.now() / 1000)).toBeGreaterThan(Number(world.git("log", "-1", "--format=%ct"))));
 const waiting = async () => {
   const told = await world.kubectl(["get", "configmap/wharfinger", "-o", "jsonpath={.data.record}"]);
   return (JSON.parse(told) as RecordReport).status.waiting;
@@ -59,8 +62,7 @@ beforeAll(async () => {
   await world.startOperator(operator);
   await haveFiles(leaving, names(9));
   await haveFiles(staying, names(5));
-  // Git's dates are seconds: what goes in the second in which it came has never stood, and is no loss.
-  await eventually(() => expect(Math.floor(Date.now() / 1000)).toBeGreaterThan(Number(world.git("log", "-1", "--format=%ct"))));
+  await secondIsOver();
 });
 afterAll(() => world?.close());
 
