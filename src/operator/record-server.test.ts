@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
-import { createServer, type AddressInfo } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -175,4 +175,17 @@ test("who goes in the middle of a fetch leaves no pipe open", async () => {
   for await (const _ of answer) break;
   asked.destroy();
   await eventually(() => expect(pipes()).toBe(before));
+});
+
+test("whoever holds many connections, or asks many times on one, keeps no git out", async () => {
+  const { port } = new URL(await serve(await open()));
+  const held = Array.from({ length: 100 }, () => connect(Number(port), "127.0.0.1").on("error", () => {}));
+  stack.defer(() => held.forEach((socket) => socket.destroy()));
+  await Promise.all(held.map((socket) => once(socket, "connect")));
+  expect(await line("ls-remote", `http://127.0.0.1:${port}/record.git`, "HEAD")).toMatch(/^[0-9a-f]{40}\tHEAD$/);
+  const hasty = connect(Number(port), "127.0.0.1").on("error", () => {});
+  const ended = new Promise((resolve) => hasty.once("close", resolve));
+  hasty.write("GET /record.git/info/refs?service=git-upload-pack HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000));
+  hasty.resume();
+  await ended;
 });

@@ -8,6 +8,8 @@ import { gunzip } from "node:zlib";
 
 import type { ListenAddress } from "../config/listen.ts";
 import { listening, type Listening } from "../listeners/listening.ts";
+import { makeRoom } from "../listeners/make-room.ts";
+import { limitPipelining } from "../listeners/pipelining.ts";
 import type { Logger } from "../observability/logger.ts";
 import { mostPushed, type GitAnswer, type GitExchange, type GitStep } from "../record/http-backend.ts";
 import type { Admission, Admit } from "./record-callers.ts";
@@ -26,6 +28,8 @@ const challenge = { "www-authenticate": 'Basic realm="Wharfinger record", charse
 const most = { body: mostPushed + 1024 * 1024, inflated: 64 * 1024 * 1024 } as const;
 /** Each is a process of git's. */
 const atOnce = 4;
+/** A git has one or two; of an address that has most of them the oldest goes for who comes. */
+const connections = 64;
 /** Milliseconds for an exchange, the body before it and the reading of the answer. */
 const takes = 120_000;
 
@@ -43,7 +47,7 @@ export async function startRecordServer(options: RecordServerOptions): Promise<L
     running++;
     await exchange(request, response, { ...options, step }).finally(() => running--);
   };
-  const server = createServer({ requestTimeout: takes, headersTimeout: 15_000 }, (request, response) => {
+  const serve = (request: IncomingMessage, response: ServerResponse) => {
     answer(request, response).catch((error: unknown) => {
       // Who went in the middle is no news.
       if (response.destroyed) return;
@@ -51,8 +55,9 @@ export async function startRecordServer(options: RecordServerOptions): Promise<L
       if (response.headersSent) response.destroy();
       else say(response, 500, "The record could not be read. The operator's log says why.");
     });
-  });
-  server.maxConnections = 64;
+  };
+  const server = createServer({ requestTimeout: takes, headersTimeout: 15_000, connectionsCheckingInterval: 5_000 }, limitPipelining(serve));
+  makeRoom(server, connections);
   return listening(server, options.listen, { what: "The record", option: "--record-listen" });
 }
 
