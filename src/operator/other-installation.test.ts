@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 
 import { keyString, type ResourceKey } from "../domain/resource.ts";
-import type { Commit, Memory } from "../record/history.ts";
-import { metOther, otherInstallation } from "./other-installation.ts";
+import type { Commit, History, Memory } from "../record/history.ts";
+import { metOther, otherInstallation, Yielding } from "./other-installation.ts";
 
 const now = new Date("2026-11-22T12:00:00Z");
 const file: ResourceKey = { kind: "Upstream", namespace: "default", name: "hub" };
@@ -38,6 +38,18 @@ test("a record is another one's while that wrote last, while files of it have no
   expect(sign([["ours", 30], ["theirs", 11], ["ours", 1]])).toBeUndefined(); // prettier-ignore
   expect(sign([["ours", 30], ["theirs", 11]])).toBe("theirs last"); // prettier-ignore
   expect(sign([["first", 9], ["second", 8]], "first")).toBe("first files"); // prettier-ignore
+});
+
+test("what another recorded is left to it from when it was seen to write beside, until it is silent for a day", () => {
+  const hour = 3_600_000;
+  const writers = [{ id: "theirs", last: { date: now.toISOString() } }] as unknown as ReturnType<History["writers"]>;
+  const at = (hours: number, of = writers) => [{ writers: () => of }, new Date(now.getTime() + hours * hour)] as const;
+  const yielding = new Yielding();
+  expect([...yielding.to({ id: "theirs", sign: "last" }, ...at(0))]).toEqual([]);
+  expect([...yielding.to({ id: "theirs", sign: "writes" }, ...at(0))]).toEqual(["theirs"]);
+  expect([...yielding.to(undefined, ...at(23))]).toEqual(["theirs"]);
+  expect([...yielding.to(undefined, ...at(24))]).toEqual([]);
+  expect([...yielding.to({ id: "theirs", sign: "writes" }, ...at(25, []))]).toEqual([]);
 });
 
 test("it is said with both names, where it is, and what to do; a name that somebody made up is cut", () => {

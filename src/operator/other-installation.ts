@@ -16,6 +16,9 @@ export interface OtherInstallation {
 /** Milliseconds: whoever was silent for so long does not write beside us any more. */
 const silent = 10 * 60_000;
 
+/** Milliseconds. */
+const yieldsFor = 24 * 3_600_000;
+
 /** Characters of an id: whoever may push can write what he likes there. */
 const longest = 64;
 
@@ -35,6 +38,23 @@ export function otherInstallation(
   const left = orphans.map((key) => history.memoryOf(key)?.installation).find((by) => by !== undefined && by !== installation);
   if (left !== undefined) return { id: left, sign: "files" };
   return ours === undefined || last.index > ours.last.index ? { id, sign: "last" } : undefined;
+}
+
+/**
+ * Two that run with the same resources on one branch would adopt these from each other for as long as nobody looks: a commit each time, and no file changes.
+ * Who saw another write beside itself leaves to it what it recorded, until that is silent for a day; a new process asks anew.
+ */
+export class Yielding {
+  readonly #seen = new Set<string>();
+
+  to(other: OtherInstallation | undefined, history: Pick<History, "writers">, now: Date): ReadonlySet<string> {
+    if (other?.sign === "writes") this.#seen.add(other.id);
+    for (const id of this.#seen) {
+      const last = history.writers().find((writer) => writer.id === id)?.last;
+      if (last === undefined || now.getTime() - Date.parse(last.date) >= yieldsFor) this.#seen.delete(id);
+    }
+    return new Set(this.#seen);
+  }
 }
 
 export interface OurRecord {

@@ -13,6 +13,8 @@ export interface Outcome {
   readonly view: RecordView;
   readonly history: History;
   readonly installation: string;
+  /** As of the round's plan. */
+  readonly yieldsTo: ReadonlySet<string>;
   readonly served: ServedRecord;
   /** Why nothing could be committed. */
   readonly commitProblem: Finding | undefined;
@@ -28,11 +30,11 @@ const waits =
   "waits to be committed: it changed so often that now it is recorded once a minute, or its namespace so often that now one change a second is";
 
 export function passageOf(judgement: Judgement, outcome: Outcome): Passage {
-  const { view, history, installation } = outcome;
+  const { view, history, installation, yieldsTo } = outcome;
   const id = keyString(judgement.key);
   const file = view.resources.get(id);
   const memory = history.memoryOf(judgement.key);
-  const decision = judgement.state === "good" ? decideRecord(judgement.desired, { file, history, installation }) : undefined;
+  const decision = judgement.state === "good" ? decideRecord(judgement.desired, { file, history, installation, yieldsTo }) : undefined;
   const pending = decision !== undefined && decision.action !== "keep";
   return {
     decision,

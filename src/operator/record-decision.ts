@@ -31,10 +31,15 @@ export type RecordDecision = { readonly generation: number } & (
   | { readonly action: "render"; readonly ends: Commit | undefined }
 );
 
-export function decideRecord(
-  desired: DesiredResource,
-  { file, history, installation }: { file: RecordedFile | undefined; history: History; installation: string },
-): RecordDecision {
+export interface DecisionContext {
+  readonly file: RecordedFile | undefined;
+  readonly history: History;
+  readonly installation: string;
+  /** Installations from which nothing is adopted that says the same: they would adopt it back, in commits without end. */
+  readonly yieldsTo: ReadonlySet<string>;
+}
+
+export function decideRecord(desired: DesiredResource, { file, history, installation, yieldsTo }: DecisionContext): RecordDecision {
   const memory = history.memoryOf(desired.key);
   const last = history.lastChange(resourcePath(desired.key));
   if (memory === undefined || memory.specDigest !== desired.specDigest) {
@@ -44,7 +49,8 @@ export function decideRecord(
   }
   const generation = desired.generation ?? memory.generation;
   // Another installation recorded it, or it was in a namespace that is gone: from now on it is ours, and what Git holds goes on.
-  if (memory.installation !== installation || !isOfNamespace(memory, desired.namespaceUid))
+  const others = memory.installation !== installation || !isOfNamespace(memory, desired.namespaceUid);
+  if (others && !(memory.installation !== undefined && yieldsTo.has(memory.installation)))
     return { action: "adopt", generation, by: undefined };
   return { action: "keep", generation, override: overrideOf(desired.key.kind, { memory, file, last, history }) };
 }

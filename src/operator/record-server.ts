@@ -56,7 +56,10 @@ export async function startRecordServer(options: RecordServerOptions): Promise<L
       else say(response, 500, "The record could not be read. The operator's log says why.");
     });
   };
-  const server = createServer({ requestTimeout: takes, headersTimeout: 15_000, connectionsCheckingInterval: 5_000 }, limitPipelining(serve));
+  const server = createServer(
+    { requestTimeout: takes, headersTimeout: 15_000, connectionsCheckingInterval: 5_000 },
+    limitPipelining(serve),
+  );
   makeRoom(server, connections);
   return listening(server, options.listen, { what: "The record", option: "--record-listen" });
 }

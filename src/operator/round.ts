@@ -26,6 +26,8 @@ export interface RoundInput {
   readonly verdicts: Verdicts;
   /** false: it was recorded so often lately that it waits. */
   readonly mayRecord: (id: string) => boolean;
+  /** Installations from which nothing is adopted, of whose the record is besides. */
+  readonly yieldsTo: (other: OtherInstallation | undefined) => ReadonlySet<string>;
   /** How many changes of a namespace may be recorded now. */
   readonly roomIn: (namespace: string) => number;
   readonly committer: Committer;
@@ -45,6 +47,7 @@ export interface RoundPlan {
   readonly removals: Removals;
   /** Whose the record is besides; undefined: nobody's. */
   readonly other: OtherInstallation | undefined;
+  readonly yieldsTo: ReadonlySet<string>;
 }
 
 export function planRound(input: RoundInput): RoundPlan {
@@ -54,13 +57,17 @@ export function planRound(input: RoundInput): RoundPlan {
   const gone = new Set(removals.removals.map(({ key }) => keyString(key)));
   const inOrder = filesInOrder(view).filter(({ key }) => !gone.has(keyString(key)));
   const judgements = judge(snapshot.resources, { files: view.resources, inOrder, grants: input.grants, verdicts: input.verdicts });
+  const other = otherInstallation(removals, history, { installation, now: input.now });
+  const yieldsTo = input.yieldsTo(other);
   const proposals = settleProposals(input.proposals, view, { committer, now: input.now });
   return {
     judgements,
     commits: [
       ...removals.removals.map(({ key, ...removal }) => removalCommit(key, { ...removal, committer })),
       ...inTheirRoom(
-        kinds.flatMap((kind) => judgements.filter(({ key }) => key.kind === kind).flatMap((judgement) => changeOf(judgement, input))),
+        kinds.flatMap((kind) =>
+          judgements.filter(({ key }) => key.kind === kind).flatMap((judgement) => changeOf(judgement, input, yieldsTo)),
+        ),
         input,
       ),
       ...proposals.commits,
@@ -69,7 +76,8 @@ export function planRound(input: RoundInput): RoundPlan {
     settled: proposals.settled,
     deferred: proposals.deferred,
     removals,
-    other: otherInstallation(removals, history, { installation, now: input.now }),
+    other,
+    yieldsTo,
   };
 }
 
@@ -89,12 +97,12 @@ function inTheirRoom(changes: readonly Change[], { history, roomIn }: RoundInput
   return changes.filter((change) => now.has(change)).map(({ commit }) => commit);
 }
 
-function changeOf(judgement: Judgement, { view, history, committer, mayRecord }: RoundInput): Change[] {
+function changeOf(judgement: Judgement, { view, history, committer, mayRecord }: RoundInput, yieldsTo: ReadonlySet<string>): Change[] {
   if (judgement.state !== "good") return [];
   const { desired } = judgement;
   if (!mayRecord(keyString(desired.key))) return [];
   const file = view.resources.get(keyString(desired.key));
-  const decision = decideRecord(desired, { file, history, installation: committer.installation });
+  const decision = decideRecord(desired, { file, history, installation: committer.installation, yieldsTo });
   const change = { ...desired, generation: decision.generation };
   switch (decision.action) {
     case "keep":

@@ -16,6 +16,7 @@ import { ChangePace } from "./change-pace.ts";
 import type { Grants } from "./grants.ts";
 import { isNewRecord } from "./history-guard.ts";
 import type { Narrator } from "./narrator.ts";
+import { Yielding } from "./other-installation.ts";
 import type { Outcome } from "./passages.ts";
 import type { HowToSay } from "./persons-word.ts";
 import type { ResourceSource } from "./ports.ts";
@@ -56,6 +57,7 @@ export class Rounds {
   readonly #publisher: Publisher;
   readonly #verdicts = new Verdicts();
   readonly #pace: ChangePace;
+  readonly #yielding = new Yielding();
   /** Requests for a look that were heard. */
   #requests = "";
   #lastProblem: string | undefined;
@@ -162,6 +164,7 @@ export class Rounds {
       verdicts: this.#verdicts,
       mayRecord: (id) => this.#pace.mayRecord(id),
       // Administrators may: theirs are all resources of a folder, and of many clusters.
+      yieldsTo: (other) => this.#yielding.to(other, record.history, new Date()),
       roomIn: (namespace) => (namespace === grants.administrators ? Infinity : this.#pace.roomIn(namespace)),
       committer,
       proposals,
@@ -204,6 +207,7 @@ export class Rounds {
       view,
       history,
       installation,
+      yieldsTo: plan.yieldsTo,
       served,
       commitProblem,
       remoteProblem: record.problem && this.#findingOf(record.problem).message,

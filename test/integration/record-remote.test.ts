@@ -98,6 +98,38 @@ test("a new cluster beside a record with content: all of it is served, resources
   ]);
 });
 
+test("two installations with the same resources on one branch do not adopt them from each other without end", async () => {
+  world.upstream("cgr");
+  world.upstream("hub");
+  await world.start();
+  const other = world.sibling();
+  other.installation = "second";
+  await other.start();
+  await eventually(() =>
+    expect(
+      world
+        .subjects()
+        .slice(0, 2)
+        .every((subject) => subject.endsWith("adopts what is recorded")),
+    ).toBe(true),
+  );
+  // Each new resource is a round of both.
+  const news = ["one", "two", "three"];
+  for (const name of news) {
+    world.upstream(name);
+    for (const each of [world, other])
+      await eventually(() => expect(each.condition(`Upstream/default/${name}`, "Ready")).toMatchObject({ status: "True" }));
+  }
+  expect(world.subjects().toReversed().slice(1)).toEqual([
+    "upstream default/cgr: generation 1",
+    "upstream default/hub: generation 1",
+    "upstream default/cgr: generation 1, adopts what is recorded",
+    "upstream default/hub: generation 1, adopts what is recorded",
+    ...news.map((name) => `upstream default/${name}: generation 1`),
+  ]);
+  for (const each of [world, other]) expect(each.condition(cgr, "Ready")).toMatchObject({ status: "True" });
+});
+
 test("a resource that is deleted and made again is new content; its removal reverted is an orphan", async () => {
   world.upstream("cgr", minutes(1));
   world.upstream("hub");
