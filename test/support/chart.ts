@@ -78,6 +78,7 @@ export const everything = {
   components: ["registry", "operator", "report"],
   operator: { namespaces: ["resources", "team-a"], replicas: 2 },
   record: { existingSecret: "git" },
+  signingKeys: { existingSecret: "signing" },
   settings: {
     ...production.settings,
     ...behindProxy,

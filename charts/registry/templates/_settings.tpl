@@ -67,6 +67,10 @@ layer takes minutes, and its Pod waits only where there is one.
 {{- $_ := set $made "record" (dict "remote" (dict "secretRef" (dict "namespace" $home "name" .Values.record.existingSecret))) -}}
 {{- end -}}
 
+{{- with .Values.signingKeys.existingSecret -}}
+{{- $_ := set $made "auth" (dict "signingKeySecret" (dict "namespace" $home "name" .)) -}}
+{{- end -}}
+
 {{- $all := mergeOverwrite $made $given -}}
 {{- $_ := set $all "auth" (mergeOverwrite (dig "auth" (dict) $all) (dict "issuers" $issuers)) -}}
 {{- $_ := set $all.access "admins" $admins -}}

@@ -32,9 +32,11 @@ test("settings are what the chart knows and what values say", async () => {
     },
     clusters: [{ name: "prod", reporter: { namespace: "registry", name: "wharfinger-reporter" } }, { name: "edge" }],
     record: { remote: { secretRef: { namespace: "resources", name: "git" } } },
+    auth: { signingKeySecret: { namespace: "resources", name: "signing" } },
     database: { passwordFile: "/etc/wharfinger/database/password" },
   });
   expect(settings.auth.issuers.map(({ name }) => name)).toEqual(["in-cluster", "edge"]);
+  expect(parsed(await render(production)).auth.signingKeySecret).toBeUndefined();
 });
 
 const open = { settings: { ...production.settings, access: { anonymousPull: "PublicUpstreams", ...behindProxy.access } } };
