@@ -15,12 +15,6 @@ const specs: Readonly<Record<Kind, object>> = {
   RetentionPolicy: { repositories: { include: ["team-a/**"] }, keep: [{ name: "releases", tags: "^v.*" }] },
   AccessPolicy: { subjects: [{ kind: "Anonymous" }], repositories: { include: ["**"] }, actions: ["pull", "push"] },
 };
-const statuses: Readonly<Record<Kind, object>> = {
-  Upstream: {},
-  TagPolicy: { tags: 212, images: { total: 40, failed: 1 } },
-  RetentionPolicy: { lastRun: { kept: 7, planned: 3, deleted: 2, finishedAt: "2020-01-01T00:00:00Z" } },
-  AccessPolicy: { subjects: "Anonymous" },
-};
 const ready = {
   type: "Ready",
   status: "True",
@@ -28,6 +22,12 @@ const ready = {
   message: "served",
   lastTransitionTime: "2026-01-01T00:00:00Z",
   observedGeneration: 1,
+};
+const statuses: Readonly<Record<Kind, object>> = {
+  Upstream: { conditions: [ready, { ...ready, type: "Reachable", status: "False" }] },
+  TagPolicy: { tags: 212, images: { total: 40, failed: 1 } },
+  RetentionPolicy: { lastRun: { kept: 7, planned: 3, deleted: 2, finishedAt: "2020-01-01T00:00:00Z" } },
+  AccessPolicy: { subjects: "Anonymous" },
 };
 
 let api: KubernetesApi;
@@ -74,8 +74,8 @@ test("kubectl get wharfinger shows every kind, with what matters of it", async (
     ["tagpolicy.wharfinger.dev/example", "example", "Unverified", "212", "1", "True", "Published", age],
   ]);
   expect(upstream).toEqual([
-    ["NAME", "PREFIX", "URL", "READY", "REASON", "AGE"],
-    ["upstream.wharfinger.dev/example", "cgr", "https://cgr.dev", "True", "Published", age],
+    ["NAME", "PREFIX", "URL", "REACHABLE", "READY", "REASON", "AGE"],
+    ["upstream.wharfinger.dev/example", "cgr", "https://cgr.dev", "False", "True", "Published", age],
   ]);
 });
 

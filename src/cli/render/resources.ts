@@ -9,7 +9,7 @@ export function renderResources(views: readonly ResourceView[]): string {
   if (views.length === 0) return "No resources.";
   const rows = views.map((view) => {
     const ready = find(view, conditionTypes.ready);
-    return [view.kind, view.namespace, view.name, colour(ready), ready?.reason ?? "", revision(view), ready?.message ?? ""];
+    return [view.kind, view.namespace, view.name, colour(ready), ready?.reason ?? "", revision(view), messageOf(view)];
   });
   return table(["KIND", "NAMESPACE", "NAME", "READY", "REASON", "REVISION", "MESSAGE"], rows);
 }
@@ -35,6 +35,15 @@ export function renderResource(view: ResourceView): string {
 
 const find = (view: ResourceView, type: string) => view.status.conditions.find((condition) => condition.type === type);
 
+/** That of Ready; before it what is wrong although the resource is served: an upstream that nobody reaches, images without a version. */
+function messageOf(view: ResourceView): string {
+  const ready = find(view, conditionTypes.ready);
+  const besides = view.status.conditions.filter(
+    (condition) => ready?.status === "True" && isBad(condition) && condition.reason !== ready.reason && condition.type !== ready.type,
+  );
+  return [...besides.map(({ type, status, message }) => `${type} is ${status}: ${message}`), ready?.message ?? ""].join("; ");
+}
+
 const revision = (view: ResourceView) => (view.status.revision ?? "").slice(0, 7);
 
 /** Stalled, Reconciling and the like are bad news when they are true; the others when they are not. */
@@ -50,5 +59,9 @@ const abnormal = new Set<string>([
 function colour(condition: Condition | undefined): string {
   if (condition === undefined) return "Unknown";
   if (condition.status === "Unknown") return condition.status;
-  return (condition.status === "True") !== abnormal.has(condition.type) ? good(condition.status) : bad(condition.status);
+  return isBad(condition) ? bad(condition.status) : good(condition.status);
+}
+
+function isBad({ type, status }: Condition): boolean {
+  return status === (abnormal.has(type) ? "True" : "False");
 }
