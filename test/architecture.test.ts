@@ -62,8 +62,8 @@ const network: Readonly<Record<string, readonly string[]>> = {
   // Listens.
   https: ["registry/http/tls-server.ts"],
   http2: [],
-  // Listens on 127.0.0.1, for what a person's git sends into a Pod.
-  net: ["cli/cluster/way-to-record.ts"],
+  // The first listens on 127.0.0.1, for what a person's git sends into a Pod; the second on the registry's address, for a moment.
+  net: ["cli/cluster/way-to-record.ts", "registry/http/free-address.ts"],
   dgram: [],
   // The second looks at certificates; the third speaks through a connection of operator/kube/port-forward.ts.
   tls: ["registry/upstream/connector.ts", "registry/http/certificate.ts", "cli/cluster/tunnel.ts"],

@@ -16,6 +16,7 @@ import { recordOptionsOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
 import { openWhole, type Closing } from "../registry/closing.ts";
+import { tryAddress } from "../registry/http/free-address.ts";
 import { dataFlag, openDataFolder } from "./data-folder.ts";
 import { startEmbedded } from "./embedded.ts";
 import { isLoopback, refuseOpenAddress } from "./exposure.ts";
@@ -68,6 +69,8 @@ async function start(options: StandaloneOptions, closing: Closing): Promise<Stan
   refuseOpenAddress({ listen, loopback, accessPolicies, allowAnonymous });
   if (allowAnonymous && !loopback)
     logger.warn("--allow-anonymous: until the first AccessPolicy everybody who reaches the address may pull, push and delete");
+  // A database is made in seconds: who has to choose another port hears of it at once.
+  await tryAddress({ ...listen, option: "--listen" });
 
   signal.throwIfAborted();
   const { failed, ...embedded } = await startEmbedded({ folder, logger, signal, beforeForcedExit: options.beforeForcedExit, closing });

@@ -195,6 +195,7 @@ test("the address is taken", async () => {
       `${taken} is in use by another program. Stop it, or choose another address with --listen; port 0 takes any free one.`,
     ),
   ]);
+  expect(await readdir(join(folder, "data"))).not.toContain("postgres"); // said before anything was made that takes its time
   expect((await start()).url).not.toBe(""); // nothing of it stays: neither lock nor database
 });
 

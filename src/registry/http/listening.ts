@@ -32,7 +32,8 @@ export async function listen(app: FastifyInstance, address: Address, { tls }: { 
   return `http${tls ? "s" : ""}://${shown.includes(":") ? `[${shown}]` : shown}:${taken}`;
 }
 
-function explained(error: unknown, { host, port, option }: Address): unknown {
+/** What to do, for whoever chose the address. */
+export function explained(error: unknown, { host, port, option }: Address): unknown {
   const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   switch ((error as NodeJS.ErrnoException).code ?? "") {
     case "EADDRINUSE": {
