@@ -110,7 +110,7 @@ export async function benchMemory(of: string | undefined): Promise<void> {
       `${atOnce} pulls of different 64 MiB at once`,
       () => Promise.all(kept.map((digest) => pull(registry.url, `/v2/own/app/blobs/${digest}`, 1, 4))),
     ],
-    ["256 pulls of the same 64 MiB at once", async () => [await pull(registry.url, `/v2/own/app/blobs/${kept[0]}`, 256, 512)]],
+    ["256 pulls of the same 64 MiB at once", async () => [await pull(registry.url, `/v2/own/app/blobs/${kept[0]}`, 256, 256)]],
     [
       `${atOnce} layers of 64 MiB from an upstream at once`,
       () => Promise.all(kept.map((digest) => pull(registry.url, `/v2/up/team/app/blobs/${digest}`, 2, 4))),
