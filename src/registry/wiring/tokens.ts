@@ -1,14 +1,14 @@
 // The access tokens of an installation, by its settings: whose keys, for whom, and how they end.
 
-import { serviceOf } from "./http/challenge.ts";
-import type { Closing } from "./closing.ts";
-import type { Database } from "./metadata/database.ts";
-import { readInstallation } from "./metadata/installation.ts";
-import type { RegistryOptions } from "./options.ts";
-import { AccessTokens } from "./tokens/access-tokens.ts";
-import { SecretKeys } from "./tokens/secret-keys.ts";
-import type { SigningKeys } from "./tokens/signing-key.ts";
-import { StoredKeys } from "./tokens/stored-keys.ts";
+import { serviceOf } from "../http/challenge.ts";
+import type { Closing } from "../closing.ts";
+import type { Database } from "../metadata/database.ts";
+import { readInstallation } from "../metadata/installation.ts";
+import type { RegistryOptions } from "../options.ts";
+import { AccessTokens } from "../tokens/access-tokens.ts";
+import { SecretKeys } from "../tokens/secret-keys.ts";
+import type { SigningKeys } from "../tokens/signing-key.ts";
+import { StoredKeys } from "../tokens/stored-keys.ts";
 
 /** Rejects when the database does not answer. */
 export async function openAccessTokens(options: RegistryOptions, database: Database, closing: Closing): Promise<AccessTokens> {
