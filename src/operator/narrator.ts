@@ -9,9 +9,9 @@ import { Obstacles, type Announce } from "../observability/obstacles.ts";
 import type { PlannedCommit } from "../record/commits.ts";
 import { RecordError } from "../record/errors.ts";
 import type { FileProblem } from "../record/yaml-file.ts";
-import { otherIsOver } from "./other-installation.ts";
+import { otherIsOver } from "./rounds/other-installation.ts";
 import type { JobKind, JobOutcome } from "./ports.ts";
-import type { RecordStatus } from "./record-status.ts";
+import type { RecordStatus } from "./rounds/record-status.ts";
 
 export class Narrator {
   readonly #logger: Logger;

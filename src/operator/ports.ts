@@ -3,7 +3,7 @@
 import type { RecordState } from "../api/control/record.ts";
 import type { MountedOwner } from "../domain/mounted-secrets.ts";
 import type { Kind, ResourceKey } from "../domain/resource.ts";
-import type { WantedSecret } from "./secret-references.ts";
+import type { WantedSecret } from "./credentials/secret-references.ts";
 
 /** A resource as it was found, not yet judged. */
 export interface ObservedResource {

@@ -11,7 +11,7 @@ import type { Settings } from "../config/settings.ts";
 import type { Logger } from "../observability/logger.ts";
 import { startControlPlane, type ControlPlane } from "../operator/control-plane.ts";
 import { byCommand } from "../operator/persons-word.ts";
-import { shownStatus } from "../operator/record-status.ts";
+import { shownStatus } from "../operator/rounds/record-status.ts";
 import { recordOptionsOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";

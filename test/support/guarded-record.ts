@@ -5,7 +5,7 @@ import type { Commit, Memory, Presence } from "../../src/record/history.ts";
 import type { RecordedFile } from "../../src/record/record-view.ts";
 import { parseRemovalWord, type RemovalWord } from "../../src/record/removal-word.ts";
 import type { ObservedResource, ResourceSnapshot } from "../../src/operator/ports.ts";
-import { findRemovals, type Removals } from "../../src/operator/removals.ts";
+import { findRemovals, type Removals } from "../../src/operator/rounds/removals.ts";
 
 const installation = "ours";
 

@@ -10,7 +10,7 @@ import type { MountedOwner } from "../../domain/mounted-secrets.ts";
 import { keyString, kinds, type Kind, type ResourceKey } from "../../domain/resource.ts";
 import type { SecretData, SecretSource } from "../../domain/secrets.ts";
 import type { Logger } from "../../observability/logger.ts";
-import type { SecretContent } from "../credentials-bundle.ts";
+import type { SecretContent } from "../credentials/credentials-bundle.ts";
 import type { ObservedResource, ResourceSnapshot, ResourceSource, SourceProblem } from "../ports.ts";
 import type { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";

@@ -1,7 +1,7 @@
 // The one Secret that the registry's processes mount: written by server-side apply, read again only when somebody has changed it.
 
-import type { Files } from "../credentials-bundle.ts";
-import type { CredentialsStore } from "../delivery.ts";
+import type { Files } from "../credentials/credentials-bundle.ts";
+import type { CredentialsStore } from "../credentials/delivery.ts";
 import { KubeError } from "./errors.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { fieldManager, metadataOnly, paths, type KubeObject } from "./objects.ts";

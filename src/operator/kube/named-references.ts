@@ -1,7 +1,7 @@
 // Which Secrets and ConfigMaps a spec names, whether it is valid or not: every `…secretRef` and `…configMapRef` in it, at any depth, in the resource's
 // own namespace, with the keys that are used by the field that it stands in.
 
-import { usedKeys } from "../secret-references.ts";
+import { usedKeys } from "../credentials/secret-references.ts";
 import type { SecretKind } from "./named-secrets.ts";
 
 const fields: readonly { readonly kind: SecretKind; readonly field: RegExp }[] = [

@@ -3,7 +3,7 @@
 
 import type { SecretData } from "../../domain/secrets.ts";
 import type { Logger } from "../../observability/logger.ts";
-import type { SecretContent } from "../credentials-bundle.ts";
+import type { SecretContent } from "../credentials/credentials-bundle.ts";
 import { KubeError } from "./errors.ts";
 import { Informer, type InformerTimes } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 
-import type { WaitingRemovals } from "../removals.ts";
+import type { WaitingRemovals } from "../rounds/removals.ts";
 import type { EventDraft, Regarding } from "./events.ts";
 import { WaitingRemovalEvents } from "./waiting-removals.ts";
 

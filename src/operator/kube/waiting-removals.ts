@@ -3,7 +3,7 @@
 
 import { reasons } from "../../api/conditions.ts";
 import type { HowToSay } from "../persons-word.ts";
-import type { WaitingRemovals } from "../removals.ts";
+import type { WaitingRemovals } from "../rounds/removals.ts";
 import type { Events } from "./events.ts";
 import { installationName } from "./installation.ts";
 import { groupVersion } from "./objects.ts";

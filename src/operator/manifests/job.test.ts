@@ -6,9 +6,9 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { defaultSettings, type Settings } from "../../config/settings.ts";
-import { scheduledPolicies } from "../scheduled-policies.ts";
+import { scheduledPolicies } from "../runs/scheduled-policies.ts";
 import type { ObservedResource, ScheduledJob } from "../ports.ts";
-import { Schedules } from "../schedules.ts";
+import { Schedules } from "../runs/schedules.ts";
 import { jobName } from "./job-name.ts";
 import { jobManifest } from "./job.ts";
 import { podSettings } from "./pod-settings.ts";

@@ -8,8 +8,8 @@ import type { SecretSource } from "../../domain/secrets.ts";
 import { emptyView } from "../../record/record-view.ts";
 import type { DeliveryState } from "../ports.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
-import type { KnownIssuer } from "../known-issuers.ts";
-import { knownUsers } from "../known-users.ts";
+import type { KnownIssuer } from "../credentials/known-issuers.ts";
+import { knownUsers } from "../credentials/known-users.ts";
 import { accessPolicyReconciler } from "./access-policy.ts";
 
 const key = { kind: "AccessPolicy", namespace: "team-a", name: "pushers" } as const;

@@ -3,8 +3,8 @@
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { AccessPolicySpec } from "../../api/kinds.ts";
-import { whyNobody, type KnownIssuer } from "../known-issuers.ts";
-import type { KnownUsers } from "../known-users.ts";
+import { whyNobody, type KnownIssuer } from "../credentials/known-issuers.ts";
+import type { KnownUsers } from "../credentials/known-users.ts";
 import type { Reconciler } from "./reconciler.ts";
 import type { Finding, OwnReport, Placed } from "./skeleton.ts";
 

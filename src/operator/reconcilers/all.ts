@@ -3,7 +3,7 @@
 import type { Specs } from "../../api/kinds.ts";
 import { keyString, type Kind, type ResourceKey } from "../../domain/resource.ts";
 import { accessPolicyReconciler } from "./access-policy.ts";
-import { requestedAtOf } from "../scheduled-policies.ts";
+import { requestedAtOf } from "../runs/scheduled-policies.ts";
 import type { Reconciler, ReportContext } from "./reconciler.ts";
 import { retentionPolicyReconciler } from "./retention-policy.ts";
 import { runDetails } from "./run-details.ts";

@@ -5,10 +5,10 @@ import type { Specs } from "../../api/kinds.ts";
 import type { Kind, ResourceKey } from "../../domain/resource.ts";
 import type { SecretSource } from "../../domain/secrets.ts";
 import type { RecordView } from "../../record/record-view.ts";
-import type { KnownIssuer } from "../known-issuers.ts";
-import type { KnownUsers } from "../known-users.ts";
+import type { KnownIssuer } from "../credentials/known-issuers.ts";
+import type { KnownUsers } from "../credentials/known-users.ts";
 import type { CredentialsDelivery } from "../ports.ts";
-import type { RunState } from "../run-states.ts";
+import type { RunState } from "../runs/run-states.ts";
 import type { OwnReport } from "./skeleton.ts";
 
 export interface ReportContext {

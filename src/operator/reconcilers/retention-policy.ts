@@ -2,8 +2,8 @@
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { RetentionPolicySpec } from "../../api/kinds.ts";
-import { pruneResultOf } from "../run-results.ts";
-import type { RunState } from "../run-states.ts";
+import { pruneResultOf } from "../runs/run-results.ts";
+import type { RunState } from "../runs/run-states.ts";
 import type { ConditionDraft } from "../status-store.ts";
 import type { Reconciler } from "./reconciler.ts";
 import { runDetails } from "./run-details.ts";

@@ -1,6 +1,6 @@
 // What the status of a policy says of its runs.
 
-import type { RunState } from "../run-states.ts";
+import type { RunState } from "../runs/run-states.ts";
 
 type LastRun = NonNullable<RunState["last"]>;
 

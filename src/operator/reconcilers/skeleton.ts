@@ -1,5 +1,5 @@
 // One skeleton for every kind, always in this order: suspend? → validate → grant → what is built → conflicts → record → publish → status.
-// `judge` is the part before Git, `report` the part after the registry's answer; what lies between (operator/round.ts) does all resources in one commit run.
+// `judge` is the part before Git, `report` the part after the registry's answer; what lies between (operator/rounds/round.ts) does all resources in one commit run.
 
 import { conditionTypes, reasons } from "../../api/conditions.ts";
 import { keyString, type ResourceKey } from "../../domain/resource.ts";
@@ -9,11 +9,11 @@ import { personOf } from "../../record/ledger-decisions.ts";
 import { findConflicts, type Conflict } from "../../validation/conflicts.ts";
 import { notImplemented } from "../../validation/not-implemented.ts";
 import type { Verdicts } from "../../validation/verdicts.ts";
-import { crowdedMessage, findCrowded } from "../crowding.ts";
-import { refuseGrant, type Grants } from "../grants.ts";
+import { crowdedMessage, findCrowded } from "../rounds/crowding.ts";
+import { refuseGrant, type Grants } from "../rounds/grants.ts";
 import type { ObservedResource } from "../ports.ts";
-import { judged } from "../published-resources.ts";
-import type { DesiredResource, Override, RecordDecision } from "../record-decision.ts";
+import { judged } from "../rounds/published-resources.ts";
+import type { DesiredResource, Override, RecordDecision } from "../rounds/record-decision.ts";
 import type { ConditionDraft, Status } from "../status-store.ts";
 
 export interface Finding {

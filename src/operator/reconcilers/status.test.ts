@@ -11,7 +11,7 @@ import { schemaProblems } from "../../validation/schema.ts";
 import { prepare } from "../../validation/structure.ts";
 import { Verdicts } from "../../validation/verdicts.ts";
 import type { ObservedResource } from "../ports.ts";
-import type { RunState } from "../run-states.ts";
+import type { RunState } from "../runs/run-states.ts";
 import { StatusStore } from "../status-store.ts";
 import { ownReport } from "./all.ts";
 import { judge, report, type Passage } from "./skeleton.ts";

@@ -11,7 +11,7 @@ import type { SecretSource } from "../../domain/secrets.ts";
 import { emptyView, type RecordedFile, type RecordedLedger, type RecordView } from "../../record/record-view.ts";
 import { validateResource } from "../../validation/validate-resource.ts";
 import type { DeliveryState } from "../ports.ts";
-import type { RunState } from "../run-states.ts";
+import type { RunState } from "../runs/run-states.ts";
 import type { ReportContext } from "./reconciler.ts";
 import { tagPolicyReconciler } from "./tag-policy.ts";
 

@@ -4,8 +4,8 @@ import { conditionTypes, reasons } from "../../api/conditions.ts";
 import type { TagPolicySpec } from "../../api/kinds.ts";
 import type { Evidence, Ledger } from "../../domain/ledger.ts";
 import { printable } from "../../domain/printable.ts";
-import { describeFailure, type SyncResult } from "../run-results.ts";
-import type { RunState } from "../run-states.ts";
+import { describeFailure, type SyncResult } from "../runs/run-results.ts";
+import type { RunState } from "../runs/run-states.ts";
 import type { ConditionDraft } from "../status-store.ts";
 
 /** Names of failures at which no evidence was verified (docs/guides/versions-from-evidence.md, "What is checked, in order"). */

@@ -10,8 +10,8 @@ import { byAnnotation, installationName } from "../kube/installation.ts";
 import { PersonsAnnotations } from "../kube/persons-annotations.ts";
 import { RecordReporter } from "../kube/record-report.ts";
 import { WaitingRemovalEvents } from "../kube/waiting-removals.ts";
-import { shownStatus } from "../record-status.ts";
-import { unseenLogins } from "../unseen-logins.ts";
+import { shownStatus } from "../rounds/record-status.ts";
+import { unseenLogins } from "../credentials/unseen-logins.ts";
 import type { OperatorOptions } from "./options.ts";
 import type { Parts } from "./parts.ts";
 

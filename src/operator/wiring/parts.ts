@@ -6,7 +6,7 @@ import { hostname } from "node:os";
 import { readAuthority } from "../../client/authority.ts";
 import { ControlClient } from "../../client/control-client.ts";
 import type { ResourceKey } from "../../domain/resource.ts";
-import { Delivery } from "../delivery.ts";
+import { Delivery } from "../credentials/delivery.ts";
 import { ClusterSource } from "../kube/cluster-source.ts";
 import { CredentialsSecret, usualName as credentialsName } from "../kube/credentials-secret.ts";
 import { Events, type EventDraft } from "../kube/events.ts";
@@ -14,7 +14,7 @@ import { KubeClient } from "../kube/kube-client.ts";
 import { KubernetesJobs } from "../kube/kubernetes-jobs.ts";
 import { groupVersion } from "../kube/objects.ts";
 import { StatusWriter } from "../kube/status-writer.ts";
-import type { WantedSecret } from "../secret-references.ts";
+import type { WantedSecret } from "../credentials/secret-references.ts";
 import { podSettings } from "../manifests/pod-settings.ts";
 import type { OperatorOptions } from "./options.ts";
 
