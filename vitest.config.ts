@@ -10,7 +10,7 @@ import { defineConfig } from "vitest/config";
 const files = Math.min(4, availableParallelism() + 2);
 
 /** What needs an S3 service, and what must hold on a bucket as it does on a folder: these run once more there. */
-const ofBuckets = ["src/registry/blobs/s3-*.test.ts", "src/registry/services/store-away.test.ts"];
+const ofBuckets = ["src/registry/blobs/s3-*.test.ts", "src/registry/services/push/store-away.test.ts"];
 const onBothStores = [
   "upload-sessions",
   "upload-pods",

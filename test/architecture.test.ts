@@ -58,15 +58,15 @@ const packages: Record<string, readonly string[]> = {
  * to the API server of the cluster (operator/kube): a file that is added here has to show that it does.
  */
 const network: Readonly<Record<string, readonly string[]>> = {
-  http: ["listeners/probes.ts", "operator/record-server.ts", "registry/http/server.ts"],
+  http: ["listeners/probes.ts", "operator/record-server.ts", "registry/http/listening/server.ts"],
   // Listens.
-  https: ["registry/http/tls-server.ts"],
+  https: ["registry/http/listening/tls-server.ts"],
   http2: [],
   // The first listens on 127.0.0.1, for what a person's git sends into a Pod; the second on the registry's address, for a moment.
-  net: ["cli/cluster/way-to-record.ts", "registry/http/free-address.ts"],
+  net: ["cli/cluster/way-to-record.ts", "registry/http/listening/free-address.ts"],
   dgram: [],
   // The second looks at certificates; the third speaks through a connection of operator/kube/port-forward.ts.
-  tls: ["registry/upstream/connector.ts", "registry/http/certificate.ts", "cli/cluster/tunnel.ts"],
+  tls: ["registry/upstream/connector.ts", "registry/http/listening/certificate.ts", "cli/cluster/tunnel.ts"],
   dns: [],
   "dns/promises": ["registry/upstream/egress.ts", "standalone/exposure.ts"],
   undici: [

@@ -7,7 +7,7 @@ import { registryOptions } from "../config/options/registry.ts";
 import { shellWord } from "../config/shell-word.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import type { Closing } from "../registry/closing.ts";
-import type { CertificateFiles } from "../registry/http/certificate.ts";
+import type { CertificateFiles } from "../registry/http/listening/certificate.ts";
 import type { RunningRegistry } from "../registry/main.ts";
 import { option } from "./command-line.ts";
 import { CommandError } from "./failure.ts";

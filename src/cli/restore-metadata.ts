@@ -3,7 +3,7 @@
 import { Command } from "commander";
 
 import { restoreMetadataOptions } from "../config/options/registry.ts";
-import type { StoredSnapshot } from "../registry/services/snapshot-manifest.ts";
+import type { StoredSnapshot } from "../registry/services/upkeep/snapshot-manifest.ts";
 import { option } from "./command-line.ts";
 import { note, progressLine } from "./output.ts";
 

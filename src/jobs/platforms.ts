@@ -19,7 +19,7 @@ export interface ImageParts {
 }
 
 const maxConfigBytes = 4 * 1024 * 1024;
-/** As many as a version records (registry/services/mint-checks.ts). Each is looked at. */
+/** As many as a version records (registry/services/versions/mint-checks.ts). Each is looked at. */
 const maxPlatforms = 100;
 
 /** `wanted`: spec.platforms; empty: all of the index. Rejects with SyncFailure; the source's errors pass through. */

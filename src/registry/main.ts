@@ -10,11 +10,11 @@ import { createMetrics, type RegistryMetrics } from "../observability/metrics.ts
 import { openAccess } from "./wiring/access.ts";
 import { openWhole, type Closing } from "./closing.ts";
 import { openHttp } from "./wiring/http.ts";
-import { Certificate } from "./http/certificate.ts";
-import { Transfers } from "./http/transfers.ts";
+import { Certificate } from "./http/listening/certificate.ts";
+import { Transfers } from "./http/limits/transfers.ts";
 import type { RegistryOptions } from "./options.ts";
 import { openTokens } from "./principals.ts";
-import { readinessOf } from "./services/readiness.ts";
+import { readinessOf } from "./services/upkeep/readiness.ts";
 import { startServices } from "./wiring/services.ts";
 import { openStores, type Stores } from "./wiring/stores.ts";
 

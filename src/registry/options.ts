@@ -7,9 +7,9 @@ import type { Settings } from "../config/settings.ts";
 import type { SecretSource } from "../domain/secrets.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { DatabaseOptions } from "./metadata/database-options.ts";
-import type { CertificateFiles } from "./http/certificate.ts";
+import type { CertificateFiles } from "./http/listening/certificate.ts";
 import type { S3Settings } from "./blobs/s3-settings.ts";
-import type { ReadinessCheck } from "./services/readiness.ts";
+import type { ReadinessCheck } from "./services/upkeep/readiness.ts";
 
 /** Read at each question. */
 export interface ControlPlaneView {

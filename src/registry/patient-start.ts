@@ -7,8 +7,8 @@ import type { ListenAddress } from "../config/listen.ts";
 import { noMetrics, startProbes } from "../listeners/probes.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Obstacles } from "../observability/obstacles.ts";
-import type { CertificateFiles } from "./http/certificate.ts";
-import { openWaitingRoom } from "./http/waiting-room.ts";
+import type { CertificateFiles } from "./http/listening/certificate.ts";
+import { openWaitingRoom } from "./http/listening/waiting-room.ts";
 import { obstacleIn } from "./start-obstacles.ts";
 
 export interface PatientStartOptions<T> {

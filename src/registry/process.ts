@@ -11,13 +11,13 @@ import type { Logger } from "../observability/logger.ts";
 import type { S3Settings } from "./blobs/s3-settings.ts";
 import { Obstacles, type Announce } from "../observability/obstacles.ts";
 import { openWhole, type Closing } from "./closing.ts";
-import type { CertificateFiles } from "./http/certificate.ts";
+import type { CertificateFiles } from "./http/listening/certificate.ts";
 import { startRegistry, type RunningRegistry } from "./main.ts";
 import { openMountedSecrets } from "./mounted-secrets.ts";
 import type { RegistryOptions } from "./options.ts";
 import { startPatiently } from "./patient-start.ts";
 import { principalsOf } from "./principals.ts";
-import type { ReadinessCheck } from "./services/readiness.ts";
+import type { ReadinessCheck } from "./services/upkeep/readiness.ts";
 
 /** Database, place for the bytes and token that the process brings itself, so that the settings name none. */
 export interface OwnParts extends Pick<RegistryOptions, "database" | "databaseFolder"> {

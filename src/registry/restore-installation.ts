@@ -6,8 +6,8 @@ import { openWhole } from "./closing.ts";
 import { Database } from "./metadata/database.ts";
 import type { DatabaseOptions } from "./metadata/database-options.ts";
 import { blobsOf, databaseOf } from "./process.ts";
-import { restoreMetadata, type RestoreMetadataOptions } from "./services/restore-metadata.ts";
-import type { StoredSnapshot } from "./services/snapshot-manifest.ts";
+import { restoreMetadata, type RestoreMetadataOptions } from "./services/upkeep/restore-metadata.ts";
+import type { StoredSnapshot } from "./services/upkeep/snapshot-manifest.ts";
 
 export type RestoreOptions = Pick<RestoreMetadataOptions, "snapshot" | "onTable"> & { readonly settings: Settings };
 

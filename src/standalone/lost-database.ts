@@ -1,5 +1,5 @@
 // A new database beside the images of an earlier one: somebody lost it, and not everything comes back by itself. Where the images have a marker
-// the start is refused (registry/services/marker.ts); this is for folders of before there was one.
+// the start is refused (registry/services/upkeep/marker.ts); this is for folders of before there was one.
 
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";

@@ -2,7 +2,7 @@
 
 import { openWhole } from "../registry/closing.ts";
 import { restoreFrom, type RestoreOptions } from "../registry/restore-installation.ts";
-import type { StoredSnapshot } from "../registry/services/snapshot-manifest.ts";
+import type { StoredSnapshot } from "../registry/services/upkeep/snapshot-manifest.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { startEmbeddedPostgres } from "./postgres/server.ts";
 

@@ -16,7 +16,7 @@ import { recordOptionsOf } from "../record/remote-options.ts";
 import { openRecord } from "../record/repository.ts";
 import { startRegistry } from "../registry/main.ts";
 import { openWhole, type Closing } from "../registry/closing.ts";
-import { tryAddress } from "../registry/http/free-address.ts";
+import { tryAddress } from "../registry/http/listening/free-address.ts";
 import { dataFlag, openDataFolder } from "./data-folder.ts";
 import { startEmbedded } from "./embedded.ts";
 import { isLoopback, refuseOpenAddress } from "./exposure.ts";

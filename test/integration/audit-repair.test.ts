@@ -6,8 +6,8 @@ import { afterEach, expect, test } from "vitest";
 
 import type { AuditReport } from "../../src/api/control/audit.ts";
 import { digestOf } from "../../src/domain/digest.ts";
-import type { AuditContext } from "../../src/registry/services/audit-step.ts";
-import { audit } from "../../src/registry/services/audit.ts";
+import type { AuditContext } from "../../src/registry/services/upkeep/audit-step.ts";
+import { audit } from "../../src/registry/services/upkeep/audit.ts";
 import { eventually } from "../support/eventually.ts";
 import { bodyOf, longTimes, noTimes, openOwnRegistry, pushBlob, pusher, pushImage, reader } from "../support/own-registry.ts";
 import { readAll, startProxy, upstreamSpec } from "../support/proxy.ts";

@@ -5,9 +5,9 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { hexOf, type Digest } from "../../src/domain/digest.ts";
 import { writeGcTimes } from "../../src/registry/metadata/gc-settings.ts";
-import { Eviction } from "../../src/registry/services/eviction.ts";
-import { Push } from "../../src/registry/services/push.ts";
-import { Workloads } from "../../src/registry/services/workloads.ts";
+import { Eviction } from "../../src/registry/services/proxy/eviction.ts";
+import { Push } from "../../src/registry/services/push/push.ts";
+import { Workloads } from "../../src/registry/services/retention/workloads.ts";
 import { pullBlob, someone, startProxy, upstreamSpec, type TestProxy } from "../support/proxy.ts";
 import { ScriptedUpstream } from "../support/scripted-upstream.ts";
 

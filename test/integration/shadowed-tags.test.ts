@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 
 import type { ResourceView } from "../../src/api/control/resources.ts";
 import { storeVersions } from "../../src/registry/metadata/versions.ts";
-import { shadowedTags } from "../../src/registry/services/shadowed-tags.ts";
+import { shadowedTags } from "../../src/registry/services/proxy/shadowed-tags.ts";
 import { createCosignKey, slsaProvenance } from "../support/cosign.ts";
 import { startDistribution } from "../support/distribution.ts";
 import { answerTo } from "../support/eventually.ts";

@@ -13,7 +13,7 @@ import { ControlClient } from "../../src/client/control-client.ts";
 import { digestOf, type Digest } from "../../src/domain/digest.ts";
 import { blobsOf, childrenOf, parseManifest } from "../../src/domain/manifest.ts";
 import { acceptedManifestTypes } from "../../src/domain/media-types.ts";
-import { VersionCopies } from "../../src/registry/services/version-copies.ts";
+import { VersionCopies } from "../../src/registry/services/versions/version-copies.ts";
 import { attach } from "../support/attachments.ts";
 import { World } from "../support/control-plane.ts";
 import { startDistribution } from "../support/distribution.ts";

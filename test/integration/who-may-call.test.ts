@@ -13,7 +13,7 @@ import { ControlClient } from "../../src/client/control-client.ts";
 import { defaultSettings } from "../../src/config/settings.ts";
 import { Database } from "../../src/registry/metadata/database.ts";
 import { insertProposal } from "../../src/registry/metadata/proposals.ts";
-import { controlRoutes } from "../../src/registry/http/control-routes.ts";
+import { controlRoutes } from "../../src/registry/http/control/control-routes.ts";
 import { pushImage } from "../conformance/content.ts";
 import { send, type Reply } from "../support/http.ts";
 import { basic, startIssuers, type TestIssuers } from "../support/issuers.ts";

@@ -1,6 +1,6 @@
 // What a collector does to a registry, for tests that say when it runs and how much time has passed.
 
-import type { Collected, CollectorTimes } from "../../src/registry/services/collect.ts";
+import type { Collected, CollectorTimes } from "../../src/registry/services/deletion/collect.ts";
 import type { OwnRegistry } from "./own-registry.ts";
 
 export interface Collecting {

@@ -6,11 +6,11 @@ import type { PublishRequest } from "../../src/api/control/record.ts";
 import type { PlanEntry } from "../../src/api/control/retention.ts";
 import type { Digest } from "../../src/domain/digest.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { ConfigurationStore } from "../../src/registry/services/configuration-store.ts";
+import { ConfigurationStore } from "../../src/registry/services/configuration/configuration-store.ts";
 import { History } from "../../src/registry/services/history.ts";
-import { PublishService } from "../../src/registry/services/publish.ts";
-import { RetentionService } from "../../src/registry/services/retention.ts";
-import { Workloads } from "../../src/registry/services/workloads.ts";
+import { PublishService } from "../../src/registry/services/configuration/publish.ts";
+import { RetentionService } from "../../src/registry/services/retention/retention.ts";
+import { Workloads } from "../../src/registry/services/retention/workloads.ts";
 import { longTimes, openOwnRegistry, pushImage, reader, type OwnRegistry } from "./own-registry.ts";
 
 export const repository = "team-a/app";

@@ -4,8 +4,8 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 
 import { headers, mediaTypes } from "../../domain/media-types.ts";
-import { sendBlob, type BlobPart, type SendOptions } from "./blob-sender.ts";
-import { deliver, deliverWhole, type DeliveryOptions } from "./delivery.ts";
+import { sendBlob, type BlobPart, type SendOptions } from "./v2/blob-sender.ts";
+import { deliver, deliverWhole, type DeliveryOptions } from "./v2/delivery.ts";
 import { describeFailure } from "./errors.ts";
 import { expectsContinue } from "./request-body.ts";
 

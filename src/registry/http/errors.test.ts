@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { TagMoved } from "../services/point-tags.ts";
+import { TagMoved } from "../services/push/point-tags.ts";
 import { describeFailure } from "./errors.ts";
 
 test.each([

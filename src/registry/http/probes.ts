@@ -4,9 +4,9 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 
 import type { RegistryMetrics } from "../../observability/metrics.ts";
 import { ServiceError } from "../services/errors.ts";
-import type { Readiness } from "../services/readiness.ts";
+import type { Readiness } from "../services/upkeep/readiness.ts";
 import { jsonAnswer } from "./answer.ts";
-import type { Callers } from "./callers.ts";
+import type { Callers } from "./login/callers.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { replyWhole } from "./reply.ts";
 

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
 import { sendWhole, type WholeAnswer } from "./answer.ts";
-import { deliver, type DeliveryOptions } from "./delivery.ts";
+import { deliver, type DeliveryOptions } from "./v2/delivery.ts";
 import { readBody, leastUploadRate } from "./request-body.ts";
 
 /** Never rejects: what cannot be answered any more is ended. */

@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { GatheredBytes } from "../../domain/gathered-bytes.ts";
 import { HttpError, type HttpErrorCode } from "./errors.ts";
-import { MemoryBudget } from "./memory-budget.ts";
+import { MemoryBudget } from "./limits/memory-budget.ts";
 
 export interface BodyLimits {
   /** Longest silence, milliseconds. */

@@ -4,10 +4,10 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { createLogger } from "../../observability/logger.ts";
 import type { Database } from "../metadata/database.ts";
-import { Collector, type CollectorOptions } from "./collect.ts";
+import { Collector, type CollectorOptions } from "./deletion/collect.ts";
 import { DatabaseUnavailable } from "./errors.ts";
-import { Eviction, type EvictionOptions } from "./eviction.ts";
-import { VersionCopies, type VersionCopiesOptions } from "./version-copies.ts";
+import { Eviction, type EvictionOptions } from "./proxy/eviction.ts";
+import { VersionCopies, type VersionCopiesOptions } from "./versions/version-copies.ts";
 
 const hour = 3_600_000;
 const logger = createLogger({ level: "silent" });

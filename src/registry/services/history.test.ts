@@ -14,8 +14,8 @@ import type { DeleteRequest } from "../../api/control/deletion.ts";
 import { observed } from "../../failpoints/armed.ts";
 import type { Failpoint } from "../../failpoints/names.ts";
 import { newestActivity } from "../metadata/activity.ts";
-import { deleteImage } from "./delete-image.ts";
-import { restore } from "./restore.ts";
+import { deleteImage } from "./deletion/delete-image.ts";
+import { restore } from "./deletion/restore.ts";
 
 let registry: OwnRegistry;
 let image: PushedImage;

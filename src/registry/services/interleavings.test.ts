@@ -25,9 +25,9 @@ import { reviewQueue } from "../metadata/gc-review.ts";
 import { lockManifests } from "../metadata/manifests.ts";
 import { storeProxiedManifest } from "../metadata/proxy-manifests.ts";
 import { claimPrefix } from "../metadata/upstream-prefixes.ts";
-import { deleteManifests } from "./delete-manifests.ts";
-import { ensureOwnRepository } from "./own-repository.ts";
-import { storeManifest } from "./store-manifest.ts";
+import { deleteManifests } from "./deletion/delete-manifests.ts";
+import { ensureOwnRepository } from "./push/own-repository.ts";
+import { storeManifest } from "./push/store-manifest.ts";
 
 let registry: OwnRegistry;
 beforeAll(async () => {

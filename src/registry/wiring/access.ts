@@ -1,9 +1,9 @@
 // Who somebody is, and what he may: wired by hand.
 
 import type { Closing } from "../closing.ts";
-import { Authenticator } from "../http/authentication.ts";
-import { Callers } from "../http/callers.ts";
-import { PublishedAccess } from "../http/published-access.ts";
+import { Authenticator } from "../http/login/authentication.ts";
+import { Callers } from "../http/login/callers.ts";
+import { PublishedAccess } from "../http/login/published-access.ts";
 import type { Database } from "../metadata/database.ts";
 import type { RegistryOptions } from "../options.ts";
 import { principalsOf, type openTokens } from "../principals.ts";

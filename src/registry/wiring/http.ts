@@ -1,18 +1,18 @@
 // The listeners and what answers on them, wired by hand.
 
-import type { Readiness } from "../services/readiness.ts";
+import type { Readiness } from "../services/upkeep/readiness.ts";
 import type { RegistryMetrics } from "../../observability/metrics.ts";
 import type { Access } from "./access.ts";
-import type { Certificate } from "../http/certificate.ts";
-import { Challenges, serviceOf } from "../http/challenge.ts";
+import type { Certificate } from "../http/listening/certificate.ts";
+import { Challenges, serviceOf } from "../http/login/challenge.ts";
 import { clientAddressBehind, forwardedSchemeBehind, proxiesOf } from "../http/client-address.ts";
-import { openListeners, type Listeners } from "../http/listeners.ts";
-import { Pressure } from "../http/pressure.ts";
-import { PublishedRepositories } from "../http/repositories.ts";
-import { scannersBy } from "../http/scanners.ts";
-import { TokenRoute } from "../http/token-route.ts";
-import { Transfers } from "../http/transfers.ts";
-import { V2 } from "../http/v2.ts";
+import { openListeners, type Listeners } from "../http/listening/listeners.ts";
+import { Pressure } from "../http/limits/pressure.ts";
+import { PublishedRepositories } from "../http/v2/repositories.ts";
+import { scannersBy } from "../http/v2/scanners.ts";
+import { TokenRoute } from "../http/login/token-route.ts";
+import { Transfers } from "../http/limits/transfers.ts";
+import { V2 } from "../http/v2/v2.ts";
 import type { Database } from "../metadata/database.ts";
 import { listRepositories } from "../metadata/repositories.ts";
 import type { RegistryOptions } from "../options.ts";

@@ -9,8 +9,8 @@ import { Database } from "../metadata/database.ts";
 import { migrate, requireSchema } from "../metadata/migrate.ts";
 import { checkServer } from "../metadata/server-check.ts";
 import type { RegistryOptions } from "../options.ts";
-import { backedUp } from "../services/backup.ts";
-import { Marker } from "../services/marker.ts";
+import { backedUp } from "../services/upkeep/backup.ts";
+import { Marker } from "../services/upkeep/marker.ts";
 
 export interface Stores {
   readonly database: Database;

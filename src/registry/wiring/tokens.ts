@@ -1,6 +1,6 @@
 // The access tokens of an installation, by its settings: whose keys, for whom, and how they end.
 
-import { serviceOf } from "../http/challenge.ts";
+import { serviceOf } from "../http/login/challenge.ts";
 import type { Closing } from "../closing.ts";
 import type { Database } from "../metadata/database.ts";
 import { readInstallation } from "../metadata/installation.ts";

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Failpoint } from "../../../src/failpoints/names.ts";
 import { Database } from "../../../src/registry/metadata/database.ts";
-import type { Collector } from "../../../src/registry/services/collect.ts";
+import type { Collector } from "../../../src/registry/services/deletion/collect.ts";
 import { findViolations } from "../../chaos/invariants.ts";
 import { hear, stopAt } from "../../support/failpoints.ts";
 import { configuration } from "../../support/proposals.ts";

@@ -24,7 +24,7 @@ import { writeGcTimes } from "../../../src/registry/metadata/gc-settings.ts";
 import { announceObject } from "../../../src/registry/metadata/objects.ts";
 import { commitFill } from "../../../src/registry/metadata/proxy-blobs.ts";
 import { storeProxiedManifest } from "../../../src/registry/metadata/proxy-manifests.ts";
-import { Push } from "../../../src/registry/services/push.ts";
+import { Push } from "../../../src/registry/services/push/push.ts";
 import { createMigratedDatabase } from "../../support/postgres.ts";
 import { startS3Service } from "../../support/s3-service.ts";
 import {

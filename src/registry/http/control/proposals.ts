@@ -2,7 +2,7 @@
 
 import { Proposal, ProposalRequest } from "../../../api/control/proposals.ts";
 import { ServiceError } from "../../services/errors.ts";
-import type { ControlServices } from "../control-ports.ts";
+import type { ControlServices } from "./control-ports.ts";
 import { list, parameter, withBody, type ControlRequest, type ControlRoute } from "./route.ts";
 
 export const proposalRoutes: readonly ControlRoute[] = [

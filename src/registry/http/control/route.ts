@@ -3,8 +3,8 @@
 import { Type, type Static, type TSchema } from "typebox";
 
 import type { Right, Role, Subject } from "../../../domain/control-access.ts";
-import type { Write } from "../../services/writability.ts";
-import type { ControlServices, Patience } from "../control-ports.ts";
+import type { Write } from "../../services/upkeep/writability.ts";
+import type { ControlServices, Patience } from "./control-ports.ts";
 
 export interface ControlRequest<Body = unknown> {
   /** Parts of the path, decoded. */

@@ -3,7 +3,7 @@
 import { Type } from "typebox";
 
 import { FinishedRun, Run, RunRequest, RunUpdate } from "../../../api/control/runs.ts";
-import type { ControlServices } from "../control-ports.ts";
+import type { ControlServices } from "./control-ports.ts";
 import { list, megabyte, parameter, withBody, type ControlRequest, type ControlRoute } from "./route.ts";
 
 export const runRoutes: readonly ControlRoute[] = [

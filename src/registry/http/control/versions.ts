@@ -4,7 +4,7 @@ import { ShadowedTags, VersionsView } from "../../../api/control/versions.ts";
 import { isRepositoryName } from "../../../domain/reference.ts";
 import { nameMessage } from "../../../domain/v2-path.ts";
 import { ServiceError } from "../../services/errors.ts";
-import type { ControlServices } from "../control-ports.ts";
+import type { ControlServices } from "./control-ports.ts";
 import { parameter, type ControlRequest, type ControlRoute } from "./route.ts";
 
 export const versionRoutes: readonly ControlRoute[] = [
