@@ -25,7 +25,7 @@ interface Definition {
 
 /** Of the design page: plural, short name and columns. */
 const promised = {
-  Upstream: ["upstreams", "upst", "Prefix, URL, Ready, Reason, Age"],
+  Upstream: ["upstreams", "upst", "Prefix, URL, Reachable, Ready, Reason, Age"],
   TagPolicy: ["tagpolicies", "tagpol", "Upstream, Verify, Tags, Failed, Ready, Reason, Age"],
   RetentionPolicy: ["retentionpolicies", "retpol", "Action, Kept, Planned, Deleted, Last Run, Ready, Reason, Age"],
   AccessPolicy: ["accesspolicies", "accpol", "Subjects, Actions, Repositories, Ready, Reason, Age"],
