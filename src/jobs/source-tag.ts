@@ -10,6 +10,7 @@ import type { Digest } from "../domain/digest.ts";
 import { filterVersion } from "../domain/version-filter.ts";
 import { tagNames } from "../domain/version-tags.ts";
 import { readAgreedVersion, type AgreedVersion } from "./agreed-version.ts";
+import type { ContentSource } from "./attestation/discovery.ts";
 import { AttestationError } from "./attestation/failure.ts";
 import type { TrustedSigners } from "./attestation/signers.ts";
 import { outOfService } from "./out-of-service.ts";
@@ -19,6 +20,8 @@ import { SyncFailure } from "./sync-failure.ts";
 export interface SyncContext {
   readonly control: ControlClient;
   readonly registry: RegistryClient;
+  /** Where evidence is read from. */
+  readonly documents: ContentSource;
   readonly run: string;
   readonly spec: TagPolicySpec;
   /** An error: what the policy verifies with cannot be used, so no image can be judged. */
@@ -82,12 +85,12 @@ interface Resolved {
 
 async function mintDigest(context: SyncContext, resolved: Resolved): Promise<SourceTagResult> {
   const { image, repository, source, digest } = resolved;
-  const { spec, signers, registry } = context;
+  const { spec, signers, registry, documents } = context;
   if (signers instanceof AttestationError) throw signers;
   const parts = await partsOf(registry, repository, digest, spec.platforms);
   context.signal.throwIfAborted();
   const packageName = image.package ?? image.repository.slice(image.repository.lastIndexOf("/") + 1);
-  const agreed = await readAgreedVersion(registry, parts, { repository, evidence: spec.evidence, package: packageName, signers });
+  const agreed = await readAgreedVersion(documents, parts, { repository, evidence: spec.evidence, package: packageName, signers });
   const { version, tags } = namesOf(agreed.version, spec, source);
   context.signal.throwIfAborted();
   const missing = await copy(context, resolved, agreed.manifests);

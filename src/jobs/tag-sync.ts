@@ -9,6 +9,7 @@ import type { Digest } from "../domain/digest.ts";
 import type { Evidence } from "../domain/ledger.ts";
 import { printable } from "../domain/printable.ts";
 import { findByRepository } from "../domain/upstream-names.ts";
+import { largeInTurn } from "./large-documents.ts";
 import { reportRun, type RunEnd } from "./reported-run.ts";
 import { shadowedOf, ShadowTally, type ShadowedResult } from "./shadowed.ts";
 import { syncSourceTag, type Minted, type SourceTagResult, type SyncContext } from "./source-tag.ts";
@@ -88,6 +89,7 @@ function contextOf(run: Run, options: TagSyncOptions): SyncContext {
   return {
     control: options.control,
     registry: options.registry,
+    documents: largeInTurn(options.registry),
     run: run.id,
     spec,
     signers: signersOf(run, spec, options.progress ?? (() => {})),

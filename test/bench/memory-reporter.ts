@@ -1,6 +1,7 @@
 // `npm run bench -- memory reporter`: how much memory and processor a whole report of a large cluster takes.
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,6 +13,7 @@ import { send } from "../support/http.ts";
 import { createNamespace, startApiServer } from "../support/kubernetes.ts";
 import { processToken, startServing } from "../support/serving-process.ts";
 import { treeUsage } from "./cpu.ts";
+import { limitedGroup } from "./limited.ts";
 import { resident } from "./resident.ts";
 
 const program = resolve(import.meta.dirname, "../../dist/cli/main.js");
@@ -20,6 +22,8 @@ const images = 2_000;
 /** Bytes that an object has beside what a reporter reads: variables, annotations, what its owner wrote. */
 const weight = 6_000;
 const creators = 16;
+/** Bytes: that of `reporter.resources` in the chart. */
+const limit = 384 * 1024 ** 2;
 
 /** Of a size as Pods have it in a cluster: with what a mesh adds. */
 const pod = (number: number) => {
@@ -62,8 +66,14 @@ export async function benchReporter(): Promise<void> {
   const registry = await startServing([process.execPath, program, ...serve], { ready: "Serving on ", lastSignal: "SIGTERM" });
   stack.defer(async () => void (await registry.stop()));
   const report = ["report", "--registry", registry.url, "--token-file", token, "--cluster", "prod", "--kubeconfig", api.kubeconfig];
-  const reporter = spawn(process.execPath, [program, ...report], { stdio: ["ignore", "ignore", "inherit"] });
-  stack.defer(() => void reporter.kill());
+  const group = await limitedGroup(limit);
+  stack.defer(() => group.remove());
+  const [shell = "", ...words] = group.command([process.execPath, program, ...report]);
+  const reporter = spawn(shell, words, { stdio: ["ignore", "ignore", "inherit"] });
+  stack.defer(async () => {
+    const ended = once(reporter, "close");
+    if (reporter.kill()) await ended;
+  });
   const pid = reporter.pid ?? 0;
   const started = performance.now();
   await answerTo(

@@ -1,7 +1,7 @@
 // `npm run bench -- memory`: how much memory a registry process takes at the most, under a container's limit, on a bucket: each kind of load from an
 // idle process, with more at once than one process should get. Resident memory alone: the kernel's cache of files is not counted.
 
-import { mkdir, mkdtemp, rm, rmdir, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,6 +16,7 @@ import { upstreamSpec } from "../support/proxy.ts";
 import { bucketOf, credentialsOf } from "../support/registry-process.ts";
 import { startS3Service } from "../support/s3-service.ts";
 import { processToken, startServing, type ServingProcess } from "../support/serving-process.ts";
+import { limitedGroup } from "./limited.ts";
 import { load } from "./load.ts";
 import { resident } from "./resident.ts";
 
@@ -24,22 +25,6 @@ const program = resolve(import.meta.dirname, "../../dist/cli/main.js");
 const limit = 1024 ** 3;
 const layerBytes = 64 * 1024 ** 2;
 const atOnce = 32;
-
-/** A group of processes with a limit of memory (control groups, first or second version; root). */
-async function limited(): Promise<{ readonly join: string; remove(): Promise<void> }> {
-  const name = `wharfinger-bench-${process.pid}`;
-  const first = join("/sys/fs/cgroup/memory", name);
-  const second = join("/sys/fs/cgroup", name);
-  const [folder, file] = await mkdir(first).then(
-    () => [first, "memory.limit_in_bytes"] as const,
-    async () => {
-      await mkdir(second);
-      return [second, "memory.max"] as const;
-    },
-  );
-  await writeFile(join(folder, file), String(limit));
-  return { join: join(folder, "cgroup.procs"), remove: () => rmdir(folder) };
-}
 
 async function push(url: string, name: string, bytes: Uint8Array): Promise<{ readonly digest: string; readonly status: number | string }> {
   const digest = digestOf(bytes);
@@ -66,6 +51,7 @@ const pull = (url: string, path: string, connections: number, requests: number) 
 
 export async function benchMemory(of: string | undefined): Promise<void> {
   if (of === "reporter") return (await import("./memory-reporter.ts")).benchReporter();
+  if (of === "job") return (await import("./memory-job.ts")).benchJob();
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-bench-memory-"));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
@@ -75,7 +61,7 @@ export async function benchMemory(of: string | undefined): Promise<void> {
   stack.defer(() => s3.stop());
   const upstream = await startDistribution();
   stack.defer(() => upstream.stop());
-  const group = await limited();
+  const group = await limitedGroup(limit);
   stack.defer(() => group.remove());
 
   const [settings, token] = [join(folder, "settings.yaml"), join(folder, "token")];
@@ -85,7 +71,7 @@ export async function benchMemory(of: string | undefined): Promise<void> {
   await writeFile(settings, stringify({ database: { url: database.url() }, storage: { s3: bucketOf(s3.settings) }, spool, egress }));
   const options = ["--listen", "127.0.0.1:0", "--allow-anonymous", "--settings", settings, "--admin-token-file", token];
   const command = [process.execPath, program, "registry", ...options];
-  const registry: ServingProcess = await startServing(["sh", "-c", `echo $$ > ${group.join}; exec "$@"`, "sh", ...command], {
+  const registry: ServingProcess = await startServing(group.command(command), {
     ready: "Serving on ",
     env: credentialsOf(s3.settings),
     lastSignal: "SIGTERM",

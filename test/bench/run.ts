@@ -3,7 +3,7 @@
 // `npm run bench -- collect`: deleting and collecting alone (collect.ts).
 // `npm run bench -- logins`: pulls by those who show who they are (logins.ts).
 // `npm run bench -- tls`: what TLS costs (tls.ts).
-// `npm run bench -- memory [reporter]`: how much a registry process takes under load (memory.ts), and a reporter.
+// `npm run bench -- memory [reporter|job]`: how much a registry process takes under load (memory.ts), a reporter, and a tag-sync job.
 // `npm run bench -- said`: how soon a process says what is in its way (said.ts).
 // `npm run bench -- operator`: the whole operator on an API server (operator.ts).
 

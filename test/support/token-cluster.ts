@@ -28,7 +28,9 @@ export interface TokenCluster {
   readonly settings: Settings;
   /** Good for an hour. */
   operatorToken(): Promise<string>;
-  /** One whose run is still to be registered. */
+  /** The token of a job's Pod whose run is still to be registered. */
+  podToken(): Promise<{ readonly pod: string; readonly token: string }>;
+  /** The same with clients. */
   startPod(url: string): Promise<JobPod>;
 }
 
@@ -39,6 +41,10 @@ export async function createTokenCluster(): Promise<TokenCluster> {
   const jwks = join(folder, "jwks.json");
   writeFileSync(jwks, issuer.jwks);
   let count = 0;
+  const podToken = async () => {
+    const pod = `job-${++count}`;
+    return { pod, token: await issuer.token({ ...jobs, pod }) };
+  };
   return {
     settings: {
       ...defaultSettings,
@@ -51,9 +57,9 @@ export async function createTokenCluster(): Promise<TokenCluster> {
       },
     },
     operatorToken: () => issuer.token({ ...operator, expires: 3_600 }),
+    podToken,
     startPod: async (url) => {
-      const pod = `job-${++count}`;
-      const token = await issuer.token({ ...jobs, pod });
+      const { pod, token } = await podToken();
       const control = new ControlClient({ url, token });
       const registry = new RegistryClient({ url, token });
       return { pod, control, registry, close: async () => void (await Promise.all([control.close(), registry.close()])) };

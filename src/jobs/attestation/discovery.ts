@@ -14,7 +14,8 @@ export interface ContentSource {
     reference: string,
     options?: { readonly revalidate?: boolean },
   ): Promise<{ readonly digest: Digest; readonly mediaType: string; readonly bytes: Uint8Array } | undefined>;
-  blob(repository: string, digest: Digest, options: { readonly maxBytes: number }): Promise<Uint8Array>;
+  /** `size`: as a manifest states it, where it is known. */
+  blob(repository: string, digest: Digest, options: { readonly maxBytes: number; readonly size?: number }): Promise<Uint8Array>;
   /** What refers to a manifest, as it is listed. ClientError TooLarge for more than `max`. */
   referrers(repository: string, digest: Digest, options: { readonly max: number }): Promise<readonly ListedReferrer[]>;
 }
@@ -66,7 +67,7 @@ export async function findAttachments(source: ContentSource, repository: string,
 export async function fetchDocument(source: ContentSource, repository: string, { digest, size }: AttachedDocument): Promise<Uint8Array> {
   if (size > maxDocumentBytes) throw tooLarge(digest);
   try {
-    return await source.blob(repository, digest, { maxBytes: maxDocumentBytes });
+    return await source.blob(repository, digest, { maxBytes: maxDocumentBytes, size });
   } catch (error) {
     const { code } = error as { code?: unknown };
     if (code === "TooLarge") throw tooLarge(digest);

@@ -36,9 +36,12 @@ export interface EvidenceAnswer {
 /** Most bytes of a statement that is read although nobody wants its signer: more than most provenances have, less than most SBOMs. */
 const maxForeignBytes = 64 * 1024;
 
-interface Verified extends Statement {
+/** What is kept of a document until all are read: no predicate, which takes up to ten times its bytes, and 50 may be attached. */
+interface Verified extends Pick<Statement, "predicateType"> {
   readonly document: AttachedDocument;
   readonly signer: Signer | undefined;
+  /** What it states, or why it does not, for each evidence of its type that the policy names. */
+  readonly readings: ReadonlyMap<EvidenceSource, string | AttestationError>;
 }
 
 /** Rejects with AttestationError; of several failures with the one that came furthest. Errors of the source pass through: they say nothing about the evidence. */
@@ -68,7 +71,6 @@ async function firstAnswer(
   failures: AttestationError[],
 ): Promise<EvidenceAnswer | undefined> {
   const predicateType = predicateTypes[wanted.type];
-  const parameter = wanted.parameter ?? question.package;
   const hinted = documents.filter(({ hint }) => hint === predicateType);
   const others = documents.filter(({ hint }) => hint !== predicateType);
   for (const group of [hinted, others]) {
@@ -78,7 +80,9 @@ async function firstAnswer(
         const verified = await verify(document);
         if (verified.predicateType !== predicateType) throw wrongType(verified, predicateType);
         requireWanted(verified.signer, question.signers);
-        answers.push({ version: readers[wanted.type](verified.predicate, parameter), verified });
+        const version = verified.readings.get(wanted);
+        if (typeof version !== "string") throw version;
+        answers.push({ version, verified });
       } catch (error) {
         if (!(error instanceof AttestationError)) throw error;
         // Where a document claims to be what is wanted, its failure is the one to report, not that others are something else.
@@ -96,18 +100,31 @@ async function firstAnswer(
 }
 
 /** The order of the checks is that of the design page; each throws its own failure. */
-async function verifyDocument(
-  source: ContentSource,
-  { repository, digest, signers }: EvidenceQuestion,
-  document: AttachedDocument,
-): Promise<Verified> {
+async function verifyDocument(source: ContentSource, question: EvidenceQuestion, document: AttachedDocument): Promise<Verified> {
+  const { repository, digest, signers } = question;
   const bytes = await fetchDocument(source, repository, document);
   const signed = document.form === "Bundle" ? readBundle(bytes) : readAttachedEnvelope(bytes, document.annotations);
   const signer = signers === "Unverified" ? undefined : signerOf(signed, signers);
   const payload = payloadOf(signed.envelope);
   // Everybody gets a certificate. What a stranger signed is read to say what it is, unless that would cost as much as an SBOM does.
   if (payload.length > maxForeignBytes) requireWanted(signer, signers);
-  return { ...parseStatement(payload, digest), document, signer };
+  const said = parseStatement(payload, digest);
+  return { predicateType: said.predicateType, readings: readAll(question, said), document, signer };
+}
+
+/** No function here holds the predicate: a failure keeps those of its stack, and they what they hold. */
+function readAll({ evidence, package: packageName }: EvidenceQuestion, { predicateType, predicate }: Statement): Verified["readings"] {
+  const readings = new Map<EvidenceSource, string | AttestationError>();
+  for (const source of evidence) {
+    if (predicateTypes[source.type] !== predicateType) continue;
+    try {
+      readings.set(source, readers[source.type](predicate, source.parameter ?? packageName));
+    } catch (error) {
+      if (!(error instanceof AttestationError)) throw error;
+      readings.set(source, error);
+    }
+  }
+  return readings;
 }
 
 function describe({ document, predicateType, signer }: Verified, type: Evidence["type"]): Omit<Evidence, "platforms"> {
@@ -119,7 +136,7 @@ function evidenceOf(signer: Signer | undefined): Partial<Evidence> {
   return "key" in signer ? { key: { fingerprint: signer.key.fingerprint, name: signer.key.name } } : signer.certified;
 }
 
-function wrongType({ predicateType }: Statement, wanted: string): AttestationError {
+function wrongType({ predicateType }: Pick<Statement, "predicateType">, wanted: string): AttestationError {
   return new AttestationError("PredicateTypeMismatch", `the predicate is ${JSON.stringify(predicateType.slice(0, 200))}, not ${wanted}`);
 }
 

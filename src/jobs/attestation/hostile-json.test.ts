@@ -39,6 +39,21 @@ test.each([
   expect(() => parse(source)).toThrow(message);
 });
 
+test("names count once each, however they are repeated, and texts are none", () => {
+  const few = { maxDepth: 8, maxNames: 3 };
+  const same = JSON.stringify(
+    Array.from({ length: 20 }, (_, number) => ({ a: `"b${number}":`, b: { c: `${number}` } })),
+    undefined,
+    1,
+  );
+  expect(parseJson(Buffer.from(same), few)).toHaveLength(20);
+  expect(parseJson(Buffer.from('["a","b","c","d","e"]'), few)).toHaveLength(5);
+  for (const space of ["", " ", "\n\t "])
+    expect(() => parseJson(Buffer.from(`{"a"${space}:1,"b"${space}:{"c"${space}:1},"d"${space}:1}`), few)).toThrow(
+      "more than 3 different names",
+    );
+});
+
 test("brackets inside of strings do not count, escaped quotes end nothing", () => {
   expect(parse(JSON.stringify({ a: '[[[[[[[[[[\\"[[[[' }))).toEqual({ a: '[[[[[[[[[[\\"[[[[' });
 });

@@ -6,8 +6,9 @@ import { field, list, parseJson, text, type Json } from "./hostile-json.ts";
 
 const statementTypes: ReadonlySet<string> = new Set(["https://in-toto.io/Statement/v0.1", "https://in-toto.io/Statement/v1"]);
 
-// The largest SBOMs seen have about a million values; what is large is signed by whom the policy names, so it is only a guard against accidents.
-const limits = { maxDepth: 64, maxTokens: 4_000_000 };
+// The largest SBOMs seen have about a million values, and a few hundred names. What is read at the most has to fit into the Pod of a job: it ends with
+// a sentence instead of being killed.
+const limits = { maxDepth: 64, maxTokens: 2_000_000, maxNames: 100_000 };
 
 export interface Statement {
   readonly predicateType: string;

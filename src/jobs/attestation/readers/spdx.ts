@@ -4,7 +4,7 @@ import { AttestationError } from "../failure.ts";
 import { field, list, parseJson, text, type Json } from "../hostile-json.ts";
 import { versionOf, type NamedPackage, type Reader } from "./reading.ts";
 
-const limits = { maxDepth: 64, maxTokens: 4_000_000 };
+const limits = { maxDepth: 64, maxTokens: 2_000_000, maxNames: 100_000 };
 
 export const readSpdx: Reader = (predicate, parameter) => versionOf(packagesOf(unwrap(predicate)), parameter);
 
