@@ -26,7 +26,7 @@ interface Wanted {
 
 export function getCommand(): Command {
   return clientCommand("get", "show resources with their conditions")
-    .argument("[kind]", `${kinds.join(", ")}, or ${Object.values(shortNames).join(", ")}`, parseKind)
+    .argument("[kind]", `${kinds.join(", ")}, or ${Object.values(shortNames).join(", ")}; or kind/name, as for reconcile`, parseWanted)
     .argument("[name]", "name, or namespace/name", parseResourceName)
     .option("-A, --all-namespaces", "in a cluster: of every namespace, not of one", false)
     .addHelpText(
@@ -34,37 +34,52 @@ export function getCommand(): Command {
       "\nIn a cluster its API server is asked, with the rights of the kubeconfig, and not the registry. Elsewhere files that were not taken over are" +
         "\ntold of on stderr, and in json and yaml as items of kind SourceProblem.",
     )
-    .action((kind: Kind | undefined, name: WrittenName | undefined, { allNamespaces }: { allNamespaces: boolean }, command: Command) =>
-      ask(
-        command,
-        async ({ control, namespace: home }, output) => {
-          // No resource stands for them, so no condition tells of them.
-          const { revision, controlPlane } = await control.record();
-          const problems = controlPlane?.sourceProblems ?? [];
-          for (const problem of problems) note(describeSourceProblem(problem));
-          const found = chosen(await control.resources(), { kind, name }, home);
-          const whole = [...found, ...problems.map((problem) => ({ kind: "SourceProblem", ...problem }))];
-          await printResult(output, whole, (shown) => {
-            const resources = shown.flatMap((item) => ("status" in item ? [item] : []));
-            if (resources.length === 0 && controlPlane === undefined) return nothingHere(revision);
-            if (controlPlane === undefined) note(withoutConditions);
-            return render(resources, name);
-          });
-        },
-        async (cluster, output) => {
-          const { resourceViews } = await import("./cluster/resource-views.ts");
-          const namespace = name?.namespace ?? cluster.namespace;
-          const views = await resourceViews(cluster, {
-            kinds: kind === undefined ? kinds : [kind],
-            ...(allNamespaces ? {} : { namespace }),
-          });
-          const found = chosen(views, { kind, name }, namespace);
-          const unseen = found.filter(({ status }) => status.conditions.length === 0);
-          await printResult(output, found, (shown) => render(shown, name));
-          if (unseen.length > 0) note(nobodyLooked(unseen));
-        },
-      ),
+    .action(
+      (first: Wanted | undefined, second: WrittenName | undefined, { allNamespaces }: { allNamespaces: boolean }, command: Command) => {
+        if (first?.name !== undefined && second !== undefined)
+          command.error(`error: The name is there twice: write \`${programName()} get ${first.kind} ${second.name}\`.`);
+        const kind = first?.kind;
+        const name = first?.name ?? second;
+        return ask(
+          command,
+          async ({ control, namespace: home }, output) => {
+            // No resource stands for them, so no condition tells of them.
+            const { revision, controlPlane } = await control.record();
+            const problems = controlPlane?.sourceProblems ?? [];
+            for (const problem of problems) note(describeSourceProblem(problem));
+            const found = chosen(await control.resources(), { kind, name }, home);
+            const whole = [...found, ...problems.map((problem) => ({ kind: "SourceProblem", ...problem }))];
+            await printResult(output, whole, (shown) => {
+              const resources = shown.flatMap((item) => ("status" in item ? [item] : []));
+              if (resources.length === 0 && controlPlane === undefined) return nothingHere(revision);
+              if (controlPlane === undefined) note(withoutConditions);
+              return render(resources, name);
+            });
+          },
+          async (cluster, output) => {
+            const { resourceViews } = await import("./cluster/resource-views.ts");
+            const { saidByPods } = await import("./cluster/record-report.ts");
+            const namespace = name?.namespace ?? cluster.namespace;
+            const views = await resourceViews(cluster, {
+              kinds: kind === undefined ? kinds : [kind],
+              ...(allNamespaces ? {} : { namespace }),
+            });
+            const watched = views.length > 0 || allNamespaces ? undefined : await saidByPods({ ...cluster, namespace });
+            if (watched !== undefined) note(`The operator of namespace ${namespace} looks at resources in ${watched}: \`-n ${watched}\`.`);
+            const found = chosen(views, { kind, name }, namespace);
+            const unseen = found.filter(({ status }) => status.conditions.length === 0);
+            await printResult(output, found, (shown) => render(shown, name));
+            if (unseen.length > 0) note(nobodyLooked(unseen));
+          },
+        );
+      },
     );
+}
+
+/** `upstream`, or `upstream/chainguard` as kubectl and `reconcile` write it. */
+function parseWanted(text: string): Wanted {
+  const [kind = "", ...rest] = text.split("/");
+  return { kind: parseKind(kind), name: rest.length === 0 ? undefined : parseResourceName(rest.join("/")) };
 }
 
 /** Throws CommandError when the one that is named is not there. */

@@ -49,6 +49,8 @@ test.each([
   [["gett"], /unknown command 'gett'[\s\S]*Did you mean get\?/],
   [["get", "--colour"], /unknown option '--colour'/],
   [["get", "Upstreem"], /Kinds are Upstream, TagPolicy, RetentionPolicy, AccessPolicy\./],
+  [["get", "upstream/a/b/c"], /Write namespace\/name, for example default\/chainguard\./],
+  [["get", "upstream/a", "b"], /The name is there twice: write `npx wharfinger get Upstream b`\./],
   [["get", "upstream", "a/b/c"], /Write namespace\/name, for example default\/chainguard\./],
   [["explain"], /missing required argument 'image'/],
   [["explain", "nginx"], /Write repository:tag or repository@sha256:…/],

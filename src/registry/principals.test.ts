@@ -103,7 +103,7 @@ test("an OpenID provider is asked where Upstreams may be, and private addresses 
   const strict = await judgedBy([], false);
   expect(strict.judged).toMatchObject({ genuine: false });
   expect(strict.lines.join("")).toContain(
-    "127.0.0.1, an internal address. Only networks in the setting egress.allowedCIDRs may be reached",
+    "127.0.0.1 is an internal address. Only networks in the setting egress.allowedCIDRs may be reached",
   );
   expect(provider.requests).toEqual([]);
   const allowed = await judgedBy(["127.0.0.0/8"], false);

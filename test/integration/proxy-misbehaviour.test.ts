@@ -215,7 +215,7 @@ const cases: readonly Case[] = [
     name: "a redirect to a machine inside",
     misbehave: (upstream) => upstream.script(manifests, { kind: "redirect", location: `${stranger.url}/v2/x/manifests/latest` }, 1),
     code: "UPSTREAM_FAILED",
-    ...refusedByPolicy(/leads to 127\.0\.0\.1, an internal address/),
+    ...refusedByPolicy(/: 127\.0\.0\.1 is an internal address/),
   },
   {
     name: "a redirect to a machine inside, oddly written",
@@ -227,7 +227,7 @@ const cases: readonly Case[] = [
     name: "a redirect to the metadata service",
     misbehave: (upstream) => upstream.script(manifests, { kind: "redirect", location: "http://169.254.169.254/latest/meta-data/" }, 1),
     code: "UPSTREAM_FAILED",
-    ...refusedByPolicy(/169\.254\.169\.254, an internal address/),
+    ...refusedByPolicy(/: 169\.254\.169\.254 is an internal address/),
   },
   {
     name: "a redirect to a file",

@@ -73,7 +73,9 @@ test.each<[string, ScriptedUpstreamOptions]>([
   ["itself", { challenge: "basic", login: { ...login, password: "another" } }],
 ])("a login that upstream does not accept %s is said, until another one is in the Secret", async (_, options) => {
   const upstream = await start(options);
-  upstream.addImage("team/app", "latest", Buffer.from("x"));
+  // Not one that another test has pulled: within tagTTL that is served without a question.
+  const repository = `team/${options.challenge}`;
+  upstream.addImage(repository, "latest", Buffer.from("x"));
   const refused = {
     reachable: "False",
     reason: "AuthenticationFailed",
@@ -81,12 +83,12 @@ test.each<[string, ScriptedUpstreamOptions]>([
   };
   expect(await probe(upstream.url, withLogin)).toMatchObject(refused);
   // That a repository is refused, as all are now, does not make the login good.
-  await expect(proxy.pull.manifest("p/team/app", { tag: "latest" }, someone)).rejects.toMatchObject({ code: "DENIED" });
+  await expect(proxy.pull.manifest(`p/${repository}`, { tag: "latest" }, someone)).rejects.toMatchObject({ code: "DENIED" });
   expect(proxy.upstreams.views()).toMatchObject([refused]);
   expect(JSON.stringify(proxy.upstreams.views())).not.toContain("canary");
   // What is pulled with it does.
   upstream.login = login;
-  await proxy.pull.manifest("p/team/app", { tag: "latest" }, someone);
+  await proxy.pull.manifest(`p/${repository}`, { tag: "latest" }, someone);
   expect(proxy.upstreams.views()).toMatchObject([{ reachable: "True" }]);
   // What was good before does not count: the question is about the login.
   upstream.login = { ...login, password: "a third" };

@@ -75,6 +75,14 @@ test("in a namespace whose operator looks at another one, that is said", async (
   };
   expect(await api.kubectl(["-n", programs, "create", "-f", "-"], { input: JSON.stringify(pod) })).toMatchObject({ code: 0, stderr: "" });
   expect((await done(create("after"))).stderr).toContain(`The operator there looks at namespace ${resources} instead: `);
+  const get = (...args: readonly string[]) =>
+    wharfinger(["get", ...args, "-n", programs], { env: { KUBECONFIG: api.kubeconfig, HOME: folder } });
+  const hint = `The operator of namespace ${programs} looks at resources in ${resources}: \`-n ${resources}\`.\n`;
+  expect(await get()).toMatchObject({ code: 0, stdout: "No resources.\n", stderr: hint });
+  expect(await get("upstream/hub")).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^The operator of [^]*There is no Upstream /) as string,
+  });
 });
 
 test("robots come one after the other, printed or applied, and each stays until it is revoked", async () => {

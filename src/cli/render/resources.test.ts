@@ -39,5 +39,8 @@ test("what is wrong with a resource that is served stands before that it is serv
 
 test("what Ready says itself is said once", () => {
   expect(messageOf(["Ready", "True", "Overridden", "Jane Doe's"], ["Overridden", "True", "Overridden", "Jane Doe's"])).toBe("Jane Doe's");
+  expect(
+    messageOf(["Ready", "True", "Succeeded", "served; no user ci"], ["CredentialsLoaded", "False", "SecretInvalid", "no user ci"]),
+  ).toBe("CredentialsLoaded is False: no user ci; served");
   expect(messageOf(["Ready", "False", "Invalid", "no URL"], ["Stalled", "True", "Invalid", "no URL"])).toBe("no URL");
 });

@@ -41,7 +41,8 @@ function messageOf(view: ResourceView): string {
   const besides = view.status.conditions.filter(
     (condition) => ready?.status === "True" && isBad(condition) && condition.reason !== ready.reason && condition.type !== ready.type,
   );
-  return [...besides.map(({ type, status, message }) => `${type} is ${status}: ${message}`), ready?.message ?? ""].join("; ");
+  const served = besides.reduce((whole, { message }) => whole.replace(`; ${message}`, () => ""), ready?.message ?? ""); // which may end with it
+  return [...besides.map(({ type, status, message }) => `${type} is ${status}: ${message}`), served].join("; ");
 }
 
 const revision = (view: ResourceView) => (view.status.revision ?? "").slice(0, 7);

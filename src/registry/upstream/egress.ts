@@ -67,9 +67,10 @@ export class EgressPolicy {
     const found = await this.#lookup(target, hostname);
     const allowed = found.filter(({ address }) => this.#addresses.allows(address, { trusted }));
     if (allowed.length === 0) {
+      const addresses = found.map(({ address }) => address).join(", ");
       throw refused(
-        `${target.key}: ${hostname} leads to ${found.map(({ address }) => address).join(", ")}, an internal address. ` +
-          `Only networks in ${settingNames(target).privateHosts} may be reached; link-local and metadata addresses never`,
+        `${target.key}: ${hostname === addresses ? `${hostname} is` : `${hostname} leads to ${addresses},`} an internal address. ` +
+          `Only networks in ${settingNames(target).privateHosts} may be reached: add its own where that is meant; link-local and metadata addresses never are`,
       );
     }
     return allowed;

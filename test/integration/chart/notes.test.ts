@@ -30,3 +30,10 @@ test.each<[name: string, values: Values, command: string | undefined]>([
   const notes = await notesOf({ ...values, ...access });
   expect(/^ {2}(.*\/cgr\/chainguard\/nginx.*)$/m.exec(notes)?.[1]).toBe(command);
 });
+
+test("where everybody is kept out by the settings, the notes say before the first pull what lets somebody in", async () => {
+  const said = "Nobody pulls it before an AccessPolicy says who may (docs/guides/access.md):\n  kubectl run try ";
+  expect(await notesOf(trial)).toContain(said); // reached from outside
+  expect(await notesOf({ ...trial, settings: { access: { anonymousPull: "None" } } })).toContain(said);
+  expect(await notesOf({ ...trial, settings: { access: { anonymousPull: "PublicUpstreams" } } })).not.toContain("Nobody pulls");
+});
