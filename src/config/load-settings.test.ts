@@ -89,6 +89,11 @@ test.each([
     "access: {trustedProxies: [proxy.example.com]}\n",
     ['s.yaml:1: access.trustedProxies[0]: not a network; write for example "10.20.0.0/16"'],
   ],
+  [
+    "externalURL: registry.example.com\n",
+    ['s.yaml:1: externalURL: not an http:// or https:// URL without a password; write for example "https://host.example.com"'],
+  ],
+  ["access: {trustedProxies: [10.1/16]}\n", ['s.yaml:1: access.trustedProxies[0]: not a network; write for example "10.20.0.0/16"']],
   ["limits: {transfersPerIdentity: 0}\n", ["s.yaml:1: limits.transfersPerIdentity: must be >= 1"]],
   ...[
     "git@git.example.com:team/registry.git",

@@ -101,7 +101,7 @@ const validate = new Ajv({
     [formats.duration]: (text: string) => parseDuration(text) !== undefined,
     [formats.positiveDuration]: (text: string) => (parseDuration(text) ?? 0) > 0,
     [formats.quantity]: (text: string) => parseQuantity(text) !== undefined,
-    [formats.cidr]: (text: string) => ipaddr.isValidCIDR(text),
+    [formats.cidr]: (text: string) => hasForm(formats.cidr, text) && ipaddr.isValidCIDR(text), // which takes 10.1/16 for 10.0.0.1/16
     [formats.glob]: isGlob,
     [formats.signer]: isAllowedSigner,
     // Of a text its type is the mistake.

@@ -9,7 +9,7 @@ export const formatPatterns = {
   [formats.duration]: duration,
   [formats.positiveDuration]: duration,
   [formats.quantity]: String.raw`^[0-9]+(\.[0-9]+)?(|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)$`,
-  [formats.cidr]: "^[0-9A-Fa-f.:]+/[0-9]{1,3}$",
+  [formats.cidr]: String.raw`^([0-9]+(\.[0-9]+){3}/([0-9]|[12][0-9]|3[0-2])|[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))$`,
   [formats.host]: String.raw`^[^\s/@]{1,253}$`,
   [formats.url]: String.raw`^https?://[^/@?#\s]+(/\S*)?$`,
   [formats.keySet]: String.raw`^(https://[^/@?#\s]+(/\S*)?|[^:]+(:[^/:][^:]*)*)$`,
@@ -28,7 +28,7 @@ export const formatSentences: Record<string, string> = {
     'no line of an ALLOWED SIGNERS file (man ssh-keygen); write for example "jane@example.org ssh-ed25519 AAAA…", without anything private',
   [formats.administrator]: "no subject; write for example {kind: User, name: root}, or {kind: ServiceAccount, namespace: ops, name: admin}",
   [formats.host]: 'not a host; write for example "registry.example.com", without a scheme',
-  [formats.url]: 'not a URL without a password; write for example "https://s3.example.com"',
+  [formats.url]: 'not an http:// or https:// URL without a password; write for example "https://host.example.com"',
   [formats.keySet]: 'neither a file nor an https URL without a password; write for example "/etc/wharfinger/edge-jwks.json"',
   [formats.remote]:
     'not the URL of a repository; write "https://git.example.com/team/registry.git" or "ssh://git@git.example.com/team/registry.git"; credentials are in the Secret',
