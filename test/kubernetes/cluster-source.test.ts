@@ -120,11 +120,11 @@ test("Secrets and ConfigMaps are had that a resource names, with what is in them
 });
 
 test("of a Secret or ConfigMap that nobody names only its name and version are kept, and what becomes of it is no look", async () => {
-  const apply = (name: string, data: string, labels = "{}") =>
-    shared.kubectl(["-n", namespace, "apply", "-f", "-"], {
-      input: `{apiVersion: v1, kind: ConfigMap, metadata: {name: ${name}, labels: ${labels}}, data: {"trusted_root.json": "${data}"}}`,
-    });
-  await apply("other", "none of our business", "{a: b}");
+  const apply = async (name: string, data: string, labels = {}) => {
+    const input = JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, labels }, data: { "trusted_root.json": data } });
+    expect(await shared.kubectl(["-n", namespace, "apply", "-f", "-"], { input })).toMatchObject({ code: 0 });
+  };
+  await apply("other", "none of our business", { a: "b" });
   await apply("root", "one");
   await upstream("one");
   const verify = { mode: "Verified", keys: [{ secretRef: { name: "keys" } }], trustedRoot: { configMapRef: { name: "root" } } };

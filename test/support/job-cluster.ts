@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { Client } from "pg";
+import { stringify } from "yaml";
 
 import { ControlClient } from "../../src/client/control-client.ts";
 import type { JobsSettings } from "../../src/config/settings.ts";
@@ -110,8 +111,7 @@ async function open(stack: AsyncDisposableStack, jobs: Partial<JobsSettings>): P
       }
     },
     kubectl: (...args) => kubectl(args),
-    apply: async (...objects) =>
-      void (await kubectl(["apply", "-f", "-"], objects.map((object) => JSON.stringify(object)).join("\n---\n"))),
+    apply: async (...objects) => void (await kubectl(["apply", "-f", "-"], objects.map((object) => stringify(object)).join("---\n"))),
     stop: () => stack.disposeAsync(),
   };
 }
