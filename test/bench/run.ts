@@ -4,6 +4,7 @@
 // `npm run bench -- logins`: pulls by those who show who they are (logins.ts).
 // `npm run bench -- tls`: what TLS costs (tls.ts).
 // `npm run bench -- memory [reporter|job]`: how much a registry process takes under load (memory.ts), a reporter, and a tag-sync job.
+// `npm run bench -- requests`: what is asked of PostgreSQL, the bucket and an upstream, by nothing and by a rollout (requests.ts).
 // `npm run bench -- said`: how soon a process says what is in its way (said.ts).
 // `npm run bench -- operator`: the whole operator on an API server (operator.ts).
 
@@ -153,6 +154,7 @@ async function main(): Promise<void> {
 
 if (only === "collect") await (await import("./collect.ts")).benchCollect(process.argv.slice(3).map(Number));
 else if (asked === "logins") await (await import("./logins.ts")).benchLogins();
+else if (asked === "requests") await (await import("./requests.ts")).benchRequests();
 else if (asked === "said") await (await import("./said.ts")).benchSaid();
 else if (asked === "tls") await (await import("./tls.ts")).benchTls();
 else if (only === "memory") await (await import("./memory.ts")).benchMemory(process.argv[3]);

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { Worker } from "node:worker_threads";
 
 import { hashSync } from "bcryptjs";
 import { argon2id } from "hash-wasm";
@@ -47,6 +48,21 @@ describe("authentication", () => {
     expect(await who(basic("ci", "secret"))).toEqual({ kind: "user", name: "ci" });
     expect(await who(`basic ${Buffer.from("ci:secret").toString("base64")}`)).toEqual({ kind: "user", name: "ci" });
     expect(await who("Bearer admin-token")).toEqual({ kind: "admin" });
+  });
+
+  test("a hundred nodes of one network that come with the same password at once are one check, and none is refused", async () => {
+    const asked = vi.spyOn(Worker.prototype, "postMessage");
+    const nodes = Array.from({ length: 100 }, (_, node) => who(basic("ci", "secret"), `192.0.2.${node}`));
+    expect(await Promise.all(nodes)).toEqual(Array.from({ length: 100 }, () => ({ kind: "user", name: "ci" })));
+    expect(asked).toHaveBeenCalledTimes(1);
+  });
+
+  test("who guesses the same many times at once fails as often, and other names with that password are checked for themselves", async () => {
+    const asked = vi.spyOn(Worker.prototype, "postMessage");
+    const guesses = ["ci", "root", "eve", "eva"].flatMap((name) => [who(basic(name, "guess")), who(basic(name, "guess"))]);
+    expect((await Promise.allSettled(guesses)).map(({ status }) => status)).toEqual(guesses.map(() => "rejected"));
+    expect(asked).toHaveBeenCalledTimes(4);
+    expect(lines.filter((line) => line.includes("login-refused"))).toHaveLength(8);
   });
 
   test.each([

@@ -13,7 +13,7 @@ import { ServiceError } from "../../services/errors.ts";
 import { BearerRefused } from "./bearer-refused.ts";
 import { isExpired, KnownLogins, type KnownLoginsOptions } from "./known-logins.ts";
 import { defaultBrake, LoginBrake, type BrakeOptions } from "./login-brake.ts";
-import type { PlaceLimits } from "./login-places.ts";
+import type { LoginAttempt, PlaceLimits } from "./login-places.ts";
 import { LoginQueue, loginPlaces } from "./login-queue.ts";
 import { PasswordCheck } from "./password-check.ts";
 
@@ -63,6 +63,8 @@ export class Authenticator {
   /** Keyed hashes of credentials that were right: no password is kept. */
   readonly #checked = new LRUCache<string, true>({ max: 10_000, ttl: checkedFor });
   readonly #recognized = new LRUCache<string, true>({ max: 10_000, ttl: recognizedFor });
+  /** Which credentials have a place to be checked in, of sources that never failed. */
+  readonly #checking = new Set<string>();
 
   constructor(options: AuthenticationOptions) {
     this.#options = options;
@@ -168,10 +170,10 @@ export class Authenticator {
     if (this.#checked.has(key)) return true;
     const recognized = this.#recognized.has(key);
     const attempt = this.#brake.attemptOf(source, { recognized });
-    const check = () => this.#passwords.matches(password, checked, attempt);
+    const check = () => this.#passwords.matches(password, checked, attempt, key);
     // What was right with this hash is no guess, whatever others try with its name.
     const pause = recognized ? 0 : this.#brake.pauseOf(source, name);
-    const matches = (await this.#queue.wait(attempt, pause, check)) && hash !== undefined;
+    const matches = (await this.#once(key, { attempt, pause }, check)) && hash !== undefined;
     if (!matches) {
       this.#brake.failed(source, name);
       return false;
@@ -180,6 +182,25 @@ export class Authenticator {
     this.#checked.set(key, true);
     this.#recognized.set(key, true);
     return true;
+  }
+
+  /**
+   * A hundred nodes with one pull secret, a rollout, ask the same at once: one check answers them all, so they need no more than the place of one, and none
+   * is refused for want of it. Guesses have their pauses and places each.
+   */
+  async #once(
+    key: string,
+    { attempt, pause }: { readonly attempt: LoginAttempt; readonly pause: number },
+    check: () => Promise<boolean>,
+  ): Promise<boolean> {
+    if (attempt.failing || pause > 0) return this.#queue.wait(attempt, pause, check);
+    if (this.#checking.has(key)) return check();
+    this.#checking.add(key);
+    try {
+      return await this.#queue.wait(attempt, pause, check);
+    } finally {
+      this.#checking.delete(key);
+    }
   }
 
   /**

@@ -49,6 +49,15 @@ test("who logged in lately and strangers come by turns, and who failed lately wi
   expect(order).toEqual(["x", "a", "k", "b", "l", "c", "m"]);
 });
 
+test("who asks the same is answered with the first that has its turn, and keeps nobody waiting behind him", async () => {
+  const same = (source: string, password = "secret") =>
+    passwords.matches(password, hash, { source, network: source, failing: false, known: false }, `ci ${password}`).then((right) => {
+      order.push(`${source} ${right}`);
+    });
+  await Promise.all([ask("first"), same("x"), same("y"), same("z", "wrong"), same("y"), ask("yy"), same("x", "wrong")]);
+  expect(order).toEqual(["first", "x true", "y true", "y true", "z false", "x false", "yy"]);
+});
+
 test("who still waits when it is closed is refused, and nothing is begun anew", async () => {
   const answers = Promise.allSettled([ask("a"), ask("b"), ask("c")]);
   await passwords.close();
