@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer as createPlainServer } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -44,13 +45,34 @@ test("without it, and by another authority, the registry is nobody that is trust
   const unknown = new Transport({ url });
   await expect(ask(unknown)).rejects.toMatchObject({
     code: "Unreachable",
-    message: expect.stringMatching(/unable to verify|unable to get/),
+    message: expect.stringMatching(
+      /: its certificate is of an authority that is not known here \(UNABLE_TO_\w+\): in the chart that is ca\.crt/,
+    ),
   });
   const caFile = join(folder, "other.crt");
   await writeFile(caFile, authorities[1] ?? "");
   const other = new Transport({ url, caFile });
   await expect(ask(other)).rejects.toMatchObject({ code: "Unreachable", temporary: true });
   await Promise.all([unknown.close(), other.close()]);
+});
+
+test("a certificate for another name, and no TLS where some was expected, are said as such", async () => {
+  const caFile = join(folder, "one.crt");
+  await writeFile(caFile, authorities[0] ?? "");
+  const byName = new Transport({ url: url.replace("127.0.0.1", "localhost"), caFile });
+  await expect(ask(byName)).rejects.toMatchObject({
+    message: expect.stringContaining(
+      ": its certificate is for IP Address:127.0.0.1, and not for localhost: give it one that has this name too",
+    ),
+  });
+  const plain = createPlainServer((_, response) => response.end());
+  plain.listen(0, "127.0.0.1");
+  await once(plain, "listening");
+  const { port } = plain.address() as AddressInfo;
+  const encrypted = new Transport({ url: `https://127.0.0.1:${port}` });
+  await expect(ask(encrypted)).rejects.toMatchObject({ message: expect.stringContaining(": it does not speak TLS there: ") });
+  plain.close();
+  await Promise.all([byName.close(), encrypted.close()]);
 });
 
 test("the authority and the certificate may be replaced while a client runs: the file is read for each new connection", async () => {

@@ -10,6 +10,7 @@ import { GatheredBytes } from "../domain/gathered-bytes.ts";
 import { readRetryAfter } from "../domain/retry-after.ts";
 import { trusting } from "./authority.ts";
 import { ClientError, errorForStatus } from "./errors.ts";
+import { whyNoAnswer } from "./no-answer.ts";
 
 export interface Exchange {
   readonly method: Dispatcher.HttpMethod;
@@ -130,7 +131,7 @@ export class Transport {
         ...(signal === undefined ? {} : { signal }),
       });
     } catch (cause) {
-      throw new ClientError("Unreachable", `No answer from the registry at ${this.#url}: ${(cause as Error).message}`, { cause });
+      throw new ClientError("Unreachable", `No answer from the registry at ${this.#url}: ${whyNoAnswer(cause)}`, { cause });
     }
   }
 }
