@@ -11,6 +11,7 @@ import { openAccess } from "./wiring/access.ts";
 import { openWhole, type Closing } from "./closing.ts";
 import { openHttp } from "./wiring/http.ts";
 import { Certificate } from "./http/listening/certificate.ts";
+import { sayMissingName } from "./http/listening/certificate-names.ts";
 import { Transfers } from "./http/limits/transfers.ts";
 import type { RegistryOptions } from "./options.ts";
 import { openTokens } from "./principals.ts";
@@ -34,10 +35,11 @@ export function startRegistry(options: RegistryOptions): Promise<RunningRegistry
   return openWhole((closing) => start(options, closing));
 }
 
-async function openCertificate({ tls, logger }: RegistryOptions, closing: Closing): Promise<Certificate | undefined> {
+async function openCertificate({ tls, logger, settings }: RegistryOptions, closing: Closing): Promise<Certificate | undefined> {
   if (tls === undefined) return undefined;
   const certificate = await Certificate.open(tls, { logger });
   closing.add(async () => certificate.close());
+  sayMissingName(certificate, { externalURL: settings.externalURL, logger });
   return certificate;
 }
 

@@ -101,6 +101,20 @@ test("images and the control API speak TLS 1.2 and 1.3, probes and metrics plain
   }
 });
 
+test("a certificate without the name of externalURL is said at the start, one with it is not", async () => {
+  const files = { certificateFile: join(mount.folder, "tls.crt"), keyFile: join(mount.folder, "tls.key") };
+  const said = async (externalURL: string) => {
+    const one = await startTestRegistry({ tls: files, settings: { ...defaultSettings, externalURL } });
+    await one.stop();
+    return one.log.map(({ msg }) => String(msg)).filter((line) => line.includes("externalURL"));
+  };
+  expect(await said("https://registry.example.com")).toEqual([]);
+  expect(await said("https://127.0.0.1:5000")).toEqual([]);
+  expect(await said("https://images.example.com")).toEqual([
+    "the certificate is for IP Address:127.0.0.1, DNS:registry.example.com, and not for images.example.com of externalURL: clients that come here by that name refuse it",
+  ]);
+});
+
 /** A client that knows nothing newer than 1.1. */
 async function greetOld(): Promise<unknown> {
   const { port } = new URL(registry.url);
@@ -216,7 +230,9 @@ test("who asks the registry trusts the authority that he was given, and without 
   expect(await ask("--ca", ca)).toMatchObject({ code: 0, stderr: "" });
   const untrusted = await ask();
   expect(untrusted.code).toBe(1);
-  expect(untrusted.stderr).toMatch(/unable to .*certificate.*\nName the file with the authority of its certificate with --ca\.\n$/);
+  expect(untrusted.stderr).toMatch(
+    /certificate is of an authority that is not known here .*\nName the file with the authority of its certificate with --ca\.\n$/,
+  );
   // A job asks both listeners.
   const caFile = ca;
   const images = new RegistryClient({ url, caFile, token: adminToken });
