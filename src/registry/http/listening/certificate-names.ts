@@ -2,6 +2,8 @@
 
 import { X509Certificate } from "node:crypto";
 
+import ipaddr from "ipaddr.js";
+
 import type { Logger } from "../../../observability/logger.ts";
 import type { Certificate, KeyPair } from "./certificate.ts";
 
@@ -14,7 +16,8 @@ export function sayMissingName(
   const host = new URL(externalURL).hostname.replace(/^\[(.*)\]$/, "$1");
   const look = ({ cert }: Pick<KeyPair, "cert">) => {
     const leaf = new X509Certificate(cert);
-    if ((leaf.checkHost(host) ?? leaf.checkIP(host)) !== undefined) return; // whichever of them it is
+    if ((ipaddr.IPv6.isValid(host) || ipaddr.IPv4.isValidFourPartDecimal(host) ? leaf.checkIP(host) : leaf.checkHost(host)) !== undefined)
+      return;
     logger.warn(
       `the certificate is for ${leaf.subjectAltName ?? "no name"}, and not for ${host} of externalURL: clients that come here by that name refuse it`,
     );
