@@ -55,7 +55,7 @@ const shapes = [
   ["4 images, SBOMs of 32 MiB", 4, 1, file, room],
   ["1 image with 6 of them", 1, 6, file, room],
   ["4 images, SBOMs of nothing but values", 4, 1, () => ({}), 2.9e6],
-  ["4 images, SBOMs of nothing but texts", 4, 1, (number: number) => number.toString(36).padStart(9, "-"), room],
+  ["4 images, SBOMs of nothing but texts", 4, 1, (number: number) => number.toString(36).padStart(10, "-"), room],
   ["4 images, SBOMs of nothing but names", 4, 1, names, room],
 ] as const;
 
