@@ -43,7 +43,13 @@ test("it runs on every node, mounts one folder, has no token and no capability, 
 
 test("the new Pod comes before the old one goes", async () => {
   const daemonSet = named(await render(nodes()), "DaemonSet", "wharfinger-nodes", "nodes");
-  expect(daemonSet.spec["updateStrategy"]).toEqual({ type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } });
+  expect(daemonSet.spec["updateStrategy"]).toEqual({ type: "RollingUpdate", rollingUpdate: { maxSurge: "10%", maxUnavailable: 0 } });
+});
+
+test("a command in its container, on each node, is run seldom", async () => {
+  const [container] = (await podOf(nodes())).containers;
+  expect(container).toMatchObject({ startupProbe: { exec: {} }, readinessProbe: { exec: {}, periodSeconds: 30, failureThreshold: 1 } });
+  expect(container).not.toHaveProperty("livenessProbe");
 });
 
 test("every flag is one of the program's, and nothing secret is among them", async () => {
