@@ -100,6 +100,7 @@ const thatDoNotFit: readonly Row[] = [
   [{ ...production, tls: {} }, "tls.certManager.issuerRef.name", "or set tls.enabled=false"],
   [{ ...production, tls: { existingSecret: "a", certManager: { issuerRef: { name: "b" } } } }, "tls.existingSecret", "exclude each other"],
   [{ ...embedded, tls: { existingSecret: "a" } }, "tls.existingSecret", "set tls.enabled=true"],
+  [{ ...production, externalURL: "http://registry.example.com" }, "externalURL", "write https:// there, or set tls.enabled=false"],
   [
     { ...production, ingress: { enabled: true, tls: { existingSecret: "a", certManager: { issuerRef: { name: "b" } } } } },
     "ingress.tls.existingSecret",
