@@ -70,7 +70,7 @@ test(`${rounds} kills while the record is pushed: what was said is there, and th
 /** Lets it push for a while that differs from round to round. Returns what it said was committed. */
 async function writeAndKill(url: string, round: number): Promise<string[]> {
   const writer = fileURLToPath(new URL("../support/record-writer.ts", import.meta.url));
-  const env = { ...process.env, REMOTE: JSON.stringify({ url, secret: host.secret }) };
+  const env = { ...process.env, TMPDIR: folder, REMOTE: JSON.stringify({ url, secret: host.secret }) };
   const child = spawn(process.execPath, [writer, join(folder, "clone")], { stdio: ["ignore", "pipe", "inherit"], env });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));

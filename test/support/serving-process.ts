@@ -119,8 +119,10 @@ export async function startSubcommand(subcommand: string, options: SubcommandOpt
     ...(tokenOption === undefined ? [] : [tokenOption, files.token]),
   ];
   const removeFiles = () => rm(folder, { recursive: true, force: true });
+  // An operator that is killed leaves what it had for its git.
+  const env = subcommand === "operator" ? { TMPDIR: folder, ...options.env } : (options.env ?? {});
   try {
-    const started = await startServing([process.execPath, ...node, program, subcommand, ...common, ...args], options);
+    const started = await startServing([process.execPath, ...node, program, subcommand, ...common, ...args], { ...options, env });
     void started.exited.then(removeFiles);
     return started;
   } catch (error) {
