@@ -97,7 +97,7 @@ export default defineConfig({
       },
     ],
     setupFiles: ["test/support/keep-compiled.ts"],
-    globalSetup: ["test/support/global-compile-cache.ts", "test/support/global-postgres.ts"],
+    globalSetup: ["test/support/global-temporary.ts", "test/support/global-compile-cache.ts", "test/support/global-postgres.ts"],
     // Limits for what hangs: what comes by itself comes late on a busy machine.
     testTimeout: 120_000,
     expect: { poll: { timeout: 60_000 } },

@@ -2,10 +2,10 @@
 
 import { readFileSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { program, type ProgramOptions, type ProgramResult } from "./programs.ts";
+import { temporaryFolder } from "./global-temporary.ts";
 import { startServing, type ServingProcess } from "./serving-process.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -41,7 +41,7 @@ const programOf = (build: boolean) => join(root, build ? "dist/cli/main.js" : "s
 
 /** Resolves when it serves; rejects with its last words when it ends before. */
 export async function startStandalone(options: StandaloneOptions = {}): Promise<Standalone> {
-  const made = await mkdtemp(join(tmpdir(), "wharfinger-standalone-"));
+  const made = await mkdtemp(join(temporaryFolder(), "standalone-"));
   const folders = { data: options.data ?? join(made, "data"), config: options.config ?? join(made, "config") };
   if (options.config === undefined) await mkdir(folders.config);
   temporary.add(made);
