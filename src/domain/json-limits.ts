@@ -1,5 +1,7 @@
 // JSON of strangers is measured before it is parsed: one pass over the bytes, and nothing is built for a document that is refused.
 
+import { randomInt } from "node:crypto";
+
 export interface JsonLimits {
   readonly maxDepth: number;
   /** Values, roughly: what decides how much memory the parsed form takes. */
@@ -20,7 +22,7 @@ const closingBrace = 0x7d;
 
 /** Throws an Error with a short message (`nested deeper than 32 levels`), never with the content. Says nothing about what is no JSON. */
 export function measureJson(bytes: Uint8Array, { maxDepth, maxTokens = Infinity, maxNames = Infinity }: JsonLimits): void {
-  // Their hashes: two names with one hash are counted as one, which takes nothing from the guard.
+  // Their hashes: two names with one hash are counted as one, and which have one nobody can prepare.
   const names = new Set<number>();
   let depth = 0;
   let tokens = 0;
@@ -53,9 +55,12 @@ function isName(bytes: Uint8Array, end: number): boolean {
   return bytes[next] === colon;
 }
 
-/** FNV-1a, 32 bits. */
+/** In the place of FNV's constant: another one in each process. */
+const basis = randomInt(2 ** 32);
+
+/** As FNV-1a, 32 bits. */
 function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0x811c9dc5;
+  let hash = basis;
   for (let index = start; index < end; index++) hash = Math.imul(hash ^ (bytes[index] ?? 0), 0x01000193);
   return hash;
 }
