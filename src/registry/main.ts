@@ -14,7 +14,7 @@ import { Certificate } from "./http/listening/certificate.ts";
 import { sayMissingName } from "./http/listening/certificate-names.ts";
 import { Transfers } from "./http/limits/transfers.ts";
 import type { RegistryOptions } from "./options.ts";
-import { openTokens } from "./principals.ts";
+import { openTokens, principalsOf } from "./principals.ts";
 import { readinessOf } from "./services/upkeep/readiness.ts";
 import { startServices } from "./wiring/services.ts";
 import { openStores, type Stores } from "./wiring/stores.ts";
@@ -45,6 +45,8 @@ async function openCertificate({ tls, logger, settings }: RegistryOptions, closi
 
 async function start(options: RegistryOptions, closing: Closing): Promise<RunningRegistry> {
   const { settings, logger, adminListen } = options;
+  // What the settings say of accounts is wrong or right whatever becomes of the database.
+  const principals = principalsOf(settings);
   const tokens = await openTokens(settings, { logger, closing, trustHosts: options.trustUpstreamHosts ?? false });
   const certificate = await openCertificate(options, closing);
   const stores = await openStores(options, closing);
@@ -55,7 +57,7 @@ async function start(options: RegistryOptions, closing: Closing): Promise<Runnin
   const services = await startServices(options, database, stores, closing, metrics);
   const { configuration } = services;
   revision = () => configuration.current().revision;
-  const access = await openAccess(options, { database, services, tokens }, closing);
+  const access = await openAccess(options, { database, services, principals, tokens }, closing);
   const transfers = new Transfers(settings.limits.transfersPerIdentity);
   measure(metrics, { options, stores, transfers });
 

@@ -4,9 +4,10 @@ import type { Closing } from "../closing.ts";
 import { Authenticator } from "../http/login/authentication.ts";
 import { Callers } from "../http/login/callers.ts";
 import { PublishedAccess } from "../http/login/published-access.ts";
+import type { Principals } from "../../domain/control-access.ts";
 import type { Database } from "../metadata/database.ts";
 import type { RegistryOptions } from "../options.ts";
-import { principalsOf, type openTokens } from "../principals.ts";
+import type { openTokens } from "../principals.ts";
 import type { Services } from "./services.ts";
 import { openAccessTokens } from "./tokens.ts";
 
@@ -19,11 +20,16 @@ export interface Access {
 export interface AccessParts {
   readonly database: Database;
   readonly services: Services;
+  readonly principals: Principals;
   /** Of issuers; undefined where none is named. */
   readonly tokens: Awaited<ReturnType<typeof openTokens>>;
 }
 
-export async function openAccess(options: RegistryOptions, { database, services, tokens }: AccessParts, closing: Closing): Promise<Access> {
+export async function openAccess(
+  options: RegistryOptions,
+  { database, services, principals, tokens }: AccessParts,
+  closing: Closing,
+): Promise<Access> {
   const { settings, secrets, logger } = options;
   const { configuration } = services;
   const accessTokens = await openAccessTokens(options, database, closing);
@@ -47,7 +53,7 @@ export async function openAccess(options: RegistryOptions, { database, services,
   const access = () => rights.current();
   const callers = new Callers({
     authenticator,
-    principals: principalsOf(settings),
+    principals,
     access,
     confirm: () => configuration.confirm({ evenOld: true }),
     runOf: (pod) => services.boundRuns.of(pod),
