@@ -77,6 +77,10 @@ test.each<[Situation, string]>([
   // Without any TLS an address is as good as a name.
   [{ externalURL: "http://registry:5000", host: "10.96.0.7:5000" }, "http://10.96.0.7:5000/token"],
   [{ externalURL: "http://registry:5000", host: "evil.example.com" }, "http://registry:5000/token"],
+  // What no URL can have.
+  [{ externalURL: "http://registry:5000", host: "[10.96.0.7]" }, "http://registry:5000/token"],
+  [{ externalURL: "http://registry:5000", host: "10.96.0.7:65536" }, "http://registry:5000/token"],
+  [{ ...local, externalURL, host: "127.0.0.256:5000" }, "https://registry.example.com/token"],
   // Plain HTTP may be a proxy's with TLS before it: nobody's password goes out by that guess.
   [inside, "https://registry.example.com/token"],
   // A developer's machine.

@@ -62,6 +62,8 @@ export class Challenges {
     const host = (request.headers.host ?? "").toLowerCase();
     const external = this.#external && `${this.#external.origin}/token`;
     if (host === this.#external?.host) return external;
+    // Not every name in brackets is an address, nor every five digits a port.
+    if (!URL.canParse(`http://${host}`)) return external;
     const scheme = this.#schemeOf(request);
     if (isLoopbackName(host, visitors)) return `${scheme ?? "http"}://${host}/token`;
     const ours = isListed(host, visitors.hosts) || isCertified(request, host) || (scheme === "http" && isAddress(host));
