@@ -48,10 +48,12 @@ export class GuardedRecord {
     this.#words = [...this.#words.filter(({ namespace }) => namespace !== word.namespace), word];
   }
 
-  /** A person removes files. */
-  byHand(keys: readonly ResourceKey[]): void {
+  /** A person removes files; those that were there are returned. */
+  byHand(keys: readonly ResourceKey[]): readonly ResourceKey[] {
     const commit = this.#commit({ installation: undefined });
-    for (const key of keys) if (this.files.delete(keyString(key))) this.#presence(key, commit, false);
+    const removed = keys.filter((key) => this.files.delete(keyString(key)));
+    for (const key of removed) this.#presence(key, commit, false);
+    return removed;
   }
 
   /** One commit, of a resource that is not there any more. */

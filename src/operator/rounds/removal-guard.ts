@@ -78,16 +78,24 @@ interface Counted extends Omit<Leaving, "past"> {
 }
 
 /**
- * What a person removed in Git, or let go, is no loss; and where a person let go, what went before was seen by that person and counts no more.
+ * What a person removed in Git, or let go, is no loss; and where a person let go, what was gone already was seen by that person and counts no more.
+ * What had come back by then, and goes later, nobody has seen go.
  */
 function counted(past: readonly Presence[]): readonly Change[] {
-  const settled = new Set<string>();
-  const byPerson = new Set<string>();
+  const decided = new Set<string>();
+  // Of each settled namespace, what came between the change that is looked at and its settling.
+  const cameBack = new Map<string, Set<string>>();
   return past.map(({ key, commit, present }) => {
     const id = keyString(key);
-    if (!present && commit.installation === undefined) byPerson.add(id);
-    if (!present && commit.confirmedBy !== undefined) settled.add(key.namespace);
-    return { key, present, date: commit.date, counts: !present && !byPerson.has(id) && !settled.has(key.namespace) };
+    const date = commit.date;
+    if (present) {
+      cameBack.get(key.namespace)?.add(id);
+      return { key, present, date, counts: false };
+    }
+    if (commit.confirmedBy !== undefined) cameBack.set(key.namespace, new Set());
+    const seen = cameBack.get(key.namespace);
+    if (commit.installation === undefined || (seen !== undefined && !seen.has(id))) decided.add(id);
+    return { key, present, date, counts: !decided.has(id) };
   });
 }
 

@@ -204,6 +204,29 @@ test("what a person took out in Git is nobody's loss, and where a person let go 
   expect(record.last.waiting).toEqual([]);
 });
 
+test("what had come back when a person let other things go is missed when it goes again", () => {
+  const record = new GuardedRecord();
+  const [returning, seen] = many("team-a", 2, "TagPolicy") as [ResourceKey, ResourceKey];
+  const [first, second, third] = many("team-b", 3, "TagPolicy") as [ResourceKey, ResourceKey, ResourceKey];
+  record.apply(["team-a", "team-b"].flatMap((namespace) => [...many(namespace, 6, "TagPolicy"), ...many(namespace, 6, "Upstream")]));
+  record.round();
+  record.remove([returning, first]);
+  record.round();
+  record.apply([returning]);
+  record.round();
+  record.remove([seen, ...many("team-a", 3, "Upstream")]);
+  record.round();
+  record.say(record.last.wordForAll ?? "");
+  record.round();
+  record.remove([second]);
+  record.round();
+  expect(record.files.size).toBe(24 - 6);
+  // Of the TagPolicies that stood at first and that nobody has let go, four of eleven.
+  record.remove([returning, third]);
+  record.round();
+  expect(record.last.waiting.map(({ namespace }) => namespace).sort()).toEqual(["team-a", "team-b"]);
+});
+
 test("dates that are still to come count; a clock that was far ahead is mended by a person's word", () => {
   const record = new GuardedRecord();
   record.apply(many("team-a", 9));
