@@ -18,6 +18,11 @@ const own = {
     pattern: `^(${dnsName})?$`,
     say: "not a name of Kubernetes; write lower case letters, digits, - and ., for example wharfinger-s3",
   },
+  // Of a Secret that always has a name, whether it exists or not: "" might stand for "none" and for "the usual one", which let in others.
+  "secret-name": {
+    pattern: `^${dnsName}$`,
+    say: "not a name of a Secret; write one in lower case letters, digits, - and ., or leave it out for the default; while there is no such Secret nobody comes in by it",
+  },
   namespace: {
     pattern: "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
     say: "not the name of a namespace; write lower case letters, digits and -, for example team-a",
@@ -47,11 +52,18 @@ const own = {
     pattern: String.raw`^([a-z0-9][a-z0-9._/-]*(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64}))?$`,
     say: 'not an image of this registry; write repository and tag without its host, for example "cgr/chainguard/nginx:latest"',
   },
+  "ip-address": {
+    pattern: "^([0-9]{1,3}([.][0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$",
+    say: "not an IP address; write for example 10.96.0.50",
+  },
   address: {
     pattern: "^(None|[0-9]{1,3}([.][0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)?$",
     say: "not an IP address; write one of the cluster's range for Services, for example 10.96.0.50",
   },
 };
+
+/** `minLength` of the settings, and what the chart's own values have in its place: Helm says of it that it "got 0, want 1". */
+own.filled = { pattern: String.raw`[\s\S]`, say: "not to be empty; leave it out, or write what belongs there" };
 
 /** Keys of the settings that the chart sets, and what to write instead: two places for one thing would disagree. */
 export const ofTheChart = {
@@ -89,6 +101,7 @@ export function chartForms(schema) {
         throw new Error(`${path} has a pattern and no sentence: write it with text() of src/config/schema/fields.ts`);
       return use(path, { pattern: goPatterns[path] ?? node.pattern, say: node[instead] });
     }
+    if (node.minLength > 0) return use("filled", own.filled);
     if (node.items !== undefined) {
       const of = formOf(node.items, `${path}[]`);
       return of === undefined ? undefined : { "[]": of };

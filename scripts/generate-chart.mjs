@@ -50,11 +50,11 @@ const roles = {
   reporter: "reporter/role.yaml",
 };
 
-/** The schema of the settings for Helm: what a text has to look like is said in words (./chart-forms.mjs), and not by a pattern. */
+/** The schema of the settings for Helm: what a text has to look like is said in words (./chart-forms.mjs), and not by a pattern or a length. */
 function forHelm(schema, path = "") {
   const out = {};
   for (const [key, value] of Object.entries(schema)) {
-    if (key === "format" || key === "pattern" || key.startsWith("x-") || key.startsWith("~")) continue;
+    if (key === "format" || key === "pattern" || key === "minLength" || key.startsWith("x-") || key.startsWith("~")) continue;
     if (key === "properties")
       out.properties = Object.fromEntries(
         Object.entries(value).map(([name, child]) => [name, forHelm(child, path === "" ? name : `${path}.${name}`)]),

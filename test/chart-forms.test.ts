@@ -29,6 +29,7 @@ const places: readonly (readonly [form: string, path: string, settings: (text: s
   ["https-url-or-file", "auth.issuers[0].jwks", (text) => ({ auth: { issuers: [{ name: "edge", issuer: "edge", jwks: text }] } })],
   ["git-remote", "record.remote.url", (text) => ({ record: { remote: { url: text } } })],
   ["postgres-url", "database.url", (text) => ({ database: { url: text } })],
+  ["filled", "jobs.priorityClassName", (text) => ({ jobs: { priorityClassName: text } })],
   ["settings.storage.s3.bucket", "storage.s3.bucket", (text) => ({ storage: { s3: { bucket: text } } })],
   ["settings.storage.s3.prefix", "storage.s3.prefix", (text) => ({ storage: { s3: { bucket: "images", prefix: text } } })],
   ["settings.record.remote.branch", "record.remote.branch", (text) => ({ record: { remote: { url: "https://h/r", branch: text } } })],
@@ -64,7 +65,7 @@ function isTaken(path: string, settings: object): boolean {
 test("each form of the settings has a place here", () => {
   const known = new Set(places.map(([form]) => form));
   const ofSettings = Object.keys(forms).filter(
-    (name) => name.startsWith("settings.") || ["duration", "quantity", "cidr", "host"].includes(name),
+    (name) => name.startsWith("settings.") || ["duration", "quantity", "cidr", "host", "filled"].includes(name),
   );
   expect(ofSettings.filter((name) => !known.has(name))).toEqual([]);
   expect(Object.values(forms).filter(({ say }) => !/^(not .+|neither .+|the chart's to set); (write|leave) /.test(say))).toEqual([]);

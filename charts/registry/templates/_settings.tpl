@@ -17,8 +17,11 @@ the same values are the same text.
 {{- if .Values.administrator.enabled -}}
 {{- $admins = prepend $admins (dict "kind" "ServiceAccount" "namespace" .Release.Namespace "name" (include "wharfinger.administrator" .)) -}}
 {{- end -}}
-{{- $users := dict "secretRef" (dict "namespace" $home "name" .Values.users.existingSecret) -}}
-{{- $robots := dict "secretRef" (dict "namespace" $home "name" .Values.robots.existingSecret) -}}
+{{/* `null` takes the chart's default away: the program has the same one. */}}
+{{- $users := dict "secretRef" (dict "namespace" $home) -}}
+{{- with .Values.users.existingSecret -}}{{- $_ := set $users.secretRef "name" . -}}{{- end -}}
+{{- $robots := dict "secretRef" (dict "namespace" $home) -}}
+{{- with .Values.robots.existingSecret -}}{{- $_ := set $robots.secretRef "name" . -}}{{- end -}}
 {{- $access := dict "users" $users "robots" $robots -}}
 {{- if has "operator" .Values.components -}}
 {{- $_ := set $access "operator" (dict "namespace" .Release.Namespace "name" (printf "%s-operator" $full)) -}}

@@ -21,7 +21,6 @@ const unknownOrOfAnotherKind: readonly Row[] = [
   [{ ...production, logLevel: "verbose" }, "logLevel", "one of 'trace'"],
   [{ ...production, registry: { replicas: "two" } }, "registry/replicas", "got string, want null or integer"],
   [{ ...production, registry: { replicas: -1 } }, "registry/replicas", "got -1, want 0"],
-  [{ ...production, listenHost: "" }, "listenHost", "got 0, want 1"],
   [{ ...production, service: { type: "Public" } }, "service/type", "one of 'ClusterIP', 'NodePort', 'LoadBalancer'"],
   [
     { ...production, service: { type: "NodePort", externalTrafficPolicy: "local" } },
@@ -30,7 +29,6 @@ const unknownOrOfAnotherKind: readonly Row[] = [
   ],
   [{ ...production, service: { port: 70_000 } }, "service/port", "want 65,535"],
   [{ ...production, image: { pullPolicy: "Sometimes" } }, "image/pullPolicy", "one of 'IfNotPresent'"],
-  [{ ...production, image: { repository: "" } }, "image/repository", "got 0, want 1"],
   [{ ...production, imagePullSecrets: ["pull"] }, "imagePullSecrets/0", "got string, want object"],
   [{ ...production, commonLabels: { team: 1 } }, "commonLabels/team", "got number, want string"],
   [{ ...production, operator: { namespaces: ["a", "a"] } }, "operator/namespaces", "items at 0 and 1 are equal"],
@@ -78,6 +76,35 @@ const ofAnotherForm: readonly Row[] = [
     "settings.auth.issuers[0].name",
     "lower case letters",
   ],
+];
+
+/** What `--set users.existingSecret=""` makes, where a text has to be. */
+const thatAreEmpty: readonly Row[] = [
+  [{ ...production, users: { existingSecret: "" } }, "users.existingSecret", "or leave it out for the default"],
+  [{ ...production, robots: { existingSecret: "" } }, "robots.existingSecret", "or leave it out for the default"],
+  [{ ...production, adminToken: { existingSecret: { name: "a", key: "" } } }, "adminToken.existingSecret.key", "leave it out"],
+  [{ ...production, database: { existingSecret: { name: "a", key: "" } } }, "database.existingSecret.key", "leave it out"],
+  [{ ...production, database: { caSecret: { name: "a", key: "" } } }, "database.caSecret.key", "leave it out"],
+  [
+    { ...production, storage: { s3: { existingSecret: { accessKeyIdKey: "" } } } },
+    "storage.s3.existingSecret.accessKeyIdKey",
+    "leave it out",
+  ],
+  [
+    { ...production, storage: { s3: { existingSecret: { secretAccessKeyKey: "" } } } },
+    "storage.s3.existingSecret.secretAccessKeyKey",
+    "leave it out",
+  ],
+  [{ ...production, image: { repository: "" } }, "image.repository", "leave it out"],
+  [{ ...production, listenHost: "" }, "listenHost", "leave it out"],
+  [{ ...production, tls: { certManager: { issuerRef: { name: "a" }, dnsNames: [""] } } }, "tls.certManager.dnsNames[0]", "leave it out"],
+  [
+    { ...production, tls: { certManager: { issuerRef: { name: "a" }, ipAddresses: [""] } } },
+    "tls.certManager.ipAddresses[0]",
+    "for example 10.96.0.50",
+  ],
+  [remote({ secretRef: { name: "" } }), "settings.record.remote.secretRef.name", "leave it out"],
+  [settings({ jobs: { imagePullSecrets: [""] } }), "settings.jobs.imagePullSecrets[0]", "leave it out"],
 ];
 
 const thatDoNotFit: readonly Row[] = [
@@ -139,17 +166,16 @@ const thatDoNotFit: readonly Row[] = [
   ],
 ];
 
-test.each([...unknownOrOfAnotherKind, ...ofAnotherForm, ...thatDoNotFit].map((row) => [`${row[1]}: ${row[2]}`, row] as const))(
-  "%s",
-  async (_, [values, key, words]) => {
-    const { code, stdout, stderr } = await helmTemplate(values);
-    expect(stderr).toContain(key);
-    expect(stderr).toContain(words);
-    // In our words and at the place, not as a template that fell over.
-    expect(stderr).not.toMatch(/does not match pattern|nil pointer|error calling/);
-    expect([code, stdout]).toEqual([1, ""]);
-  },
-);
+test.each(
+  [...unknownOrOfAnotherKind, ...ofAnotherForm, ...thatAreEmpty, ...thatDoNotFit].map((row) => [`${row[1]}: ${row[2]}`, row] as const),
+)("%s", async (_, [values, key, words]) => {
+  const { code, stdout, stderr } = await helmTemplate(values);
+  expect(stderr).toContain(key);
+  expect(stderr).toContain(words);
+  // In our words and at the place, not as a template that fell over.
+  expect(stderr).not.toMatch(/does not match pattern|minLength|nil pointer|error calling/);
+  expect([code, stdout]).toEqual([1, ""]);
+});
 
 test("everything that is of another form is told at once", async () => {
   const { stderr } = await helmTemplate({ ...production, externalURL: "x", image: { digest: "y" } });

@@ -39,6 +39,16 @@ test("settings are what the chart knows and what values say", async () => {
   expect(parsed(await render(production)).auth.signingKeySecret).toBeUndefined();
 });
 
+/** What stands for "none" where a Secret may be left out. */
+test.each([
+  ["record", { record: { existingSecret: "" } }],
+  ["signingKeys", { signingKeys: { existingSecret: "" } }],
+  ["adminToken", { adminToken: { existingSecret: { name: "" } } }],
+  ["users, and null takes the chart's default away", { users: { existingSecret: null }, robots: { existingSecret: null } }],
+])("no Secret is as if nothing were written: %s", async (_, values) => {
+  expect(parsed(await render({ ...production, ...values }))).toEqual(parsed(await render(production)));
+});
+
 const open = { settings: { ...production.settings, access: { anonymousPull: "PublicUpstreams", ...behindProxy.access } } };
 const proxied = { settings: { ...production.settings, ...behindProxy } };
 
