@@ -1,5 +1,6 @@
 // What README and guides show works as it stands, copied beside the quickstart.
 
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -14,6 +15,14 @@ import { formatFinding, validateFiles } from "../src/validation/validate-files.t
 const root = resolve(import.meta.dirname, "..");
 const quickstart = join(root, "examples/quickstart");
 
+/** A reader's own public key, where `…` stands for it, and one to put there. */
+const leftOut = /^( +)-----BEGIN PUBLIC KEY-----\n +…\n +-----END PUBLIC KEY-----\n/gm;
+const pem = (_: string, indent: string) =>
+  generateKeyPairSync("ed25519")
+    .publicKey.export({ type: "spki", format: "pem" })
+    .toString()
+    .replaceAll(/^(?=.)/gm, indent);
+
 test.each([
   ["README.md", 1],
   ["docs/guides/access.md", 3],
@@ -27,7 +36,7 @@ test.each([
   const folder = await mkdtemp(join(tmpdir(), "wharfinger-snippets-"));
   try {
     const files = blocks.map((_, index) => join(folder, `${index}.yaml`));
-    await Promise.all(files.map((file, index) => writeFile(file, blocks[index] ?? "")));
+    await Promise.all(files.map((file, index) => writeFile(file, (blocks[index] ?? "").replaceAll(leftOut, pem))));
     const { valid, documents, problems } = await validateFiles([quickstart, ...files]);
     const shown = documents.filter(({ source }) => source.startsWith(folder));
     expect([...problems, ...shown.flatMap(({ findings }) => findings)].map(formatFinding)).toEqual([]);

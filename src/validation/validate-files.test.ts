@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -34,6 +35,10 @@ const linesOf = ({ documents, problems }: FilesReport) =>
   [...problems, ...documents.flatMap(({ findings }) => findings)].map(formatFinding);
 const upstream = (name: string, rest = "") =>
   `apiVersion: wharfinger.dev/v1alpha1\nkind: Upstream\nmetadata: {name: ${name}}\nspec:\n  url: https://a.example.com\n  prefix: ${name}\n${rest}`;
+
+const publicKeys = (data: Readonly<Record<string, string>>) =>
+  `apiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: ${JSON.stringify(data)}\n`;
+const publicKey = () => generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }).toString();
 
 test("the examples are valid", async () => {
   const report = await validateFiles([resolve(import.meta.dirname, "../../examples/quickstart")]);
@@ -87,7 +92,7 @@ test("what is not built yet is in nobody's way; of two policies for one image a 
   const policy = (name: string, verify: string, more = "") =>
     `apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: ${name}}\nspec:\n  upstreamRef: {name: a}\n  images: [{repository: x/y}]\n  verify: {${verify}}\n${more}`;
   const keys = "keys: [{secretRef: {name: k}}]";
-  const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: {cosign.pub: x}\n";
+  const secret = publicKeys({ "cosign.pub": publicKey() });
   const rest = { "a.yaml": upstream("a"), "k.yaml": secret };
   const report = await validate({
     ...rest,
@@ -111,10 +116,9 @@ test("what is not built yet is in nobody's way; of two policies for one image a 
 test("references are judged also when what they lead to, or come from, is not valid", async () => {
   const policy = (rest: string) =>
     `apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: p}\nspec:\n  upstreamRef: {name: a}\n  images: [{repository: a/b}]\n  verify: {keys: [{secretRef: {name: k}}]}\n${rest}`;
-  const secret = (data: string) => `apiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: ${data}\n`;
   const report = await validate({
     "a.yaml": upstream("a", "  colour: red\n  auth: {secretRef: {name: login}}\n"),
-    "k.yaml": secret("{cosign.key: x}"),
+    "k.yaml": publicKeys({ "cosign.key": "x" }),
     "p.yaml": policy("  schedule: never\n"),
   });
   expect(linesOf(report)).toEqual([
@@ -122,10 +126,34 @@ test("references are judged also when what they lead to, or come from, is not va
     "a.yaml:8: warning: spec.auth.secretRef.name: there is no Secret default/login in these files: nothing is read without it",
     expect.stringMatching(/^p\.yaml:8: spec\.schedule: /),
     "p.yaml:5: warning: spec.upstreamRef.name: Upstream default/a is in these files and not valid: mend it first",
-    "p.yaml:7: warning: spec.verify.keys[0].secretRef.name: Secret default/k has no key that ends in .pub (it has cosign.key)",
+    "p.yaml:7: spec.verify.keys[0].secretRef.name: Secret default/k has no key that ends in .pub (it has cosign.key): put the publisher's public key there, for example as cosign.pub",
   ]);
-  const good = await validate({ "a.yaml": upstream("a"), "k.yaml": secret("{cosign.pub: x}"), "p.yaml": policy("") });
+  const good = await validate({ "a.yaml": upstream("a"), "k.yaml": publicKeys({ "cosign.pub": publicKey() }), "p.yaml": policy("") });
   expect(linesOf(good)).toEqual([]);
+});
+
+test("a policy whose public keys are among the files and cannot be read is refused, in the words of its condition", async () => {
+  const policy = (name: string) =>
+    `apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: p}\nspec:\n  upstreamRef: {name: a}\n  images: [{repository: a/b}]\n  verify: {keys: [{secretRef: {name: ${name}}}]}\n`;
+  const judged = async (data: Readonly<Record<string, string>>) => {
+    const report = await validate({ "a.yaml": upstream("a"), "k.yaml": publicKeys(data), "p.yaml": policy("k") });
+    return { verdict: report.documents.find(({ kind }) => kind === "TagPolicy")?.verdict, lines: linesOf(report) };
+  };
+  const at = "spec.verify.keys[0].secretRef.name: Secret default/k has";
+  expect(await judged({ "cosign.pub": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "b.pub": "x" })).toEqual({
+    verdict: "invalid",
+    lines: [
+      `p.yaml:7: ${at} no public key that can be used: cosign.pub is not a public key that can be read; b.pub is not one PEM public key ("-----BEGIN PUBLIC KEY-----")`,
+    ],
+  });
+  expect(await judged({ "cosign.pub": publicKey(), "b.pub": "x" })).toEqual({
+    verdict: "valid",
+    lines: [`p.yaml:7: warning: ${at} keys that a run leaves out: b.pub is not one PEM public key ("-----BEGIN PUBLIC KEY-----")`],
+  });
+  expect(await judged({ "cosign.pub": publicKey() })).toEqual({ verdict: "valid", lines: [] });
+  // It may be somewhere else.
+  const alone = await validate({ "a.yaml": upstream("a"), "p.yaml": policy("nowhere") });
+  expect(alone.valid).toBe(true);
 });
 
 test("a trusted root that is not among the files, or is none", async () => {
@@ -134,8 +162,10 @@ test("a trusted root that is not among the files, or is none", async () => {
     "  verify:\n    keyless: [{issuer: 'https://i.example.com', subject: s}]\n    trustedRoot: {configMapRef: {name: root}}\n";
   const root = (data: string) => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: root}\ndata: ${data}\n`;
   const said = async (files: Record<string, string>) => linesOf(await validate({ "a.yaml": upstream("a"), "p.yaml": policy, ...files }));
-  const at = "p.yaml:9: warning: spec.verify.trustedRoot.configMapRef.name: ";
-  expect(await said({})).toEqual([`${at}there is no ConfigMap default/root in these files: nothing is read without it`]);
+  const at = "p.yaml:9: spec.verify.trustedRoot.configMapRef.name: ";
+  expect(await said({})).toEqual([
+    `${at.replace("spec", "warning: spec")}there is no ConfigMap default/root in these files: nothing is read without it`,
+  ]);
   expect(await said({ "r.yaml": root("{root.json: x}") })).toEqual([
     `${at}ConfigMap default/root has no key trusted_root.json (it has root.json)`,
   ]);

@@ -61,9 +61,8 @@ export async function validateFiles(paths: readonly string[]): Promise<FilesRepo
     findings.get(document)?.push(finding(document, { path, message, severity }));
   }
   const isWrong = (document: ResourceDocument) => (findings.get(document) ?? []).some(({ severity }) => severity === "error");
-  for (const { document, path, message } of findDangling(read, isWrong)) {
-    // The other half may live in files that we were not given.
-    findings.get(document)?.push(finding(document, { path, message, severity: "warning" }));
+  for (const { document, path, message, final } of findDangling(read, isWrong)) {
+    findings.get(document)?.push(finding(document, { path, message, severity: final ? "error" : "warning" }));
   }
   const documents = [
     ...read.resources.map((document) => verdictOf(document, findings.get(document) ?? [])),

@@ -4,7 +4,7 @@
 import { reasons } from "../../api/conditions.ts";
 import type { TagPolicySpec } from "../../api/kinds.ts";
 import type { MountedOwner } from "../../domain/mounted-secrets.ts";
-import { readPublicKey } from "../../domain/public-key.ts";
+import { judgePublicKeys } from "../../domain/public-key-secret.ts";
 import { namesOfKeys } from "../../domain/registry-login.ts";
 import type { ResourceKey } from "../../domain/resource.ts";
 import type { SecretData } from "../../domain/secrets.ts";
@@ -30,38 +30,21 @@ type Anchor = Pick<NamedCredentials, "missing" | "problemOf">;
 
 function keysAnchor({ namespace, name }: MountedOwner): Anchor {
   const secret = `${namespace}/${name}`;
-  const wrong = (message: string): Finding => ({ reason: reasons.secretInvalid, message: `Secret ${secret} ${message}` });
   return {
     missing: {
       reason: reasons.secretNotFound,
       message: `there is no Secret ${secret} with public keys (*.pub): create it, or name another one`,
     },
     problemOf: (data) => {
-      const files = [...data].filter(([file]) => file.endsWith(".pub"));
-      if (files.length === 0) {
-        return wrong(
-          `has no key that ends in .pub (${namesOfKeys(data)}): put the publisher's public key there, for example as cosign.pub`,
-        );
-      }
-      const problems = problemsOf(data, files);
-      return problems.length === files.length ? wrong(`has no public key that can be used: ${problems.join("; ")}`) : undefined;
+      const judged = judgedKeys.get(data) ?? judgePublicKeys(data);
+      judgedKeys.set(data, judged);
+      return "problem" in judged ? { reason: reasons.secretInvalid, message: `Secret ${secret} ${judged.problem}` } : undefined;
     },
   };
 }
 
 /** Every round asks, more than once. */
-const readKeys = new WeakMap<SecretData, readonly string[]>();
-
-function problemsOf(data: SecretData, files: readonly (readonly [string, Uint8Array])[]): readonly string[] {
-  const found =
-    readKeys.get(data) ??
-    files.flatMap(([file, bytes]) => {
-      const read = readPublicKey(file, new TextDecoder().decode(bytes));
-      return "problem" in read ? [read.problem] : [];
-    });
-  readKeys.set(data, found);
-  return found;
-}
+const judgedKeys = new WeakMap<SecretData, ReturnType<typeof judgePublicKeys>>();
 
 function rootAnchor({ namespace, name }: MountedOwner, { delivery }: ReportContext): Anchor {
   const configMap = `ConfigMap ${namespace}/${name}`;
