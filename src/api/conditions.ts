@@ -59,6 +59,14 @@ export const reasons = {
   signerNotAllowed: "SignerNotAllowed",
 } as const;
 
+/**
+ * Of Ready, for who follows a resource (`wharfinger reconcile --wait`). Final: nothing more comes of this generation before somebody changes its spec; with
+ * `Stalled` that is so whatever the reason. Passing: what is lacking is on its way. All others count once the operator has looked as it was asked to
+ * (`status.lastHandledReconcileAt`): until then they may be over.
+ */
+export const finalReasons: ReadonlySet<string> = new Set([reasons.suspended]);
+export const passingReasons: ReadonlySet<string> = new Set([reasons.progressing, reasons.notDelivered]);
+
 export const annotations = {
   requestedAt: "wharfinger.dev/requestedAt",
   fluxRequestedAt: "reconcile.fluxcd.io/requestedAt",

@@ -49,6 +49,32 @@ test("what is stalled is not waited for, but for what was said of an earlier gen
   expect(standsAs(view({}, { conditions, observed: 1 }))).toHaveProperty("now");
 });
 
+test("what is suspended meanwhile is not waited for: nobody looks at it", () => {
+  const now = (status: "True" | "False") => view({}, { conditions: [condition("Ready", status, "Suspended")] });
+  const words = { failed: "TagPolicy team-a/nginx is suspended: words" };
+  expect(standsAs(now("True"))).toEqual(words);
+  expect(standsAs(now("False"))).toEqual(words);
+  // It was, and the operator has not seen yet that it goes on.
+  const before = { conditions: [condition("Ready", "True", "Suspended")], observed: 1 };
+  expect(standsAs(view({}, before))).toHaveProperty("now");
+});
+
+test.each(["SecretNotFound", "SecretInvalid", "DependencyNotReady", "RemoteUnavailable", "NotRecorded"])(
+  "before the operator has looked as it was asked to, what it said of %s may be over",
+  (reason) => {
+    expect(standsAs(view({}, { conditions: [condition("Ready", "False", reason)] }))).toEqual({
+      now: `waiting for the operator (TagPolicy team-a/nginx is not ready: ${reason}: words)`,
+    });
+  },
+);
+
+test.each(["Progressing", "NotDelivered"])("a Secret that is on its way to the registry is waited for: %s", (reason) => {
+  for (const kind of ["Upstream", "AccessPolicy"] as const) {
+    const now = view({ lastHandledReconcileAt: at }, { conditions: [condition("Ready", "False", reason)] });
+    expect(standing({ key: { ...key, kind }, at, before }, now)).toEqual({ now: `${kind} team-a/nginx is not ready: ${reason}: words` });
+  }
+});
+
 test("what has no runs is done when it was looked at", () => {
   const requested = { key: { ...key, kind: "Upstream" as const }, at, before };
   const handled = (...conditions: Condition[]) => standing(requested, view({ lastHandledReconcileAt: at }, { conditions }));

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { annotations, conditionTypes } from "../../api/conditions.ts";
+import { annotations, conditionTypes, finalReasons, passingReasons, reasons } from "../../api/conditions.ts";
 import type { Condition, ResourceView } from "../../api/control/resources.ts";
 import { formatDuration } from "../../domain/duration.ts";
 import type { ResourceKey } from "../../domain/resource.ts";
@@ -84,13 +84,15 @@ export function standing({ key, at, before }: Requested, view: ResourceView): St
   const details = view.status.details ?? {};
   if (!isObserved(view) || details["lastHandledReconcileAt"] !== at) {
     // Of no use to wait for: somebody has to change something first.
-    if (isObserved(view) && conditionIn(view, conditionTypes.stalled)?.status === "True") return { failed: described(subject, ready) };
+    if (isObserved(view) && isFinal(view)) return { failed: described(subject, ready) };
     if (lastRunOf(view)?.state === "running") return { now: `${subject}: a run is under way` };
     const last = view.status.conditions.length === 0 ? "no operator has looked at it yet" : described(subject, ready);
     return { now: `waiting for the operator (${last})` };
   }
   if (kind === "TagPolicy" || kind === "RetentionPolicy") return run(subject, view, before);
   if (conditionIn(view, conditionTypes.reconciling)?.status === "True") return { now: described(subject, ready) };
+  // A Secret that was made a moment ago is with the registry within a minute or two.
+  if (ready?.status === "False" && passingReasons.has(ready.reason)) return { now: described(subject, ready) };
   if (ready?.status !== "True") return { failed: described(subject, ready) };
   const reachable = conditionIn(view, conditionTypes.reachable);
   return { done: described(subject, ready) + (reachable?.status === "False" ? `, and not reachable: ${reachable.message}` : "") };
@@ -115,11 +117,17 @@ function isObserved({ generation, status }: ResourceView): boolean {
   return status.observedGeneration >= generation;
 }
 
+function isFinal(view: ResourceView): boolean {
+  const ready = conditionIn(view, conditionTypes.ready);
+  return conditionIn(view, conditionTypes.stalled)?.status === "True" || (ready !== undefined && finalReasons.has(ready.reason));
+}
+
 function conditionIn({ status }: ResourceView, type: string): Condition | undefined {
   return status.conditions.find((condition) => condition.type === type);
 }
 
 function described(subject: string, ready: Condition | undefined): string {
   if (ready === undefined) return `${subject}: nothing is known of it`;
+  if (ready.reason === reasons.suspended) return `${subject} is suspended: ${ready.message}`;
   return `${subject} is ${ready.status === "True" ? "ready" : "not ready"}: ${ready.reason}: ${ready.message}`;
 }
