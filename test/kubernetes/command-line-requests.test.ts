@@ -55,6 +55,22 @@ test("what cannot be done is not waited for", async () => {
   });
 });
 
+test("what is suspended while it is followed is waited for no longer", async () => {
+  const policy = (more: string) =>
+    `apiVersion: wharfinger.dev/v1alpha1\nkind: TagPolicy\nmetadata: {name: early}\nspec: {upstreamRef: {name: nowhere}, images: [{repository: a/b}], verify: {mode: Unverified}${more}}\n`;
+  await cli.world.apply(policy(""));
+  const followed = cli.inHome("reconcile", "tagpolicy/early", "--wait");
+  await eventually(async () => {
+    const asked = await cli.kubectl("-n", cli.namespace, "get", "tagpolicy/early", "-o", "jsonpath={.metadata.annotations}");
+    expect(asked).toContain("wharfinger.dev/requestedAt");
+  });
+  await cli.world.apply(policy(", suspend: true"));
+  expect(await followed).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("early is suspended: spec.suspend is true: changes are not"),
+  });
+});
+
 /** The file of the package under the name by which kubectl knows its plugins, before these sources instead of a build of them. */
 async function pluginFolder(): Promise<string> {
   const copy = join(cli.folder, "package");
