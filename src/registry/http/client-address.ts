@@ -5,6 +5,8 @@ import type { IncomingMessage } from "node:http";
 
 import ipaddr from "ipaddr.js";
 
+import { isIpAddress } from "./ip-address.ts";
+
 export type ClientAddress = (request: IncomingMessage) => string;
 
 /** `trusted`: networks (CIDR) of proxies. Resolves to the address of the socket where that is none of them. */
@@ -51,5 +53,5 @@ export function proxiesOf(trusted: readonly string[]): (address: string) => bool
 /** `10.0.0.7`, `10.0.0.7:4711`, `2001:db8::7`, `[2001:db8::7]:4711`; undefined for anything else, "unknown" for one. */
 function withoutPort(hop: string): string | undefined {
   const address = /^\[([^\]]*)\](?::\d+)?$/.exec(hop)?.[1] ?? /^([\d.]+):\d+$/.exec(hop)?.[1] ?? hop;
-  return ipaddr.isValid(address) && (ipaddr.IPv6.isValid(address) || ipaddr.IPv4.isValidFourPartDecimal(address)) ? address : undefined;
+  return isIpAddress(address) ? address : undefined;
 }

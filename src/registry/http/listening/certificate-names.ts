@@ -1,11 +1,16 @@
-// Whether clients that come by `externalURL` take the certificate. It is said and not refused: what stands before the registry may show another one.
+// For which names a certificate is. That it is not for the one in `externalURL` is said and not refused: what stands before the registry may show
+// another certificate.
 
 import { X509Certificate } from "node:crypto";
 
-import ipaddr from "ipaddr.js";
-
 import type { Logger } from "../../../observability/logger.ts";
+import { isIpAddress } from "../ip-address.ts";
 import type { Certificate, KeyPair } from "./certificate.ts";
+
+/** `name`: as a certificate has it, an IPv6 address without brackets. */
+export function isCertificateFor(certificate: X509Certificate, name: string): boolean {
+  return (isIpAddress(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined;
+}
 
 /** Now, and whenever another certificate is used. */
 export function sayMissingName(
@@ -16,8 +21,7 @@ export function sayMissingName(
   const host = new URL(externalURL).hostname.replace(/^\[(.*)\]$/, "$1");
   const look = ({ cert }: Pick<KeyPair, "cert">) => {
     const leaf = new X509Certificate(cert);
-    if ((ipaddr.IPv6.isValid(host) || ipaddr.IPv4.isValidFourPartDecimal(host) ? leaf.checkIP(host) : leaf.checkHost(host)) !== undefined)
-      return;
+    if (isCertificateFor(leaf, host)) return;
     logger.warn(
       `the certificate is for ${leaf.subjectAltName ?? "no name"}, and not for ${host} of externalURL: clients that come here by that name refuse it`,
     );

@@ -8,8 +8,8 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 
-import ipaddr from "ipaddr.js";
-
+import { isIpAddress } from "../ip-address.ts";
+import { isCertificateFor } from "../listening/certificate-names.ts";
 import { isListed, isLoopbackName, type VisitorOptions } from "../visitors.ts";
 
 export const basicChallenge = 'Basic realm="Wharfinger", charset="UTF-8"';
@@ -86,17 +86,12 @@ function isCertified({ socket }: IncomingMessage, host: string): boolean {
   if (!isEncrypted(socket)) return false;
   const name = nameOf(host);
   const certificate = socket.getX509Certificate();
-  if (name === undefined || certificate === undefined) return false;
-  return (isIp(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined;
+  return name !== undefined && certificate !== undefined && isCertificateFor(certificate, name);
 }
 
 /** An address needs no name: where there is no TLS, nodes go to that of the Service. */
 function isAddress(host: string): boolean {
-  return isIp(nameOf(host) ?? "");
-}
-
-function isIp(name: string): boolean {
-  return ipaddr.IPv6.isValid(name) || ipaddr.IPv4.isValidFourPartDecimal(name);
+  return isIpAddress(nameOf(host) ?? "");
 }
 
 function nameOf(host: string): string | undefined {
